@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""oidc_dev: an OpenID provider for people and machines."""

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DER, the subset of X.690 that certificates and timestamps need: builders and a strict reader.
+
+Builders return whole TLVs as ``bytes``. The reader accepts only definite, minimal lengths, minimal integers and single-byte
+tags, and never returns without having consumed exactly what it claims.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from sigcore import limits
+from sigcore.errors import Malformed
+
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+UTF8_STRING, PRINTABLE_STRING, IA5_STRING, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x13, 0x16, 0x17, 0x18
+SEQUENCE, SET = 0x30, 0x31
+
+_UTC = re.compile(rb"\d{12}Z\Z")
+_GENERALIZED = re.compile(rb"(\d{14})(?:\.(\d{1,5}[1-9]|[1-9]))?Z\Z")
+
+
+def context(number: int, *, constructed: bool = True) -> int:
+    """The tag byte of a context-specific tag ``[number]``, 0..30."""
+    return 0x80 | (0x20 if constructed else 0) | number
+
+
+# --- build -----------------------------------------------------------------------------------------
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """Tag, minimal length, content (X.690 section 8.1)."""
+    content = parts[0] if len(parts) == 1 else b"".join(parts)
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+def sequence(*parts: bytes) -> bytes:
+    """SEQUENCE."""
+    return tlv(SEQUENCE, *parts)
+
+
+def set_of(*parts: bytes) -> bytes:
+    """SET OF, elements in ascending order (X.690 section 11.6)."""
+    return tlv(SET, *sorted(parts))
+
+
+def boolean(value: bool) -> bytes:  # noqa: FBT001 - the one argument is the value
+    """BOOLEAN."""
+    return b"\x01\x01\xff" if value else b"\x01\x01\x00"
+
+
+def integer(value: int) -> bytes:
+    """INTEGER, minimal two's complement."""
+    return tlv(INTEGER, value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, "big", signed=True))
+
+
+def null() -> bytes:
+    """NULL."""
+    return b"\x05\x00"
+
+
+def octet_string(data: bytes) -> bytes:
+    """OCTET STRING."""
+    return tlv(OCTET_STRING, data)
+
+
+def bit_string(data: bytes, unused_bits: int = 0) -> bytes:
+    """BIT STRING; ``unused_bits`` of the last byte do not count."""
+    return tlv(BIT_STRING, bytes((unused_bits,)), data)
+
+
+def utf8_string(text: str) -> bytes:
+    """UTF8String."""
+    return tlv(UTF8_STRING, text.encode("utf-8"))
+
+
+def oid(dotted: str) -> bytes:
+    """OBJECT IDENTIFIER from its dotted form, which is trusted to be valid."""
+    first, second, *rest = (int(arc) for arc in dotted.split("."))
+    return tlv(OID, b"".join(_arc(arc) for arc in (first * 40 + second, *rest)))
+
+
+def _arc(value: int) -> bytes:
+    out = [value & 0x7F]
+    while value := value >> 7:
+        out.append(0x80 | (value & 0x7F))
+    return bytes(reversed(out))
+
+
+def generalized_time(moment: datetime) -> bytes:
+    """GeneralizedTime in UTC, whole seconds (RFC 5280 section 4.1.2.5.2)."""
+    return tlv(GENERALIZED_TIME, moment.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode("ascii"))
+
+
+def time(moment: datetime) -> bytes:
+    """Time as RFC 5280 section 4.1.2.5 picks it: UTCTime through 2049, GeneralizedTime after."""
+    moment = moment.astimezone(UTC)
+    if 1950 <= moment.year < 2050:
+        return tlv(UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
+    return generalized_time(moment)
+
+
+# --- read ------------------------------------------------------------------------------------------
+class Reader:
+    """Reads TLVs one after the other from ``data``; every refusal names ``what``."""
+
+    __slots__ = ("_data", "_depth", "_position", "what")
+
+    def __init__(self, data: bytes, what: str, depth: int = limits.DER_DEPTH) -> None:
+        if depth == 0:
+            raise Malformed(f"{what} is nested deeper than {limits.DER_DEPTH} levels of DER")
+        self._data = data
+        self._position = 0
+        self._depth = depth
+        self.what = what
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything has been read."""
+        return self._position == len(self._data)
+
+    def peek(self) -> int:
+        """The next tag byte, or -1 at the end."""
+        return -1 if self.at_end else self._data[self._position]
+
+    def element(self) -> tuple[int, bytes, bytes]:
+        """The next TLV as (tag, content, whole TLV)."""
+        start, data = self._position, self._data
+        if start + 2 > len(data):
+            raise Malformed(f"{self.what} ends where a DER element was expected")
+        tag, size, head = data[start], data[start + 1], start + 2
+        if tag & 0x1F == 0x1F:
+            raise Malformed(f"{self.what} has a multi-byte DER tag at byte {start}")
+        if size >= 0x80:
+            octets = size & 0x7F
+            size = int.from_bytes(data[head : head + octets], "big")
+            if not 1 <= octets <= 4 or size < 0x80 or size < 1 << (8 * (octets - 1)):
+                raise Malformed(f"{self.what} has a DER length at byte {start + 1} that is indefinite or not minimal")
+            head += octets
+        if head + size > len(data):
+            raise Malformed(f"{self.what} has a DER element at byte {start} that is longer than what holds it")
+        self._position = head + size
+        return tag, data[head : self._position], data[start : self._position]
+
+    def content(self, tag: int) -> bytes:
+        """The content of the next element, which must have ``tag``."""
+        if self.peek() != tag:
+            found = "the end" if self.at_end else f"tag {self.peek():#04x}"
+            raise Malformed(f"{self.what} has {found} at byte {self._position}, expected DER tag {tag:#04x}")
+        return self.element()[1]
+
+    def enter(self, tag: int = SEQUENCE) -> Reader:
+        """A reader of the content of the next element, which must have ``tag``."""
+        return Reader(self.content(tag), self.what, self._depth - 1)
+
+    def optional(self, tag: int) -> Reader | None:
+        """As :meth:`enter`, or None when the next element has another tag."""
+        return self.enter(tag) if self.peek() == tag else None
+
+    def raw(self, tag: int | None = None) -> bytes:
+        """The next element as it stands, tag and length included."""
+        if tag is not None and self.peek() != tag:
+            self.content(tag)
+        return self.element()[2]
+
+    def finish(self) -> None:
+        """Refuse anything that is left."""
+        if not self.at_end:
+            raise Malformed(f"{self.what} has {len(self._data) - self._position} bytes after its end")
+
+    def integer(self) -> int:
+        """INTEGER."""
+        content = self.content(INTEGER)
+        if not content or (len(content) > 1 and content[0] in (0x00, 0xFF) and content[0] >> 7 == content[1] >> 7):
+            raise Malformed(f"{self.what} has a DER INTEGER that is empty or not minimal")
+        return int.from_bytes(content, "big", signed=True)
+
+    def boolean(self) -> bool:
+        """BOOLEAN, 0x00 or 0xff only."""
+        content = self.content(BOOLEAN)
+        if content not in (b"\x00", b"\xff"):
+            raise Malformed(f"{self.what} has a DER BOOLEAN that is neither 00 nor ff")
+        return content == b"\xff"
+
+    def default_false(self) -> bool:
+        """``BOOLEAN DEFAULT FALSE``: absent, or true; DER forbids to write the default."""
+        if self.peek() != BOOLEAN:
+            return False
+        if not self.boolean():
+            raise Malformed(f"{self.what} spells out a DEFAULT value, which DER forbids")
+        return True
+
+    def octet_string(self) -> bytes:
+        """OCTET STRING."""
+        return self.content(OCTET_STRING)
+
+    def bit_string(self) -> tuple[bytes, int]:
+        """BIT STRING as (bytes, number of unused bits in the last one); unused bits must be zero."""
+        content = self.content(BIT_STRING)
+        unused = content[0] if content else 8
+        if unused > 7 or (unused and (len(content) == 1 or content[-1] & ((1 << unused) - 1))):
+            raise Malformed(f"{self.what} has a malformed DER BIT STRING")
+        return content[1:], unused
+
+    def oid(self) -> str:
+        """OBJECT IDENTIFIER in dotted form."""
+        content = self.content(OID)
+        arcs: list[int] = []
+        value = 0
+        for position, byte in enumerate(content):
+            if byte == 0x80 and (position == 0 or not content[position - 1] & 0x80):
+                raise Malformed(f"{self.what} has an OBJECT IDENTIFIER that is not minimal")
+            value = value << 7 | byte & 0x7F
+            if value.bit_length() > limits.OID_ARC_BITS or len(arcs) >= limits.OID_ARCS:
+                raise Malformed(f"{self.what} has an OBJECT IDENTIFIER that is too long")
+            if not byte & 0x80:
+                arcs.append(value)
+                value = 0
+        if not content or content[-1] & 0x80:
+            raise Malformed(f"{self.what} has a truncated OBJECT IDENTIFIER")
+        first = min(arcs[0] // 40, 2)
+        return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
+
+    def utf8(self, tag: int = UTF8_STRING) -> str:
+        """A string of type ``tag``; IA5String and PrintableString must be ASCII."""
+        content = self.content(tag)
+        try:
+            return content.decode("utf-8" if tag == UTF8_STRING else "ascii")
+        except UnicodeDecodeError as error:
+            raise Malformed(f"{self.what} has a string with invalid bytes") from error
+
+    def generalized_time(self) -> datetime:
+        """GeneralizedTime in UTC; fractions of a second as DER writes them (X.690 section 11.7)."""
+        content = self.content(GENERALIZED_TIME)
+        match = _GENERALIZED.match(content)
+        if match is None:
+            raise Malformed(f"{self.what} has a GeneralizedTime that is not DER: {content!r}")
+        moment = self._moment(match[1].decode(), "%Y%m%d%H%M%S")
+        return moment.replace(microsecond=int((match[2] or b"0").ljust(6, b"0")))
+
+    def time(self) -> datetime:
+        """Time of RFC 5280 section 4.1.2.5; UTCTime means 1950 to 2049."""
+        if self.peek() == GENERALIZED_TIME:
+            return self.generalized_time()
+        content = self.content(UTC_TIME)
+        if not _UTC.match(content):
+            raise Malformed(f"{self.what} has a UTCTime that is not DER: {content!r}")
+        century = "19" if content[:2] >= b"50" else "20"
+        return self._moment(century + content[:12].decode(), "%Y%m%d%H%M%S")
+
+    def _moment(self, digits: str, form: str) -> datetime:
+        try:
+            return datetime.strptime(digits, form).replace(tzinfo=UTC)
+        except ValueError as error:
+            raise Malformed(f"{self.what} has a time that is no moment of the calendar: {digits}") from error

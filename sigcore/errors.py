@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inner error plane: four kinds of failure, no transport words.
+
+A message says what was found and what was expected; the hint says what to do.
+HTTP status codes and wire forms are given at the edge, in one table per ``http.py``.
+"""
+
+from __future__ import annotations
+
+
+class SigError(Exception):
+    """Base of every error that this project raises on purpose.
+
+    Args:
+        message: what was found and what was expected, one sentence, no trailing full stop.
+        hint: what the reader can do about it; may be empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class Malformed(SigError):
+    """The bytes are not what their specification says they must be."""
+
+
+class Refused(SigError):
+    """The bytes are well formed and their claim does not hold: a signature, a proof, a policy."""
+
+
+class NotFound(SigError):
+    """What was asked for does not exist here."""
+
+
+class Unavailable(SigError):
+    """A service that is needed did not answer, or cannot take more work now."""

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every bound in one place, each with its reason. Sizes are in bytes unless the name says otherwise."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- generic -------------------------------------------------------------------------------------
+JSON_DEPTH: Final = 64
+"""Nesting that no Sigstore message comes near; keeps recursive walks away from the interpreter's limit."""
+INTEGER_DIGITS: Final = 19
+"""2**63-1 has 19 decimal digits; longer numbers are hostile (quadratic conversion) or a bug."""
+INT64_MAX: Final = 2**63 - 1
+TEXT: Final = 16 * 1024
+"""Any single JSON string that is not itself a blob."""
+OID_ARCS: Final = 32
+OID_ARC_BITS: Final = 128
+"""Long enough for UUID arcs (2.25.*), short enough that conversion costs nothing."""
+DER_DEPTH: Final = 32
+
+# --- keys, certificates, tokens --------------------------------------------------------------------
+PUBLIC_KEY: Final = 4096
+"""SPKI of RSA-4096 is 550 bytes; its PEM under 1 KiB."""
+SIGNATURE: Final = 1024
+"""RSA-4096 signs with 512 bytes."""
+CERTIFICATE: Final = 32 * 1024
+CSR: Final = 16 * 1024
+CHAIN_CERTIFICATES: Final = 8
+IDENTITY_TOKEN: Final = 16 * 1024
+IDENTITY: Final = 254
+"""RFC 5321 section 4.5.3.1.3: a path has at most 256 octets with its angle brackets."""
+
+# --- log -------------------------------------------------------------------------------------------
+ENTRY: Final = 65535
+"""C2SP tlog-tiles: entry bundles carry a 16-bit length."""
+LOG_REQUEST: Final = 4 * 1024 * 1024
+"""rekor-tiles refuses request bodies above 4 MiB."""
+NOTE: Final = 64 * 1024
+NOTE_SIGNATURES: Final = 64
+ORIGIN: Final = 255
+PROOF_HASHES: Final = 64
+"""A tree of 2**63 leaves has paths of 63 hashes."""
+
+# --- services ----------------------------------------------------------------------------------------
+CERTIFICATE_REQUEST: Final = 64 * 1024
+TIMESTAMP_REQUEST: Final = 2 * 1024
+TIMESTAMP_JSON_REQUEST: Final = 1024
+TIMESTAMP_RESPONSE: Final = 64 * 1024
+NONCE: Final = 32
+
+# --- client ------------------------------------------------------------------------------------------
+BUNDLE: Final = 32 * 1024 * 1024
+"""An attestation may carry a large predicate; everything beside it is small."""
+TRUSTED_ROOT: Final = 4 * 1024 * 1024
+SERVICE_RESPONSE: Final = 4 * 1024 * 1024

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""stack: composition, configuration, trust root, command line, console."""
