@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-
 from aiohttp import web
 
-from oidc_dev.claims import Identity, make_claims
-from oidc_dev.signing import SigningKey, mint
+from oidc_dev.claims import Identity
+from oidc_dev.http import Provider
 from sigcore import limits
 from sigcore.errors import SigError
 from sigcore.strict import Fields
 
 
-def make_routes(issuer: str, key: SigningKey, clock: Callable[[], datetime]) -> list[web.RouteDef]:
-    """Routes of the control API."""
+def make_routes(provider: Provider) -> list[web.RouteDef]:
+    """Routes of the control API; tokens are ``provider``'s."""
 
     async def token(request: web.Request) -> web.Response:
         try:
@@ -28,10 +25,9 @@ def make_routes(issuer: str, key: SigningKey, clock: Callable[[], datetime]) -> 
                 subject=fields.optional_text("subject"),
                 extra=tuple(extra.raw().items()) if extra else (),
             )
-            audience = fields.optional_text("audience", "sigstore")
-            claims = make_claims(identity, issuer=issuer, audience=audience, now=clock())
+            minted = provider.token(identity, audience=fields.optional_text("audience", "sigstore"))
         except SigError as error:
             return web.json_response({"code": 400, "message": str(error)}, status=400)
-        return web.json_response({"token": mint(claims, key)})
+        return web.json_response({"token": minted})
 
     return [web.post("/_ctl/token", token)]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from oidc_dev.claims import Identity, make_claims
-from oidc_dev.signing import mint
+from oidc_dev.signing import SigningKey, mint
 from sigcore.errors import Malformed
 from sigcore.strict import JSON, parse_json
 from stack.config import Home, default_home, load_settings
@@ -46,14 +46,14 @@ def run(options: argparse.Namespace) -> int:
         print(_ask(options, claims))
         return 0
     # Deferred: the key material of a stack is not needed when a stack is asked.
-    from stack.bootstrap import load_signing_key  # noqa: PLC0415 - see the line above
+    from stack.bootstrap import load_oidc_key  # noqa: PLC0415 - see the line above
 
     home = Home(Path(options.data).absolute()) if options.data else default_home()
     settings = load_settings(home)
     identity = Identity(email=options.email, subject=options.subject, extra=tuple(claims.items()))
     now = datetime.now(UTC)
     token_claims = make_claims(identity, issuer=settings.issuer, audience=options.audience, now=now)
-    print(mint(token_claims, load_signing_key(home)))
+    print(mint(token_claims, SigningKey.of(load_oidc_key(home))))
     return 0
 
 
