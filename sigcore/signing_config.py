@@ -180,9 +180,9 @@ def _selector_json(selector: Selector) -> dict[str, JSON]:
 
 # --- select ----------------------------------------------------------------------------------------
 def select_services(
-    services: Sequence[Service], selector: Selector, *, supported: Sequence[int], now: datetime
+    services: Sequence[Service], selector: Selector, *, supported: Sequence[int], now: datetime, what: str = "services"
 ) -> tuple[Service, ...]:
-    """The services to ask, newest first.
+    """The services to ask, newest first; ``what`` names them in the refusal.
 
     1. Keep the services that are valid at ``now`` and whose version is in ``supported``.
     2. Of these, keep the highest version only: a client never falls back to an older API.
@@ -204,7 +204,7 @@ def select_services(
     ]
     if len(chosen) < wanted:
         raise Refused(
-            f"{len(chosen)} of {len(services)} listed services can be used at {encode_time(now)}, {wanted} needed",
+            f"{len(chosen)} of {len(services)} listed {what} can be used at {encode_time(now)}, {wanted} needed",
             f"the signing config must list one per operator, valid now, API version {' or '.join(map(str, supported))}",
         )
     return chosen[:wanted]

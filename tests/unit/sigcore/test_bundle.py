@@ -56,8 +56,9 @@ def test_round_trip(bundle):
 def test_sigstore_python_reads_what_we_write(vectors):
     models = pytest.importorskip("sigstore.models")
     data = (vectors / "sigstore-conformance/bundle-verify/rekor2-happy-path/bundle.sigstore.json").read_bytes()
-    theirs = models.Bundle.from_json(encode_bundle(parse_bundle(data)))
-    assert theirs.to_json() == models.Bundle.from_json(data).to_json()
+    ours = json.loads(models.Bundle.from_json(encode_bundle(parse_bundle(data))).to_json())
+    assert entry(ours).pop("integratedTime") == "0"
+    assert ours == json.loads(data)
 
 
 def test_zero_values_are_written():
