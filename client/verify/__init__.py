@@ -3,13 +3,14 @@
 
 Given a bundle (0.3, message signature), the artifact's digest, a trusted root and the identity that is expected:
 
-1. The bundle holds a certificate (not a bare key), and its message digest is the artifact's.
+1. The bundle is of a kind that we know: a certificate (not a bare key), log entries of Rekor v2, at least one of them. Its
+   message digest is the artifact's.
 2. Times: every timestamp is over the signature and by a trusted timestamp authority; there is at least one.
 3. Certificate: an end entity's for code signing, with a chain to a trusted authority that is valid at every time of step 2.
 4. Publication: every SCT of a trusted certificate-transparency log verifies; there is at least one.
 5. Identity: the certificate's one name and its issuer are the expected ones.
 6. Transparency: every log entry is of a trusted log and is, byte for byte, the entry of this certificate, signature and
-   digest, and its proof leads to a checkpoint that the log has signed; there is at least one.
+   digest, and its proof leads to a checkpoint that the log has signed.
 7. Signature: made by the certificate's key over the artifact's digest.
 
 Any step that fails raises; there is no partial success. What the caller must still do: compute the digest from the bytes
@@ -23,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client.verify.certificate import verify_certificate
-from client.verify.entry import VerifiedEntry, verify_log_entry
+from client.verify.entry import VerifiedEntry, check_kind, verify_log_entry
 from client.verify.identity import IdentityPolicy, Signer, read_signer, verify_identity
 from client.verify.scts import VerifiedSct, verify_scts
 from client.verify.times import VerifiedTime, verify_times
@@ -81,9 +82,7 @@ def _verify(bundle: Bundle, digest: bytes, root: TrustedRoot, identity: Identity
     signer = read_signer(leaf)
     if identity is not None:
         verify_identity(signer, identity)  # 5
-    if not bundle.log_entries:  # 6
-        raise Refused("the bundle holds no log entry, so the signature was never made public", "sign with a log")
-    expected = HashedRekord(digest, content.signature, entries.certificate_verifier(leaf.der))
+    expected = HashedRekord(digest, content.signature, entries.certificate_verifier(leaf.der))  # 6
     logged = tuple(verify_log_entry(entry, expected, root.logs, moments) for entry in bundle.log_entries)
     what = "the signature over the artifact"
     keys.verify_digest(leaf.public_key(), content.signature, digest, what=what)  # 7
@@ -96,6 +95,10 @@ def _check_material(bundle: Bundle, digest: bytes) -> Certificate:
             "the bundle is signed with a bare key, which has no identity to verify",
             "verification with --key is not supported yet",
         )
+    if not bundle.log_entries:
+        raise Refused("the bundle holds no log entry, so the signature was never made public", "sign with a log")
+    for entry in bundle.log_entries:
+        check_kind(entry)
     if digest != bundle.content.digest:
         raise Refused(
             f"the bundle is for another artifact: it signs {bundle.content.digest.hex()}, the artifact is {digest.hex()}",

@@ -51,7 +51,7 @@ def verify_log_entry(
     Raises:
         Refused: one of these does not hold. Malformed: the checkpoint or the proof is not well-formed.
     """
-    _check_kind(entry)
+    check_kind(entry)
     log = _find(entry.log_id, logs, times)
     _check_body(entry.body, expected)
     _check_tree(entry, log)
@@ -65,7 +65,12 @@ def verify_log_entry(
     return VerifiedEntry(log.base_url, entry.index, entry.proof.size, entry.proof.root)
 
 
-def _check_kind(entry: LogEntry) -> None:
+def check_kind(entry: LogEntry) -> None:
+    """Step 1.
+
+    Raises:
+        Refused: another kind or version, or members that only Rekor v1 signs.
+    """
     if (entry.kind, entry.version) != KIND:
         raise Refused(
             f"the log entry is of kind {shown(entry.kind)} version {shown(entry.version)}, which is not supported yet",
