@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets. Everything is installed into .venv; nothing outside the checkout is touched, except that
+# `make test` adds the Debian packages of $(DEBIAN) when it runs as root and they are missing.
+
+.POSIX:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+PYTHON = python3
+UV_VERSION = 0.13.9
+DEBIAN = openssl
+
+VENV = .venv
+BIN = $(VENV)/bin
+PACKAGES = sigcore oidc_dev ca tlog tsa client stack
+COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml requirements/build.in
+
+.PHONY: help demo up test lint format bench requirements clean system
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/run.stamp ## a stack, a signature, its verification, a refusal: explained step by step
+	@$(BIN)/sigbox demo
+
+up: $(VENV)/run.stamp ## a stack that stays, data in ./sigbox-data
+	@$(BIN)/sigbox up --data ./sigbox-data
+
+test: $(VENV)/test.stamp system ## all tests, the official Python client included
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/test.stamp ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/test.stamp ## rewrite the sources as `make lint` wants them
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/test.stamp ## start-up and throughput, as ratios to figures measured in the same run
+	@$(BIN)/python bench/run.py $(BENCH_FLAGS)
+
+requirements: ## pin anew what pyproject.toml asks for, with hashes
+	$(PYTHON) -m venv $(VENV)/uv
+	$(VENV)/uv/bin/pip install --quiet uv==$(UV_VERSION)
+	$(COMPILE) --output-file requirements/run.txt
+	$(COMPILE) --extra test --extra interop --output-file requirements/test.txt
+
+clean: ## remove .venv and every cache; sigbox-data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find $(PACKAGES) tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- installation -----------------------------------------------------------------------------------
+# A stamp is younger than what it was made from, or its recipe runs again. The pins have hashes; the build backend is
+# pinned with them, so nothing is fetched that is not named there.
+INSTALL = $(BIN)/python -m pip install --quiet
+EDITABLE = $(INSTALL) --no-deps --no-build-isolation --editable .
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "sigbox needs Python 3.11 or newer; give one with: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "python3 cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/run.stamp: $(BIN)/python pyproject.toml requirements/run.txt
+	@echo "installing sigbox into $(VENV)" >&2
+	@$(INSTALL) --require-hashes --requirement requirements/run.txt
+	@$(EDITABLE)
+	@touch $@
+
+# Everything in run.txt is in test.txt too, therefore both stamps.
+$(VENV)/test.stamp: $(BIN)/python pyproject.toml requirements/test.txt
+	@echo "installing sigbox and what its tests need into $(VENV)" >&2
+	@$(INSTALL) --require-hashes --requirement requirements/test.txt
+	@$(EDITABLE)
+	@touch $(VENV)/run.stamp $@
+
+system:
+	@for package in $(DEBIAN); do \
+		command -v $$package >/dev/null && continue; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null || exit 1; \
+		else \
+			echo "$$package is missing: the tests that need it are skipped" >&2; \
+		fi; \
+	done

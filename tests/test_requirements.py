@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pins agree with pyproject.toml, have hashes, and name no place to fetch from."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DIRECT = {
+    "run": [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"]],
+    "test": [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["build-system"]["requires"],
+        *EXTRAS["test"],
+        *EXTRAS["interop"],
+    ],
+}
+
+
+def lines(name: str) -> list[str]:
+    return (ROOT / "requirements" / f"{name}.txt").read_text("utf-8").replace("\\\n", "").splitlines()
+
+
+def pins(requirements: list[str]) -> dict[str, str]:
+    matches = (re.match(r"([\w.-]+)==([\w.!+]+)", requirement) for requirement in requirements)
+    return {match[1].lower(): match[2] for match in matches if match}
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_direct_dependencies_are_pinned_as_pyproject_says(name):
+    wanted = pins(DIRECT[name])
+    assert len(wanted) == len(DIRECT[name]), "pyproject.toml pins every direct dependency with =="
+    assert wanted.items() <= pins(lines(name)).items(), "run `make requirements`"
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_every_pin_has_a_hash_and_no_address(name):
+    for line in lines(name):
+        assert re.fullmatch(r"[\w.-]+==[\w.!+]+ *(;[^#@]*?)?( +--hash=sha256:[0-9a-f]{64})+", line), line
+
+
+def test_a_test_installation_contains_the_runtime_pins():
+    assert pins(lines("run")).items() <= pins(lines("test")).items()
+
+
+def test_the_build_backend_is_the_same_everywhere():
+    build = (ROOT / "requirements" / "build.in").read_text("utf-8").splitlines()
+    assert set(PROJECT["build-system"]["requires"]) <= set(build)
