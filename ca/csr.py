@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from ca.strength import check_certifiable
 from sigcore import der, keys, limits
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey
@@ -48,7 +49,7 @@ def parse_csr(pem: bytes) -> PublicKey:
     """
     info, algorithm, signature = _split(_parse_pem(pem))  # 1
     key = keys.parse_public_key(_spki(info), what="the signing request's key")  # 2
-    keys.check_strength(key, what="the signing request's key")
+    check_certifiable(key, what="the signing request's key")
     _verify(key, algorithm, signature, info)  # 3
     return key
 

@@ -8,7 +8,7 @@ then reads JSON.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -19,7 +19,6 @@ from ca.issuers import CHALLENGE_CLAIMS, Issuer
 from ca.request import CertificateRequest, parse_request_v1, parse_request_v2
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
-from sigcore.strict import JSON
 from sigcore.x509 import encode_certificate_pem
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -50,14 +49,14 @@ def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
 
     async def signing_cert_v2(request: web.Request) -> web.Response:
         chain = await _issue(authority, clock(), request, parse_request_v2(await _body(request)))
-        return _json({"signedCertificateEmbeddedSct": {"chain": {"certificates": list(chain)}}})
+        return _json({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}})
 
     async def signing_cert_v1(request: web.Request) -> web.Response:
         chain = await _issue(authority, clock(), request, parse_request_v1(await _body(request)))
         return _pem_chain(chain, status=201)
 
     async def trust_bundle(_: web.Request) -> web.Response:
-        return _json({"chains": [{"certificates": list(bundle)}]})
+        return _json({"chains": [{"certificates": bundle}]})
 
     async def root_cert(_: web.Request) -> web.Response:
         return _pem_chain(bundle, status=200)
@@ -78,11 +77,9 @@ def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
     ]
 
 
-async def _issue(
-    authority: Authority, now: datetime, request: web.Request, wanted: CertificateRequest
-) -> tuple[str, ...]:
+async def _issue(authority: Authority, now: datetime, request: web.Request, wanted: CertificateRequest) -> list[str]:
     issued = await authority.issue(_token(request, wanted.token), wanted.proof, now=now)
-    return tuple(_pem(der) for der in issued.chain)
+    return [_pem(der) for der in issued.chain]
 
 
 async def _body(request: web.Request) -> bytes:
@@ -122,7 +119,7 @@ def _answered(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except SigError as error:
-            return _error(*_STATUS[type(error)], str(error))
+            return _error(*_STATUS.get(type(error), _INTERNAL), str(error))
         except Exception:  # noqa: BLE001 - the last line of defence; logged with its traceback
             _log.exception("the certificate request failed for a reason that is not the requester's")
             return _error(*_INTERNAL, "internal error; the server's log says more")
@@ -134,7 +131,7 @@ def _error(code: int, status: int, message: str) -> web.Response:
     return _json({"code": code, "message": message, "details": []}, status=status)
 
 
-def _json(value: JSON, *, status: int = 200) -> web.Response:
+def _json(value: Mapping[str, object], *, status: int = 200) -> web.Response:
     return web.json_response(value, status=status, headers=_HEADERS)
 
 
@@ -143,11 +140,11 @@ def _pem(der: bytes) -> str:
     return encode_certificate_pem(der).rstrip("\n")
 
 
-def _pem_chain(chain: tuple[str, ...] | list[str], *, status: int) -> web.Response:
+def _pem_chain(chain: list[str], *, status: int) -> web.Response:
     return web.Response(text="\n".join(chain), status=status, headers=_HEADERS, content_type=_PEM_CHAIN)
 
 
-def _issuer(issuer: Issuer) -> JSON:
+def _issuer(issuer: Issuer) -> dict[str, object]:
     """A member of ``GET /api/v2/configuration``, zero values spelt out."""
     return {
         "issuerUrl": issuer.url,

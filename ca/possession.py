@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ca.csr import parse_csr
+from ca.strength import check_certifiable
 from sigcore import keys, limits
 from sigcore.errors import Malformed
 from sigcore.keys import PublicKey
@@ -51,7 +52,7 @@ def verify_possession(proof: Proof, subject: str) -> PublicKey:
     """
     if isinstance(proof, SigningRequest):
         return parse_csr(proof.pem)
-    keys.check_strength(proof.key)
+    check_certifiable(proof.key)
     if not 0 < len(proof.signature) <= limits.SIGNATURE:
         raise Malformed(f"the proof of possession has {len(proof.signature)} bytes, expected 1 to {limits.SIGNATURE}")
     keys.verify(proof.key, proof.signature, subject.encode("utf-8"), what="the proof of possession")

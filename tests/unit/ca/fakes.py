@@ -80,15 +80,15 @@ class OtherLogId(FakeLog):
 
 
 class Down(FakeLog):
-    def stamp(self, entry):
+    def stamp(self, _):
         raise Unavailable("the log is being restarted")
 
 
 class Unwilling(FakeLog):
-    def stamp(self, entry):
+    def stamp(self, _):
         raise Refused("the root is not one of mine")
 
 
 class Broken(FakeLog):
-    def stamp(self, entry):
+    def stamp(self, _):
         raise RuntimeError("secret detail")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import subprocess
 from datetime import timedelta
 
+import jwt
 import pytest
 from cryptography import x509 as oracle
 from cryptography.hazmat.primitives import hashes, serialization
@@ -28,9 +29,7 @@ def chain():
 
 
 def make_authority(chain, issuers, log):
-    return Authority(
-        key=chain.key, chain=chain.certificates, issuers=issuers, log=log, log_key=log.key.public_key()
-    )
+    return Authority(key=chain.key, chain=chain.certificates, issuers=issuers, log=log, log_key=log.key.public_key())
 
 
 @pytest.fixture
@@ -52,19 +51,26 @@ def proof(key=KEY, name=NAME):
     return SignedSubject(key.public_key(), keys.sign(key, name.encode()))
 
 
+def key_usage(**bits):
+    others = (
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    )
+    return oracle.KeyUsage(**dict.fromkeys(others, False) | {"digital_signature": True} | bits)
+
+
 # --- what is issued -----------------------------------------------------------------------------------
 async def test_the_certificate_is_byte_for_byte_what_the_library_builds(authority, chain, token):
     issued = await authority.issue(token, proof(), now=NOW)
     found = oracle.load_der_x509_certificate(issued.chain[0])
     issuer = oracle.load_der_x509_certificate(chain.certificates[0])
     ski = issuer.extensions.get_extension_for_class(oracle.SubjectKeyIdentifier).value
-    usage = dict.fromkeys(
-        (
-            "content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
-            " encipher_only decipher_only"
-        ).split(),
-        False,
-    )
     start = NOW.replace(microsecond=0)
     builder = (
         oracle.CertificateBuilder()
@@ -74,7 +80,7 @@ async def test_the_certificate_is_byte_for_byte_what_the_library_builds(authorit
         .not_valid_before(start)
         .not_valid_after(start + timedelta(minutes=10))
         .public_key(KEY.public_key())
-        .add_extension(oracle.KeyUsage(digital_signature=True, **usage), critical=True)
+        .add_extension(key_usage(), critical=True)
         .add_extension(oracle.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
         .add_extension(oracle.SubjectKeyIdentifier.from_public_key(KEY.public_key()), critical=False)
         .add_extension(oracle.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski), critical=False)
@@ -84,9 +90,9 @@ async def test_the_certificate_is_byte_for_byte_what_the_library_builds(authorit
     for arc, value in values.items():
         oid = oracle.ObjectIdentifier(f"1.3.6.1.4.1.57264.1.{arc}")
         builder = builder.add_extension(oracle.UnrecognizedExtension(oid, value), critical=False)
-    expected = builder.add_extension(
-        found.extensions.get_extension_for_oid(SCT_LIST).value, critical=False
-    ).sign(chain.key, hashes.SHA256())
+    expected = builder.add_extension(found.extensions.get_extension_for_oid(SCT_LIST).value, critical=False).sign(
+        chain.key, hashes.SHA256()
+    )
     assert found.tbs_certificate_bytes == expected.tbs_certificate_bytes
     found.verify_directly_issued_by(issuer)
 
@@ -95,9 +101,7 @@ async def test_the_answer_is_the_chain_from_leaf_to_root(authority, chain, token
     issued = await authority.issue(token, proof(), now=NOW)
     assert issued.chain[1:] == chain.certificates
     certificates = tuple(x509.parse_certificate(der) for der in issued.chain)
-    x509.verify_chain(
-        certificates[0], certificates[1:2], certificates[2:], at=NOW, eku=x509.EKU_CODE_SIGNING
-    )
+    x509.verify_chain(certificates[0], certificates[1:2], certificates[2:], at=NOW, eku=x509.EKU_CODE_SIGNING)
 
 
 async def test_the_embedded_sct_is_of_the_logged_precertificate(authority, chain, log, token):
@@ -120,7 +124,7 @@ async def test_the_embedded_sct_is_of_the_logged_precertificate(authority, chain
 
 async def test_a_workload_gets_a_uri(authority, machine_key):
     name = f"{MACHINES}/org/repo"
-    token = _es256(machine_key, claims(iss=MACHINES, sub=name))
+    token = jwt.encode(claims(iss=MACHINES, sub=name), machine_key, "ES256", {"kid": "es"})
     issued = await authority.issue(token, proof(name=name), now=NOW)
     found = oracle.load_der_x509_certificate(issued.chain[0])
     san = found.extensions.get_extension_for_class(oracle.SubjectAlternativeName)
@@ -128,13 +132,9 @@ async def test_a_workload_gets_a_uri(authority, machine_key):
     assert list(san.value) == [oracle.UniformResourceIdentifier(name)]
 
 
-def _es256(key, payload):
-    import jwt
-
-    return jwt.encode(payload, key, "ES256", {"kid": "es"})
-
-
-@pytest.mark.parametrize("email", ["a@b", "Alice@Example.COM", "!#$%&'*+-/=?^_`{|}~@example.com", "l" * 64 + "@x.example"])
+@pytest.mark.parametrize(
+    "email", ["a@b", "Alice@Example.COM", "!#$%&'*+-/=?^_`{|}~@example.com", "l" * 64 + "@x.example"]
+)
 async def test_openssl_reads_exactly_one_name_with_exactly_these_bytes(authority, issuer_key, tmp_path, email):
     issued = await authority.issue(signed(issuer_key, claims(email=email)), proof(name=email), now=NOW)
     files = [tmp_path / name for name in ("leaf.pem", "intermediate.pem", "root.pem")]
@@ -144,9 +144,7 @@ async def test_openssl_reads_exactly_one_name_with_exactly_these_bytes(authority
     assert text.splitlines() == ["X509v3 Subject Alternative Name: critical", f"    email:{email}"]
     at = str(int(NOW.timestamp()))
     # "any" purpose: openssl 3.0 knows no code-signing purpose; the EKU is compared byte for byte above.
-    verified = _openssl(
-        "verify", "-x509_strict", "-attime", at, "-CAfile", files[2], "-untrusted", files[1], files[0]
-    )
+    verified = _openssl("verify", "-x509_strict", "-attime", at, "-CAfile", files[2], "-untrusted", files[1], files[0])
     assert verified.endswith(": OK\n")
 
 
@@ -167,12 +165,9 @@ async def test_hostile_extensions_of_a_signing_request_are_absent(authority, tok
         oracle.UnrecognizedExtension(oracle.ObjectIdentifier(f"1.3.6.1.4.1.57264.1.{arc}"), b"evil")
         for arc in (1, 8, 9, 24)
     ]
-    usage = dict.fromkeys(
-        "content_commitment key_encipherment data_encipherment key_agreement encipher_only decipher_only".split(), False
-    )
     hostile = [
         oracle.BasicConstraints(ca=True, path_length=None),
-        oracle.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **usage),
+        key_usage(key_cert_sign=True, crl_sign=True),
         oracle.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.TIME_STAMPING]),
         oracle.SubjectAlternativeName([oracle.RFC822Name("evil@example.com")]),
         oracle.SubjectKeyIdentifier(b"evil"),
@@ -278,7 +273,11 @@ async def test_a_certificate_never_precedes_its_issuer(authority, issuer_key):
 
 # --- construction ---------------------------------------------------------------------------------------------
 def test_the_key_must_belong_to_the_chain(chain, issuers, log):
-    for key, certificates in ((keys.generate_p256(), chain.certificates), (chain.key, chain.certificates[1:]), (chain.key, ())):
+    for key, certificates in (
+        (keys.generate_p256(), chain.certificates),
+        (chain.key, chain.certificates[1:]),
+        (chain.key, ()),
+    ):
         with pytest.raises(Malformed, match="does not belong"):
             Authority(key=key, chain=certificates, issuers=issuers, log=log, log_key=log.key.public_key())
 

@@ -134,7 +134,7 @@ def test_each_defect_has_its_message(changes, message):
         (RSA, hashes.SHA256(), padding.PSS(padding.MGF1(hashes.SHA256()), 32)),
         (P256, hashes.SHA224(), None),
         (P256, hashes.SHA3_256(), None),
-        (rsa.generate_private_key(65537, 1024), hashes.SHA256(), None),
+        (rsa.generate_private_key(65537, 1024), hashes.SHA256(), None),  # noqa: S505 - refused, that is the test
         (ec.generate_private_key(ec.SECP224R1()), hashes.SHA256(), None),
     ],
 )

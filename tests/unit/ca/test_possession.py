@@ -47,7 +47,7 @@ def test_the_signature_over_the_name_proves_possession(key):
         (keys.sign(P256, b"ALICE@EXAMPLE.COM"), Refused),
         (keys.sign(P256, b"alice@example.com\n"), Refused),
         (keys.sign(keys.generate_p256(), NAME.encode()), Refused),
-        (P256.sign(NAME.encode(), ec.ECDSA(hashes.SHA1())), Refused),
+        (P256.sign(NAME.encode(), ec.ECDSA(hashes.SHA1())), Refused),  # noqa: S303 - refused, that is the test
         (P256.sign(NAME.encode(), ec.ECDSA(hashes.SHA384())), Refused),
         (keys.sign(P256, NAME.encode()) + b"\x00", Refused),
     ],
@@ -59,7 +59,7 @@ def test_any_other_signature_proves_nothing(signature, error):
 
 @pytest.mark.parametrize("scheme", [padding.PSS(padding.MGF1(hashes.SHA256()), 32), padding.PKCS1v15()])
 def test_rsa_signs_with_pkcs1_and_sha256_only(scheme):
-    hashed = hashes.SHA1() if isinstance(scheme, padding.PKCS1v15) else hashes.SHA256()
+    hashed = hashes.SHA384() if isinstance(scheme, padding.PKCS1v15) else hashes.SHA256()
     with pytest.raises(Refused, match="does not verify"):
         verify_possession(SignedSubject(RSA.public_key(), RSA.sign(NAME.encode(), scheme, hashed)), NAME)
 

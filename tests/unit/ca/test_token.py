@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives import serialization
 
 from ca.issuers import Issuer, IssuerTable, PinnedKeys
 from ca.token import verify_token
-from sigcore import keys
 from sigcore.errors import Malformed, Refused, SigError
 from tests.unit.ca.tokens import ISSUER, MACHINES, NOW, OTHER, SECONDS, b64, claims, signed, unsigned
 
