@@ -16,10 +16,11 @@ from ca.possession import Proof, verify_possession
 from ca.principal import make_principal
 from ca.profile import Draft, Profile
 from ca.token import verify_token
-from sigcore import keys, sct, x509
+from sigcore import certify, extensions, keys, sct, x509
+from sigcore.chain import verify_signed_by
 from sigcore.errors import Malformed, SigError, Unavailable
 from sigcore.keys import PublicKey
-from sigcore.sct import SignedCertificateTimestamp
+from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Authority:
         if not certificates or certificates[0].spki != keys.encode_public_key(key.public_key()):
             raise Malformed("the CA key does not belong to the first certificate of the CA chain")
         for certificate, issuer in zip(certificates, (*certificates[1:], certificates[-1]), strict=True):
-            x509.verify_signed_by(certificate, issuer)
+            verify_signed_by(certificate, issuer)
         self.issuers = issuers
         self._key = key
         self._chain = certificates
@@ -84,7 +85,8 @@ class Authority:
         7. The log answers with an SCT, or there is no certificate.
         8. The SCT is the right log's, for this very precertificate, and verifies.
         9. Final certificate: the same draft + the SCT list, signed.
-        10. Precertificate and final certificate correspond byte for byte in all but their last extension.
+        10. The final certificate verifies as the CA's, and corresponds to the precertificate byte for byte in all but the last
+            extension.
 
         The caller must still deliver the chain over a channel that the requester trusts; a token stays good for further
         requests until it expires.
@@ -98,32 +100,33 @@ class Authority:
         principal = make_principal(claims)  # 2
         spki = keys.encode_public_key(verify_possession(proof, principal.subject))  # 3
         draft = self._profile.draft(principal, spki, now)  # 4
-        tbs = self._profile.encode(draft, x509.poison())
-        lint(tbs, issuer=self._chain[0], principal=principal, spki=spki, now=now)  # 5
-        precert = x509.parse_certificate(x509.sign_tbs(tbs, self._key), what="the precertificate")  # 6
-        stamp = await self._logged(precert)  # 7, 8
-        return IssuedCertificate((self._finish(draft, precert, stamp), *self.chain))  # 9, 10
+        tbs = self._profile.encode(draft, extensions.poison())
+        unsigned = lint(tbs, issuer=self._chain[0], principal=principal, spki=spki, now=now)  # 5
+        precert = certify.sign_tbs(tbs, self._key)  # 6
+        stamp = await self._logged(precert, sct.precert_entry(unsigned, self._chain[0].spki))  # 7, 8
+        return IssuedCertificate((self._finish(draft, unsigned, stamp), *self.chain))  # 9, 10
 
-    async def _logged(self, precert: x509.Certificate) -> SignedCertificateTimestamp:
+    async def _logged(self, precert: bytes, entry: PrecertEntry) -> SignedCertificateTimestamp:
         """Steps 7 and 8."""
         try:
-            stamp = await self._log.add_pre_chain((precert.der, *self.chain))
+            stamp = await self._log.add_pre_chain((precert, *self.chain))
         except Unavailable:
             raise
         except SigError as error:
             raise Unavailable("the certificate log did not take the precertificate", str(error)) from error
         try:
-            sct.verify_sct(stamp, sct.precert_entry(precert, self._chain[0].spki), self._log_key)
+            sct.verify_sct(stamp, entry, self._log_key)
         except SigError as error:
             raise Unsound(f"the certificate log's SCT is not good: {error}") from error
         return stamp
 
     def _finish(self, draft: Draft, precert: x509.Certificate, stamp: SignedCertificateTimestamp) -> bytes:
         """Steps 9 and 10."""
-        tbs = self._profile.encode(draft, x509.sct_list(sct.encode_sct_list((stamp,))))
-        final = x509.parse_certificate(x509.sign_tbs(tbs, self._key), what="the certificate")
+        tbs = self._profile.encode(draft, extensions.sct_list(sct.encode_sct_list((stamp,))))
+        final = x509.parse_certificate(certify.sign_tbs(tbs, self._key), what="the certificate")
         try:
+            verify_signed_by(final, self._chain[0])
             sct.correspond(precert, final)
         except SigError as error:
-            raise Unsound(f"precertificate and certificate do not correspond: {error}") from error
+            raise Unsound(f"the certificate is not what was logged: {error}") from error
         return final.der

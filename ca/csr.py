@@ -4,33 +4,16 @@
 from __future__ import annotations
 
 import re
-from typing import Final
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from ca.strength import check_certifiable
-from sigcore import der, keys, limits
-from sigcore.errors import Malformed, Refused
+from sigcore import der, keys, limits, signatures
+from sigcore.errors import Malformed
 from sigcore.keys import PublicKey
 from sigcore.strict import parse_base64
 
 _PEM = re.compile(
     rb"\s*-----BEGIN (?P<label>(?:NEW )?CERTIFICATE REQUEST)-----\r?\n(?P<body>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----\s*\Z"
 )
-
-_RSA: Final = der.null()
-_HASHES: Final[dict[tuple[str, bytes], tuple[type, hashes.HashAlgorithm | None]]] = {
-    # AlgorithmIdentifier: RFC 5758 section 3.2 (ECDSA, parameters absent), RFC 4055 section 5 (RSA, NULL), RFC 8410.
-    ("1.2.840.10045.4.3.2", b""): (ec.EllipticCurvePublicKey, hashes.SHA256()),
-    ("1.2.840.10045.4.3.3", b""): (ec.EllipticCurvePublicKey, hashes.SHA384()),
-    ("1.2.840.10045.4.3.4", b""): (ec.EllipticCurvePublicKey, hashes.SHA512()),
-    ("1.2.840.113549.1.1.11", _RSA): (rsa.RSAPublicKey, hashes.SHA256()),
-    ("1.2.840.113549.1.1.12", _RSA): (rsa.RSAPublicKey, hashes.SHA384()),
-    ("1.2.840.113549.1.1.13", _RSA): (rsa.RSAPublicKey, hashes.SHA512()),
-    ("1.3.101.112", b""): (ed25519.Ed25519PublicKey, None),
-}
 
 
 def parse_csr(pem: bytes) -> PublicKey:
@@ -50,7 +33,7 @@ def parse_csr(pem: bytes) -> PublicKey:
     info, algorithm, signature = _split(_parse_pem(pem))  # 1
     key = keys.parse_public_key(_spki(info), what="the signing request's key")  # 2
     check_certifiable(key, what="the signing request's key")
-    _verify(key, algorithm, signature, info)  # 3
+    signatures.verify(algorithm, key, signature, info, what="the signing request's own signature")  # 3
     return key
 
 
@@ -63,14 +46,12 @@ def _parse_pem(pem: bytes) -> bytes:
     return parse_base64(b"".join(match["body"].split()).decode("ascii"), what="the signing request's PEM")
 
 
-def _split(data: bytes) -> tuple[bytes, tuple[str, bytes], bytes]:
+def _split(data: bytes) -> tuple[bytes, bytes, bytes]:
     outer = der.Reader(data, "the signing request")
     request = outer.enter()
     outer.finish()
     info = request.raw(der.SEQUENCE)
-    identifier = request.enter()
-    algorithm = identifier.oid(), b"" if identifier.at_end else identifier.raw()
-    identifier.finish()
+    algorithm = request.raw(der.SEQUENCE)
     signature, unused = request.bit_string()
     request.finish()
     if unused:
@@ -88,23 +69,3 @@ def _spki(info: bytes) -> bytes:
     reader.raw(der.context(0))
     reader.finish()
     return spki
-
-
-def _verify(key: PublicKey, algorithm: tuple[str, bytes], signature: bytes, info: bytes) -> None:
-    kind, hashed = _HASHES.get(algorithm, (None, None))
-    if kind is None or not isinstance(key, kind):
-        raise Refused(
-            f"the signing request is signed with {algorithm[0]}, which does not go with its key",
-            "use ECDSA or RSA PKCS#1 v1.5 with SHA-256, SHA-384 or SHA-512, or Ed25519",
-        )
-    try:
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, info)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and hashed:
-            key.verify(signature, info, ec.ECDSA(hashed))
-        elif isinstance(key, rsa.RSAPublicKey) and hashed:
-            key.verify(signature, info, padding.PKCS1v15(), hashed)
-        else:
-            raise Refused("the signing request's algorithm names no hash")
-    except InvalidSignature as error:
-        raise Refused("the signing request's own signature does not verify") from error

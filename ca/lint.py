@@ -46,10 +46,11 @@ class _Case:
     now: datetime
 
 
-def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, now: datetime) -> None:
-    """Refuse a precertificate TBS that leaves the profile.
+def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, now: datetime) -> Certificate:
+    """Refuse a precertificate TBS that leaves the profile; the answer is the certificate as it was read.
 
-    The TBS is read inside an unsigned shell, so that the CA key touches nothing before the last rule has passed.
+    The TBS is read inside an unsigned shell, so that the CA key touches nothing before the last rule has passed: of the
+    answer everything but ``der`` and ``signature`` holds for the signed precertificate too.
 
     Raises:
         Unsound: names every rule that is broken.
@@ -63,6 +64,7 @@ def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, 
         raise Unsound(f"the precertificate cannot be read: {error}") from error
     if broken:
         raise Unsound(f"the precertificate leaves the profile: {'; '.join(broken)}")
+    return certificate
 
 
 def _frame(case: _Case) -> Iterator[str]:
@@ -98,7 +100,7 @@ def _extensions(case: _Case) -> Iterator[str]:
         if value is not None and extension.value != value:
             yield f"extension {oid}: value {value.hex()}"
     if _value(case.certificate, "2.5.29.14") != b"\x04\x14" + _key_hash(case.spki):
-        yield "subjectKeyIdentifier: SHA-1 of the key"
+        yield "subjectKeyIdentifier: RFC 7093 method 1"
     identifier = _value(case.issuer, "2.5.29.14")[2:]
     if _value(case.certificate, "2.5.29.35") != der.sequence(der.tlv(0x80, identifier)):
         yield "authorityKeyIdentifier: the CA's subjectKeyIdentifier"
@@ -123,7 +125,7 @@ def _value(certificate: Certificate, oid: str) -> bytes:
 
 
 def _key_hash(spki: bytes) -> bytes:
-    """RFC 5280 section 4.2.1.2, method 1: SHA-1 of the BIT STRING's content. An identifier, not a security function."""
+    """RFC 7093 section 2, method 1: the leftmost 160 bits of SHA-256 over the subjectPublicKey bits."""
     reader = der.Reader(spki, "the key").enter()
     reader.enter()
-    return hashlib.sha1(reader.bit_string()[0], usedforsecurity=False).digest()
+    return hashlib.sha256(reader.bit_string()[0]).digest()[:20]

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ca.principal import Principal
-from sigcore import der, fulcio, x509
-from sigcore.errors import Malformed, Refused, Unavailable
+from sigcore import certify, der, extensions, fulcio
+from sigcore.errors import Refused, Unavailable
 from sigcore.strict import encode_time
-from sigcore.x509 import Certificate, Extension
+from sigcore.x509 import EKU_CODE_SIGNING, Certificate, Extension
 
 LIFETIME: Final = timedelta(minutes=10)
 EMPTY_NAME: Final = der.sequence()
@@ -39,8 +39,8 @@ class Profile:
 
     def __init__(self, issuer: Certificate) -> None:
         self._issuer = issuer
-        self._constant = (x509.key_usage("digitalSignature"), x509.extended_key_usage(x509.EKU_CODE_SIGNING))
-        self._key_identifier = x509.authority_key_id(subject_key_identifier(issuer))
+        self._constant = (extensions.key_usage("digitalSignature"), extensions.extended_key_usage(EKU_CODE_SIGNING))
+        self._key_identifier = extensions.authority_key_id(subject_key_identifier(issuer))
 
     def draft(self, principal: Principal, spki: bytes, now: datetime) -> Draft:
         """A fresh certificate for ``principal`` and the key ``spki``, valid from ``now`` (whole seconds) for ten minutes.
@@ -55,18 +55,18 @@ class Profile:
                 f" {encode_time(self._issuer.not_after)}, a certificate from {encode_time(start)} would leave that",
                 "check the clock, or rotate the CA",
             )
-        extensions = (
+        found = (
             *self._constant,
-            x509.subject_key_id(spki),
+            extensions.subject_key_id(spki),
             self._key_identifier,
-            x509.subject_alternative_name(principal.san),
+            extensions.subject_alternative_name(principal.san),
             *fulcio.encode_extensions(principal.extensions),
         )
-        return Draft(x509.random_serial(), start, spki, extensions)
+        return Draft(certify.random_serial(), start, spki, found)
 
     def encode(self, draft: Draft, last: Extension) -> bytes:
         """The TBSCertificate of ``draft`` with ``last`` as its last extension."""
-        return x509.encode_tbs(
+        return certify.encode_tbs(
             serial=draft.serial,
             issuer=self._issuer.subject,
             not_before=draft.not_before,
@@ -78,15 +78,10 @@ class Profile:
 
 
 def subject_key_identifier(issuer: Certificate) -> bytes:
-    """The SKI of a CA certificate (RFC 5280 section 4.2.1.2: it must have one)."""
-    extension = issuer.extension("2.5.29.14")
-    if extension is None:
+    """The key identifier of a CA certificate; Refused when it has none (RFC 5280 section 4.2.1.2: it must)."""
+    identifier = extensions.parse_subject_key_id(issuer)
+    if not identifier:
         raise Refused(
             "the CA certificate has no subject key identifier", "issue it with one (RFC 5280 section 4.2.1.2)"
         )
-    reader = der.Reader(extension.value, "the CA certificate's subject key identifier")
-    value = reader.octet_string()
-    reader.finish()
-    if not value:
-        raise Malformed("the CA certificate's subject key identifier is empty")
-    return value
+    return identifier

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sigcore import keys, sct, x509
+from sigcore import certify, keys, sct, x509
 from sigcore.errors import Refused, Unavailable
 from tests.unit.ca.tokens import NOW, SECONDS
 
@@ -26,16 +26,13 @@ class Chain:
 def make_chain(*, not_after=NOW + timedelta(days=365)):
     not_before = NOW.replace(microsecond=0) - timedelta(days=1)
     root_key, key = keys.generate_p256(), keys.generate_p256()
-    names = {"common_name": "test root", "organization": "tests"}
-    root = x509.make_root(root_key, **names, not_before=not_before, not_after=not_after.replace(microsecond=0))
-    intermediate = x509.make_intermediate(
+    not_after = not_after.replace(microsecond=0)
+    root = certify.make_root(root_key, certify.Subject("test root", "tests", not_before, not_after))
+    intermediate = certify.make_intermediate(
         x509.parse_certificate(root),
         root_key,
         keys.encode_public_key(key.public_key()),
-        common_name="test intermediate",
-        organization="tests",
-        not_before=not_before,
-        not_after=not_after.replace(microsecond=0),
+        certify.Subject("test intermediate", "tests", not_before, not_after),
         eku=x509.EKU_CODE_SIGNING,
     )
     return Chain(key, (intermediate, root))
