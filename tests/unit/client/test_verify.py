@@ -13,7 +13,7 @@ import pytest
 from client.verify import verify_blob, verify_own
 from client.verify.identity import IdentityPolicy
 from client.verify.report import list_checks
-from sigcore import checkpoint, der, keys, x509
+from sigcore import checkpoint, der, extensions, keys, x509
 from sigcore.errors import Refused, SigError
 from sigcore.trustroot import Validity
 from sigcore.x509 import Extension
@@ -164,8 +164,6 @@ def test_the_window_of_a_timestamp_authority_includes_both_ends(sigstore):
 # --- 3 certificate -------------------------------------------------------------------------------------
 def test_a_certificate_of_another_authority(sigstore):
     other = MiniSigstore("other")
-    bundle = replace(sigstore, ca=other.ca).sign() if False else None
-    del bundle
     root = replace(sigstore.root, certificate_authorities=other.root.certificate_authorities)
     error = refused("no trusted certificate authority vouches", sigstore.sign(), sigstore, root=root)
     assert error.hint.startswith("other ca: ")
@@ -217,7 +215,7 @@ def test_an_intermediate_that_had_expired(sigstore):
         (MiniSigstore.usage()[:1], "not for code signing"),
         (MiniSigstore.usage(bits=("keyCertSign",)), "does not allow digital signatures"),
         (MiniSigstore.usage()[1:], "does not allow digital signatures"),
-        ((*MiniSigstore.usage(), x509.basic_constraints(True)), "is a certificate authority's"),
+        ((*MiniSigstore.usage(), extensions.basic_constraints(ca=True)), "is a certificate authority's"),
     ],
 )
 def test_the_profile_of_the_certificate(sigstore, usage, message):
