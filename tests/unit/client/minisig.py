@@ -19,7 +19,21 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 
 from client.transport import Response
 from client.trust import Trust
-from sigcore import certify, checkpoint, der, entries, extensions, fulcio, keys, limits, merkle, note, sct, timestamp, x509
+from sigcore import (
+    certify,
+    checkpoint,
+    der,
+    entries,
+    extensions,
+    fulcio,
+    keys,
+    limits,
+    merkle,
+    note,
+    sct,
+    timestamp,
+    x509,
+)
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.bundle import Bundle, InclusionProof, LogEntry, MessageSignature, encode_log_entry
 from sigcore.entries import HashedRekord
@@ -67,6 +81,7 @@ class Chain:
     @property
     def key_id(self) -> Extension:
         return extensions.authority_key_id(extensions.key_identifier(self.intermediate.spki))
+
 
 @dataclass
 class MiniLog:
@@ -139,7 +154,7 @@ class MiniSigstore:
         return Trust(self.root, self.config)
 
     # --- services
-    def certify(  # noqa: PLR0913 - tests vary one thing at a time
+    def certify(
         self,
         key: keys.PublicKey,
         *,
