@@ -100,9 +100,17 @@ def start_stack(folder: Path, *options: str | Path) -> RunningStack:
         process.kill()
         process.wait(STOP_S)
         raise
-    paths = {name: Path(ready[name]) for name in ("data", "trusted_root", "trust_config", "tuf_root")}
-    texts = {name: ready[name] for name in ("url", "tuf_mirror", "oidc_issuer")}
-    return RunningStack(process=process, log=log, **paths, **texts)
+    return RunningStack(
+        process=process,
+        url=ready["url"],
+        data=Path(ready["data"]),
+        trusted_root=Path(ready["trusted_root"]),
+        trust_config=Path(ready["trust_config"]),
+        tuf_root=Path(ready["tuf_root"]),
+        tuf_mirror=ready["tuf_mirror"],
+        oidc_issuer=ready["oidc_issuer"],
+        log=log,
+    )
 
 
 def _wait_ready(process: subprocess.Popen[bytes], ready_file: Path, log: Path) -> dict[str, str]:

@@ -181,9 +181,13 @@ def _check_entry(entries: Sequence[bytes], one: Acknowledged) -> None:
     _expect(one.index < one.size, f"entry {one.index} was acknowledged with a checkpoint of size {one.size}")
     body = entries[one.index]
     _expect(body == base64.b64decode(one.body), f"acknowledged entry {one.index} has another content now")
+    _expect(find_sent(body) == (one.digest, one.signature), f"entry {one.index} does not hold what was sent")
+
+
+def find_sent(body: bytes) -> tuple[str, str]:
+    """Digest and signature of a hashedrekord 0.0.2, in base64."""
     spec = json.loads(body)["spec"]["hashedRekordV002"]
-    found = (spec["data"]["digest"], spec["signature"]["content"])
-    _expect(found == (one.digest, one.signature), f"entry {one.index} does not hold what was sent")
+    return spec["data"]["digest"], spec["signature"]["content"]
 
 
 def _verify_note(checkpoint: Checkpoint, key: ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey) -> None:

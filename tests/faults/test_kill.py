@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.audit import Checkpoint, Journal, audit, read_key, read_log
+from tests.faults.audit import Checkpoint, Journal, audit, find_sent, read_key, read_log
 from tests.faults.writers import Writers
 from tests.stack_process import RunningStack, start_stack
 
@@ -36,10 +36,12 @@ async def load_until_killed(stack: RunningStack, writers: Writers, delay_s: floa
         group.create_task(writers.run(stack.url, died))
 
 
-def check(stack: RunningStack, journal: Journal, earlier: list[Checkpoint]) -> int:
+def check(stack: RunningStack, writers: Writers, earlier: list[Checkpoint]) -> int:
     """Audit the log as it is now; its checkpoint counts from then on. The answer is its size."""
     now, entries = read_log(stack.url)
-    audit(entries, now, journal.read(), earlier, read_key(stack.trusted_root))
+    audit(entries, now, writers.journal.read(), earlier, read_key(stack.trusted_root))
+    for index, sent in writers.located.items():
+        assert find_sent(entries[index]) == (sent.digest, sent.signature)
     earlier.append(now)
     return now.size
 
@@ -53,20 +55,20 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path):
     while kills < KILLS or (writers.acknowledged < ACKNOWLEDGED and kills < MOST_KILLS):
         stack = start_stack(tmp_path, "--data", tmp_path / "data")
         try:
-            size = check(stack, journal, earlier)
+            size = check(stack, writers, earlier)
             asyncio.run(load_until_killed(stack, writers, moments.uniform(0.05, 1)))
         finally:
             stack.kill()
         kills += 1
     stack = start_stack(tmp_path, "--data", tmp_path / "data")
     try:
-        size = check(stack, journal, earlier)
+        size = check(stack, writers, earlier)
         stack.stop()
     finally:
         stack.kill()
         journal.close()
     print(
-        f"\nseed {seed}: {kills} kills, {writers.acknowledged} acknowledged, 0 lost, {writers.duplicates} committed without"
+        f"\nseed {seed}: {kills} kills, {writers.acknowledged} acknowledged, 0 lost, {len(writers.located)} committed without"
         f" an answer and found by the retry, {len(writers.unknown)} unknown at the end, {size} entries"
     )
     assert writers.acknowledged >= ACKNOWLEDGED

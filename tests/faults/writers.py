@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 from cryptography.hazmat.primitives import hashes, serialization
@@ -51,7 +52,8 @@ class Writers:
     count: int = 16
     unknown: list[Sent] = field(default_factory=list)
     acknowledged: int = 0
-    duplicates: int = 0
+    located: dict[int, Sent] = field(default_factory=dict)
+    """Retried requests that the log had committed before it died; it said at which index."""
 
     async def run(self, url: str, died: asyncio.Event) -> None:
         """Write to the log at ``url`` until its process is gone."""
@@ -74,17 +76,14 @@ class Writers:
 
     def _note(self, sent: Sent, response: aiohttp.ClientResponse, text: str) -> None:
         if response.status == 409:
-            # Committed before the crash, but the answer was lost: the log must say where it is, and the audit
-            # finds no second copy.
-            assert response.headers["x-log-index"].isdigit(), text
-            self.duplicates += 1
+            self.located[int(response.headers["x-log-index"])] = sent
             return
         assert response.status == 201, f"{response.status}: {text}"
         self.journal.add(parse_acknowledgement(sent, json.loads(text)))
         self.acknowledged += 1
 
 
-def parse_acknowledgement(sent: Sent, entry: dict) -> Acknowledged:
+def parse_acknowledgement(sent: Sent, entry: dict[str, Any]) -> Acknowledged:
     """A TransparencyLogEntry in proto-JSON (wire.md 5.3)."""
     proof = entry["inclusionProof"]
     assert proof["logIndex"] == entry["logIndex"]
