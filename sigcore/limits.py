@@ -53,3 +53,10 @@ BUNDLE: Final = 32 * 1024 * 1024
 """An attestation may carry a large predicate; everything beside it is small."""
 TRUSTED_ROOT: Final = 4 * 1024 * 1024
 SERVICE_RESPONSE: Final = 4 * 1024 * 1024
+TRUST_INSTANCES: Final = 64
+"""Logs or authorities of one kind in a trusted root, services of one kind in a signing config; the public root has 2."""
+BUNDLE_LOG_ENTRIES: Final = 32
+"""sigstore-go caps entries and timestamps at 32 each (CVE-2024-45395): each one costs signature checks."""
+BUNDLE_TIMESTAMPS: Final = 32
+IDENTITY_PATTERN: Final = 1024
+"""Characters of a regular expression for identities."""

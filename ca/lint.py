@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The certificate profile as rules, checked on every precertificate before the CA key sees it.
+
+The rules are written from the Fulcio certificate specification and RFC 5280 with literal bytes, and read what an independent
+parser finds; they share no constant with ``profile``, which builds what they check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from ca.principal import Principal
+from sigcore import der, x509
+from sigcore.errors import SigError
+from sigcore.fulcio import parse_extensions
+from sigcore.x509 import Certificate
+
+_ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+_FULCIO: Final = "1.3.6.1.4.1.57264.1."
+_FIXED: Final[tuple[tuple[str, bool, bytes | None], ...]] = (
+    ("2.5.29.15", True, bytes.fromhex("03020780")),  # keyUsage: digitalSignature
+    ("2.5.29.37", False, bytes.fromhex("300a06082b06010505070303")),  # extKeyUsage: codeSigning
+    ("2.5.29.14", False, None),  # subjectKeyIdentifier
+    ("2.5.29.35", False, None),  # authorityKeyIdentifier
+    ("2.5.29.17", True, None),  # subjectAltName
+)
+_POISON: Final = ("1.3.6.1.4.1.11129.2.4.3", True, b"\x05\x00")
+
+
+class Unsound(Exception):
+    """Our own product, or a partner's answer, failed a check of ours: a fault of the service, never of the requester."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is checked, and what it was made from."""
+
+    certificate: Certificate
+    issuer: Certificate
+    principal: Principal
+    spki: bytes
+    now: datetime
+
+
+def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, now: datetime) -> Certificate:
+    """Refuse a precertificate TBS that leaves the profile; the answer is the certificate as it was read.
+
+    The TBS is read inside an unsigned shell, so that the CA key touches nothing before the last rule has passed: of the
+    answer everything but ``der`` and ``signature`` holds for the signed precertificate too.
+
+    Raises:
+        Unsound: names every rule that is broken.
+    """
+    shell = der.sequence(tbs, _ECDSA_SHA256, der.bit_string(b""))
+    try:
+        certificate = x509.parse_certificate(shell, what="the precertificate")
+        case = _Case(certificate, issuer, principal, spki, now)
+        broken = [*_frame(case), *_extensions(case), *_identity(case)]
+    except SigError as error:
+        raise Unsound(f"the precertificate cannot be read: {error}") from error
+    if broken:
+        raise Unsound(f"the precertificate leaves the profile: {'; '.join(broken)}")
+    return certificate
+
+
+def _frame(case: _Case) -> Iterator[str]:
+    """Everything outside the extensions."""
+    certificate, issuer = case.certificate, case.issuer
+    if not 64 < certificate.serial.bit_length() < 160:
+        yield "serial number: positive, at most 20 octets, more than 64 bits"
+    if certificate.signature_algorithm != _ECDSA_SHA256:
+        yield "signature algorithm: ecdsa-with-SHA256"
+    if certificate.issuer != issuer.subject:
+        yield "issuer: the CA's subject, byte for byte"
+    if certificate.subject != b"\x30\x00":
+        yield "subject: empty"
+    if certificate.not_before != case.now.replace(microsecond=0):
+        yield "notBefore: now"
+    if certificate.not_after - certificate.not_before != timedelta(seconds=600):
+        yield "notAfter: ten minutes after notBefore"
+    if not issuer.not_before <= certificate.not_before <= certificate.not_after <= issuer.not_after:
+        yield "validity: inside that of the CA"
+    if certificate.spki != case.spki:
+        yield "key: the one whose possession was proved"
+
+
+def _extensions(case: _Case) -> Iterator[str]:
+    """Which extensions there are, in which order, how critical, and the values that never vary."""
+    found = case.certificate.extensions
+    expected = (*_FIXED, *((e.oid, False, None) for e in found[len(_FIXED) : -1]), _POISON)
+    if [(e.oid, e.critical) for e in found] != [(oid, critical) for oid, critical, _ in expected]:
+        yield "extensions: KU, EKU, SKI, AKI, SAN, Fulcio's, poison; KU, SAN and poison critical"
+    if not all(extension.oid.startswith(_FULCIO) for extension in found[len(_FIXED) : -1]):
+        yield "extensions: between SAN and poison only Fulcio's own"
+    for extension, (oid, _, value) in zip(found, expected, strict=False):
+        if value is not None and extension.value != value:
+            yield f"extension {oid}: value {value.hex()}"
+    if _value(case.certificate, "2.5.29.14") != b"\x04\x14" + _key_hash(case.spki):
+        yield "subjectKeyIdentifier: RFC 7093 method 1"
+    identifier = _value(case.issuer, "2.5.29.14")[2:]
+    if _value(case.certificate, "2.5.29.35") != der.sequence(der.tlv(0x80, identifier)):
+        yield "authorityKeyIdentifier: the CA's subjectKeyIdentifier"
+
+
+def _identity(case: _Case) -> Iterator[str]:
+    """The name and the issuer, as a verifier will read them."""
+    if x509.parse_san(case.certificate) != case.principal.san:
+        yield "subjectAltName: exactly the principal's one name"
+    if parse_extensions(case.certificate) != case.principal.extensions:
+        yield "Fulcio extensions: exactly the principal's"
+    issuer = case.principal.extensions.issuer.encode("utf-8")
+    if not issuer or _value(case.certificate, _FULCIO + "1") != issuer:
+        yield "issuer (v1): the raw issuer string"
+    if _value(case.certificate, _FULCIO + "8") != der.tlv(0x0C, issuer):
+        yield "issuer (v2): the issuer as UTF8String"
+
+
+def _value(certificate: Certificate, oid: str) -> bytes:
+    extension = certificate.extension(oid)
+    return extension.value if extension else b""
+
+
+def _key_hash(spki: bytes) -> bytes:
+    """RFC 7093 section 2, method 1: the leftmost 160 bits of SHA-256 over the subjectPublicKey bits."""
+    reader = der.Reader(spki, "the key").enter()
+    reader.enter()
+    return hashlib.sha256(reader.bit_string()[0]).digest()[:20]

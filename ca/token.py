@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An ID token -> verified claims (OpenID Connect Core section 3.1.3.7, RFC 7515, RFC 7519, RFC 8725)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from ca.issuers import Issuer, IssuerTable
+from sigcore import limits
+from sigcore.errors import Malformed, Refused
+from sigcore.keys import PublicKey, check_strength
+from sigcore.strict import Fields, parse_base64url, parse_json, shown
+
+LEEWAY_S: Final = 5
+"""Seconds that the issuer's clock may be off; sigstore-python allows the same."""
+
+_JWS = jwt.PyJWS(algorithms=["RS256", "ES256"])
+_FOREIGN_KEYS: Final = ("jwk", "jku", "x5u", "x5c")
+_LAST_SECOND: Final = 253_402_300_799
+"""9999-12-31T23:59:59Z, the last second that a calendar here can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says, and the issuer that answers for it."""
+
+    issuer: Issuer
+    subject: str
+    fields: Fields
+
+
+async def verify_token(text: str, issuers: IssuerTable, *, now: datetime) -> Claims:
+    """The claims of ``text``, an ID token of one of ``issuers`` that is valid at ``now``.
+
+    1. At most 16 KiB, compact serialization: three parts, each in its one base64url spelling. (No JSON serialization, no
+       encryption; bounded before anything is decoded.)
+    2. The header is strict JSON without ``crit`` and without a key of its own; it never chooses how it is checked.
+    3. ``iss``, still unverified, names exactly one issuer of the table.
+    4. The header's ``kid`` names a key inside that issuer's set and nowhere else; key and header fit the one algorithm that is
+       pinned for the issuer.
+    5. The signature verifies.
+    6. ``aud`` is the issuer's audience. A list is taken only as a list of this one element: a token for us *and* another
+       service could have been replayed by that service.
+    7. ``nbf`` and ``iat`` are not after ``now``, ``exp`` is, each with :data:`LEEWAY_S`; ``exp`` and ``iat`` are required.
+    8. ``sub`` is a non-empty string.
+
+    The caller must still decide whom the claims describe (``principal``), and redeem the token for one certificate only if it
+    wants that; tokens are not remembered.
+
+    Raises:
+        Malformed: not such a token at all. Refused: a check does not hold. Unavailable: the issuer's keys cannot be read.
+    """
+    header, payload = _split(text)  # 1
+    _check_header(header)  # 2
+    fields = Fields.of(
+        parse_json(payload, what="the token's payload", limit=limits.IDENTITY_TOKEN, floats=True), "token"
+    )
+    issuer = issuers.find(fields.text("iss"))  # 3
+    key = await issuer.keys.find(header.text("kid"))  # 4
+    _check_algorithm(header, issuer, key)
+    try:
+        _JWS.decode(text, key, algorithms=[issuer.algorithm])  # 5
+    except jwt.PyJWTError as error:
+        raise Refused("the token's signature does not verify", "ask the issuer for a fresh token") from error
+    _check_audience(fields, issuer.audience)  # 6
+    _check_times(fields, now)  # 7
+    return Claims(issuer, _subject(fields), fields)  # 8
+
+
+def _split(text: str) -> tuple[Fields, bytes]:
+    if len(text) > limits.IDENTITY_TOKEN:
+        raise Malformed(f"the token is {len(text)} characters long, the limit is {limits.IDENTITY_TOKEN}")
+    parts = text.split(".", 3)
+    if len(parts) != 3 or not all(parts):
+        raise Malformed("the token is not a signed JWT: expected three non-empty parts joined by dots")
+    header, payload, _ = (parse_base64url(part, what="a part of the token") for part in parts)
+    return Fields.parse(header, what="the token's header", limit=limits.IDENTITY_TOKEN), payload
+
+
+def _check_header(header: Fields) -> None:
+    if "crit" in header or "b64" in header:
+        raise Refused("the token's header asks for an extension (crit, b64) that is not understood here")
+    for name in _FOREIGN_KEYS:
+        if name in header:
+            raise Refused(f"the token's header brings a key of its own ({name})", "only the issuer's key set counts")
+
+
+def _check_algorithm(header: Fields, issuer: Issuer, key: PublicKey) -> None:
+    found = header.text("alg")
+    if found != issuer.algorithm:
+        raise Refused(f"the token is signed with {shown(found)}, the issuer signs with {issuer.algorithm}")
+    fits = (
+        isinstance(key, rsa.RSAPublicKey)
+        if issuer.algorithm == "RS256"
+        else isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1"
+    )
+    if not fits:
+        raise Refused(f"the issuer's key does not fit its algorithm {issuer.algorithm}")
+    check_strength(key, what="the issuer's key")
+
+
+def _check_audience(fields: Fields, audience: str) -> None:
+    found = fields.raw().get("aud")
+    if found not in (audience, [audience]):
+        raise Refused(f"the token is for the audience {shown(found)}, expected {shown(audience)}")
+
+
+def _check_times(fields: Fields, now: datetime) -> None:
+    moment = now.timestamp()
+    starts = {name: _seconds(fields, name) for name in ("iat", "nbf") if name == "iat" or name in fields}
+    for name, start in starts.items():
+        if start > moment + LEEWAY_S:
+            raise Refused(f"the token is not valid yet: {name} is {start}, now is {int(moment)}", "compare the clocks")
+    end = _seconds(fields, "exp")
+    if end + LEEWAY_S <= moment:
+        raise Refused(f"the token has expired: exp is {end}, now is {int(moment)}", "ask the issuer for a fresh token")
+
+
+def _seconds(fields: Fields, name: str) -> int:
+    value = fields.integer(name)
+    if not 0 <= value <= _LAST_SECOND:
+        raise Malformed(f"token.{name} is {value}, which is no moment of the calendar")
+    return value
+
+
+def _subject(fields: Fields) -> str:
+    subject = fields.text("sub")
+    if not subject:
+        raise Malformed("token.sub is empty")
+    return subject

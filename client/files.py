@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles and artifacts on disk. Everything is bounded when it is read and appears whole when it is written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from sigcore import limits
+from sigcore.algorithms import HashAlgorithm
+from sigcore.bundle import Bundle, encode_bundle, parse_bundle
+from sigcore.errors import Malformed, NotFound, Refused
+
+
+def read_file(path: Path, *, what: str, limit: int) -> bytes:
+    """The content of a file of at most ``limit`` bytes.
+
+    Raises:
+        NotFound: no readable file. Malformed: it is longer.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise NotFound(f"{what} {path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise Malformed(f"{what} {path} is longer than {limit} bytes")
+    return data
+
+
+def load_bundle(path: Path) -> Bundle:
+    """The bundle in a file.
+
+    Raises:
+        NotFound: no readable file. Malformed, Refused: as :func:`sigcore.bundle.parse_bundle`.
+    """
+    return parse_bundle(read_file(path, what="the bundle", limit=limits.BUNDLE))
+
+
+def save_bundle(bundle: Bundle, path: Path) -> None:
+    """Write the bundle so that ``path`` holds all of it or what it held before: temporary file, fsync, rename.
+
+    Raises:
+        Refused: the file system does not let us.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(encode_bundle(bundle))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise Refused(f"the bundle {path} cannot be written: {error.strerror}") from error
+
+
+def digest_file(path: Path, algorithm: HashAlgorithm = HashAlgorithm.SHA2_256) -> bytes:
+    """The digest of an artifact of any size.
+
+    Raises:
+        NotFound: no readable file.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm.hashlib_name).digest()
+    except OSError as error:
+        raise NotFound(f"the artifact {path} cannot be read: {error.strerror}") from error

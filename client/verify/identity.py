@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who signed: the certificate's subject alternative name and its OIDC issuer, and what the user demands of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from sigcore import der, limits, x509
+from sigcore.errors import Malformed, Refused
+from sigcore.strict import shown
+from sigcore.x509 import Certificate
+
+ISSUER: Final = "1.3.6.1.4.1.57264.1.8"
+"""The OIDC issuer as a DER UTF8String."""
+ISSUER_RAW: Final = "1.3.6.1.4.1.57264.1.1"
+"""The same as bare bytes: the older form, which Fulcio still writes beside the newer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who a certificate speaks for. ``kind`` is the form of the name: Email, Uri or OtherName."""
+
+    identity: str
+    kind: str
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPolicy:
+    """Whom the user expects. The issuer is always exact; the identity is exact, or matches a pattern as a whole.
+
+    Args:
+        issuer: the OIDC issuer's URL, byte for byte.
+        identity: the email address or URI, byte for byte.
+        pattern: a regular expression (ASCII, at most 1 KiB) that the whole identity must match; instead of ``identity``.
+
+    Raises:
+        Refused: no issuer, none or both of identity and pattern, a pattern that is no regular expression.
+    """
+
+    issuer: str
+    identity: str = ""
+    pattern: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.issuer:
+            raise Refused(
+                "no issuer is demanded", "give --certificate-oidc-issuer: an identity means nothing without it"
+            )
+        if bool(self.identity) == bool(self.pattern):
+            raise Refused(
+                "an identity and a pattern are demanded" if self.pattern else "no identity is demanded",
+                "give one of --certificate-identity and --certificate-identity-regexp",
+            )
+        if self.pattern:
+            _compile(self.pattern)
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    if len(pattern) > limits.IDENTITY_PATTERN or not pattern.isascii():
+        raise Refused(f"the identity pattern is not ASCII, or longer than {limits.IDENTITY_PATTERN} characters")
+    try:
+        return re.compile(pattern, re.ASCII)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise Refused(f"the identity pattern {shown(pattern)} is no regular expression: {error}") from error
+
+
+def read_signer(leaf: Certificate) -> Signer:
+    """Who ``leaf`` speaks for; it is as good as the chain that the caller must have verified.
+
+    Raises:
+        Malformed: not exactly one name, or an issuer in a form that it must not have. Refused: no issuer, or two.
+    """
+    san = x509.parse_san(leaf)
+    return Signer(san.value, type(san).__name__, _issuer(leaf))
+
+
+def _issuer(leaf: Certificate) -> str:
+    newer, older = leaf.extension(ISSUER), leaf.extension(ISSUER_RAW)
+    found = []
+    if newer is not None:
+        reader = der.Reader(newer.value, "the issuer extension")
+        found.append(reader.utf8())
+        reader.finish()
+    if older is not None:
+        try:
+            found.append(older.value.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise Malformed("the issuer extension in its older form is not UTF-8") from error
+    if not found:
+        raise Refused("the certificate names no OIDC issuer", "it was not issued by a Fulcio-compatible authority")
+    if len(set(found)) != 1:
+        raise Refused(
+            f"the certificate names two issuers, {shown(found[0])} and {shown(found[1])}",
+            "two clients would read it differently",
+        )
+    return found[0]
+
+
+def verify_identity(signer: Signer, policy: IdentityPolicy) -> None:
+    """That ``signer`` is whom ``policy`` demands.
+
+    Raises:
+        Refused: another issuer, or another identity.
+    """
+    if signer.issuer != policy.issuer:
+        raise Refused(
+            f"the signer was identified by {shown(signer.issuer, 200)}, expected the issuer {shown(policy.issuer, 200)}",
+            "the comparison is exact: look for a trailing slash",
+        )
+    if policy.identity and signer.identity != policy.identity:
+        raise Refused(
+            f"the signer is {shown(signer.identity, 300)}, expected {shown(policy.identity, 300)}",
+            "the comparison is exact, upper and lower case count",
+        )
+    if policy.pattern and not _compile(policy.pattern).fullmatch(signer.identity):
+        raise Refused(
+            f"the signer is {shown(signer.identity, 300)}, which does not match {shown(policy.pattern, 300)}",
+            "the pattern must match the whole identity, as if it stood between ^ and $",
+        )

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one command: parse its options, call it, turn errors into one message and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from sigcore.errors import SigError, Unavailable
+from stack.cli import Command, ExitCode
+
+
+def run(name: str, command: Command, arguments: Sequence[str]) -> int:
+    """The exit code of ``sigbox NAME ARGUMENTS``. A traceback is never an answer."""
+    module = import_module(command.module)
+    parser = argparse.ArgumentParser(
+        prog=f"sigbox {name}",
+        description=module.__doc__,
+        epilog=getattr(module, "EXAMPLES", None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = module.run(options)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"sigbox {name}: interrupted\n")
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
+        return _failed(name, command, error)
+    return code
+
+
+def _failed(name: str, command: Command, error: Exception) -> int:
+    if isinstance(error, SigError):
+        sys.stderr.write(f"sigbox {name}: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"  hint: {error.hint}\n")
+        return ExitCode.UNREACHABLE if isinstance(error, Unavailable) else _refused(command, error)
+    if isinstance(error, OSError):
+        sys.stderr.write(f"sigbox {name}: {error}\n")
+        return ExitCode.USAGE
+    sys.stderr.write(f"sigbox {name}: internal error: {type(error).__name__}: {error}\n")
+    sys.stderr.write("  hint: this is a bug; SIGBOX_TRACEBACK=1 shows where\n")
+    if os.environ.get("SIGBOX_TRACEBACK"):
+        raise error
+    return ExitCode.REFUSED
+
+
+def _refused(command: Command, error: SigError) -> int:
+    """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
+    kind = type(error).__name__
+    if command.refused is ExitCode.REFUSED and kind != "NotFound":
+        return ExitCode.REFUSED
+    return ExitCode.USAGE if kind in ("Malformed", "NotFound") else command.refused

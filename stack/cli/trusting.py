@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that say what is trusted, the same for every command that signs or verifies."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from client.trust import Trust, load_trust
+
+_VARIABLES = {
+    "trust_config": "SIGBOX_TRUST_CONFIG",
+    "trusted_root": "SIGBOX_TRUSTED_ROOT",
+    "signing_config": "SIGBOX_SIGNING_CONFIG",
+}
+
+
+def add_trust_options(parser: argparse.ArgumentParser) -> None:
+    """``--trust-config``, ``--trusted-root``, ``--signing-config``."""
+    group = parser.add_argument_group("trust", "options win over variables; nothing is trusted on first use")
+    group.add_argument("--trust-config", metavar="FILE", help="ClientTrustConfig: both in one ($SIGBOX_TRUST_CONFIG)")
+    group.add_argument("--trusted-root", metavar="FILE", help="trusted_root.json ($SIGBOX_TRUSTED_ROOT)")
+    group.add_argument("--signing-config", metavar="FILE", help="signing config v0.2 ($SIGBOX_SIGNING_CONFIG)")
+
+
+def load_trust_options(options: argparse.Namespace) -> Trust:
+    """Trust from the options, or from the variables where no option is given.
+
+    Raises:
+        NotFound: neither names a file, or it is not there. Malformed, Refused: see :func:`client.trust.load_trust`.
+    """
+    given: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
+    if not any(given.values()):
+        given = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
+    return load_trust(**{name: Path(value) for name, value in given.items() if value})

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a stack lives and what it is called: the data directory, its ``sigbox.toml`` and the origin's URL."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sigcore import limits
+from sigcore.errors import Malformed, Refused
+from sigcore.strict import encode_time, parse_time, shown
+from stack.files import load_file, save_file
+
+DEFAULT_LISTEN = "127.0.0.1:7780"
+DEFAULT_DATA = "sigbox-data"
+FORMAT = 1
+"""Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The data directory: one folder per role with its secrets, ``public/`` for everybody."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings, written once by :mod:`stack.bootstrap`."""
+        return self.path / "sigbox.toml"
+
+    @property
+    def public(self) -> Path:
+        """What may be shown to anybody: trust documents and the TUF repository."""
+        return self.path / "public"
+
+    @property
+    def tuf_repository(self) -> Path:
+        """Served as ``/tuf``."""
+        return self.public / "tuf"
+
+    @property
+    def trusted_root(self) -> Path:
+        """``trusted_root.json``."""
+        return self.public / "trusted_root.json"
+
+    @property
+    def signing_config(self) -> Path:
+        """``signing_config.json`` (v0.2)."""
+        return self.public / "signing_config.json"
+
+    @property
+    def trust_config(self) -> Path:
+        """Both of them in one file: sigstore-python's ClientTrustConfig."""
+        return self.public / "trust_config.json"
+
+    @property
+    def tuf_root(self) -> Path:
+        """The first root: what a client must be given by a way that it trusts."""
+        return self.tuf_repository / "1.root.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``sigbox.toml``. ``url_follows_listen`` says that the URL was derived from the listening address."""
+
+    url: str
+    created: datetime
+    ephemeral: bool
+    url_follows_listen: bool
+
+    @property
+    def issuer(self) -> str:
+        """The OIDC issuer, byte for byte (wire form: no trailing slash)."""
+        return f"{self.url}/auth"
+
+    @property
+    def host(self) -> str:
+        """The bare host name: the origin of the log's checkpoints (sigstore-go compares it with baseUrl's host)."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def organization(self) -> str:
+        """The name that certificates and trust documents carry. An ephemeral stack says what it is worth."""
+        return "sigbox UNTRUSTED ephemeral" if self.ephemeral else f"sigbox {self.host}"
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """``HOST:PORT`` (IPv6 in brackets); port 0 picks a free one."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise Malformed(f"the listening address is {shown(text)}, expected HOST:PORT", "for example 127.0.0.1:7780")
+    return host.strip("[]"), int(port)
+
+
+def parse_url(text: str) -> str:
+    """An origin: scheme, host, port; no path, because clients join the service paths onto the root of an origin."""
+    url = text.removesuffix("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not _HOST.match(parts.hostname or ""):
+        raise Malformed(
+            f"the URL is {shown(text)}, expected http(s)://HOST[:PORT]", "for example http://localhost:7780"
+        )
+    if url != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+        raise Malformed(f"the URL {shown(text)} has more than a host and a port", "clients need the root of an origin")
+    return url
+
+
+def default_home() -> Home:
+    """``$SIGBOX_DATA``, or ``./sigbox-data``."""
+    return Home(Path(os.environ.get("SIGBOX_DATA", DEFAULT_DATA)).absolute())
+
+
+def load_settings(home: Home) -> Settings:
+    """Read ``sigbox.toml``.
+
+    Raises:
+        NotFound: the directory holds no stack. Malformed, Refused: it holds one that this version cannot use.
+    """
+    text = load_file(home.settings_file, what="the stack's settings", limit=limits.TEXT)
+    try:
+        table = tomllib.loads(text.decode("utf-8"))
+        found = table["format"]
+        settings = Settings(
+            url=parse_url(table["url"]),
+            created=parse_time(table["created"], what="created"),
+            ephemeral=table["ephemeral"] is True,
+            url_follows_listen=table["url_follows_listen"] is True,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
+    if found != FORMAT:
+        raise Refused(f"{home.path} has layout {found}, this version knows {FORMAT}", "use a newer sigbox")
+    return settings
+
+
+def save_settings(home: Home, settings: Settings) -> None:
+    """Write ``sigbox.toml``; its presence says that the directory holds a stack."""
+    lines = (
+        "# Written by sigbox. The URL is part of the trust root: change it with `sigbox up --url`, not here.",
+        f"format = {FORMAT}",
+        f'url = "{settings.url}"',
+        f'created = "{encode_time(settings.created)}"',
+        f"ephemeral = {str(settings.ephemeral).lower()}",
+        f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
+        "",
+    )
+    save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files on disk: written whole or not at all, secrets readable by their owner only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from sigcore import limits
+from sigcore.errors import NotFound, Refused
+
+SECRET = 0o600
+PUBLIC = 0o644
+
+
+def make_folder(path: Path, mode: int = 0o700) -> None:
+    """Create ``path`` with exactly ``mode`` under any umask; parents as usual."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(mode)
+
+
+def save_file(path: Path, data: bytes, *, mode: int = PUBLIC, durable: bool = True) -> None:
+    """Write a temporary file beside ``path`` and rename it: readers see the old bytes or the new ones.
+
+    With ``durable`` the bytes and the rename are on the disk when this returns.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105 - the temporary name is a string
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def load_file(path: Path, *, what: str, limit: int = limits.TRUSTED_ROOT) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        NotFound: there is none. Refused: it is larger than ``limit`` bytes, or no regular file.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise NotFound(f"{what} {path} does not exist") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise Refused(f"{what} {path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise Refused(f"{what} {path} is larger than {limit} bytes")
+    return data
+
+
+def load_secret(path: Path, *, what: str) -> bytes:
+    """As :func:`load_file`, but refuses a file that others may read.
+
+    Raises:
+        Refused: names the file and the mode that it must have.
+    """
+    data = load_file(path, what=what, limit=limits.TEXT)
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise Refused(f"{what} {path} has mode {mode:04o}: others may read it", f"chmod 600 {path}")
+    return data

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The serving process: the event loop, readiness, the hourly look at the TUF repository, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from stack.bootstrap import load_material
+from stack.cli.env import CLIENTS, client_lines
+from stack.compose import compose
+from stack.config import Home, Settings
+from stack.files import save_file
+from stack.serve import finish_publisher, start_publisher
+from stack.trust.documents import timestamp_url
+
+_log = logging.getLogger("sigbox")
+REFRESH_S: Final = 3600
+DRAIN_S: Final = 8
+"""Requests in flight get this long after SIGTERM."""
+
+
+def utc_now() -> datetime:
+    """The one clock of the process."""
+    return datetime.now(UTC)
+
+
+def run(
+    home: Home,
+    settings: Settings,
+    listener: socket.socket,
+    publisher: subprocess.Popen[str],
+    *,
+    control: bool,
+    ready_file: Path | None,
+) -> int:
+    """Serve on ``listener`` until SIGTERM or SIGINT; the answer is the exit code."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(home, settings, listener, publisher, control=control, ready_file=ready_file))
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(
+    home: Home,
+    settings: Settings,
+    listener: socket.socket,
+    publisher: subprocess.Popen[str],
+    *,
+    control: bool,
+    ready_file: Path | None,
+) -> None:
+    """Start order: signals, keys, logs, routes, TUF, ready. The end runs it backwards."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    material = load_material(home)
+    async with compose(home, settings, material, utc_now, control=control) as app:
+        site = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_S)
+        await site.setup()
+        try:
+            await web.SockSite(site, listener, backlog=1024).start()
+            finish_publisher(publisher)
+            announce(home, settings, ready_file)
+            refresher = asyncio.create_task(_refresh(home))
+            await stopping.wait()
+            refresher.cancel()
+        finally:
+            await site.cleanup()
+            if ready_file is not None:
+                ready_file.unlink(missing_ok=True)
+
+
+async def _refresh(home: Home) -> None:
+    """Once an hour: re-sign what has less than half of its life left. A failure is said and tried again."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            signed = await asyncio.to_thread(lambda: finish_publisher(start_publisher(home)))
+        except Exception:
+            _log.exception("the TUF repository was not refreshed; next try in an hour")
+        else:
+            if signed:
+                _log.info("TUF roles signed anew: %s", signed)
+
+
+def fingerprint(home: Home) -> str:
+    """SHA-256 of the first TUF root, lower-case hex: what a client compares before it trusts."""
+    return hashlib.sha256(home.tuf_root.read_bytes()).hexdigest()
+
+
+def announce(home: Home, settings: Settings, ready_file: Path | None) -> None:
+    """Say that every role answers: to people on standard output, to programs in the ready file."""
+    lines = [f"sigbox serves {settings.url}", f"root fingerprint sha256:{fingerprint(home)}", f"data in {home.path}"]
+    if settings.ephemeral:
+        lines.append("UNTRUSTED: this stack is ephemeral, it ends with this process")
+    for client in CLIENTS:
+        lines += ["", *client_lines(client, home, settings)]
+    sys.stdout.write("\n".join(lines) + "\n\n")
+    sys.stdout.flush()
+    if ready_file is not None:
+        save_file(ready_file, json.dumps(ready(home, settings), indent=2).encode() + b"\n", durable=False)
+
+
+def ready(home: Home, settings: Settings) -> dict[str, str | int]:
+    """The content of the ready file; paths are absolute."""
+    return {
+        "url": settings.url,
+        "pid": os.getpid(),
+        "data": str(home.path),
+        "trusted_root": str(home.trusted_root),
+        "signing_config": str(home.signing_config),
+        "trust_config": str(home.trust_config),
+        "tuf_root": str(home.tuf_root),
+        "tuf_mirror": f"{settings.url}/tuf",
+        "oidc_issuer": settings.issuer,
+        "timestamp_url": timestamp_url(settings),
+    }

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a command line to a running process: bind, prepare the data directory, publish the trust root, serve.
+
+The order is chosen for a fast start: the socket is bound first (its port may be part of the URL), the TUF repository is
+signed by a child process on another core, and aiohttp, half of the start, is imported meanwhile.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sigcore.errors import Refused, Unavailable
+from stack import bootstrap
+from stack.config import Home
+from stack.lock import held
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What ``sigbox up`` was asked for. ``home`` is None for an ephemeral stack, ``url`` None when it follows the port."""
+
+    home: Home | None
+    host: str
+    port: int
+    url: str | None
+    control: bool
+    ready_file: Path | None
+
+
+def serve(plan: Plan) -> int:
+    """Serve until a signal; the answer is the exit code.
+
+    Raises:
+        Unavailable: the address is taken. Refused: another process serves this data directory.
+    """
+    with _listener(plan.host, plan.port) as listener, _home(plan.home) as home, held(home.path / "lock"):
+        port = listener.getsockname()[1]
+        url = plan.url or f"http://localhost:{port}"
+        now = datetime.now(UTC)
+        settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now)
+        publisher = start_publisher(home)
+        # Deferred: aiohttp is imported while the child process signs.
+        from stack.running import run  # noqa: PLC0415 - see the line above
+
+        return run(home, settings, listener, publisher, control=plan.control, ready_file=plan.ready_file)
+
+
+def start_publisher(home: Home) -> subprocess.Popen[str]:
+    """Sign the TUF repository in a process of its own (:mod:`stack.trust.publish`)."""
+    command = [sys.executable, "-P", "-m", "stack.trust.publish", str(home.path)]
+    return subprocess.Popen(  # noqa: S603 - our own module, a path as argument, no shell
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish_publisher(publisher: subprocess.Popen[str], timeout_s: float = 60) -> str:
+    """Wait for the child; the answer names the roles that it signed.
+
+    Raises:
+        Refused: it could not publish; the message is the child's.
+    """
+    try:
+        output, errors = publisher.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        publisher.kill()
+        publisher.communicate()
+        raise Refused(f"the TUF repository was not signed within {timeout_s:.0f} s") from error
+    if publisher.returncode != 0:
+        raise Refused(f"the TUF repository cannot be published: {errors.strip()}")
+    return output.strip()
+
+
+@contextmanager
+def _listener(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            hint = "another program listens there; --listen 127.0.0.1:0 picks a free port"
+            raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}", hint) from error
+        yield listener
+
+
+@contextmanager
+def _home(home: Home | None) -> Iterator[Home]:
+    """The given directory, or a temporary one that ends with the process."""
+    if home is not None:
+        yield home
+        return
+    folder = Path(tempfile.mkdtemp(prefix="sigbox-ephemeral-"))
+    try:
+        yield Home(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

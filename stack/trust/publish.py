@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m stack.trust.publish DATA``: bring the TUF repository up to the trust documents, re-sign what grows old.
+
+Run as a child process by the stack, at start and once an hour: see :mod:`stack.trust.repository` for the reason.
+Ends with 0 and prints the roles that were signed anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from sigcore.errors import Malformed, SigError
+from sigcore.keys import parse_private_key
+from stack.config import Home, load_settings
+from stack.files import load_file, load_secret
+from stack.trust.repository import ROLES, Repository
+
+
+def publish(home: Home, now: datetime) -> tuple[str, ...]:
+    """Publish the trust documents of ``home``; the answer names the roles that were signed."""
+    repository = Repository(
+        folder=home.tuf_repository,
+        keys={role: _load_key(home.path / "tuf" / f"{role}.key") for role in ROLES},
+        durable=not load_settings(home).ephemeral,
+    )
+    targets = {
+        "trusted_root.json": load_file(home.trusted_root, what="the trusted root"),
+        "signing_config.v0.2.json": load_file(home.signing_config, what="the signing config"),
+    }
+    return repository.publish(targets, now)
+
+
+def _load_key(path: Path) -> ed25519.Ed25519PrivateKey:
+    key = parse_private_key(load_secret(path, what="the TUF key"), what=str(path))
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise Malformed(f"{path} is not an Ed25519 key", "restore it from a backup")
+    return key
+
+
+def main() -> int:
+    """Exit code of the child process."""
+    try:
+        signed = publish(Home(Path(sys.argv[1])), datetime.now(UTC))
+    except (SigError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(" ".join(signed) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

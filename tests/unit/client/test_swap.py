@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A genuine part of another bundle is the attack that every client has fallen for. No part may be exchanged."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client.verify import verify_blob
+from client.verify.identity import IdentityPolicy
+from sigcore import keys
+from sigcore.bundle import encode_bundle, parse_bundle
+from sigcore.errors import SigError
+from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, MiniSigstore, digest_of
+
+POLICY = IdentityPolicy(ISSUER, EMAIL)
+SIGSTORE = MiniSigstore()
+Path = tuple[str | int, ...]
+
+
+def document(bundle) -> Any:
+    return json.loads(encode_bundle(bundle))
+
+
+def paths(node: Any, prefix: Path = ()) -> Iterator[Path]:
+    """Every member and element, containers too, the root excepted."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield (*prefix, key)
+        yield from paths(value, (*prefix, key))
+
+
+def get(node: Any, path: Path) -> Any:
+    for key in path:
+        node = node[key]
+    return node
+
+
+def changed(tree: Any, path: Path, value: Any) -> Any:
+    tree = copy.deepcopy(tree)
+    get(tree, path[:-1])[path[-1]] = value
+    return tree
+
+
+def removed(tree: Any, path: Path) -> Any:
+    tree = copy.deepcopy(tree)
+    del get(tree, path[:-1])[path[-1]]
+    return tree
+
+
+def verify(tree: Any) -> None:
+    bundle = parse_bundle(json.dumps(tree).encode())
+    verify_blob(bundle, digest_of(ARTIFACT), root=SIGSTORE.root, identity=POLICY)
+
+
+def _pairs() -> dict[str, tuple[Any, Any]]:
+    other = MiniSigstore("other")
+    key = keys.generate_p256()
+    certificate = SIGSTORE.certify(key.public_key())
+    # The log grows on, so that the proofs of the pairs have shapes of their own.
+    return {
+        "another artifact": (document(SIGSTORE.sign()), document(SIGSTORE.sign(b"other"))),
+        "the same artifact": (document(SIGSTORE.sign()), document(SIGSTORE.sign())),
+        "the same certificate": tuple(document(SIGSTORE.bundle(key, certificate)) for _ in "ab"),
+        "the same certificate, another artifact": (
+            document(SIGSTORE.bundle(key, certificate)),
+            document(SIGSTORE.bundle(key, certificate, b"other")),
+        ),
+        "another Sigstore": (document(SIGSTORE.sign()), document(other.sign())),
+    }
+
+
+PAIRS = _pairs()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_no_part_can_be_exchanged(name):
+    ours, theirs = PAIRS[name]
+    verify(ours)
+    swapped = 0
+    for path in paths(ours):
+        try:
+            value = get(theirs, path)
+        except (KeyError, IndexError):
+            continue
+        if value == get(ours, path):
+            continue
+        with pytest.raises(SigError):
+            verify(changed(ours, path, value))
+        swapped += 1
+    assert swapped >= 15
+
+
+NOTHING = [None, 0, -1, 1, 2**63, 1.5, "", "0", "AA==", "\ud800", [], {}, [None], True, float("inf"), float("nan")]
+
+
+def test_no_part_can_be_left_out_or_emptied():
+    """A change is accepted only where protobuf says that it is none: the bundle that is read must be the same."""
+    ours = PAIRS["another artifact"][0]
+    original = parse_bundle(json.dumps(ours).encode())
+    harmless = set()
+    for path in paths(ours):
+        trees = [removed(ours, path), *(changed(ours, path, value) for value in NOTHING)]
+        for tree in trees:
+            try:
+                verify(tree)
+            except SigError as error:
+                assert error.message
+                continue
+            assert parse_bundle(json.dumps(tree).encode()) == original
+            harmless.add(path[-1])
+    assert harmless == {"integratedTime", "inclusionPromise"}
+
+
+def test_lists_cannot_grow_with_rubbish():
+    ours = PAIRS["another artifact"][0]
+    for path in paths(ours):
+        node = get(ours, path)
+        if isinstance(node, list):
+            for extra in (None, {}, "", "AA==", [], copy.deepcopy(node[0])[:10] if isinstance(node[0], str) else 0):
+                with pytest.raises(SigError):
+                    verify(changed(ours, path, [*node, extra]))
+
+
+TREE = PAIRS["another artifact"][0]
+TEXTS = [path for path in paths(TREE) if isinstance(get(TREE, path), str)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(TEXTS), st.data())
+def test_no_character_can_be_changed(path, data):
+    text = get(TREE, path)
+    position = data.draw(st.integers(0, len(text) - 1))
+    character = data.draw(st.sampled_from("A0=/+-_ \n\u2014\x00z") | st.characters(codec="utf-8"))
+    if character == text[position]:
+        return
+    tree = changed(TREE, path, text[:position] + character + text[position + 1 :])
+    with pytest.raises(SigError):
+        verify(tree)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sigcore.errors import Malformed, NotFound, Refused
+from stack.config import Home, Settings, load_settings, parse_listen, parse_url, save_settings
+
+SETTINGS = Settings("http://localhost:7780", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), False, True)
+
+
+def test_settings_survive_the_disk(tmp_path: Path):
+    save_settings(Home(tmp_path), SETTINGS)
+    assert load_settings(Home(tmp_path)) == SETTINGS
+
+
+def test_an_empty_directory_holds_no_stack(tmp_path: Path):
+    with pytest.raises(NotFound, match=r"sigbox\.toml does not exist"):
+        load_settings(Home(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (("format = 1", "format = 2"), Refused, "has layout 2"),
+        (("http://localhost:7780", "ftp://localhost"), Malformed, "expected http"),
+        (("2026-01-02T", "2026-13-02T"), Malformed, "no moment of the calendar"),
+        (('url = "', "url = "), Malformed, "cannot be read"),
+        (("ephemeral = false", "other = false"), Malformed, "cannot be read"),
+    ],
+)
+def test_damaged_settings_are_refused_with_the_place(tmp_path: Path, change, kind, message):
+    home = Home(tmp_path)
+    save_settings(home, SETTINGS)
+    home.settings_file.write_text(home.settings_file.read_text().replace(*change))
+    with pytest.raises(kind, match=message):
+        load_settings(home)
+
+
+def test_names_follow_from_the_url():
+    assert SETTINGS.issuer == "http://localhost:7780/auth"
+    assert SETTINGS.host == "localhost"
+    assert "UNTRUSTED" not in SETTINGS.organization
+    assert "UNTRUSTED" in Settings(SETTINGS.url, SETTINGS.created, True, True).organization
+
+
+@pytest.mark.parametrize(("text", "value"), [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:7780", ("::1", 7780))])
+def test_listening_addresses(text, value):
+    assert parse_listen(text) == value
+
+
+@pytest.mark.parametrize("text", ["7780", ":7780", "localhost", "localhost:", "localhost:x", "localhost:65536", "h:-1"])
+def test_bad_listening_addresses(text):
+    with pytest.raises(Malformed, match="HOST:PORT"):
+        parse_listen(text)
+
+
+def test_a_trailing_slash_is_dropped():
+    assert parse_url("https://sigstore.corp.example/") == "https://sigstore.corp.example"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "localhost:7780",
+        "http://",
+        "http://h/path",
+        "http://h?q",
+        "http://u:p@h",
+        "http://h h",
+        "http://H_/",
+        "//h",
+        "http://h/#x",
+    ],
+)
+def test_urls_with_more_than_an_origin_are_refused(text):
+    with pytest.raises(Malformed, match="URL"):
+        parse_url(text)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs to test with: on both stores, with a clock that is turned by hand, and a Merkle tree that is not ours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
+from tlog.log import Log, Submission
+from tlog.publish import CheckpointPublisher
+from tlog.storage.base import LogStore
+from tlog.storage.memory import Memory, MemoryStore
+from tlog.storage.sqlite import SqliteStore
+
+ORIGIN = "log.example"
+
+
+class HandClock:
+    """The time of day, moved by the test."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def turn(self, **step: float) -> None:
+        self.now += timedelta(**step)
+
+
+class Site:
+    """A place where a log is kept: opening it again is what a restart does."""
+
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self.folder = folder
+        self.durable = durable
+        self.memory = Memory()
+        self.memory_anchor = MemoryAnchor()
+        self.key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
+        self.clock = HandClock()
+        self.logs: list[Log] = []
+
+    def store(self) -> LogStore:
+        return SqliteStore(self.folder / "log.db") if self.durable else MemoryStore(self.memory)
+
+    def anchor(self) -> Anchor:
+        return SqliteAnchor(self.folder / "anchor.db") if self.durable else self.memory_anchor
+
+    def publisher(self) -> CheckpointPublisher:
+        return CheckpointPublisher(ORIGIN, self.key)
+
+    async def open(self, store: LogStore | None = None, anchor: Anchor | None = None) -> Log:
+        log = Log(store or self.store(), anchor or self.anchor(), self.publisher(), self.clock)
+        await log.start()
+        self.logs.append(log)
+        return log
+
+    async def restart(self, log: Log) -> Log:
+        await log.stop()
+        self.logs.remove(log)
+        return await self.open()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def site(request: pytest.FixtureRequest, tmp_path: Path):
+    site = Site(tmp_path, durable=request.param == "sqlite")
+    yield site
+    for log in site.logs:
+        await log.stop()
+
+
+@pytest.fixture
+async def disk(tmp_path: Path):
+    site = Site(tmp_path, durable=True)
+    yield site
+    for log in site.logs:
+        await log.stop()
+
+
+def submission(number: int) -> Submission:
+    leaf = b"entry %d" % number
+    return Submission(leaf, hashlib.sha256(leaf).digest(), b"extra %d" % number)
+
+
+@pytest.fixture
+def entry() -> Callable[[int], Submission]:
+    return submission
+
+
+def naive_root(leaves: list[bytes]) -> bytes:
+    """RFC 6962 section 2.1, word by word: split at the largest power of two below the size."""
+    if not leaves:
+        return hashlib.sha256().digest()
+    if len(leaves) == 1:
+        return hashlib.sha256(b"\x00" + leaves[0]).digest()
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    return hashlib.sha256(b"\x01" + naive_root(leaves[:split]) + naive_root(leaves[split:])).digest()
+
+
+def naive_path(index: int, leaves: list[bytes]) -> list[bytes]:
+    """RFC 6962 section 2.1.1, word by word."""
+    if len(leaves) == 1:
+        return []
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    if index < split:
+        return [*naive_path(index, leaves[:split]), naive_root(leaves[split:])]
+    return [*naive_path(index - split, leaves[split:]), naive_root(leaves[:split])]
+
+
+@pytest.fixture
+def root_of() -> Callable[[list[bytes]], bytes]:
+    return naive_root
+
+
+@pytest.fixture
+def path_of() -> Callable[[int, list[bytes]], list[bytes]]:
+    return naive_path
+
+
+@pytest.fixture
+def whole_tree() -> Callable[[Site, Log], Awaitable[list[bytes]]]:
+    """Check everything a log says about itself against what it serves; the answer is its leaves."""
+
+    async def check(site: Site, log: Log) -> list[bytes]:
+        leaves = [one.leaf for one in await log.entries(0, log.size)]
+        checkpoint = site.publisher().verify(log.checkpoint())
+        assert checkpoint.size == log.size == len(leaves)
+        assert checkpoint.root == log.head.root == naive_root(leaves)
+        for index in {0, log.size // 2, log.size - 1}:
+            receipt = await log.receipt(index)
+            assert list(receipt.proof) == naive_path(index, leaves)
+            assert await log.find(hashlib.sha256(leaves[index]).digest()) == index
+        return leaves
+
+    return check

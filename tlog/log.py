@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A log: entries go in through :meth:`Log.submit`, everything else reads what is published."""
+
+from __future__ import annotations
+
+from sigcore.merkle import Hash
+from sigcore.tiles import Tile
+from tlog.anchor import Anchor
+from tlog.publish import Clock, Publisher, SigningClock
+from tlog.sequencer import Sequencer
+from tlog.storage.base import Head, LogStore
+from tlog.submission import Receipt, Submission
+
+__all__ = ["Log", "Receipt", "Submission", "seed"]
+
+
+class Log:
+    """One Merkle tree with its key, its store and its anchor.
+
+    Args:
+        store: owned by this log from :meth:`start` to :meth:`stop`.
+        anchor: the same; keep it outside what backups of the store cover.
+        publisher: signs the heads; a key belongs to one log only.
+        clock: the time of day.
+    """
+
+    def __init__(self, store: LogStore, anchor: Anchor, publisher: Publisher, clock: Clock) -> None:
+        self._store = store
+        self._anchor = anchor
+        self.publisher = publisher
+        self.clock = SigningClock(clock)
+        self._sequencer = Sequencer(store, anchor, publisher, self.clock)
+
+    async def start(self) -> None:
+        """Take the store over, check it (``recovery.py``), begin to take entries.
+
+        Raises:
+            Refused: another process owns the log, or what is stored is not what was published. Unavailable: the storage failed.
+        """
+        try:
+            await self._store.open()
+            await self._anchor.open()
+            await self._sequencer.start()
+        except BaseException:
+            await self._close()
+            raise
+
+    async def stop(self) -> None:
+        """Commit what waits, turn new entries away, release the store."""
+        try:
+            await self._sequencer.stop()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        await self._anchor.close()
+        await self._store.close()
+
+    async def submit(self, submission: Submission) -> Receipt:
+        """Add an entry; the receipt says where it is, durably. See :meth:`tlog.sequencer.Sequencer.submit`."""
+        return await self._sequencer.submit(submission)
+
+    async def find(self, key: bytes) -> int | None:
+        """The index of the entry with this identity or leaf hash; None when there is none."""
+        return await self._sequencer.find(key)
+
+    # --- what is published -------------------------------------------------------------------------------
+    @property
+    def size(self) -> int:
+        """The number of published entries."""
+        return self._sequencer.view.size
+
+    @property
+    def head(self) -> Head:
+        """The published head. Unavailable while the log is empty."""
+        return self._sequencer.view.head
+
+    def checkpoint(self) -> str:
+        """The signed checkpoint of the published head. Unavailable while the log is empty."""
+        return self.head.checkpoint
+
+    async def receipt(self, index: int) -> Receipt:
+        """The receipt of a published entry at the current head. NotFound beyond it."""
+        return await self._sequencer.view.receipt(index, duplicate=True)
+
+    async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
+        """The published entries [first, end). NotFound when one of them is not published."""
+        return await self._sequencer.view.entries(first, end)
+
+    async def tile(self, tile: Tile) -> bytes:
+        """The hashes of a tile. NotFound when the published tree does not reach that far."""
+        return await self._sequencer.view.tile(tile)
+
+    async def inclusion(self, index: int, size: int) -> tuple[Hash, ...]:
+        """The inclusion proof of an entry in the tree of ``size`` leaves. Malformed when there is none."""
+        return await self._sequencer.view.inclusion(index, size)
+
+    async def consistency(self, first: int, second: int) -> tuple[Hash, ...]:
+        """The proof that the tree of ``first`` leaves is a prefix of that of ``second``. Malformed when there is none."""
+        return await self._sequencer.view.consistency(first, second)
+
+
+async def seed(log: Log, submission: Submission) -> None:
+    """Give an empty log its first entry, so that no user's entry has index 0; harmless when there is one.
+
+    Clients read zero and absent as the same in some places (protobuf JSON); index 0 and empty proofs break them.
+    """
+    if log.size == 0:
+        await log.submit(submission)

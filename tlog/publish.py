@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a log signs about itself, and the time it signs with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol, TypeAlias
+
+from sigcore.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from sigcore.errors import Unavailable
+from sigcore.keys import PrivateKey
+from sigcore.note import note_key
+from sigcore.strict import encode_time
+
+Clock: TypeAlias = Callable[[], datetime]
+
+STEP_BACK_MS: Final = 5_000
+"""A clock that is corrected by less is waited out by standing still; more is a fault that a person must look at."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+# --- time --------------------------------------------------------------------------------------------
+class SigningClock:
+    """Time for signatures: Unix milliseconds that never decrease, across restarts too.
+
+    Args:
+        clock: the time of day, UTC.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._floor_ms = 0
+
+    def raise_floor(self, timestamp_ms: int) -> None:
+        """What was signed with already; no later answer is below it."""
+        self._floor_ms = max(self._floor_ms, timestamp_ms)
+
+    def now_ms(self) -> int:
+        """The time to put under a signature.
+
+        Raises:
+            Unavailable: the clock is more than :data:`STEP_BACK_MS` behind the last answer.
+        """
+        now_ms = (self._clock() - _EPOCH) // timedelta(milliseconds=1)
+        if now_ms < self._floor_ms - STEP_BACK_MS:
+            signed = encode_time(_EPOCH + timedelta(milliseconds=self._floor_ms))
+            raise Unavailable(
+                f"the clock is {(self._floor_ms - now_ms) // 1000} s behind {signed}, which was signed already",
+                "set the clock right",
+            )
+        self._floor_ms = max(self._floor_ms, now_ms)
+        return self._floor_ms
+
+    def latest_ms(self) -> int:
+        """As :meth:`now_ms`, for records that no client sees: stands still however far the clock is behind."""
+        self._floor_ms = max(self._floor_ms, (self._clock() - _EPOCH) // timedelta(milliseconds=1))
+        return self._floor_ms
+
+
+# --- signatures ----------------------------------------------------------------------------------------
+class Publisher(Protocol):
+    """Signs the head of one log."""
+
+    origin: str
+
+    def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
+        """The signed checkpoint, a note whose first line is ``origin``."""
+        ...
+
+    def verify(self, envelope: str) -> Checkpoint:
+        """What a checkpoint of this log says. Malformed or Refused when it is not one."""
+        ...
+
+
+class CheckpointPublisher:
+    """A C2SP checkpoint signed by the log's key: Rekor. The time is not part of it."""
+
+    def __init__(self, origin: str, key: PrivateKey) -> None:
+        self.origin = origin
+        self._key = key
+        self.note_key = note_key(origin, key.public_key())
+
+    def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:  # noqa: ARG002  # a checkpoint has no time
+        """See :class:`Publisher`."""
+        return sign_checkpoint(Checkpoint(self.origin, size, root), self._key)
+
+    def verify(self, envelope: str) -> Checkpoint:
+        """See :class:`Publisher`."""
+        return verify_checkpoint(envelope, self.note_key)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rekor v2: signatures over digests in a tiled log.
+
+Source: rekor-tiles ``api/proto/rekor/v2/rekor_service.proto`` (CreateEntry; proto-JSON with zero values), CLIENTS.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from sigcore import entries, keys, limits, merkle
+from sigcore.algorithms import HashAlgorithm
+from sigcore.entries import HashedRekord
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
+from sigcore.keys import PrivateKey
+from sigcore.strict import encode_base64
+from tlog.anchor import Anchor
+from tlog.http import (
+    Encoded,
+    Handler,
+    TooLarge,
+    answering,
+    checkpoint_response,
+    read_body,
+    tile_response,
+)
+from tlog.log import Log, Receipt, Submission, seed
+from tlog.publish import CheckpointPublisher, Clock
+from tlog.storage.base import LogStore
+
+_INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _RESOURCE_EXHAUSTED, _UNAVAILABLE = 3, 5, 6, 8, 14
+_STATUS: Final[Mapping[type[SigError], int]] = {
+    TooLarge: 413,
+    Encoded: 415,
+    Malformed: 400,
+    Refused: 400,
+    NotFound: 404,
+    Unavailable: 503,
+}
+_CODES: Final = {
+    400: _INVALID_ARGUMENT,
+    404: _NOT_FOUND,
+    413: _RESOURCE_EXHAUSTED,
+    415: _INVALID_ARGUMENT,
+    503: _UNAVAILABLE,
+}
+"""HTTP status -> gRPC code, as the gateway of the original pairs them."""
+
+
+class RekorV2:
+    """A log of hashedrekord entries.
+
+    Args:
+        store, anchor: where it is kept.
+        origin: the bare host name of the URL that clients are given (no scheme, port or path).
+        key: Ed25519 or ECDSA P-256, of this log only.
+        clock: the time of day.
+    """
+
+    def __init__(self, store: LogStore, anchor: Anchor, *, origin: str, key: PrivateKey, clock: Clock) -> None:
+        publisher = CheckpointPublisher(origin, key)
+        self.log = Log(store, anchor, publisher, clock)
+        self.origin = origin
+        self.key = publisher.note_key
+        self.log_id = publisher.note_key.id
+        self._log_id = encode_base64(self.log_id)
+
+    async def start(self) -> None:
+        """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
+        await self.log.start()
+        await seed(self.log, submission(genesis(self.origin)))
+
+    async def stop(self) -> None:
+        """Commit what waits and release the log."""
+        await self.log.stop()
+
+    async def add(self, entry: HashedRekord) -> Receipt:
+        """Verify ``entry`` and log it.
+
+        Raises:
+            Malformed, Refused: as :func:`sigcore.entries.verify_entry`. Unavailable: as :meth:`tlog.log.Log.submit`.
+        """
+        entries.verify_entry(entry)
+        return await self.log.submit(submission(entry))
+
+    def encode_answer(self, receipt: Receipt) -> bytes:
+        """A TransparencyLogEntry in proto-JSON, zero values written out; ``integratedTime`` is always 0 in Rekor v2."""
+        index = str(receipt.index)
+        return orjson.dumps(
+            {
+                "logIndex": index,
+                "logId": {"keyId": self._log_id},
+                "kindVersion": {"kind": entries.HASHEDREKORD, "version": entries.VERSION_002},
+                "integratedTime": "0",
+                "inclusionPromise": None,
+                "inclusionProof": {
+                    "logIndex": index,
+                    "rootHash": encode_base64(receipt.root),
+                    "treeSize": str(receipt.size),
+                    "hashes": [encode_base64(hash_) for hash_ in receipt.proof],
+                    "checkpoint": {"envelope": receipt.checkpoint},
+                },
+                "canonicalizedBody": encode_base64(receipt.leaf),
+            }
+        )
+
+
+def submission(entry: HashedRekord) -> Submission:
+    """``entry`` for the log: two entries are the same when their canonical bodies are."""
+    body = entries.encode_body(entry)
+    return Submission(body, merkle.hash_leaf(body))
+
+
+def genesis(origin: str) -> HashedRekord:
+    """The first entry of a log: a signature over its name by a key that is forgotten at once."""
+    key = keys.generate_p256()
+    text = f"the first entry of the transparency log {origin}\n".encode()
+    spki = keys.encode_public_key(key.public_key())
+    return HashedRekord(HashAlgorithm.SHA2_256.digest(text), keys.sign(key, text), entries.key_verifier(spki))
+
+
+# --- HTTP --------------------------------------------------------------------------------------------
+def make_routes(rekor: RekorV2) -> list[web.RouteDef]:
+    """The service's routes; reads are served below the API's prefix and at the root, where monitors look."""
+    face = _Face(rekor)
+
+    def get(path: str, handler: Handler) -> list[web.RouteDef]:
+        guarded = answering(handler, _STATUS, _refusal)
+        return [web.get(f"{prefix}{path}", guarded) for prefix in ("/api/v2", "")]
+
+    return [
+        web.post("/api/v2/log/entries", answering(face.add, _STATUS, _refusal)),
+        *get("/checkpoint", face.checkpoint),
+        *get("/tile/{path:.*}", face.tile),
+    ]
+
+
+class _Face:
+    def __init__(self, rekor: RekorV2) -> None:
+        self._rekor = rekor
+
+    async def add(self, request: web.Request) -> web.Response:
+        body = await read_body(request, limit=limits.LOG_REQUEST)
+        receipt = await self._rekor.add(_parse_request(body))
+        if receipt.duplicate:
+            return _duplicate(receipt.index)
+        return web.Response(
+            status=web.HTTPCreated.status_code,
+            body=self._rekor.encode_answer(receipt),
+            content_type="application/json",
+        )
+
+    async def checkpoint(self, _request: web.Request) -> web.Response:
+        return checkpoint_response(self._rekor.log)
+
+    async def tile(self, request: web.Request) -> web.Response:
+        return await tile_response(self._rekor.log, request)
+
+
+def _parse_request(body: bytes) -> HashedRekord:
+    try:
+        return entries.parse_request_v2(body)
+    except Malformed as error:
+        if b'"dsseRequestV002"' in body or b'"dsse_request_v002"' in body:
+            raise Malformed(
+                "dsseRequestV002 is not taken by this log",
+                "send hashedRekordRequestV002 with the hash of the envelope's pre-authentication encoding",
+            ) from error
+        raise
+
+
+def _refusal(status: int, error: SigError) -> web.Response:
+    return _status(status, _CODES[status], str(error))
+
+
+def _duplicate(index: int) -> web.Response:
+    response = _status(
+        409, _ALREADY_EXISTS, f"an equivalent entry already exists in the transparency log with index {index}"
+    )
+    response.headers["x-log-index"] = str(index)
+    return response
+
+
+def _status(status: int, code: int, message: str) -> web.Response:
+    """google.rpc.Status as the gateway writes it."""
+    body = orjson.dumps({"code": code, "message": message, "details": []})
+    return web.Response(status=status, body=body, content_type="application/json")

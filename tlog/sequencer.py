@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one writer of a log: pool -> batch -> durable commit -> anchor -> answers.
+
+One batch:
+
+1. Take what is in the pool. Hash the leaves, grow the tree, sign the head; check the signature that was just made.
+2. Commit entries, tiles and head in one transaction.                      <- the commit point
+3. Move the anchor to the new head, durably.                               <- from here on it may have been seen
+4. Publish the head to readers.
+5. Prove each entry in the new tree, check each proof, answer the callers.
+6. Store a chunk of older keys, when one is due.
+
+While one batch is being stored the next one gathers: the disk sets the pace, there is no timer, and an idle log answers at
+once. When any step fails, the outcome is taken as unknown: everyone who waits is told to try again, nothing is written, and
+the state is read back from the store before the next batch. Trying again is safe, because one entry has one index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sigcore import limits, merkle
+from sigcore.errors import Malformed, Refused, SigError, Unavailable
+from sigcore.merkle import Hash
+from tlog.anchor import Anchor, Anchored
+from tlog.publish import Publisher, SigningClock
+from tlog.recent import Recent
+from tlog.recovery import keys_of, recover
+from tlog.storage.base import Batch, Head, LogStore
+from tlog.submission import Receipt, Submission
+from tlog.tree import Growth, grow
+from tlog.view import View
+
+BATCH_ENTRIES: Final = 256
+"""Entries of one commit: large enough that its cost is shared well, small enough that callers do not wait for others."""
+POOL_ENTRIES: Final = 4096
+"""Entries that may wait; more callers are turned away with Unavailable."""
+RETRY_S: Final = 1.0
+"""How often a store that failed is tried again."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    submission: Submission
+    answer: asyncio.Future[Receipt]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A batch with everything that follows from it."""
+
+    waiting: tuple[_Waiting, ...]
+    leaf_hashes: tuple[Hash, ...]
+    growth: Growth
+    batch: Batch
+
+
+class Sequencer:
+    """Owns the writing side of a log; ``view`` is its reading side and is replaced when the state is read back."""
+
+    def __init__(self, store: LogStore, anchor: Anchor, publisher: Publisher, clock: SigningClock) -> None:
+        self._store = store
+        self._anchor = anchor
+        self._publisher = publisher
+        self._clock = clock
+        self._pool: deque[_Waiting] = deque()
+        self._pending: dict[bytes, asyncio.Future[Receipt]] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._fault = "it is not open"
+        """Why no entry is taken now; empty when all is well."""
+        self._stopping = False
+        self._generation = 0
+        self.view: View
+        self._recent: Recent
+
+    # --- start and stop ----------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Read the state and begin to take entries. The caller owns the store. Refused and Unavailable: as recover."""
+        await self._recover()
+        self._task = asyncio.create_task(self._run(), name=f"sequencer of {self._publisher.origin}")
+
+    async def stop(self) -> None:
+        """Turn new entries away, commit those that wait, store the keys that are left."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            task, self._task = self._task, None
+            await task
+
+    async def _recover(self) -> None:
+        self.view, self._recent = await recover(self._store, self._anchor, self._publisher)
+        if self.view.size:
+            self._clock.raise_floor(self.view.head.timestamp_ms)
+        self._fault = ""
+
+    # --- submit ------------------------------------------------------------------------------------------
+    async def submit(self, submission: Submission) -> Receipt:
+        """Add an entry, or find it: the receipt of the entry with this identity.
+
+        Raises:
+            Malformed: the leaf is longer than an entry bundle can hold. Unavailable: the log cannot take or answer it now;
+                it may or may not have been stored, and submitting it again is safe.
+        """
+        if len(submission.leaf) > limits.ENTRY:
+            raise Malformed(f"the log entry is {len(submission.leaf)} bytes long, the limit is {limits.ENTRY}")
+        same = self._pending.get(submission.identity)
+        if same is not None:
+            return replace(await asyncio.shield(same), duplicate=True)
+        self._check_open()
+        if len(self._pending) >= POOL_ENTRIES:
+            raise Unavailable(f"{POOL_ENTRIES} entries are waiting for the log", "try again in a moment")
+        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        # From here on everyone else who brings this entry waits for the same answer.
+        self._pending[submission.identity] = answer
+        answer.add_done_callback(lambda done: self._forget(submission.identity, done))
+        try:
+            known = await self._known(submission, answer)
+        except BaseException as error:
+            _fail(answer, error if isinstance(error, SigError) else Unavailable("the entry was not looked up"))
+            raise
+        return await asyncio.shield(answer) if known is None else known
+
+    async def _known(self, submission: Submission, answer: asyncio.Future[Receipt]) -> Receipt | None:
+        """The receipt of an entry that is there already; otherwise it is in the pool now."""
+        index = await self.find(submission.identity)
+        self._check_open()
+        if index is None:
+            self._pool.append(_Waiting(submission, answer))
+            self._wake.set()
+            return None
+        receipt = await self.view.receipt(index, duplicate=True)
+        if not answer.done():
+            answer.set_result(receipt)
+        return receipt
+
+    async def find(self, key: bytes) -> int | None:
+        """The index of the published entry with this identity or leaf hash; exact."""
+        while True:
+            generation = self._generation
+            index = self._recent.get(key)
+            if index is None:
+                index = await self.view.find(key)
+            # What was looked up while the state was read back may have missed an entry on either side.
+            if generation == self._generation:
+                return index
+
+    def _check_open(self) -> None:
+        if self._fault or self._stopping:
+            raise self._unavailable()
+
+    def _unavailable(self) -> Unavailable:
+        reason = self._fault or "it is shutting down"
+        return Unavailable(f"the log takes no entries: {reason}", "submitting again later is safe")
+
+    def _forget(self, identity: bytes, answer: asyncio.Future[Receipt]) -> None:
+        del self._pending[identity]
+        if not answer.cancelled():
+            answer.exception()  # taken note of, so that an answer without a listener is no warning
+
+    # --- the writer --------------------------------------------------------------------------------------
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                while self._pool or self._recent.due():
+                    await self._advance()
+                if self._stopping:
+                    await self._sweep_rest()
+            except Exception as error:  # noqa: BLE001  # whatever it is, its outcome is unknown: stop and read back
+                self._stop_writing(error)
+                await self._read_back()
+            if self._stopping:
+                return
+
+    async def _advance(self) -> None:
+        waiting = tuple(self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool))))
+        if waiting:
+            step = self._prepare(waiting)
+            await self._store.commit(step.batch)
+            # --- commit point: the batch is durable. What fails from here on is answered with "try again", which finds it.
+            await self._move_anchor(step.batch.head)
+            # --- visible: the checkpoint may be shown. Nothing above this line has told anyone about the batch.
+            self._publish(step)
+            await self._answer(step)
+        if self._recent.due():
+            await self._store_chunk()
+
+    def _prepare(self, waiting: tuple[_Waiting, ...]) -> _Step:
+        entries = tuple(one.submission for one in waiting)
+        leaf_hashes = tuple(merkle.hash_leaf(entry.leaf) for entry in entries)
+        tree = self.view.tree
+        growth = grow(tree, leaf_hashes)
+        size, root, timestamp_ms = growth.tree.size, growth.tree.frontier.root(), self._clock.latest_ms()
+        checkpoint = self._publisher.sign(size, root, timestamp_ms)
+        self._publisher.verify(checkpoint)
+        batch = Batch(tree.size, entries, growth.tiles, Head(size, root, timestamp_ms, checkpoint))
+        return _Step(waiting, leaf_hashes, growth, batch)
+
+    async def _move_anchor(self, head: Head) -> None:
+        previous = None
+        if self.view.size:
+            shown = self.view.head
+            previous = Anchored(shown.size, shown.root, shown.checkpoint)
+        await self._anchor.advance(previous, Anchored(head.size, head.root, head.checkpoint))
+
+    def _publish(self, step: _Step) -> None:
+        self.view.publish(step.growth, step.batch.head)
+        for index, (entry, leaf_hash) in enumerate(
+            zip(step.batch.entries, step.leaf_hashes, strict=True), step.batch.first
+        ):
+            self._recent.add(index, keys_of(entry, leaf_hash))
+
+    async def _answer(self, step: _Step) -> None:
+        for index, one in enumerate(step.waiting, step.batch.first):
+            receipt = await self.view.receipt(index, duplicate=False, entry=one.submission)
+            if not one.answer.done():
+                one.answer.set_result(receipt)
+
+    async def _store_chunk(self) -> None:
+        self._recent.begin()
+        keys, upto = self._recent.next()
+        await self._store.remember(keys, upto)
+        self._recent.stored()
+
+    async def _sweep_rest(self) -> None:
+        self._recent.begin()
+        while self._recent.due():
+            await self._store_chunk()
+
+    # --- failure -----------------------------------------------------------------------------------------
+    def _stop_writing(self, error: Exception) -> None:
+        _log.error("the log %s stopped writing: %s", self._publisher.origin, error)
+        self._fault = error.message if isinstance(error, SigError) else f"{type(error).__name__} in the log"
+        self._generation += 1
+        self._pool.clear()
+        for answer in tuple(self._pending.values()):
+            _fail(answer, self._unavailable())
+
+    async def _read_back(self) -> None:
+        """Until it succeeds, or until there is no point in trying: the log is another's now, or is not what it was."""
+        while not self._stopping:
+            try:
+                await self._store.reopen()
+                await self._anchor.close()
+                await self._anchor.open()
+                await self._recover()
+            except Refused as refused:
+                _log.critical("the log %s stays closed: %s", self._publisher.origin, refused)
+                self._fault = refused.message
+                return
+            except Exception as error:  # noqa: BLE001  # the storage is still not well: stay closed, say why, try again
+                _log.warning("the log %s cannot be read back yet: %s", self._publisher.origin, error)
+                await self._pause()
+            else:
+                self._generation += 1
+                return
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_S):
+                await self._wake.wait()
+
+
+def _fail(answer: asyncio.Future[Receipt], error: SigError) -> None:
+    if not answer.done():
+        answer.set_exception(error)

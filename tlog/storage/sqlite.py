@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A log in one SQLite file: one read-write connection on a thread of its own, one read-only connection for everyone else.
+
+Durability: WAL with ``synchronous=FULL``: COMMIT returns after the write-ahead log is on disk (SQLite, "PRAGMA synchronous").
+Reads run on the caller's thread: they are point look-ups in cached pages, cheaper than a change of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+from zlib import crc32
+
+from sigcore.errors import NotFound, Refused, Unavailable
+from tlog.storage.base import Batch, Head, Key
+from tlog.storage.lock import FileLock
+from tlog.submission import Submission
+
+SCHEMA_VERSION: Final = 1
+_ROW: Final = 56
+"""Tile row ids are ``level << 56 | index``: indexes of a tree of 2**63 leaves have at most 55 bits."""
+
+_T = TypeVar("_T")
+
+
+class SqliteStore:
+    """A :class:`~tlog.storage.base.LogStore` in the file ``path``; ``path`` + ``.lock`` is its lock file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
+        self._thread: ThreadPoolExecutor | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._epoch = 0
+
+    # --- ownership -------------------------------------------------------------------------------------
+    async def open(self) -> None:
+        """Lock, migrate when due, raise the epoch."""
+        self._lock.acquire()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._path.name)
+        try:
+            await self._write(self._connect)
+            self._epoch = await self._write(self._take_over)
+            self._reader = self._connect_reader()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def reopen(self) -> None:
+        """New connections: SQLite must not be asked again about a write whose outcome it does not know."""
+        self._close_reader()
+        await self._write(self._disconnect)
+        await self._write(self._connect)
+        await self._write(self._check_owner)
+        self._reader = self._connect_reader()
+
+    async def close(self) -> None:
+        """Fold the write-ahead log into the file, close, unlock."""
+        self._close_reader()
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
+            thread.shutdown()
+        self._lock.release()
+
+    def _connect(self) -> None:
+        with _failures("the log's database cannot be opened"):
+            _create(self._path)
+            connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=32)
+            self._writer = connection
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise Refused(
+                    f"the log's database has format {version}, this program knows formats up to {SCHEMA_VERSION}",
+                    "use the newer program that wrote it, or restore a backup of before the update",
+                )
+            if version < SCHEMA_VERSION:
+                from tlog.storage.schema import migrate  # noqa: PLC0415  # sqlite-utils takes 200 ms to import
+
+                migrate(connection)
+
+    def _disconnect(self) -> None:
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            connection.close()  # the last connection also checkpoints and removes the write-ahead log
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        with _failures("the log's database cannot be opened for reading"):
+            return sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True, isolation_level=None)
+
+    def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _take_over(self) -> int:
+        with self._transaction() as connection:
+            connection.execute("UPDATE head SET epoch = epoch + 1")
+            (epoch,) = connection.execute("SELECT epoch FROM head").fetchone()
+        return int(epoch)
+
+    def _check_owner(self) -> None:
+        with self._transaction() as connection:
+            self._fence(connection.execute("UPDATE head SET epoch = epoch WHERE epoch = ?", (self._epoch,)))
+
+    # --- write -----------------------------------------------------------------------------------------
+    async def commit(self, batch: Batch) -> None:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        await self._write(lambda: self._commit(batch))
+
+    def _commit(self, batch: Batch) -> None:
+        head = batch.head
+        if head.size != batch.first + len(batch.entries):
+            raise Refused(f"the batch has {len(batch.entries)} entries from {batch.first}, and a head of {head.size}")
+        rows = (
+            (index, entry.identity, _guard(entry.identity, entry.extra), entry.leaf, entry.extra)
+            for index, entry in enumerate(batch.entries, batch.first)
+        )
+        with self._transaction() as connection:
+            self._fence(
+                connection.execute(
+                    "UPDATE head SET size = ?, root = ?, timestamp_ms = ?, checkpoint = ? WHERE epoch = ? AND size = ?",
+                    (head.size, head.root, head.timestamp_ms, head.checkpoint, self._epoch, batch.first),
+                ),
+                batch.first,
+            )
+            connection.executemany("INSERT INTO entry (idx, identity, guard, leaf, extra) VALUES (?, ?, ?, ?, ?)", rows)
+            connection.executemany(
+                "INSERT INTO tile (id, hashes) VALUES (?, ?)",
+                ((tile.level << _ROW | tile.index, tile.hashes) for tile in batch.tiles),
+            )
+
+    async def remember(self, keys: Sequence[Key], upto: int | None = None) -> None:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        await self._write(lambda: self._remember(keys, upto))
+
+    def _remember(self, keys: Sequence[Key], upto: int | None) -> None:
+        with self._transaction() as connection:
+            self._fence(
+                connection.execute(
+                    "UPDATE head SET remembered = coalesce(?, remembered) WHERE epoch = ?", (upto, self._epoch)
+                )
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO seen (prefix, idx) VALUES (?, ?)", ((key.prefix, key.index) for key in keys)
+            )
+
+    async def _write(self, work: Callable[[], _T]) -> _T:
+        if self._thread is None:
+            raise Unavailable("the log's database is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._writer is None:
+            raise Unavailable("the log's database is not open")
+        connection = self._writer
+        with _failures("the log's database failed"):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # After a failed COMMIT there may be no transaction left, or one whose fate only a new connection can tell.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _fence(self, cursor: sqlite3.Cursor, size: int | None = None) -> None:
+        if cursor.rowcount == 1:
+            return
+        (epoch, found) = cursor.execute("SELECT epoch, size FROM head").fetchone()
+        if epoch != self._epoch:
+            raise Refused("the log has a new owner", "one log has one writer; stop this process")
+        raise Refused(f"the batch begins at entry {size}, the log has {found}")
+
+    # --- read ------------------------------------------------------------------------------------------
+    async def head(self) -> Head | None:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        ((size, root, timestamp_ms, checkpoint),) = self._read("SELECT size, root, timestamp_ms, checkpoint FROM head")
+        return Head(size, root, timestamp_ms, checkpoint) if size else None
+
+    async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
+        """See :class:`~tlog.storage.base.LogStore`; what was changed outside this program is Unavailable."""
+        rows = self._read(
+            "SELECT leaf, identity, extra, guard FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", first, end
+        )
+        if len(rows) != end - first:
+            raise NotFound(f"the entries {first} to {end - 1} are not all in the log")
+        for leaf, identity, extra, guard in rows:
+            if not isinstance(leaf, bytes) or _guard(identity, extra) != guard:
+                raise Unavailable(f"an entry from {first} to {end - 1} is damaged", "restore the log from a backup")
+        return tuple(Submission(leaf, identity, extra) for leaf, identity, extra, _ in rows)
+
+    async def tile(self, level: int, index: int) -> bytes:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        rows = self._read("SELECT hashes FROM tile WHERE id = ?", level << _ROW | index)
+        if not rows:
+            raise NotFound(f"the tile {level}/{index} is not complete")
+        return bytes(rows[0][0])
+
+    async def candidates(self, prefix: int) -> tuple[int, ...]:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        return tuple(index for (index,) in self._read("SELECT idx FROM seen WHERE prefix = ? ORDER BY idx", prefix))
+
+    async def remembered(self) -> int:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        ((remembered,),) = self._read("SELECT remembered FROM head")
+        return int(remembered)
+
+    def _read(self, query: str, *parameters: int) -> list[tuple[Any, ...]]:
+        if self._reader is None:
+            raise Unavailable("the log's database is not open")
+        with _failures("the log's database cannot be read"):
+            return self._reader.execute(query, parameters).fetchall()
+
+
+def _guard(identity: object, extra: object) -> int:
+    return crc32(extra, crc32(identity)) if isinstance(identity, bytes) and isinstance(extra, bytes) else -1
+
+
+def _create(path: Path) -> None:
+    """An empty file that only its owner may read; SQLite gives its companions the same mode."""
+    if path.exists():
+        return
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _failures(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise Unavailable(f"{what}: {error}", "check the disk; nothing is answered before it is stored") from error

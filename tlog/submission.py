@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes into a log and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One entry, validated and canonical.
+
+    ``leaf`` is hashed into the tree and served in entry bundles. ``identity`` (32 bytes) says when two submissions are the
+    same entry: the second one gets the index of the first. ``extra`` is kept beside the leaf and is not part of the tree
+    (Certificate Transparency: the chain and the promise that was given for it).
+    """
+
+    leaf: bytes
+    identity: bytes
+    extra: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That the entry ``index`` is in the tree of ``size`` leaves with this ``root``, durably, with the proof.
+
+    The proof leads from ``leaf`` to ``root``, and ``checkpoint`` is the log's signature over ``size`` and ``root``.
+    ``duplicate`` says that the entry was there before it was submitted this time; ``leaf`` and ``extra`` are then those of
+    the first submission.
+    """
+
+    index: int
+    leaf: bytes
+    size: int
+    root: bytes
+    proof: tuple[bytes, ...]
+    checkpoint: str
+    duplicate: bool
+    extra: bytes = b""

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published state of a log: what is durable, anchored, and may be shown.
+
+Everything that is read from a log is read through here, so nothing beyond the published head is ever answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sigcore import merkle
+from sigcore.errors import Malformed, NotFound, SigError, Unavailable
+from sigcore.merkle import Hash, NodeReader
+from sigcore.tiles import HEIGHT, WIDTH, Tile, encode_path, encode_tile
+from tlog.proofs import MissingTile, Nodes
+from tlog.storage.base import Head, LogStore, prefix_of
+from tlog.submission import Receipt, Submission
+from tlog.tree import Growth, Tree
+
+_T = TypeVar("_T")
+
+
+class View:
+    """One published head after the other, and the reads that it allows."""
+
+    def __init__(self, store: LogStore, tree: Tree, head: Head | None) -> None:
+        self._store = store
+        self._nodes = Nodes(tree)
+        self.tree = tree
+        self._head = head
+
+    @property
+    def size(self) -> int:
+        """The number of published entries."""
+        return self.tree.size
+
+    @property
+    def head(self) -> Head:
+        """The published head. Unavailable while the log is empty."""
+        if self._head is None:
+            raise Unavailable("the log is empty", "it is seeded with its first entry when the service starts")
+        return self._head
+
+    def publish(self, growth: Growth, head: Head) -> None:
+        """Show ``head``. The caller has made it durable and anchored it."""
+        self._nodes.append(growth.nodes)
+        self.tree = growth.tree
+        self._head = head
+
+    # --- proofs ------------------------------------------------------------------------------------------
+    async def inclusion(self, index: int, size: int) -> tuple[Hash, ...]:
+        """The inclusion proof of an entry in the tree of ``size`` leaves. Malformed when that is not in the log."""
+        self._check_size(size)
+        return await self._compute(lambda node: merkle.inclusion_proof(index, size, node))
+
+    async def consistency(self, first: int, second: int) -> tuple[Hash, ...]:
+        """The proof that the tree of ``first`` leaves is a prefix of that of ``second``. Malformed when there is none."""
+        self._check_size(second)
+        return await self._compute(lambda node: merkle.consistency_proof(first, second, node))
+
+    async def root(self, size: int) -> Hash:
+        """The root of the first ``size`` leaves."""
+        self._check_size(size)
+        return await self._compute(lambda node: merkle.root_of(size, node))
+
+    async def receipt(self, index: int, *, duplicate: bool, entry: Submission | None = None) -> Receipt:
+        """The receipt of a published entry at the current head, its proof verified.
+
+        Args:
+            index: of the entry.
+            duplicate: what the receipt says about it.
+            entry: what is stored under ``index``, when the caller has it.
+
+        Raises:
+            Unavailable: what is stored does not hash to the published root.
+        """
+        head = self.head
+        entry = entry or (await self.entries(index, index + 1))[0]
+        proof = await self.inclusion(index, head.size)
+        try:
+            merkle.verify_inclusion(
+                leaf_hash=merkle.hash_leaf(entry.leaf), index=index, size=head.size, proof=proof, root=head.root
+            )
+        except SigError as error:
+            raise Unavailable(f"entry {index} does not verify: {error.message}", "audit the log") from error
+        return Receipt(index, entry.leaf, head.size, head.root, proof, head.checkpoint, duplicate, entry.extra)
+
+    async def _compute(self, compute: Callable[[NodeReader], _T]) -> _T:
+        while True:
+            try:
+                return compute(self._nodes.node)
+            except MissingTile as missing:
+                hashes = await self._store.tile(missing.level, missing.index)
+                self._nodes.put(missing.level, missing.index, hashes)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.size:
+            raise Malformed(f"the tree size is {size}, the log has {self.size} entries")
+
+    # --- contents ----------------------------------------------------------------------------------------
+    async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
+        """The published entries [first, end). NotFound when one of them is not published."""
+        if not 0 <= first <= end <= self.size:
+            raise NotFound(f"the entries {first} to {end - 1} are not all in the log, it has {self.size}")
+        return await self._store.entries(first, end)
+
+    async def tile(self, tile: Tile) -> bytes:
+        """The hashes of a tile, complete or partial. NotFound when the published tree does not reach that far."""
+        nodes_there = self.size >> HEIGHT * tile.level
+        if tile.index * WIDTH + tile.width > nodes_there:
+            raise NotFound(f"the tile {encode_path(tile)} is not in the log of {self.size} entries")
+        if (tile.index + 1) * WIDTH <= nodes_there:
+            return (await self._store.tile(tile.level, tile.index))[: tile.width * merkle.HASH_SIZE]
+        return encode_tile(self._nodes.edge(tile.level)[: tile.width])
+
+    async def find(self, key: bytes) -> int | None:
+        """The lowest index of an entry that the store remembers under ``key``: its identity or its leaf hash."""
+        for index in await self._store.candidates(prefix_of(key)):
+            if index < self.size:
+                (entry,) = await self._store.entries(index, index + 1)
+                if key in {entry.identity, merkle.hash_leaf(entry.leaf)}:
+                    return index
+        return None

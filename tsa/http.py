@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP face of the timestamp authority.
+
+| route | answer |
+|---|---|
+| POST /api/v1/timestamp, ``application/timestamp-query`` or ``application/json`` | 200 ``application/timestamp-reply`` |
+| GET /api/v1/timestamp/certchain | 200 ``application/pem-certificate-chain``: leaf to root |
+
+As upstream does, a request that is refused gets HTTP 400 with JSON, not a DER rejection: clients look at the status first.
+
+Source: sigstore/timestamp-authority ``openapi.yaml``, ``pkg/api/timestamp.go``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from aiohttp import web
+
+from sigcore import limits
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
+from sigcore.timestamp import FailureInfo, Rejected, TimestampRequest, parse_request
+from sigcore.x509 import encode_certificate_pem, random_serial
+from tsa.authority import TimestampAuthority
+from tsa.json_request import parse_json_request
+
+Clock: TypeAlias = Callable[[], datetime]
+
+REPLY: Final = "application/timestamp-reply"
+"""gitsign compares the whole header: no parameters may follow."""
+_CHAIN: Final = "application/pem-certificate-chain"
+_PARSERS: Final[dict[str, tuple[Callable[[bytes], TimestampRequest], int]]] = {
+    "application/timestamp-query": (parse_request, limits.TIMESTAMP_REQUEST),
+    "application/json": (parse_json_request, limits.TIMESTAMP_JSON_REQUEST),
+}
+_STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, Refused: 400, NotFound: 404, Unavailable: 503}
+
+
+def make_routes(authority: TimestampAuthority, clock: Clock) -> list[web.RouteDef]:
+    """The routes of one authority; ``clock`` is read once per timestamp."""
+    pem = "".join(encode_certificate_pem(certificate.der) for certificate in authority.chain)
+
+    async def post_timestamp(request: web.Request) -> web.Response:
+        parser = _PARSERS.get(request.content_type)
+        if parser is None or request.headers.get("Content-Encoding", "identity") != "identity":
+            return _error(415, "the content type must be application/timestamp-query or application/json, uncompressed")
+        parse, limit = parser
+        try:
+            asked = parse(await _body(request, limit))
+            reply = authority.respond(asked, now=clock(), serial=random_serial())
+        except SigError as error:
+            return _error(_status(error), str(error))
+        return web.Response(body=reply, headers={"Content-Type": REPLY})
+
+    async def get_chain(_request: web.Request) -> web.Response:
+        return web.Response(body=pem.encode("ascii"), headers={"Content-Type": _CHAIN})
+
+    return [
+        web.post("/api/v1/timestamp", post_timestamp),
+        web.get("/api/v1/timestamp/certchain", get_chain),
+    ]
+
+
+async def _body(request: web.Request, limit: int) -> bytes:
+    """The body, of which never more than ``limit`` and one chunk is held."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise Rejected(FailureInfo.BAD_DATA_FORMAT, f"the timestamp request is longer than {limit} bytes")
+    return bytes(body)
+
+
+def _status(error: SigError) -> int:
+    return next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"code": status, "message": message}, status=status)

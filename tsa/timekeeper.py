@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The time that may stand in a token: whole seconds, never before one that already stands in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from sigcore.errors import Unavailable
+from sigcore.strict import encode_time
+
+TOLERANCE: Final = timedelta(seconds=60)
+"""How far back a clock may step (an NTP correction) before issuing stops."""
+
+
+class TimeKeeper:
+    """Holds the last genTime; not for use by several processes at once.
+
+    Args:
+        last: the last genTime that was recorded before a restart, if any.
+        record: called with each new genTime before it is used, at most once per second of the clock. It makes the time
+            durable, and raises :class:`Unavailable` where it cannot.
+    """
+
+    def __init__(self, last: datetime | None = None, record: Callable[[datetime], None] | None = None) -> None:
+        self._last = last
+        self._record = record
+
+    def advance(self, now: datetime) -> datetime:
+        """The genTime for ``now``, cut to whole seconds.
+
+        A clock that stepped back by up to ``TOLERANCE`` is waited for: the last genTime is given again.
+
+        Raises:
+            Unavailable: the clock is further back than that, or the time cannot be recorded.
+        """
+        moment = now.replace(microsecond=0)
+        last = self._last
+        if last is None or moment > last:
+            if self._record is not None:
+                self._record(moment)
+            self._last = moment
+            return moment
+        if last - moment > TOLERANCE:
+            raise Unavailable(
+                f"timeNotAvailable: the clock says {encode_time(moment)}, a timestamp of {encode_time(last)} was issued",
+                "set the clock right; timestamps resume when it passes the last one",
+            )
+        return last
