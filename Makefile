@@ -40,7 +40,7 @@ format: $(VENV)/test.stamp ## rewrite the sources as `make lint` wants them
 	$(BIN)/ruff format .
 
 bench: $(VENV)/test.stamp ## start-up and throughput, as ratios to figures measured in the same run
-	@$(BIN)/python bench/run.py $(BENCH_FLAGS)
+	@$(BIN)/python -m bench.run $(BENCH_FLAGS)
 
 requirements: ## pin anew what pyproject.toml asks for, with hashes
 	$(PYTHON) -m venv $(VENV)/uv

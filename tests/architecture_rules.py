@@ -23,22 +23,13 @@ TOP = "stack"
 PACKAGES = (CORE, *NEIGHBOURS, TOP)
 NOT_SHIPPED = ("tests", "bench")
 
-PURE = frozenset(
-    (
-        "__future__",
-        "abc",
-        "base64",
-        "binascii",
-        "bisect",
-        "collections",
-        "contextlib",
-        "dataclasses",
-        "datetime",
-        "enum",
-    )
-    + ("functools", "hashlib", "hmac", "itertools", "json", "math", "operator", "re", "secrets", "string", "struct")
-    + ("types", "typing", "unicodedata", "urllib.parse", "uuid")
-)
+# fmt: off
+PURE = frozenset((
+    "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "datetime", "enum",
+    "functools", "hashlib", "hmac", "itertools", "json", "math", "operator", "re", "secrets", "string", "struct", "types",
+    "typing", "unicodedata", "urllib.parse", "uuid",
+))
+# fmt: on
 """What sigcore may import of the standard library: nothing that reads a clock, a disk, a socket or the environment."""
 PURE_CRYPTOGRAPHY = ("cryptography.exceptions", "cryptography.hazmat")
 """Not cryptography.x509: it doubles the time of a cold verification (docs/adr/0004)."""

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the machine can do right now: the two references that every figure is divided by.
+
+R is the number of P-256 verifications per second of ``cryptography`` on one core; ``pass`` is the wall time of
+``python -c pass``. Other load on the machine moves both, and with them the figures; the ratios stay.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the report; the ratio is what a goal is set for."""
+
+    name: str
+    value: str
+    ratio: float | None = None
+    unit: str = ""
+    goal: str = ""
+    met: bool | None = None
+
+
+def verifies_per_second(seconds: float = 0.3) -> float:
+    """R, from ``seconds`` of verifying one signature again and again."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public, message, algorithm = key.public_key(), b"reference", ec.ECDSA(hashes.SHA256())
+    signature = key.sign(message, algorithm)
+    count, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        for _ in range(100):
+            public.verify(signature, message, algorithm)
+        count += 100
+    return count / elapsed
+
+
+def pass_seconds() -> float:
+    """Wall time of one ``python -c pass``."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return time.perf_counter() - start

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The official Python client, unmodified, against a stack: what either client signs, both verify, and neither is fooled.
+
+It runs as a user runs it: a process with a home directory of its own, told where the trust root is and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.stack_process import RunningStack, running_stack, sigbox
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow]
+
+ALICE, MALLORY = "alice@example.com", "mallory@example.com"
+CONTENT = b"the content that its author meant\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stack, and a directory that a client works in."""
+
+    stack: RunningStack
+    folder: Path
+
+    def sigstore(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """``sigstore`` with a home of its own and no environment of ours."""
+        home = {
+            name: str(self.folder / name) for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+        }
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "sigstore", *map(str, arguments)],
+            cwd=self.folder,
+            env={
+                **home,
+                "PATH": os.environ["PATH"],
+                "NO_PROXY": "localhost,127.0.0.1",
+                "NO_COLOR": "1",
+                "COLUMNS": "200",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """An artifact and the bundle that a client made for it."""
+
+    place: Place
+    artifact: Path
+    bundle: Path
+
+    def content(self) -> dict[str, dict[str, list[dict[str, object]]]]:
+        """The bundle's JSON."""
+        return json.loads(self.bundle.read_bytes())
+
+
+def succeed(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, f"{done.args}\n{done.stdout}{done.stderr}"
+
+
+# --- the two clients -----------------------------------------------------------------------------------
+def sign_by_sigstore(place: Place, artifact: Path, bundle: Path) -> None:
+    trust, token = ("--trust-config", place.stack.trust_config), place.stack.token(ALICE)
+    succeed(place.sigstore(*trust, "sign", "--identity-token", token, "--bundle", bundle, artifact))
+
+
+def sign_by_sigbox(place: Place, artifact: Path, bundle: Path) -> None:
+    options = ("--trust-config", place.stack.trust_config, "--identity-token", place.stack.token(ALICE))
+    succeed(sigbox("sign-blob", artifact, "--bundle", bundle, *options, cwd=place.folder))
+
+
+def verify_by_sigstore(signed: Signed, identity: str, issuer: str) -> subprocess.CompletedProcess[str]:
+    policy = ("--cert-identity", identity, "--cert-oidc-issuer", issuer)
+    trust = ("--trust-config", signed.place.stack.trust_config)
+    return signed.place.sigstore(*trust, "verify", "identity", "--bundle", signed.bundle, *policy, signed.artifact)
+
+
+def verify_by_sigbox(signed: Signed, identity: str, issuer: str) -> subprocess.CompletedProcess[str]:
+    policy = ("--certificate-identity", identity, "--certificate-oidc-issuer", issuer)
+    trust = ("--trust-config", signed.place.stack.trust_config)
+    return sigbox("verify-blob", signed.artifact, "--bundle", signed.bundle, *policy, *trust, cwd=signed.place.folder)
+
+
+Sign = Callable[[Place, Path, Path], None]
+Verify = Callable[[Signed, str, str], subprocess.CompletedProcess[str]]
+SIGNERS = {"signed-by-sigstore": sign_by_sigstore, "signed-by-sigbox": sign_by_sigbox}
+VERIFIERS = {"verified-by-sigstore": verify_by_sigstore, "verified-by-sigbox": verify_by_sigbox}
+
+
+def make_signed(place: Place, sign: Sign, name: str = "release.txt") -> Signed:
+    signed = Signed(place, place.folder / name, place.folder / f"{name}.sigstore.json")
+    signed.artifact.write_bytes(CONTENT)
+    sign(place, signed.artifact, signed.bundle)
+    return signed
+
+
+# --- fixtures ------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with running_stack(tmp_path_factory.mktemp("stack"), "--ephemeral") as running:
+        yield running
+
+
+@pytest.fixture
+def place(stack: RunningStack, tmp_path: Path) -> Place:
+    return Place(stack, tmp_path)
+
+
+@pytest.fixture(scope="module", params=SIGNERS.values(), ids=list(SIGNERS))
+def signed(request: pytest.FixtureRequest, stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Signed:
+    return make_signed(Place(stack, tmp_path_factory.mktemp("client")), request.param)
+
+
+@pytest.fixture(params=VERIFIERS.values(), ids=list(VERIFIERS))
+def verify(request: pytest.FixtureRequest) -> Verify:
+    return request.param
+
+
+@pytest.fixture
+def changed(signed: Signed, tmp_path: Path) -> Callable[[bytes], Signed]:
+    """The same bundle beside another artifact."""
+
+    def change(content: bytes) -> Signed:
+        artifact = tmp_path / "changed.txt"
+        artifact.write_bytes(content)
+        return Signed(signed.place, artifact, signed.bundle)
+
+    return change
+
+
+# --- each signs, each verifies -----------------------------------------------------------------------------
+def test_a_bundle_verifies(signed: Signed, verify: Verify):
+    succeed(verify(signed, ALICE, signed.place.stack.oidc_issuer))
+
+
+@pytest.mark.parametrize("position", [0, len(CONTENT) - 1])
+def test_a_changed_byte_is_refused(changed: Callable[[bytes], Signed], verify: Verify, position: int):
+    content = bytearray(CONTENT)
+    content[position] ^= 1
+    other = changed(bytes(content))
+    assert verify(other, ALICE, other.place.stack.oidc_issuer).returncode == 1
+
+
+def test_an_unchanged_copy_is_not_refused(changed: Callable[[bytes], Signed], verify: Verify):
+    """What the refusals above are measured against: the same path with the right bytes."""
+    copy = changed(CONTENT)
+    succeed(verify(copy, ALICE, copy.place.stack.oidc_issuer))
+
+
+def test_another_identity_or_issuer_is_refused(signed: Signed, verify: Verify):
+    issuer = signed.place.stack.oidc_issuer
+    assert verify(signed, MALLORY, issuer).returncode == 1
+    assert verify(signed, ALICE, f"{issuer}/").returncode == 1
+
+
+def test_a_bundle_of_another_stack_is_refused(signed: Signed, verify: Verify, tmp_path: Path):
+    """Same URL form, same names, other keys: trust is in the keys alone."""
+    with running_stack(tmp_path, "--ephemeral") as stranger:
+        there = Signed(Place(stranger, tmp_path), signed.artifact, signed.bundle)
+        assert verify(there, ALICE, signed.place.stack.oidc_issuer).returncode == 1
+
+
+# --- trust by TUF --------------------------------------------------------------------------------------------
+def test_trust_comes_by_tuf_from_the_first_root_alone(place: Place):
+    instance = ("--instance", place.stack.tuf_mirror)
+    succeed(place.sigstore(*instance, "trust-instance", place.stack.tuf_root))
+    artifact = place.folder / "release.txt"
+    artifact.write_bytes(CONTENT)
+    succeed(place.sigstore(*instance, "sign", "--identity-token", place.stack.token(ALICE), artifact))
+
+    check = (*instance, "verify", "identity", "--cert-identity", ALICE, "--cert-oidc-issuer", place.stack.oidc_issuer)
+    succeed(place.sigstore(*check, artifact))
+    artifact.write_bytes(CONTENT + b".")
+    assert place.sigstore(*check, artifact).returncode == 1
+
+
+def test_an_instance_that_was_not_trusted_is_refused(place: Place):
+    artifact = place.folder / "release.txt"
+    artifact.write_bytes(CONTENT)
+    done = place.sigstore("--instance", place.stack.tuf_mirror, "sign", "--identity-token", "x", artifact)
+    assert done.returncode != 0
+    assert not artifact.with_name("release.txt.sigstore.json").exists()
+
+
+# --- the edges -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("sign", SIGNERS.values(), ids=list(SIGNERS))
+def test_the_very_first_user_entry_of_a_fresh_log(tmp_path: Path, sign: Sign):
+    """Index 0 and an empty proof are dropped by some writers of JSON and then missed by some readers: wire.md 5.7."""
+    with running_stack(tmp_path, "--ephemeral") as fresh:
+        signed = make_signed(Place(fresh, tmp_path), sign)
+        (entry,) = signed.content()["verificationMaterial"]["tlogEntries"]
+        assert entry["logIndex"] == "1"
+        assert len(entry["inclusionProof"]["hashes"]) == 1
+        for verify in VERIFIERS.values():
+            succeed(verify(signed, ALICE, fresh.oidc_issuer))
+
+
+@pytest.mark.parametrize("defect", ["audience", "signature"])
+def test_a_token_that_is_not_ours_gets_no_certificate(place: Place, defect: str):
+    audience = "sigstore" if defect == "signature" else "other"
+    token = sigbox("token", "--data", place.stack.data, "--email", ALICE, "--audience", audience).stdout.strip()
+    if defect == "signature":
+        signed, _, signature = token.rpartition(".")
+        token = f"{signed}.{signature[::-1]}"
+    artifact = place.folder / "release.txt"
+    artifact.write_bytes(CONTENT)
+    done = place.sigstore("--trust-config", place.stack.trust_config, "sign", "--identity-token", token, artifact)
+    assert done.returncode != 0
+    assert not artifact.with_name("release.txt.sigstore.json").exists()
