@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entries of the transparency log: what clients send, what is verified, and the canonical body that is hashed.
+
+hashedrekord 0.0.2: a signature over a digest, with the certificate or key that verifies it. Verifying clients rebuild the
+body from their bundle and hash it, so the bytes that were sent (certificate, key, signature, digest) go into it unaltered.
+
+Sources: rekor-tiles ``api/proto/rekor/v2`` (HashedRekordRequestV002, Verifier, Entry), ``pkg/types/hashedrekord``,
+``pkg/verifier``; RFC 8785 for the form of the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from sigcore import keys, limits, x509
+from sigcore.algorithms import KeyDetails
+from sigcore.errors import Malformed, Refused
+from sigcore.keys import PublicKey
+from sigcore.strict import Fields, encode_base64, shown
+
+HASHEDREKORD: Final = "hashedrekord"
+VERSION_002: Final = "0.0.2"
+
+REKOR_V2_DETAILS: Final = frozenset(
+    {
+        KeyDetails.PKIX_RSA_PKCS1V15_2048_SHA256,
+        KeyDetails.PKIX_RSA_PKCS1V15_3072_SHA256,
+        KeyDetails.PKIX_RSA_PKCS1V15_4096_SHA256,
+        KeyDetails.PKIX_ECDSA_P256_SHA_256,
+        KeyDetails.PKIX_ECDSA_P384_SHA_384,
+        KeyDetails.PKIX_ECDSA_P521_SHA_512,
+        KeyDetails.PKIX_ED25519_PH,
+    }
+)
+"""Schemes that sign a digest, as rekor-tiles registers them. Pure Ed25519 needs the message, which the log never sees."""
+
+_SIGNATURE = b'"signature":{"content":"%b","verifier":{"keyDetails":"%b","%b":{"rawBytes":"%b"}}}'
+_REQUEST: Final = b'{"hashedRekordRequestV002":{"digest":"%b",' + _SIGNATURE + b"}}"
+_BODY: Final = (
+    b'{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":{"algorithm":"%b","digest":"%b"},'
+    + _SIGNATURE
+    + b"}}}"
+)
+"""Member names are in the order of RFC 8785 and all values are ASCII without anything to escape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """What verifies a signature: a certificate (DER) or a public key (SPKI DER), one of them, and how it signs."""
+
+    details: KeyDetails
+    certificate: bytes | None = None
+    public_key: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) == (self.public_key is None):
+            raise Malformed("a verifier is either a certificate or a public key")
+
+
+@dataclass(frozen=True, slots=True)
+class HashedRekord:
+    """``signature`` is over ``digest``, whose hash algorithm the verifier's key details name."""
+
+    digest: bytes
+    signature: bytes
+    verifier: Verifier
+
+
+# --- verifiers ---------------------------------------------------------------------------------------
+def certificate_verifier(der: bytes) -> Verifier:
+    """The verifier that a client names for a certificate: its bytes, and the default details of its key."""
+    return Verifier(_default_details(x509.parse_certificate(der).public_key()), certificate=der)
+
+
+def key_verifier(spki: bytes) -> Verifier:
+    """The verifier that a client names for a bare public key."""
+    return Verifier(_default_details(keys.parse_public_key(spki)), public_key=spki)
+
+
+def verification_key(verifier: Verifier) -> PublicKey:
+    """The public key of a verifier. Nothing else of a certificate is looked at: the log vouches for no identity.
+
+    Raises:
+        Malformed: not a certificate, or not a public key.
+    """
+    if verifier.public_key is not None:
+        return keys.parse_public_key(verifier.public_key, what="the verifier's public key")
+    return x509.parse_certificate(verifier.certificate or b"", what="the verifier's certificate").public_key()
+
+
+def _default_details(key: PublicKey) -> KeyDetails:
+    is_ed25519 = isinstance(key, ed25519.Ed25519PublicKey)
+    return KeyDetails.PKIX_ED25519_PH if is_ed25519 else keys.default_details(key)
+
+
+def verify_entry(entry: HashedRekord) -> None:
+    """Check that the log may take ``entry``.
+
+    1. The key details are among those that Rekor v2 allows.
+    2. The key is of a kind and strength that we take.
+    3. The details fit the key, the digest has the length of their hash, the signature verifies over the digest.
+
+    Not done: Ed25519ph, which the cryptography library cannot verify; such entries are refused with that reason.
+
+    Raises:
+        Malformed: the certificate or key cannot be read. Refused: one of the checks fails.
+    """
+    details = entry.verifier.details
+    if details not in REKOR_V2_DETAILS:
+        raise Refused(
+            f"the key details {details.name} are not allowed in this log",
+            f"allowed: {', '.join(sorted(allowed.name for allowed in REKOR_V2_DETAILS))}",
+        )
+    key = verification_key(entry.verifier)
+    keys.check_strength(key, what="the verifier's key")
+    keys.verify_digest(key, entry.signature, entry.digest, what="the entry's signature", details=details)
+
+
+# --- requests ----------------------------------------------------------------------------------------
+def parse_request_v2(data: bytes) -> HashedRekord:
+    """The body of ``POST /api/v2/log/entries``; camelCase and snake_case names.
+
+    Raises:
+        Malformed: not strict JSON, an unknown or missing member, a value out of bounds.
+    """
+    fields = Fields.parse(data, what="the log request", limit=limits.LOG_REQUEST, proto=True)
+    fields.only("hashedRekordRequestV002")
+    request = fields.object("hashedRekordRequestV002")
+    request.only("digest", "signature")
+    return _parse_signature(request.object("signature"), _digest(request))
+
+
+def encode_request_v2(entry: HashedRekord) -> bytes:
+    """The request that :func:`parse_request_v2` reads back."""
+    return _REQUEST % (encode_base64(entry.digest).encode(), *_signature_values(entry))
+
+
+# --- bodies ------------------------------------------------------------------------------------------
+def encode_body(entry: HashedRekord) -> bytes:
+    """The canonical body (RFC 8785): what is hashed into the tree and stored in entry bundles.
+
+    It is written straight from its fixed shape, ten times faster than by the general encoder; the tests compare the two.
+    """
+    algorithm = entry.verifier.details.hash.name.encode()
+    return _BODY % (algorithm, encode_base64(entry.digest).encode(), *_signature_values(entry))
+
+
+def parse_body(data: bytes) -> HashedRekord:
+    """A body of a kind and version in the table below, in canonical form.
+
+    Raises:
+        Malformed: another kind or version, or any other bytes than :func:`encode_body` writes for the same entry.
+    """
+    fields = Fields.parse(data, what="the log entry", limit=limits.ENTRY)
+    fields.only("apiVersion", "kind", "spec")
+    kind, version = fields.text("kind"), fields.text("apiVersion")
+    row = _BODIES.get((kind, version))
+    if row is None:
+        known = ", ".join(" ".join(pair) for pair in _BODIES)
+        raise Malformed(f"the log entry is of kind {shown(kind)} {shown(version)}", f"known: {known}")
+    entry = row(fields.object("spec"))
+    if encode_body(entry) != data:
+        raise Malformed("the log entry is not in canonical form (RFC 8785)")
+    return entry
+
+
+def _parse_hashedrekord_002(spec: Fields) -> HashedRekord:
+    spec.only("hashedRekordV002")
+    record = spec.object("hashedRekordV002")
+    record.only("data", "signature")
+    hashed = record.object("data")
+    hashed.only("algorithm", "digest")
+    entry = _parse_signature(record.object("signature"), _digest(hashed))
+    algorithm, expected = hashed.text("algorithm"), entry.verifier.details.hash.name
+    if algorithm != expected:
+        raise Malformed(f"{hashed.path}.algorithm is {shown(algorithm)}, the key details go with {expected}")
+    return entry
+
+
+_BODIES: Final[Mapping[tuple[str, str], Callable[[Fields], HashedRekord]]] = {
+    (HASHEDREKORD, VERSION_002): _parse_hashedrekord_002,
+}
+"""(kind, version) -> parser of ``spec``."""
+
+
+def _digest(fields: Fields) -> bytes:
+    return fields.base64("digest", limit=64)
+
+
+def _parse_signature(signature: Fields, digest: bytes) -> HashedRekord:
+    signature.only("content", "verifier")
+    content = signature.base64("content", limit=limits.SIGNATURE)
+    return HashedRekord(digest, content, _parse_verifier(signature.object("verifier")))
+
+
+def _parse_verifier(fields: Fields) -> Verifier:
+    fields.only("publicKey", "x509Certificate", "keyDetails")
+    details = KeyDetails.parse(fields.text("keyDetails"), what=f"{fields.path}.keyDetails")
+    member = fields.one_of("publicKey", "x509Certificate")
+    holder = fields.object(member)
+    holder.only("rawBytes")
+    if member == "publicKey":
+        return Verifier(details, public_key=holder.base64("rawBytes", limit=limits.PUBLIC_KEY))
+    return Verifier(details, certificate=holder.base64("rawBytes", limit=limits.CERTIFICATE))
+
+
+def _signature_values(entry: HashedRekord) -> tuple[bytes, bytes, bytes, bytes]:
+    """What fills ``_SIGNATURE``."""
+    verifier = entry.verifier
+    if verifier.certificate is not None:
+        member, raw = b"x509Certificate", verifier.certificate
+    else:
+        member, raw = b"publicKey", verifier.public_key or b""
+    content = encode_base64(entry.signature).encode()
+    return content, verifier.details.name.encode(), member, encode_base64(raw).encode()
