@@ -18,7 +18,7 @@ from typing import Final
 
 from aiohttp import web
 
-from stack.bootstrap import load_material
+from stack.bootstrap import Material
 from stack.cli.env import CLIENTS, client_lines
 from stack.compose import compose
 from stack.config import Home, Settings
@@ -41,6 +41,7 @@ def utc_now() -> datetime:
 def run(
     home: Home,
     settings: Settings,
+    material: Material,
     listener: socket.socket,
     publisher: subprocess.Popen[str],
     *,
@@ -50,7 +51,7 @@ def run(
     """Serve on ``listener`` until SIGTERM or SIGINT; the answer is the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(home, settings, listener, publisher, control=control, ready_file=ready_file))
+        runner.run(_serve(home, settings, material, listener, publisher, control=control, ready_file=ready_file))
     return 0
 
 
@@ -65,6 +66,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(
     home: Home,
     settings: Settings,
+    material: Material,
     listener: socket.socket,
     publisher: subprocess.Popen[str],
     *,
@@ -75,7 +77,6 @@ async def _serve(
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    material = load_material(home)
     async with compose(home, settings, material, utc_now, control_api=control) as app:
         site = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_S)
         await site.setup()

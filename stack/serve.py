@@ -22,6 +22,7 @@ from sigcore.errors import Refused, Unavailable
 from stack import bootstrap
 from stack.config import Home
 from stack.lock import held
+from stack.trust.documents import save_documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,13 @@ def serve(plan: Plan) -> int:
         url = plan.url or f"http://localhost:{port}"
         now = datetime.now(UTC)
         settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now)
+        material = bootstrap.load_material(home)
+        save_documents(home, material, settings)
         publisher = start_publisher(home)
         # Deferred: aiohttp is imported while the child process signs.
         from stack.running import run  # noqa: PLC0415 - see the line above
 
-        return run(home, settings, listener, publisher, control=plan.control, ready_file=plan.ready_file)
+        return run(home, settings, material, listener, publisher, control=plan.control, ready_file=plan.ready_file)
 
 
 def start_publisher(home: Home) -> subprocess.Popen[str]:
