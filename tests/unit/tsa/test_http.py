@@ -8,7 +8,6 @@ import base64
 import gzip
 import hashlib
 import json
-import time
 
 import pytest
 from cryptography import x509
@@ -157,11 +156,9 @@ JSON_BODIES = {
     ids=lambda value: str(value)[:30],
 )
 async def test_malformed_bodies_are_bad_requests(client, data, headers, message):
-    start = time.perf_counter()
     response = await client.post(PATH, data=data, headers=headers)
     assert response.status == 400
     assert message in await refusal(response)
-    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize(
