@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 
 import jwt
@@ -14,7 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ca.authority import Authority
 from ca.lint import Unsound
 from ca.possession import SignedSubject, SigningRequest
-from sigcore import der, keys, sct, x509
+from ca.profile import Profile
+from sigcore import certify, der, keys, sct, x509
 from sigcore.chain import verify_chain
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from tests.unit.ca import fakes
@@ -235,7 +237,7 @@ async def test_without_a_token_the_log_sees_nothing(authority, log, other_key):
         (fakes.WrongEntry, Unsound, "SCT is not good"),
         (fakes.ChangedTime, Unsound, "SCT is not good"),
         (fakes.OtherLogId, Unsound, "SCT is not good"),
-        (fakes.Down, Unavailable, "being restarted"),
+        (fakes.Down, Unavailable, r"\Athe log is being restarted\Z"),
         (fakes.Unwilling, Unavailable, "did not take the precertificate"),
         (fakes.Broken, RuntimeError, "secret detail"),
     ],
@@ -246,16 +248,34 @@ async def test_a_log_that_fails_gives_no_certificate(chain, issuers, token, kind
 
 
 async def test_precertificate_and_certificate_that_differ_are_not_handed_out(authority, token, monkeypatch):
-    genuine = authority._profile.encode
+    genuine = Profile.encode
 
-    def drifting(draft, last):
-        if last.oid == sct.SCT_LIST_OID:
-            draft = type(draft)(draft.serial + 1, draft.not_before, draft.spki, draft.extensions)
-        return genuine(draft, last)
+    def drifting(self, draft, last):
+        return genuine(self, replace(draft, serial=draft.serial + (last.oid == sct.SCT_LIST_OID)), last)
 
-    monkeypatch.setattr(type(authority._profile), "encode", lambda _, draft, last: drifting(draft, last))
+    monkeypatch.setattr(Profile, "encode", drifting)
     with pytest.raises(Unsound, match="not what was logged"):
         await authority.issue(token, proof(), now=NOW)
+
+
+async def test_a_certificate_that_the_ca_key_did_not_sign_is_not_handed_out(authority, log, token, monkeypatch):
+    genuine, other = certify.sign_tbs, keys.generate_p256()
+    monkeypatch.setattr(certify, "sign_tbs", lambda tbs, key: genuine(tbs, other if log.chains else key))
+    with pytest.raises(Unsound, match="not what was logged"):
+        await authority.issue(token, proof(), now=NOW)
+
+
+async def test_what_leaves_the_profile_never_meets_the_ca_key(authority, log, token, monkeypatch):
+    genuine = Profile.draft
+
+    def drifting(self, principal, spki, now):
+        return genuine(self, replace(principal, san=x509.Email("evil@example.com")), spki, now)
+
+    monkeypatch.setattr(Profile, "draft", drifting)
+    monkeypatch.setattr(certify, "sign_tbs", lambda *_: pytest.fail("the CA key was used"))
+    with pytest.raises(Unsound, match="exactly the principal's one name"):
+        await authority.issue(token, proof(), now=NOW)
+    assert log.chains == []
 
 
 # --- the CA's own validity -----------------------------------------------------------------------------------

@@ -105,6 +105,18 @@ def rebuilt(*, version=0, signature=None, algorithm=None, key=P256):
     return pem(der.sequence(info, algorithm, der.bit_string(signature or P256.sign(info, ec.ECDSA(hashes.SHA256())))))
 
 
+def test_a_signature_that_is_not_whole_bytes_is_malformed():
+    whole = request().public_bytes(serialization.Encoding.DER)
+    info, algorithm, signature = _parts(whole)
+    with pytest.raises(Malformed, match="whole number of bytes"):
+        parse_csr(pem(der.sequence(info, algorithm, der.bit_string(signature + b"\x00", 1))))
+
+
+def _parts(data):
+    reader = der.Reader(data, "the request").enter()
+    return reader.raw(), reader.raw(), reader.bit_string()[0]
+
+
 def test_the_frame_of_the_following_tests_is_good():
     parse_csr(rebuilt())
 

@@ -116,10 +116,16 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_keys_are_refused_at_once(name):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SigError):
         verify_possession(SignedSubject(parse_public_key_text(HOSTILE[name]), b"x"), NAME)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
+
+
+def test_a_modulus_that_can_be_factored_is_refused_before_its_signature_is_looked_at():
+    weak = rsa.RSAPublicNumbers(65537, MODULUS - MODULUS % 6 + 3).public_key()
+    with pytest.raises(Refused, match="small prime factor"):
+        verify_possession(SignedSubject(weak, b"x"), NAME)
 
 
 def test_the_public_key_may_be_pem_or_der():

@@ -34,9 +34,9 @@ def close(distance):
 @pytest.mark.parametrize("size", [2048, 3072, 4096])
 def test_sound_rsa_keys_pass_quickly(size):
     key = rsa.generate_private_key(65537, size).public_key()
-    start = time.perf_counter()
+    start = time.process_time()
     check_certifiable(key)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
 
 
 @pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()])

@@ -207,9 +207,9 @@ async def test_another_spelling_of_a_good_token_is_malformed(issuer_key, issuers
 
 async def test_a_huge_token_is_refused_before_it_is_decoded(issuers):
     for text in ("." * 2_000_000, "A" * 10_000_000, "a" * 16_385):
-        start = time.perf_counter()
+        start = time.process_time()
         assert "the limit is 16384" in await refusal(text, issuers)
-        assert time.perf_counter() - start < 0.05
+        assert time.process_time() - start < 0.05
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
