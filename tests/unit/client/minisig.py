@@ -49,6 +49,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 START, END = NOW - timedelta(days=30), NOW + timedelta(days=3650)
 OPEN = Validity(START)
 EMAIL, ISSUER = "signer@example.com", "https://issuer.example/auth"
+SAN = x509.Email(EMAIL)
 ARTIFACT = b"an artifact\n"
 URL = "http://sig.example:7780"
 
@@ -158,7 +159,7 @@ class MiniSigstore:
         self,
         key: keys.PublicKey,
         *,
-        san: x509.Email | x509.Uri | x509.OtherName = x509.Email(EMAIL),
+        san: x509.San = SAN,
         issuer: Sequence[Extension] | str = ISSUER,
         usage: Sequence[Extension] | None = None,
         scts: int = 1,

@@ -112,8 +112,7 @@ def test_no_part_can_be_left_out_or_emptied():
         for tree in trees:
             try:
                 verify(tree)
-            except SigError as error:
-                assert error.message
+            except SigError:
                 continue
             assert parse_bundle(json.dumps(tree).encode()) == original
             harmless.add(path[-1])

@@ -78,7 +78,7 @@ def test_a_report_lists_each_check_with_its_evidence(sigstore):
         "transparency",
         "signature",
     ]
-    values = dict((check.name, check.value) for check in checks)
+    values = {check.name: check.value for check in checks}
     assert values["time"] == "2026-03-01T12:00:00Z"
     assert values["identity"] == f"'{EMAIL}'"
     assert values["transparency"].startswith(f"entry {bundle.log_entries[0].index} of ")
