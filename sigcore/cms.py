@@ -20,13 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-
-from sigcore import der, keys
+from sigcore import der, signatures
 from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Malformed, Refused
+from sigcore.extensions import parse_subject_key_id
 from sigcore.x509 import Certificate
 
 SIGNED_DATA: Final = "1.2.840.113549.1.7.2"
@@ -35,22 +32,16 @@ MESSAGE_DIGEST: Final = "1.2.840.113549.1.9.4"
 SIGNING_TIME: Final = "1.2.840.113549.1.9.5"
 SIGNING_CERTIFICATE: Final = "1.2.840.113549.1.9.16.2.12"
 SIGNING_CERTIFICATE_V2: Final = "1.2.840.113549.1.9.16.2.47"
-RSA_ENCRYPTION: Final = "1.2.840.113549.1.1.1"
-_SUBJECT_KEY_ID: Final = "2.5.29.14"
-
-SIGNATURE_ALGORITHMS: Final = {
-    "1.2.840.10045.4.3.2": ("ecdsa", HashAlgorithm.SHA2_256),
-    "1.2.840.10045.4.3.3": ("ecdsa", HashAlgorithm.SHA2_384),
-    "1.2.840.10045.4.3.4": ("ecdsa", HashAlgorithm.SHA2_512),
-    "1.2.840.113549.1.1.11": ("rsa", HashAlgorithm.SHA2_256),
-    "1.2.840.113549.1.1.12": ("rsa", HashAlgorithm.SHA2_384),
-    "1.2.840.113549.1.1.13": ("rsa", HashAlgorithm.SHA2_512),
+_RSA_ENCRYPTION: Final = "1.2.840.113549.1.1.1"
+_RSA: Final = {
+    HashAlgorithm.SHA2_256: signatures.RSA_WITH_SHA256,
+    HashAlgorithm.SHA2_384: signatures.RSA_WITH_SHA384,
+    HashAlgorithm.SHA2_512: signatures.RSA_WITH_SHA512,
 }
-"""RFC 5754 section 3. ``rsaEncryption`` takes its hash from the digest algorithm (RFC 3370 section 3.2)."""
-HASHES: Final[dict[HashAlgorithm, hashes.HashAlgorithm]] = {
-    HashAlgorithm.SHA2_256: hashes.SHA256(),
-    HashAlgorithm.SHA2_384: hashes.SHA384(),
-    HashAlgorithm.SHA2_512: hashes.SHA512(),
+_ECDSA: Final = {
+    HashAlgorithm.SHA2_256: signatures.ECDSA_WITH_SHA256,
+    HashAlgorithm.SHA2_384: signatures.ECDSA_WITH_SHA384,
+    HashAlgorithm.SHA2_512: signatures.ECDSA_WITH_SHA512,
 }
 
 
@@ -74,14 +65,14 @@ class SignerInfo:
     """RFC 5652 section 5.3.
 
     ``attributes`` are (type, content of the SET OF values); ``signed`` is what the signature is over: the attributes as
-    a DER SET OF. ``family`` is ``ecdsa`` or ``rsa``; ``hash`` serves for digest and signature alike.
+    a DER SET OF. ``hash`` serves for digest and signature alike; ``algorithm`` is a row of :mod:`sigcore.signatures`.
     """
 
     identifier: IssuerAndSerial | SubjectKeyId
     hash: HashAlgorithm
     attributes: tuple[tuple[str, bytes], ...]
     signed: bytes
-    family: str
+    algorithm: bytes
     signature: bytes
 
 
@@ -180,11 +171,11 @@ def _signer(fields: der.Reader, digests: Sequence[str]) -> SignerInfo:
     if fields.peek() != der.context(0):
         raise Malformed(f"{fields.what} has no signed attributes, which its content type requires")
     attributes, signed = _attributes(fields.enter(der.context(0)))
-    family = _family(algorithm(fields), hashing, fields.what)
+    scheme = _signature_algorithm(fields, hashing)
     signature = fields.octet_string()
     fields.optional(der.context(1))  # unsigned attributes
     fields.finish()
-    return SignerInfo(identifier, hashing, attributes, signed, family, signature)
+    return SignerInfo(identifier, hashing, attributes, signed, scheme, signature)
 
 
 def _identifier(fields: der.Reader) -> IssuerAndSerial | SubjectKeyId:
@@ -211,13 +202,21 @@ def _attributes(reader: der.Reader) -> tuple[tuple[tuple[str, bytes], ...], byte
     return tuple(found.items()), der.set_of(*raw)
 
 
-def _family(oid: str, digest: HashAlgorithm, what: str) -> str:
-    family, hashing = ("rsa", digest) if oid == RSA_ENCRYPTION else SIGNATURE_ALGORITHMS.get(oid, ("", digest))
-    if not family:
-        raise Malformed(f"{what} has the signature algorithm {oid}, expected ECDSA or RSA PKCS#1 v1.5 with SHA-2")
-    if hashing is not digest:
-        raise Malformed(f"{what} hashes with {digest.name} and signs with {hashing.name}, expected one (RFC 8933)")
-    return family
+def _signature_algorithm(fields: der.Reader, digest: HashAlgorithm) -> bytes:
+    """ECDSA or RSA PKCS#1 v1.5 with the digest's own hash (RFC 8933).
+
+    ``rsaEncryption`` leaves the hash to the digest (RFC 3370 section 3.2); RSA may lack its NULL (RFC 5754 section 3.2).
+    """
+    raw = fields.raw(der.SEQUENCE)
+    if raw in (_ECDSA[digest], _RSA[digest]):
+        return raw
+    oid = algorithm(der.Reader(raw, fields.what))
+    if oid == _RSA_ENCRYPTION or der.sequence(der.oid(oid), der.null()) == _RSA[digest]:
+        return _RSA[digest]
+    raise Malformed(
+        f"{fields.what} has the signature algorithm {oid} beside the digest algorithm {digest.name}",
+        "ECDSA and RSA PKCS#1 v1.5 with that digest are supported",
+    )
 
 
 # --- verify ------------------------------------------------------------------------------------------
@@ -226,8 +225,7 @@ def identifies(signer: SignerInfo, certificate: Certificate) -> bool:
     identifier = signer.identifier
     if isinstance(identifier, IssuerAndSerial):
         return (identifier.issuer, identifier.serial) == (certificate.issuer, certificate.serial)
-    extension = certificate.extension(_SUBJECT_KEY_ID)
-    return extension is not None and extension.value == der.octet_string(identifier.value)
+    return parse_subject_key_id(certificate) == identifier.value
 
 
 def verify_signer(signed: SignedData, certificate: Certificate, *, what: str) -> None:
@@ -254,22 +252,9 @@ def verify_signer(signed: SignedData, certificate: Certificate, *, what: str) ->
     if attributes.get(MESSAGE_DIGEST) != der.octet_string(signer.hash.digest(signed.content)):
         raise Refused(f"{what} has no signed messageDigest attribute that equals the digest of its content")
     _verify_signing_certificate(attributes, certificate, what)
-    _verify_signature(signer, certificate.public_key(), what)
-
-
-def _verify_signature(signer: SignerInfo, key: keys.PublicKey, what: str) -> None:
-    """Step 5. The hash is the signer's own: a P-384 key with SHA-256 is usual among timestamp authorities."""
-    keys.check_strength(key, what=f"the key of {what}")
-    hashing = HASHES[signer.hash]
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey) and signer.family == "ecdsa":
-            key.verify(signer.signature, signer.signed, ec.ECDSA(hashing))
-        elif isinstance(key, rsa.RSAPublicKey) and signer.family == "rsa":
-            key.verify(signer.signature, signer.signed, padding.PKCS1v15(), hashing)
-        else:
-            raise Refused(f"{what} is signed with {signer.family}, which does not fit the key of its certificate")
-    except InvalidSignature as error:
-        raise Refused(f"the signature of {what} does not verify") from error
+    signatures.verify(
+        signer.algorithm, certificate.public_key(), signer.signature, signer.signed, what=f"the signature of {what}"
+    )
 
 
 def _verify_signing_certificate(attributes: dict[str, bytes], certificate: Certificate, what: str) -> None:

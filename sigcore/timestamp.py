@@ -21,15 +21,15 @@ from typing import Final
 
 from sigcore import cms, der, limits
 from sigcore.algorithms import HashAlgorithm
+from sigcore.chain import verify_chain
 from sigcore.errors import Malformed, Refused, SigError
+from sigcore.extensions import EXTENDED_KEY_USAGE, parse_basic_constraints
 from sigcore.strict import shown
 from sigcore.tst_info import INTEGER_BITS, TimestampInfo, encode_imprint, parse_info
-from sigcore.x509 import EKU_TIME_STAMPING, Certificate, parse_certificate, verify_chain
+from sigcore.x509 import EKU_TIME_STAMPING, Certificate, parse_certificate
 
 TST_INFO: Final = "1.2.840.113549.1.9.16.1.4"
 """id-ct-TSTInfo, the content type of a timestamp token."""
-_BASIC_CONSTRAINTS: Final = "2.5.29.19"
-_EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 _DEPTH: Final = 8
 """A request nests three levels; the rest is room for what is refused by name."""
 _GRANTED: Final = 0
@@ -279,15 +279,15 @@ def _parsed(certificates: Sequence[bytes]) -> list[Certificate]:
 
 
 def _is_authority(certificate: Certificate) -> bool:
-    extension = certificate.extension(_BASIC_CONSTRAINTS)
-    return extension is not None and der.Reader(extension.value, "the basic constraints").enter().default_false()
+    constraints = parse_basic_constraints(certificate)
+    return constraints is not None and constraints.ca
 
 
 def _verify_purpose(signer: Certificate) -> None:
     """Step 4."""
     if _is_authority(signer):
         raise Refused("the timestamp is signed by a certificate authority, expected an end-entity certificate")
-    usage = signer.extension(_EXTENDED_KEY_USAGE)
+    usage = signer.extension(EXTENDED_KEY_USAGE)
     if usage is None or not usage.critical or usage.value != der.sequence(der.oid(EKU_TIME_STAMPING)):
         raise Refused(
             "the timestamp signer's extended key usage is not critical and timeStamping alone (RFC 3161 section 2.3)"

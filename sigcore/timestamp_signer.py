@@ -29,11 +29,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from sigcore import cms, der, keys
+from sigcore import cms, der, keys, signatures
 from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Refused
 from sigcore.timestamp import TST_INFO
@@ -83,19 +83,18 @@ class TimestampSigner:
         if keys.encode_public_key(key.public_key()) != certificate.spki:
             raise Refused("the timestamp key does not belong to the timestamp certificate")
         hashing = keys.default_details(key.public_key()).hash
-        family = "ecdsa" if isinstance(key, ec.EllipticCurvePrivateKey) else "rsa"
-        signature_oid = next(o for o, scheme in cms.SIGNATURE_ALGORITHMS.items() if scheme == (family, hashing))
+        scheme = signatures.algorithm_for(key)
         digest_algorithm = der.sequence(der.oid(hashing.oid))
         sid = der.sequence(certificate.issuer, der.integer(certificate.serial))
         return cls(
             certificate=certificate,
             hash=hashing,
-            _sign=_sign_with(key),
+            _sign=partial(signatures.sign, scheme, key),
             _head=der.integer(3) + der.set_of(digest_algorithm),
             _certificates=der.tlv(_EXPLICIT_0, *sorted(c.der for c in (certificate, *intermediates))),
             _signer_head=der.integer(1) + sid + digest_algorithm,
             _signing_certificate=_signing_certificate(certificate),
-            _signature_algorithm=der.sequence(der.oid(signature_oid), der.null() if family == "rsa" else b""),
+            _signature_algorithm=scheme,
         )
 
     def encode_granted(self, info: TimestampInfo, *, certificates: bool) -> bytes:
@@ -125,14 +124,6 @@ class TimestampSigner:
 @lru_cache(maxsize=4)
 def _signing_time(moment: datetime) -> bytes:
     return der.sequence(_SIGNING_TIME, der.set_of(der.time(moment)))
-
-
-def _sign_with(key: keys.PrivateKey) -> Callable[[bytes], bytes]:
-    """What :func:`sigcore.keys.sign` does, with the scheme of the usual key chosen once."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        scheme = ec.ECDSA(cms.HASHES[keys.default_details(key.public_key()).hash])
-        return lambda message: key.sign(message, scheme)
-    return lambda message: keys.sign(key, message)
 
 
 def _signing_certificate(certificate: Certificate) -> bytes:

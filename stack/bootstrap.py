@@ -7,11 +7,11 @@ Each role has a folder of its own with its secrets (0700, files 0600), so that a
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -25,8 +25,6 @@ TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 """A private root outlives the hardware; rotation is by validity windows, not by expiry."""
 RSA_BITS: Final = 2048
-
-_K = TypeVar("_K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,72 +90,61 @@ def _create(home: Home, settings: Settings) -> None:
     slow.start()
     _create_ca(home, settings)
     _create_tsa(home, settings)
-    _save_key(home.path / "ct" / "log.key", keys.generate_p256(), settings)
-    _save_key(home.path / "rekor" / "log.key", ed25519.Ed25519PrivateKey.generate(), settings)
-    for role in TUF_ROLES:
-        _save_key(home.path / "tuf" / f"{role}.key", ed25519.Ed25519PrivateKey.generate(), settings)
+    _save_keys(home.path / "ct", {"log": keys.generate_p256()}, settings)
+    _save_keys(home.path / "rekor", {"log": ed25519.Ed25519PrivateKey.generate()}, settings)
+    _save_keys(home.path / "tuf", {role: ed25519.Ed25519PrivateKey.generate() for role in TUF_ROLES}, settings)
     slow.join()
 
 
 def _create_oidc(home: Home, settings: Settings) -> None:
     key = rsa.generate_private_key(keys.RSA_EXPONENT, RSA_BITS)
-    _save_key(home.path / "oidc" / "signing.key", key, settings)
+    _save_keys(home.path / "oidc", {"signing": key}, settings)
 
 
 def _create_ca(home: Home, settings: Settings) -> None:
     folder = home.path / "ca"
     root_key, key = keys.generate_p256(), keys.generate_p256()
-    root = _root(root_key, "certificate authority root", settings)
-    intermediate = _intermediate(root, root_key, key, "certificate authority", x509.EKU_CODE_SIGNING, settings)
-    _save_key(folder / "root.key", root_key, settings)
-    _save_key(folder / "intermediate.key", key, settings)
+    root = certify.make_root(root_key, _subject("certificate authority root", settings))
+    intermediate = certify.make_intermediate(
+        x509.parse_certificate(root),
+        root_key,
+        keys.encode_public_key(key.public_key()),
+        _subject("certificate authority", settings),
+        eku=x509.EKU_CODE_SIGNING,
+    )
+    _save_keys(folder, {"root": root_key, "intermediate": key}, settings)
     _save_chain(folder, {"root": root, "intermediate": intermediate}, settings)
 
 
 def _create_tsa(home: Home, settings: Settings) -> None:
-    folder = home.path / "tsa"
+    folder, eku = home.path / "tsa", x509.EKU_TIME_STAMPING
     root_key, middle_key, key = (keys.generate_p256() for _ in range(3))
-    root = _root(root_key, "timestamp authority root", settings)
-    middle = _intermediate(root, root_key, middle_key, "timestamp intermediate", x509.EKU_TIME_STAMPING, settings)
-    leaf = certify.make_timestamp_leaf(
-        middle, middle_key, key.public_key(), subject=_name("timestamp authority", settings), **_life(settings)
+    middle_spki, spki = (keys.encode_public_key(one.public_key()) for one in (middle_key, key))
+    root = certify.make_root(root_key, _subject("timestamp authority root", settings))
+    middle = certify.make_intermediate(
+        x509.parse_certificate(root), root_key, middle_spki, _subject("timestamp intermediate", settings), eku=eku
     )
-    for name, secret in (("root", root_key), ("intermediate", middle_key), ("leaf", key)):
-        _save_key(folder / f"{name}.key", secret, settings)
+    leaf = certify.make_leaf(
+        x509.parse_certificate(middle), middle_key, spki, _subject("timestamp authority", settings), eku=eku
+    )
+    _save_keys(folder, {"root": root_key, "intermediate": middle_key, "leaf": key}, settings)
     _save_chain(folder, {"root": root, "intermediate": middle, "leaf": leaf}, settings)
 
 
-def _name(role: str, settings: Settings) -> bytes:
-    return x509.encode_name(f"sigbox {role}", settings.organization)
+def _subject(role: str, settings: Settings) -> certify.Subject:
+    created = settings.created
+    return certify.Subject(f"sigbox {role}", settings.organization, created, created + AUTHORITY_LIFE)
 
 
-def _life(settings: Settings) -> dict[str, datetime]:
-    return {"not_before": settings.created, "not_after": settings.created + AUTHORITY_LIFE}
+def _save_keys(folder: Path, secrets: Mapping[str, keys.PrivateKey], settings: Settings) -> None:
+    for name, key in secrets.items():
+        data = keys.encode_private_key(key)
+        save_file(folder / f"{name}.key", data, mode=SECRET, durable=not settings.ephemeral)
 
 
-def _root(key: ec.EllipticCurvePrivateKey, role: str, settings: Settings) -> x509.Certificate:
-    return certify.make_root(key, subject=_name(role, settings), **_life(settings))
-
-
-def _intermediate(
-    issuer: x509.Certificate,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    key: ec.EllipticCurvePrivateKey,
-    role: str,
-    eku: str,
-    settings: Settings,
-) -> x509.Certificate:
-    subject = _name(role, settings)
-    return certify.make_intermediate(issuer, issuer_key, key.public_key(), subject=subject, eku=eku, **_life(settings))
-
-
-def _save_key(path: Path, key: keys.PrivateKey, settings: Settings) -> None:
-    save_file(path, keys.encode_private_key(key), mode=SECRET, durable=not settings.ephemeral)
-
-
-def _save_chain(folder: Path, chain: dict[str, x509.Certificate], settings: Settings) -> None:
+def _save_chain(folder: Path, chain: Mapping[str, bytes], settings: Settings) -> None:
     for name, certificate in chain.items():
-        pem = x509.encode_certificate_pem(certificate.der).encode("ascii")
+        pem = x509.encode_certificate_pem(certificate).encode("ascii")
         save_file(folder / f"{name}.pem", pem, durable=not settings.ephemeral)
 
 
@@ -169,11 +156,11 @@ def load_material(home: Home) -> Material:
         NotFound, Malformed, Refused: a file is missing, damaged, of another kind, or readable by others.
     """
     material = Material(
-        ca_key=_load_key(home.path / "ca" / "intermediate.key", ec.EllipticCurvePrivateKey),
+        ca_key=_load_ecdsa(home.path / "ca" / "intermediate.key"),
         ca_chain=_load_chain(home.path / "ca", ("intermediate", "root")),
-        ct_key=_load_key(home.path / "ct" / "log.key", ec.EllipticCurvePrivateKey),
-        rekor_key=_load_key(home.path / "rekor" / "log.key", ed25519.Ed25519PrivateKey),
-        tsa_key=_load_key(home.path / "tsa" / "leaf.key", ec.EllipticCurvePrivateKey),
+        ct_key=_load_ecdsa(home.path / "ct" / "log.key"),
+        rekor_key=load_ed25519(home.path / "rekor" / "log.key"),
+        tsa_key=_load_ecdsa(home.path / "tsa" / "leaf.key"),
         tsa_chain=_load_chain(home.path / "tsa", ("leaf", "intermediate", "root")),
     )
     for key, chain in ((material.ca_key, material.ca_chain), (material.tsa_key, material.tsa_chain)):
@@ -184,14 +171,34 @@ def load_material(home: Home) -> Material:
 
 def load_oidc_key(home: Home) -> rsa.RSAPrivateKey:
     """The provider's signing key, for the serving process and for ``sigbox token``."""
-    return _load_key(home.path / "oidc" / "signing.key", rsa.RSAPrivateKey)
-
-
-def _load_key(path: Path, kind: type[_K]) -> _K:
-    key = keys.parse_private_key(load_secret(path, what="the key"), what=str(path))
-    if not isinstance(key, kind):
-        raise Malformed(f"{path} holds a key of another kind, expected {kind.__name__}", "restore it from a backup")
+    path = home.path / "oidc" / "signing.key"
+    key = _load_key(path)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise _another_kind(path, "RSA")
     return key
+
+
+def load_ed25519(path: Path) -> ed25519.Ed25519PrivateKey:
+    """The Ed25519 key in ``path``; errors as :func:`load_material`."""
+    key = _load_key(path)
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise _another_kind(path, "Ed25519")
+    return key
+
+
+def _load_ecdsa(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = _load_key(path)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise _another_kind(path, "ECDSA")
+    return key
+
+
+def _load_key(path: Path) -> keys.PrivateKey:
+    return keys.parse_private_key(load_secret(path, what="the key"), what=str(path))
+
+
+def _another_kind(path: Path, expected: str) -> Malformed:
+    return Malformed(f"{path} holds a key of another kind, expected {expected}", "restore it from a backup")
 
 
 def _load_chain(folder: Path, names: Iterable[str]) -> tuple[x509.Certificate, ...]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ from stack.config import Home, Settings
 from stack.files import save_file
 from stack.serve import finish_publisher, start_publisher
 from stack.trust.documents import timestamp_url
+from stack.trust.serving import fingerprint
 
 _log = logging.getLogger("sigbox")
 REFRESH_S: Final = 3600
@@ -76,7 +76,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     material = load_material(home)
-    async with compose(home, settings, material, utc_now, control=control) as app:
+    async with compose(home, settings, material, utc_now, control_api=control) as app:
         site = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_S)
         await site.setup()
         try:
@@ -103,11 +103,6 @@ async def _refresh(home: Home) -> None:
         else:
             if signed:
                 _log.info("TUF roles signed anew: %s", signed)
-
-
-def fingerprint(home: Home) -> str:
-    """SHA-256 of the first TUF root, lower-case hex: what a client compares before it trusts."""
-    return hashlib.sha256(home.tuf_root.read_bytes()).hexdigest()
 
 
 def announce(home: Home, settings: Settings, ready_file: Path | None) -> None:

@@ -20,9 +20,10 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from sigcore import limits
+from sigcore.certify import random_serial
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.timestamp import FailureInfo, Rejected, TimestampRequest, parse_request
-from sigcore.x509 import encode_certificate_pem, random_serial
+from sigcore.x509 import encode_certificate_pem
 from tsa.authority import TimestampAuthority
 from tsa.json_request import parse_json_request
 

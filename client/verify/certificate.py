@@ -5,18 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from client.verify.times import parse_chain
-from sigcore import der, x509
-from sigcore.errors import Refused
+from sigcore import extensions
+from sigcore.chain import verify_chain
+from sigcore.errors import Refused, SigError
 from sigcore.strict import encode_time
 from sigcore.trustroot import AuthorityInstance
-from sigcore.x509 import Certificate
-
-_BASIC_CONSTRAINTS: Final = "2.5.29.19"
-_KEY_USAGE: Final = "2.5.29.15"
-_EXTENDED_KEY_USAGE: Final = "2.5.29.37"
+from sigcore.x509 import EKU_CODE_SIGNING, Certificate
 
 
 def verify_certificate(
@@ -52,8 +48,8 @@ def _chain_at(leaf: Certificate, time: datetime, authorities: Sequence[Authority
             continue
         *intermediates, root = parse_chain(authority.chain)
         try:
-            return x509.verify_chain(leaf, intermediates, [root], at=time, eku=x509.EKU_CODE_SIGNING)
-        except Refused as error:
+            return verify_chain(leaf, intermediates, [root], at=time, eku=EKU_CODE_SIGNING)
+        except SigError as error:
             refusals.append(f"{authority.common_name}: {error.message}")
     raise Refused(
         f"no trusted certificate authority vouches for the certificate at {encode_time(time)}, when it was used",
@@ -62,30 +58,16 @@ def _chain_at(leaf: Certificate, time: datetime, authorities: Sequence[Authority
 
 
 def _check_profile(leaf: Certificate) -> None:
-    """Fulcio's certificate specification: an end entity that may sign code and nothing else.
+    """Fulcio's certificate specification: an end entity that may sign code.
 
-    Checked here once more and apart from the chain, so that no change there can let an authority sign as a person.
+    The chain looks at this too. It is checked here apart from it, so that no change there lets an authority sign as a person.
     """
-    if (constraints := leaf.extension(_BASIC_CONSTRAINTS)) is not None:
-        fields = der.Reader(constraints.value, "the basic constraints").enter()
-        if fields.default_false():
-            raise Refused("the signing certificate is a certificate authority's", "a CA must not sign artifacts itself")
-    usage = leaf.extension(_KEY_USAGE)
-    bits = der.Reader(usage.value, "the key usage").bit_string()[0] if usage is not None else b""
-    if not bits or not bits[0] & 0x80:
+    constraints = extensions.parse_basic_constraints(leaf)
+    if constraints is not None and constraints.ca:
+        raise Refused("the signing certificate is a certificate authority's", "a CA must not sign artifacts itself")
+    if "digitalSignature" not in (extensions.parse_key_usage(leaf) or ()):
         raise Refused("the signing certificate's key usage does not allow digital signatures")
-    if x509.EKU_CODE_SIGNING not in _purposes(leaf):
+    if EKU_CODE_SIGNING not in (extensions.parse_extended_key_usage(leaf) or ()):
         raise Refused(
-            "the signing certificate is not for code signing", f"its extended key usage lacks {x509.EKU_CODE_SIGNING}"
+            "the signing certificate is not for code signing", f"its extended key usage lacks {EKU_CODE_SIGNING}"
         )
-
-
-def _purposes(leaf: Certificate) -> tuple[str, ...]:
-    extension = leaf.extension(_EXTENDED_KEY_USAGE)
-    if extension is None:
-        return ()
-    fields = der.Reader(extension.value, "the extended key usage").enter()
-    purposes = []
-    while not fields.at_end:
-        purposes.append(fields.oid())
-    return tuple(purposes)

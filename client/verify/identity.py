@@ -5,17 +5,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
 
-from sigcore import der, limits, x509
-from sigcore.errors import Malformed, Refused
+from sigcore import fulcio, limits, x509
+from sigcore.errors import Refused
 from sigcore.strict import shown
 from sigcore.x509 import Certificate
-
-ISSUER: Final = "1.3.6.1.4.1.57264.1.8"
-"""The OIDC issuer as a DER UTF8String."""
-ISSUER_RAW: Final = "1.3.6.1.4.1.57264.1.1"
-"""The same as bare bytes: the older form, which Fulcio still writes beside the newer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +65,13 @@ def read_signer(leaf: Certificate) -> Signer:
     """Who ``leaf`` speaks for; it is as good as the chain that the caller must have verified.
 
     Raises:
-        Malformed: not exactly one name, or an issuer in a form that it must not have. Refused: no issuer, or two.
+        Malformed: not exactly one name, or two issuers that differ (arcs 1 and 8). Refused: no issuer.
     """
-    san = x509.parse_san(leaf)
-    return Signer(san.value, type(san).__name__, _issuer(leaf))
-
-
-def _issuer(leaf: Certificate) -> str:
-    newer, older = leaf.extension(ISSUER), leaf.extension(ISSUER_RAW)
-    found = []
-    if newer is not None:
-        reader = der.Reader(newer.value, "the issuer extension")
-        found.append(reader.utf8())
-        reader.finish()
-    if older is not None:
-        try:
-            found.append(older.value.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise Malformed("the issuer extension in its older form is not UTF-8") from error
-    if not found:
+    issuer = fulcio.parse_extensions(leaf).issuer
+    if not issuer:
         raise Refused("the certificate names no OIDC issuer", "it was not issued by a Fulcio-compatible authority")
-    if len(set(found)) != 1:
-        raise Refused(
-            f"the certificate names two issuers, {shown(found[0])} and {shown(found[1])}",
-            "two clients would read it differently",
-        )
-    return found[0]
+    san = x509.parse_san(leaf)
+    return Signer(san.value, type(san).__name__, issuer)
 
 
 def verify_identity(signer: Signer, policy: IdentityPolicy) -> None:

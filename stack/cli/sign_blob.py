@@ -35,7 +35,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox sign-blob``."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--bundle", type=Path, metavar="OUT", help="where the bundle goes (default: FILE.sigstore.json)")
+    parser.add_argument(
+        "--bundle", type=Path, metavar="OUT", help="where the bundle goes (default: FILE.sigstore.json)"
+    )
     parser.add_argument("--identity-token", metavar="T", help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN)")
     parser.add_argument("--output-signature", type=Path, metavar="OUT", help="also write the signature, in base64")
     parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")

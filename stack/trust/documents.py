@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sigcore import note, trustroot, x509
+from sigcore import note, signing_config, trustroot, x509
 from sigcore.algorithms import HashAlgorithm
 from sigcore.keys import default_details, encode_public_key, key_id, parse_public_key
 from stack.bootstrap import Material
@@ -66,14 +66,14 @@ def _since_creation(settings: Settings) -> trustroot.Validity:
     return trustroot.Validity(start=settings.created, end=None)
 
 
-def signing_config(settings: Settings) -> trustroot.SigningConfig:
+def services(settings: Settings) -> signing_config.SigningConfig:
     """Where to sign. One operator and ANY: every client picks the same service."""
 
-    def service(url: str, version: int) -> tuple[trustroot.Service, ...]:
-        return (trustroot.Service(url, version, _since_creation(settings), settings.organization),)
+    def service(url: str, version: int) -> tuple[signing_config.Service, ...]:
+        return (signing_config.Service(url, version, _since_creation(settings), settings.organization),)
 
-    one = trustroot.Selector(trustroot.SelectorKind.ANY)
-    return trustroot.SigningConfig(
+    one = signing_config.Selector(signing_config.SelectorKind.ANY)
+    return signing_config.SigningConfig(
         ca=service(settings.url, CA_API),
         oidc=service(settings.issuer, OIDC_API),
         rekor=service(settings.url, REKOR_V2_API),
@@ -85,10 +85,10 @@ def signing_config(settings: Settings) -> trustroot.SigningConfig:
 
 def save_documents(home: Home, material: Material, settings: Settings) -> None:
     """Write the three trust documents to ``public/``."""
-    root, config = trusted_root(material, settings), signing_config(settings)
+    root, config = trusted_root(material, settings), services(settings)
     for path, data in (
         (home.trusted_root, trustroot.encode_trusted_root(root)),
-        (home.signing_config, trustroot.encode_signing_config(config)),
-        (home.trust_config, trustroot.encode_trust_config(root, config)),
+        (home.signing_config, signing_config.encode_signing_config(config)),
+        (home.trust_config, signing_config.encode_trust_config(root, config)),
     ):
         save_file(path, data, durable=not settings.ephemeral)

@@ -11,12 +11,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
-
-from sigcore.errors import Malformed, SigError
-from sigcore.keys import parse_private_key
+from sigcore.errors import SigError
+from stack.bootstrap import load_ed25519
 from stack.config import Home, load_settings
-from stack.files import load_file, load_secret
+from stack.files import load_file
 from stack.trust.repository import ROLES, Repository
 
 
@@ -24,7 +22,7 @@ def publish(home: Home, now: datetime) -> tuple[str, ...]:
     """Publish the trust documents of ``home``; the answer names the roles that were signed."""
     repository = Repository(
         folder=home.tuf_repository,
-        keys={role: _load_key(home.path / "tuf" / f"{role}.key") for role in ROLES},
+        keys={role: load_ed25519(home.path / "tuf" / f"{role}.key") for role in ROLES},
         durable=not load_settings(home).ephemeral,
     )
     targets = {
@@ -32,13 +30,6 @@ def publish(home: Home, now: datetime) -> tuple[str, ...]:
         "signing_config.v0.2.json": load_file(home.signing_config, what="the signing config"),
     }
     return repository.publish(targets, now)
-
-
-def _load_key(path: Path) -> ed25519.Ed25519PrivateKey:
-    key = parse_private_key(load_secret(path, what="the TUF key"), what=str(path))
-    if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise Malformed(f"{path} is not an Ed25519 key", "restore it from a backup")
-    return key
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ LIFETIME: Final = {
 }
 """Root and targets are long-lived so that a closed network never has to hurry; the running stack re-signs the others."""
 
-_S = TypeVar("_S", bound=Signed)
+_S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Repository:
             root.add_key(CryptoSigner(self.keys[role]).public_key, role)
         return root
 
-    def _sign(self, payload: Signed) -> bytes:
+    def _sign(self, payload: _S) -> bytes:
         metadata = Metadata(payload)
         metadata.sign(CryptoSigner(self.keys[payload.type]))
         return metadata.to_bytes()

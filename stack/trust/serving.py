@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from stack.config import Home
+
 _METADATA: Final = re.compile(r"(?:[1-9][0-9]{0,8}\.(?:root|targets|snapshot)|timestamp)\.json\Z", re.ASCII)
 _TARGET: Final = re.compile(r"[0-9a-f]{64}\.[a-z0-9][a-z0-9._-]{0,63}\Z", re.ASCII)
 _IMMUTABLE: Final = "public, max-age=31536000, immutable"
+
+
+def fingerprint(home: Home) -> str:
+    """SHA-256 of the first TUF root, lower-case hex: what a client compares before it trusts."""
+    return hashlib.sha256(home.tuf_root.read_bytes()).hexdigest()
 
 
 def make_routes(folder: Path) -> list[web.RouteDef]:

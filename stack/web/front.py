@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
 
 from aiohttp import web
+
+from stack.cli.env import CLIENTS, client_lines
+from stack.config import Home, Settings
+from stack.trust.documents import timestamp_url
+from stack.trust.serving import fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +42,37 @@ pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px
 """
 
 
-def make_routes(front: Callable[[], Front]) -> list[web.RouteDef]:
+def make_routes(home: Home, settings: Settings) -> list[web.RouteDef]:
     """The page and its style sheet."""
 
     async def page(_request: web.Request) -> web.Response:
-        return web.Response(text=render(front()), content_type="text/html", headers={"Cache-Control": "no-cache"})
+        return web.Response(
+            text=render(describe(home, settings)), content_type="text/html", headers={"Cache-Control": "no-cache"}
+        )
 
     async def style(_request: web.Request) -> web.Response:
         return web.Response(text=STYLE, content_type="text/css")
 
     return [web.get("/", page), web.get("/style.css", style)]
+
+
+def describe(home: Home, settings: Settings) -> Front:
+    """What the page says of this stack."""
+    url = settings.url
+    return Front(
+        title="sigbox",
+        untrusted=settings.ephemeral,
+        fingerprint=fingerprint(home),
+        services=(
+            ("Identity (OpenID Connect issuer)", settings.issuer),
+            ("Certificates (Fulcio v2)", f"{url}/api/v2/signingCert"),
+            ("Certificate log (RFC 6962)", f"{url}/ct/v1/get-sth"),
+            ("Signature log (Rekor v2)", f"{url}/api/v2/checkpoint"),
+            ("Timestamps (RFC 3161)", timestamp_url(settings)),
+            ("Trust root (TUF)", f"{url}/tuf/timestamp.json"),
+        ),
+        clients=tuple((client, client_lines(client, home, settings)) for client in CLIENTS),
+    )
 
 
 def render(front: Front) -> str:

@@ -19,14 +19,30 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 
 from client.transport import Response
 from client.trust import Trust
-from sigcore import checkpoint, entries, fulcio, keys, limits, merkle, note, sct, timestamp, x509
+from sigcore import (
+    certify,
+    checkpoint,
+    der,
+    entries,
+    extensions,
+    fulcio,
+    keys,
+    limits,
+    merkle,
+    note,
+    sct,
+    timestamp,
+    x509,
+)
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.bundle import Bundle, InclusionProof, LogEntry, MessageSignature, encode_log_entry
 from sigcore.entries import HashedRekord
 from sigcore.errors import SigError
 from sigcore.signing_config import Service, SigningConfig
 from sigcore.strict import Fields
+from sigcore.timestamp_signer import TimestampSigner
 from sigcore.trustroot import AuthorityInstance, LogInstance, TrustedRoot, Validity
+from sigcore.tst_info import TimestampInfo
 from sigcore.x509 import Extension
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -56,37 +72,15 @@ class Chain:
     @classmethod
     def make(cls, name: str, eku: str, *, not_after: datetime = END) -> Chain:
         root_key, key = keys.generate_p256(), keys.generate_p256()
-        root = x509.parse_certificate(
-            x509.make_root(
-                root_key, common_name=f"{name} root", organization="mini", not_before=START, not_after=not_after
-            )
-        )
+        top, middle = (certify.Subject(f"{name}{part}", "mini", START, not_after) for part in (" root", ""))
+        root = x509.parse_certificate(certify.make_root(root_key, top))
         spki = keys.encode_public_key(key.public_key())
-        der = x509.make_intermediate(
-            root,
-            root_key,
-            spki,
-            common_name=name,
-            organization="mini",
-            not_before=START,
-            not_after=not_after,
-            eku=eku,
-        )
-        return cls(root, x509.parse_certificate(der), key)
+        intermediate = x509.parse_certificate(certify.make_intermediate(root, root_key, spki, middle, eku=eku))
+        return cls(root, intermediate, key)
 
-    def issue(
-        self, extensions: Sequence[Extension], spki: bytes, *, not_before: datetime, not_after: datetime, subject: bytes
-    ) -> bytes:
-        tbs = x509.encode_tbs(
-            serial=x509.random_serial(),
-            issuer=self.intermediate.subject,
-            not_before=not_before,
-            not_after=not_after,
-            subject=subject,
-            spki=spki,
-            extensions=extensions,
-        )
-        return x509.sign_tbs(tbs, self.key)
+    @property
+    def key_id(self) -> Extension:
+        return extensions.authority_key_id(extensions.key_identifier(self.intermediate.spki))
 
 
 @dataclass
@@ -126,20 +120,13 @@ class MiniSigstore:
         self.ca = Chain.make(f"{self.name} ca", x509.EKU_CODE_SIGNING)
         self.tsa = Chain.make(f"{self.name} tsa", x509.EKU_TIME_STAMPING)
         self.tsa_key = keys.generate_p256()
-        self.tsa_leaf = x509.parse_certificate(self._timestamping_certificate())
+        spki = keys.encode_public_key(self.tsa_key.public_key())
+        leaf = certify.Subject(f"{self.name} tsa leaf", "mini", START, END)
+        tsa = certify.make_leaf(self.tsa.intermediate, self.tsa.key, spki, leaf, eku=x509.EKU_TIME_STAMPING)
+        self.tsa_leaf = x509.parse_certificate(tsa)
+        self.tsa_signer = TimestampSigner.of(self.tsa_key, self.tsa_leaf)
         self.ct_key = keys.generate_p256()
         self.log = MiniLog("sig.example")
-
-    def _timestamping_certificate(self) -> bytes:
-        spki = keys.encode_public_key(self.tsa_key.public_key())
-        extensions = (
-            x509.key_usage("digitalSignature"),
-            x509.extended_key_usage(x509.EKU_TIME_STAMPING, critical=True),
-            x509.subject_key_id(spki),
-            x509.authority_key_id(x509.key_identifier(self.tsa.intermediate)),
-        )
-        subject = x509.name(f"{self.name} tsa leaf", "mini")
-        return self.tsa.issue(extensions, spki, not_before=START, not_after=END, subject=subject)
 
     # --- trust
     @property
@@ -167,7 +154,7 @@ class MiniSigstore:
         return Trust(self.root, self.config)
 
     # --- services
-    def certify(  # noqa: PLR0913 - tests vary one thing at a time
+    def certify(
         self,
         key: keys.PublicKey,
         *,
@@ -181,52 +168,48 @@ class MiniSigstore:
         """A signing certificate in DER with ``scts`` embedded SCTs."""
         spki = keys.encode_public_key(key)
         given = fulcio.encode_extensions(fulcio.FulcioExtensions(issuer)) if isinstance(issuer, str) else issuer
-        extensions = (
+        common = (
             *(usage if usage is not None else self.usage()),
-            x509.subject_key_id(spki),
-            x509.authority_key_id(x509.key_identifier(self.ca.intermediate)),
-            x509.subject_alternative_name(san),
+            extensions.subject_key_id(spki),
+            self.ca.key_id,
+            extensions.subject_alternative_name(san),
             *given,
         )
-        window = {
-            "not_before": not_before or self.now - timedelta(minutes=1),
-            "not_after": not_after or self.now + timedelta(minutes=9),
-            "subject": x509.name("", ""),
-        }
-        if not scts:
-            return self.ca.issue(extensions, spki, **window)
-        # One serial for both: the precertificate and the certificate differ in poison and SCT list alone.
-        serial = x509.random_serial()
+        serial = certify.random_serial()
 
-        def tbs(*more: Extension) -> bytes:
-            return x509.encode_tbs(
+        def sign(*more: Extension) -> bytes:
+            """One serial for both: precertificate and certificate differ in poison and SCT list alone."""
+            tbs = certify.encode_tbs(
                 serial=serial,
                 issuer=self.ca.intermediate.subject,
+                not_before=not_before or self.now - timedelta(minutes=1),
+                not_after=not_after or self.now + timedelta(minutes=9),
+                subject=der.sequence(),
                 spki=spki,
-                extensions=(*extensions, *more),
-                **window,
+                extensions=(*common, *more),
             )
+            return certify.sign_tbs(tbs, self.ca.key)
 
-        precertificate = x509.parse_certificate(x509.sign_tbs(tbs(x509.poison()), self.ca.key))
-        entry = sct.precert_entry(precertificate, self.ca.intermediate.spki)
+        if not scts:
+            return sign()
+        entry = sct.precert_entry(x509.parse_certificate(sign(extensions.poison())), self.ca.intermediate.spki)
         signed = [sct.sign_sct(entry, int(self.now.timestamp() * 1000) + n, self.ct_key) for n in range(scts)]
-        return x509.sign_tbs(tbs(x509.sct_list(sct.encode_sct_list(signed))), self.ca.key)
+        return sign(extensions.sct_list(sct.encode_sct_list(signed)))
 
     @staticmethod
     def usage(
         *, eku: str = x509.EKU_CODE_SIGNING, bits: Sequence[str] = ("digitalSignature",)
     ) -> tuple[Extension, ...]:
-        return x509.key_usage(*bits), x509.extended_key_usage(eku)
+        return extensions.key_usage(*bits), extensions.extended_key_usage(eku)
 
     def timestamp(self, message: bytes, *, at: datetime | None = None, nonce: int | None = None) -> bytes:
         """A granted response over ``message``."""
         return self.stamp(digest_of(message), at=at, nonce=nonce)
 
     def stamp(self, digest: bytes, *, at: datetime | None = None, nonce: int | None = None) -> bytes:
-        info = timestamp.TimestampInfo(
-            "1.2.3.4", HashAlgorithm.SHA2_256, digest, x509.random_serial(), at or self.now, nonce
-        )
-        return timestamp.encode_granted(info, key=self.tsa_key, certificate=self.tsa_leaf, chain=())
+        serial = certify.random_serial()
+        info = TimestampInfo("1.2.3.4", HashAlgorithm.SHA2_256, digest, serial, at or self.now, nonce)
+        return self.tsa_signer.encode_granted(info, certificates=False)
 
     # --- a bundle without the client
     def sign(self, artifact: bytes = ARTIFACT, **certificate) -> Bundle:

@@ -9,9 +9,9 @@ from sigcore.errors import Refused
 ISSUER = "https://issuer.example"
 
 
-def matches(identity: str, **policy: str) -> bool:
+def matches(found: str, **policy: str) -> bool:
     try:
-        verify_identity(Signer(identity, "Email", ISSUER), IdentityPolicy(ISSUER, **policy))
+        verify_identity(Signer(found, "Email", ISSUER), IdentityPolicy(ISSUER, **policy))
     except Refused:
         return False
     return True

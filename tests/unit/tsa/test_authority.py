@@ -10,9 +10,9 @@ import pytest
 
 from sigcore import timestamp
 from sigcore.algorithms import HashAlgorithm
+from sigcore.certify import random_serial
 from sigcore.errors import Refused, SigError, Unavailable
 from sigcore.timestamp import FailureInfo, Rejected, TimestampRequest
-from sigcore.x509 import random_serial
 from tsa.authority import POLICY, REMAINING, TimestampAuthority
 from tsa.timekeeper import TOLERANCE, TimeKeeper
 

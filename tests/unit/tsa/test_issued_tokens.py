@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from rfc3161_client import VerifierBuilder, decode_timestamp_response
 
@@ -202,7 +203,7 @@ def token_with(
     attributes = {oid: value for oid, value in token.signer.attributes if oid != drop} | (change or {})
     encoded = [der.sequence(der.oid(oid), der.tlv(der.SET, value)) for oid, value in attributes.items()]
     encoded.sort(reverse=reverse)
-    signature = chain.key.sign(der.set_of(*encoded), ec.ECDSA(cms.HASHES[HashAlgorithm.SHA2_256]))
+    signature = chain.key.sign(der.set_of(*encoded), ec.ECDSA(hashes.SHA256()))
     algorithm = der.sequence(der.oid(HashAlgorithm.SHA2_256.oid))
     info = der.sequence(
         der.integer(1),

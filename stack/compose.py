@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place where services are made: read it as the architecture.
+
+token -> ca -> ct           certificate with its SCT
+signature -> tsa            when
+certificate + signature -> rekor        where everybody can see it
+tuf                         whose keys count
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+
+from aiohttp import web
+
+import ca.http
+import oidc_dev.http
+import tlog.ct
+import tlog.rekor_v2
+import tsa.http
+from ca.authority import Authority
+from ca.issuers import Issuer, IssuerTable, PinnedKeys
+from oidc_dev.http import Provider
+from oidc_dev.signing import SigningKey
+from stack import control, health
+from stack.bootstrap import Material, load_oidc_key
+from stack.config import Home, Settings
+from stack.edge import make_edge_app
+from stack.trust import serving
+from stack.web import front
+from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
+from tlog.ct import CertificateLogService
+from tlog.rekor_v2 import RekorV2
+from tlog.storage.base import LogStore
+from tlog.storage.memory import MemoryStore
+from tlog.storage.sqlite import SqliteStore
+from tsa.authority import TimestampAuthority
+
+Clock = Callable[[], datetime]
+
+
+@asynccontextmanager
+async def compose(
+    home: Home, settings: Settings, material: Material, clock: Clock, *, control_api: bool
+) -> AsyncIterator[web.Application]:
+    """Every role on one origin; the logs are open inside the ``async with``."""
+    provider = Provider(settings.issuer, (SigningKey.of(load_oidc_key(home)),), clock)
+    ct = CertificateLogService(
+        *_kept(home, settings, "ct"),
+        key=material.ct_key,
+        roots=(material.ca_chain[-1],),
+        origin=settings.host,
+        clock=clock,
+    )
+    rekor = RekorV2(*_kept(home, settings, "rekor"), origin=settings.host, key=material.rekor_key, clock=clock)
+    authority = Authority(
+        key=material.ca_key,
+        chain=tuple(certificate.der for certificate in material.ca_chain),
+        issuers=IssuerTable((own_issuer(provider),)),
+        log=ct,
+        log_key=material.ct_key.public_key(),
+    )
+    timestamps = TimestampAuthority.of(material.tsa_key, material.tsa_chain, now=clock())
+    app = make_edge_app()
+    app.add_routes(oidc_dev.http.make_routes(provider))
+    app.add_routes(ca.http.make_routes(authority, clock))
+    app.add_routes(tlog.ct.make_routes(ct))
+    app.add_routes(tlog.rekor_v2.make_routes(rekor))
+    app.add_routes(tsa.http.make_routes(timestamps, clock))
+    app.add_routes(serving.make_routes(home.tuf_repository))
+    app.add_routes(health.make_routes(home, (ct.log, rekor.log)))
+    app.add_routes(front.make_routes(home, settings))
+    if control_api:
+        app.add_routes(control.make_routes(provider))
+    async with AsyncExitStack() as logs:
+        for log in (ct, rekor):
+            await log.start()
+            logs.push_async_callback(log.stop)
+        yield app
+
+
+def own_issuer(provider: Provider) -> Issuer:
+    """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
+    pinned = PinnedKeys(tuple((key.id, key.key.public_key()) for key in provider.keys))
+    return Issuer(provider.issuer, pinned)
+
+
+def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
+    """Where a log is kept, and where its last checkpoint is remembered."""
+    if settings.ephemeral:
+        return MemoryStore(), MemoryAnchor()
+    return SqliteStore(home.path / role / "log.db"), SqliteAnchor(home.path / "anchor" / f"{role}.db")
