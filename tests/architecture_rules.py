@@ -25,9 +25,9 @@ NOT_SHIPPED = ("tests", "bench")
 
 # fmt: off
 PURE = frozenset((
-    "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "datetime", "enum",
-    "functools", "hashlib", "hmac", "itertools", "json", "math", "operator", "re", "secrets", "string", "struct", "types",
-    "typing", "unicodedata", "urllib.parse", "uuid",
+    "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "datetime", "decimal",
+    "enum", "functools", "hashlib", "hmac", "itertools", "json", "math", "operator", "re", "secrets", "string", "struct",
+    "types", "typing", "unicodedata", "urllib.parse", "uuid",
 ))
 # fmt: on
 """What sigcore may import of the standard library: nothing that reads a clock, a disk, a socket or the environment."""
@@ -229,19 +229,36 @@ def strict_decoding(source: Source) -> Iterator[str]:
     """Text from outside is decoded by sigcore/strict.py alone, which knows one spelling per value."""
     if source.path == PurePosixPath("sigcore/strict.py"):
         return
+    literals = {id(node.func) for node in ast.walk(source.tree) if isinstance(node, ast.Call) and _takes_literals(node)}
     for node, owner, name in _members(source.tree, DECODERS):
-        yield source.at(node.lineno, f"{owner}.{name} is lenient; use the parse_ functions of sigcore.strict")
+        if id(node) not in literals:
+            yield source.at(node.lineno, f"{owner}.{name} is lenient; use the parse_ functions of sigcore.strict")
+
+
+def _takes_literals(node: ast.Call) -> bool:
+    return bool(node.args) and all(isinstance(argument, ast.Constant) for argument in node.args)
 
 
 def _members(tree: ast.Module, table: dict[str, frozenset[str]]) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:
-    """Each mention of ``owner.name`` of the table: as an attribute, or by ``from owner import name``."""
+    """Each mention of ``owner.name`` of the table: as an attribute of an imported name, or by ``from owner import name``."""
+    owners = {"bytes": "bytes"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            owners |= {alias.asname or alias.name: alias.name for alias in node.names}
+            module = getattr(node, "module", None) or ""
+            yield from ((node, module, alias.name) for alias in node.names if alias.name in table.get(module, ()))
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            owner = _owner(node.value, owners)
             if node.attr in table.get(owner, ()):
                 yield node, owner, node.attr
-        elif isinstance(node, ast.ImportFrom) and node.module in table:
-            yield from ((node, node.module, a.name) for a in node.names if a.name in table[node.module])
+
+
+def _owner(node: ast.expr, owners: dict[str, str]) -> str:
+    """The imported thing that an expression names: ``dt`` and ``datetime.datetime`` both mean ``datetime``."""
+    if isinstance(node, ast.Attribute):
+        return node.attr if _owner(node.value, owners) else ""
+    return owners.get(node.id, "") if isinstance(node, ast.Name) else ""
 
 
 def http_at_the_edge(source: Source) -> Iterator[str]:
@@ -273,7 +290,7 @@ def reasoned_exceptions(source: Source) -> Iterator[str]:
         if token.type != tokenize.COMMENT:
             continue
         if re.search(r"#\s*noqa", token.string) and not re.search(
-            r"# noqa: [A-Z]+\d+(, [A-Z]+\d+)* - \w.+", token.string
+            r"# noqa: [A-Z]+\d+(, [A-Z]+\d+)* (-|  ?#) \w.+", token.string
         ):
             yield source.at(token.start[0], "write `# noqa: CODE - reason`")
         if "type: ignore" in token.string and not re.search(r"# type: ignore\[[\w, -]+\]  # \w.+", token.string):
