@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
+import tlog.ct
 from aiohttp import web
+from tlog.ct import CertificateLogService
 
 import ca.http
 import oidc_dev.http
-import tlog.ct
 import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
@@ -31,7 +32,6 @@ from stack.edge import make_edge_app
 from stack.trust import serving
 from stack.web import front
 from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
-from tlog.ct import CertificateLogService
 from tlog.rekor_v2 import RekorV2
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
@@ -49,9 +49,9 @@ async def compose(
     provider = Provider(settings.issuer, (SigningKey.of(load_oidc_key(home)),), clock)
     ct = CertificateLogService(
         *_kept(home, settings, "ct"),
+        origin=f"{settings.host}/ct",
         key=material.ct_key,
-        roots=(material.ca_chain[-1],),
-        origin=settings.host,
+        roots=(material.ca_chain[-1].der,),
         clock=clock,
     )
     rekor = RekorV2(*_kept(home, settings, "rekor"), origin=settings.host, key=material.rekor_key, clock=clock)

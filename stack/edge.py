@@ -30,7 +30,7 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     except web.HTTPException as error:
         response = _plain(error)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
         _log.exception("request %s %s %s failed", request_id, request.method, request.path)
         response = web.json_response({"code": 500, "message": f"internal error, request {request_id}"}, status=500)
     response.headers.setdefault("X-Request-Id", request_id)

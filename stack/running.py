@@ -23,8 +23,8 @@ from stack.cli.env import CLIENTS, client_lines
 from stack.compose import compose
 from stack.config import Home, Settings
 from stack.files import save_file
-from stack.serve import finish_publisher, start_publisher
 from stack.trust.documents import timestamp_url
+from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.serving import fingerprint
 
 _log = logging.getLogger("sigbox")
@@ -90,7 +90,7 @@ async def _serve(
         finally:
             await site.cleanup()
             if ready_file is not None:
-                ready_file.unlink(missing_ok=True)
+                await asyncio.to_thread(ready_file.unlink, missing_ok=True)
 
 
 async def _refresh(home: Home) -> None:
@@ -99,7 +99,7 @@ async def _refresh(home: Home) -> None:
         await asyncio.sleep(REFRESH_S)
         try:
             signed = await asyncio.to_thread(lambda: finish_publisher(start_publisher(home)))
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged; the repository in place stays good until it expires
             _log.exception("the TUF repository was not refreshed; next try in an hour")
         else:
             if signed:

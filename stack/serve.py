@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sigcore.errors import Refused, Unavailable
+from sigcore.errors import Unavailable
 from stack import bootstrap
 from stack.config import Home
 from stack.lock import held
 from stack.trust.documents import save_documents
+from stack.trust.publisher import start_publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +54,6 @@ def serve(plan: Plan) -> int:
         from stack.running import run  # noqa: PLC0415 - see the line above
 
         return run(home, settings, material, listener, publisher, control=plan.control, ready_file=plan.ready_file)
-
-
-def start_publisher(home: Home) -> subprocess.Popen[str]:
-    """Sign the TUF repository in a process of its own (:mod:`stack.trust.publish`)."""
-    command = [sys.executable, "-P", "-m", "stack.trust.publish", str(home.path)]
-    return subprocess.Popen(  # noqa: S603 - our own module, a path as argument, no shell
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish_publisher(publisher: subprocess.Popen[str], timeout_s: float = 60) -> str:
-    """Wait for the child; the answer names the roles that it signed.
-
-    Raises:
-        Refused: it could not publish; the message is the child's.
-    """
-    try:
-        output, errors = publisher.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        publisher.kill()
-        publisher.communicate()
-        raise Refused(f"the TUF repository was not signed within {timeout_s:.0f} s") from error
-    if publisher.returncode != 0:
-        raise Refused(f"the TUF repository cannot be published: {errors.strip()}")
-    return output.strip()
 
 
 @contextmanager

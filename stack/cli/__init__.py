@@ -1,49 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``sigbox`` command: a table of commands, each in a module of its own that is imported when it is called.
 
-Standard output is for the result, standard error for people. Exit codes are in :class:`ExitCode`.
+Standard output is for the result, standard error for people. Exit codes are in :class:`stack.cli.table.ExitCode`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import IntEnum
 from importlib import import_module
-from typing import NamedTuple
 
-
-class ExitCode(IntEnum):
-    """What the process ends with; scripts may rely on these."""
-
-    DONE = 0
-    REFUSED = 1
-    """Verification refused."""
-    USAGE = 2
-    """The command line, or a file that it names, cannot be used."""
-    SERVICE = 3
-    """A service refused."""
-    UNREACHABLE = 4
-    """A service could not be reached."""
-
-
-class Command(NamedTuple):
-    """One row of the table. ``refused`` is the exit code for a refusal: 1 when verifying, 3 when asking a service."""
-
-    module: str
-    summary: str
-    refused: ExitCode = ExitCode.SERVICE
-
-
-COMMANDS = {
-    "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
-    "token": Command("stack.cli.token", "mint an identity token of your stack"),
-    "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
-    "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),
-    "verify-blob": Command("stack.cli.verify_blob", "verify files and their bundles, offline", ExitCode.REFUSED),
-    "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
-    "version": Command("stack.cli.version", "print the version"),
-}
+from stack.cli.table import COMMANDS, ExitCode
 
 _EXITS = """\
 exit codes:
@@ -75,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = "version" if arguments[0] == "--version" else arguments[0]
     command = COMMANDS.get(name)
     if command is None:
-        sys.stderr.write(f"sigbox: there is no command {ascii(name)}; known: {', '.join(COMMANDS)}\n")
+        sys.stderr.write(f"sigbox: there is no command {name!a}; known: {', '.join(COMMANDS)}\n")
         return ExitCode.USAGE
     runner = import_module("stack.cli.runner")
     code: int = runner.run(name, command, arguments[1:])

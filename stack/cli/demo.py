@@ -8,7 +8,6 @@ the changed one was refused.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from client.files import load_bundle
+from sigcore import limits
 from sigcore.errors import Refused, Unavailable
-from sigcore.strict import JSON
-from stack.cli import ExitCode
+from sigcore.strict import Fields
+from stack.cli.table import ExitCode
 
 IDENTITY: Final = "alice@example.com"
 START_S: Final = 30
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No options."""
 
 
-def run(options: argparse.Namespace) -> int:
+def run(_options: argparse.Namespace) -> int:
     """Tell the story; 0 when it ended as it must."""
     with tempfile.TemporaryDirectory(prefix="sigbox-demo-") as name:
         folder = Path(name)
@@ -97,11 +98,8 @@ def _print_indented(text: str) -> None:
 
 
 def _describe(bundle: Path) -> None:
-    content: dict[str, dict[str, JSON]] = json.loads(bundle.read_bytes())
-    material = content["verificationMaterial"]
-    entries = material["tlogEntries"]
-    if isinstance(entries, list) and isinstance(entries[0], dict):
-        print(f"   -> {bundle.name}: {', '.join(material)}; log index {entries[0]['logIndex']}")
+    entry = load_bundle(bundle).log_entries[0]
+    print(f"   -> {bundle.name}: certificate, signature, timestamp, and entry {entry.index} of the log with its proof")
 
 
 def _shell(*arguments: str, folder: Path | None = None, expected: int = ExitCode.DONE) -> Shown:
@@ -135,7 +133,8 @@ def _stack(folder: Path) -> Iterator[dict[str, str]]:
             if child.poll() is not None or time.monotonic() > deadline:
                 raise Unavailable(f"the stack did not start: {log.read_text(encoding='utf-8')[-2000:]}")
             time.sleep(0.01)
-        yield json.loads(ready_file.read_bytes())
+        ready = Fields.parse(ready_file.read_bytes(), what="the ready file", limit=limits.TEXT)
+        yield {name: ready.text(name) for name in ready.names() if name != "pid"}
     finally:
         child.terminate()
         child.wait()

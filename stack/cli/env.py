@@ -15,7 +15,7 @@ examples:
   sigbox env sigstore-python
   sigbox env sigstore-python --data /srv/sigbox"""
 
-_TOKEN = '--identity-token "$(sigbox token --data {data} --email alice@example.com)"'
+_IDENTITY = '--identity-token "$(sigbox token --data {data} --email alice@example.com)"'
 
 
 def _sigstore_python(home: Home, settings: Settings) -> tuple[str, ...]:
@@ -25,10 +25,10 @@ def _sigstore_python(home: Home, settings: Settings) -> tuple[str, ...]:
     return (
         "# sigstore-python (pip install sigstore): trust the stack once, then sign and verify",
         f"sigstore --instance {mirror} trust-instance {root}",
-        f"sigstore --instance {mirror} sign {_TOKEN.format(data=data)} FILE",
+        f"sigstore --instance {mirror} sign {_IDENTITY.format(data=data)} FILE",
         f"sigstore --instance {mirror} verify identity {verify} FILE",
         "# the same from one file, without TUF",
-        f"sigstore --trust-config {trust} sign {_TOKEN.format(data=data)} FILE",
+        f"sigstore --trust-config {trust} sign {_IDENTITY.format(data=data)} FILE",
         f"sigstore --trust-config {trust} verify identity {verify} FILE",
     )
 
@@ -38,7 +38,7 @@ def _sigbox(home: Home, settings: Settings) -> tuple[str, ...]:
     return (
         "# sigbox: the trust material of the stack, for every command that follows",
         f"export SIGBOX_TRUST_CONFIG={trust}",
-        f"sigbox sign-blob FILE {_TOKEN.format(data=data)}",
+        f"sigbox sign-blob FILE {_IDENTITY.format(data=data)}",
         f"sigbox verify-blob FILE --certificate-identity alice@example.com --certificate-oidc-issuer {settings.issuer}",
     )
 

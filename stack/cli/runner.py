@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from sigcore.errors import SigError, Unavailable
-from stack.cli import Command, ExitCode
+from stack.cli.table import Command, ExitCode
 
 
 def run(name: str, command: Command, arguments: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ from client.verify.report import list_checks
 from sigcore.errors import Malformed, NotFound, SigError
 from sigcore.strict import parse_hex
 from sigcore.trustroot import TrustedRoot
-from stack.cli import ExitCode
+from stack.cli.table import ExitCode
 from stack.cli.trusting import add_trust_options, load_trust_options
 
 EXAMPLES = """\

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No options."""
 
 
-def run(options: argparse.Namespace) -> int:
+def run(_options: argparse.Namespace) -> int:
     """Print ``sigbox X.Y.Z``."""
     print(f"sigbox {version('sigbox')}")
     return 0

@@ -47,4 +47,4 @@ def _file(path: Path, caching: str) -> web.Response:
 
 
 def _absent(name: str) -> web.Response:
-    return web.json_response({"code": 404, "message": f"there is no {ascii(name)} in this TUF repository"}, status=404)
+    return web.json_response({"code": 404, "message": f"there is no {name!a} in this TUF repository"}, status=404)

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from sigcore.errors import Malformed, NotFound, Refused, Unavailable
-from stack.cli import COMMANDS, Command, ExitCode, main, runner
+from stack.cli import main, runner
+from stack.cli.table import COMMANDS, Command, ExitCode
 
 
 def test_every_command_has_help_with_a_summary(capsys):

@@ -46,18 +46,18 @@ def test_secrets_that_others_may_read_are_refused_with_the_remedy(tmp_path: Path
 
 
 def test_missing_and_oversized_files_are_told_apart(tmp_path: Path):
-    with pytest.raises(NotFound, match="the thing .* does not exist"):
+    with pytest.raises(NotFound, match=r"the thing .* does not exist"):
         load_file(tmp_path / "none", what="the thing")
     (tmp_path / "big").write_bytes(b"x" * 11)
     with pytest.raises(Refused, match="larger than 10 bytes"):
         load_file(tmp_path / "big", what="the thing", limit=10)
-    with pytest.raises(Refused, match="Is a directory"):
+    with pytest.raises(Refused, match=r"Is a directory"):
         load_file(tmp_path, what="the thing")
 
 
 def test_the_second_holder_learns_who_is_first(tmp_path: Path):
-    with held(tmp_path / "lock"):
-        with pytest.raises(Refused, match=f"in use by process {os.getpid()}"), held(tmp_path / "lock"):
-            pass
+    refused = pytest.raises(Refused, match=f"in use by process {os.getpid()}")
+    with held(tmp_path / "lock"), refused, held(tmp_path / "lock"):
+        pass
     with held(tmp_path / "lock"):
         pass

@@ -42,7 +42,7 @@ def repository(tmp_path: Path) -> Repository:
 def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> dict[str, bytes]:
     class Frozen(datetime):
         @classmethod
-        def now(cls, tz=None):
+        def now(cls, _zone=None):
             return now
 
     monkeypatch.setattr(trusted_metadata_set, "datetime", type("module", (), {"datetime": Frozen, "timezone": UTC}))

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of commands and the exit codes. It imports nothing of ours, so that ``--help`` costs nothing."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class ExitCode(IntEnum):
+    """What the process ends with; scripts may rely on these."""
+
+    DONE = 0
+    REFUSED = 1
+    """Verification refused."""
+    USAGE = 2
+    """The command line, or a file that it names, cannot be used."""
+    SERVICE = 3
+    """A service refused."""
+    UNREACHABLE = 4
+    """A service could not be reached."""
+
+
+class Command(NamedTuple):
+    """One row of the table. ``refused`` is the exit code for a refusal: 1 when verifying, 3 when asking a service."""
+
+    module: str
+    summary: str
+    refused: ExitCode = ExitCode.SERVICE
+
+
+COMMANDS = {
+    "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
+    "token": Command("stack.cli.token", "mint an identity token of your stack"),
+    "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
+    "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),
+    "verify-blob": Command("stack.cli.verify_blob", "verify files and their bundles, offline", ExitCode.REFUSED),
+    "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
+    "version": Command("stack.cli.version", "print the version"),
+}

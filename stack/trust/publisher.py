@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TUF publisher as a child process: it alone reads the TUF keys and pays for importing python-tuf."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from sigcore.errors import Refused
+from stack.config import Home
+
+
+def start_publisher(home: Home) -> subprocess.Popen[str]:
+    """Sign the TUF repository in a process of its own (:mod:`stack.trust.publish`)."""
+    command = [sys.executable, "-P", "-m", "stack.trust.publish", str(home.path)]
+    return subprocess.Popen(  # noqa: S603 - our own module, a path as argument, no shell
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish_publisher(publisher: subprocess.Popen[str], timeout_s: float = 60) -> str:
+    """Wait for the child; the answer names the roles that it signed.
+
+    Raises:
+        Refused: it could not publish; the message is the child's.
+    """
+    try:
+        output, errors = publisher.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        publisher.kill()
+        publisher.communicate()
+        raise Refused(f"the TUF repository was not signed within {timeout_s:.0f} s") from error
+    if publisher.returncode != 0:
+        raise Refused(f"the TUF repository cannot be published: {errors.strip()}")
+    return output.strip()
