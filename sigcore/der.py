@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sigcore import limits
 from sigcore.errors import Malformed
@@ -79,6 +80,11 @@ def utf8_string(text: str) -> bytes:
 
 def oid(dotted: str) -> bytes:
     """OBJECT IDENTIFIER from its dotted form, which is trusted to be valid."""
+    return _encoded_oid(dotted)
+
+
+@lru_cache(maxsize=256)
+def _encoded_oid(dotted: str) -> bytes:
     first, second, *rest = (int(arc) for arc in dotted.split("."))
     return tlv(OID, b"".join(_arc(arc) for arc in (first * 40 + second, *rest)))
 
@@ -92,15 +98,21 @@ def _arc(value: int) -> bytes:
 
 def generalized_time(moment: datetime) -> bytes:
     """GeneralizedTime in UTC, whole seconds (RFC 5280 section 4.1.2.5.2)."""
-    return tlv(GENERALIZED_TIME, moment.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode("ascii"))
+    return tlv(GENERALIZED_TIME, _digits(moment.astimezone(UTC)))
 
 
 def time(moment: datetime) -> bytes:
     """Time as RFC 5280 section 4.1.2.5 picks it: UTCTime through 2049, GeneralizedTime after."""
     moment = moment.astimezone(UTC)
     if 1950 <= moment.year < 2050:
-        return tlv(UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
-    return generalized_time(moment)
+        return tlv(UTC_TIME, _digits(moment)[2:])
+    return tlv(GENERALIZED_TIME, _digits(moment))
+
+
+def _digits(moment: datetime) -> bytes:
+    """YYYYMMDDHHMMSSZ; ``strftime`` takes ten times as long, and writes years before 1000 without zeros."""
+    year, month, day, hour, minute, second = moment.timetuple()[:6]
+    return b"%04d%02d%02d%02d%02d%02dZ" % (year, month, day, hour, minute, second)
 
 
 # --- read ------------------------------------------------------------------------------------------
@@ -207,22 +219,10 @@ class Reader:
 
     def oid(self) -> str:
         """OBJECT IDENTIFIER in dotted form."""
-        content = self.content(OID)
-        arcs: list[int] = []
-        value = 0
-        for position, byte in enumerate(content):
-            if byte == 0x80 and (position == 0 or not content[position - 1] & 0x80):
-                raise Malformed(f"{self.what} has an OBJECT IDENTIFIER that is not minimal")
-            value = value << 7 | byte & 0x7F
-            if value.bit_length() > limits.OID_ARC_BITS or len(arcs) >= limits.OID_ARCS:
-                raise Malformed(f"{self.what} has an OBJECT IDENTIFIER that is too long")
-            if not byte & 0x80:
-                arcs.append(value)
-                value = 0
-        if not content or content[-1] & 0x80:
-            raise Malformed(f"{self.what} has a truncated OBJECT IDENTIFIER")
-        first = min(arcs[0] // 40, 2)
-        return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
+        try:
+            return _dotted(self.content(OID)[: limits.OID_BYTES + 1])
+        except ValueError as error:
+            raise Malformed(f"{self.what} has an OBJECT IDENTIFIER that is {error}") from error
 
     def utf8(self, tag: int = UTF8_STRING) -> str:
         """A string of type ``tag``; IA5String and PrintableString must be ASCII."""
@@ -238,7 +238,7 @@ class Reader:
         match = _GENERALIZED.match(content)
         if match is None:
             raise Malformed(f"{self.what} has a GeneralizedTime that is not DER: {content!r}")
-        moment = self._moment(match[1].decode(), "%Y%m%d%H%M%S")
+        moment = self._moment(match[1].decode("ascii"))
         return moment.replace(microsecond=int((match[2] or b"0").ljust(6, b"0")))
 
     def time(self) -> datetime:
@@ -249,10 +249,31 @@ class Reader:
         if not _UTC.match(content):
             raise Malformed(f"{self.what} has a UTCTime that is not DER: {content!r}")
         century = "19" if content[:2] >= b"50" else "20"
-        return self._moment(century + content[:12].decode(), "%Y%m%d%H%M%S")
+        return self._moment(century + content[:12].decode("ascii"))
 
-    def _moment(self, digits: str, form: str) -> datetime:
+    def _moment(self, digits: str) -> datetime:
+        month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(4, 14, 2))
         try:
-            return datetime.strptime(digits, form).replace(tzinfo=UTC)
+            return datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC)
         except ValueError as error:
             raise Malformed(f"{self.what} has a time that is no moment of the calendar: {digits}") from error
+
+
+@lru_cache(maxsize=1024)
+def _dotted(content: bytes) -> str:
+    """Content octets -> dotted form; ValueError says what is wrong. The same few identifiers come in every certificate."""
+    arcs: list[int] = []
+    value = 0
+    for position, byte in enumerate(content):
+        if byte == 0x80 and (position == 0 or not content[position - 1] & 0x80):
+            raise ValueError("not minimal")
+        value = value << 7 | byte & 0x7F
+        if value.bit_length() > limits.OID_ARC_BITS or len(arcs) >= limits.OID_ARCS:
+            raise ValueError("too long")
+        if not byte & 0x80:
+            arcs.append(value)
+            value = 0
+    if not content or content[-1] & 0x80:
+        raise ValueError("truncated")
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))

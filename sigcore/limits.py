@@ -16,6 +16,8 @@ TEXT: Final = 16 * 1024
 OID_ARCS: Final = 32
 OID_ARC_BITS: Final = 128
 """Long enough for UUID arcs (2.25.*), short enough that conversion costs nothing."""
+OID_BYTES: Final = 128
+"""In DER; the longest identifiers in use have under 30."""
 DER_DEPTH: Final = 32
 
 # --- keys, certificates, tokens --------------------------------------------------------------------
