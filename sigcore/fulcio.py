@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fulcio's certificate extensions 1.3.6.1.4.1.57264.1.*: one table, both ways.
+
+Arcs 1 to 6 hold the text's UTF-8 bytes as they are, arcs 8 to 24 a DER UTF8String. Which of the two is decided by the arc
+alone: a raw value that happens to look like DER, or that holds a NUL, is still just text. Arc 7 is no extension but the type
+of an otherName (``x509.OtherName``). Arcs 1 and 8 both carry the issuer, and always both: sigstore-python reads arc 1, the
+others arc 8.
+
+Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sigcore import der
+from sigcore.errors import Malformed
+from sigcore.strict import shown
+from sigcore.x509 import Certificate, Extension
+
+ARC = "1.3.6.1.4.1.57264.1"
+
+
+@dataclass(frozen=True, slots=True)
+class FulcioExtensions:
+    """What the identity token said, as the certificate repeats it. An empty text is an absent extension."""
+
+    issuer: str = ""
+    github_workflow_trigger: str = ""
+    github_workflow_sha: str = ""
+    github_workflow_name: str = ""
+    github_workflow_repository: str = ""
+    github_workflow_ref: str = ""
+    build_signer_uri: str = ""
+    build_signer_digest: str = ""
+    runner_environment: str = ""
+    source_repository_uri: str = ""
+    source_repository_digest: str = ""
+    source_repository_ref: str = ""
+    source_repository_identifier: str = ""
+    source_repository_owner_uri: str = ""
+    source_repository_owner_identifier: str = ""
+    build_config_uri: str = ""
+    build_config_digest: str = ""
+    build_trigger: str = ""
+    run_invocation_uri: str = ""
+    source_repository_visibility_at_signing: str = ""
+    deployment_environment: str = ""
+    token_subject: str = ""
+
+
+_TABLE: tuple[tuple[int, str], ...] = (
+    (1, "issuer"),
+    (2, "github_workflow_trigger"),
+    (3, "github_workflow_sha"),
+    (4, "github_workflow_name"),
+    (5, "github_workflow_repository"),
+    (6, "github_workflow_ref"),
+    (8, "issuer"),
+    (9, "build_signer_uri"),
+    (10, "build_signer_digest"),
+    (11, "runner_environment"),
+    (12, "source_repository_uri"),
+    (13, "source_repository_digest"),
+    (14, "source_repository_ref"),
+    (15, "source_repository_identifier"),
+    (16, "source_repository_owner_uri"),
+    (17, "source_repository_owner_identifier"),
+    (18, "build_config_uri"),
+    (19, "build_config_digest"),
+    (20, "build_trigger"),
+    (21, "run_invocation_uri"),
+    (22, "source_repository_visibility_at_signing"),
+    (23, "deployment_environment"),
+    (24, "token_subject"),
+)
+"""(last arc, field), in the order in which Fulcio writes them."""
+_LAST_RAW_ARC = 6
+
+
+def encode_extensions(values: FulcioExtensions) -> tuple[Extension, ...]:
+    """The non-empty values as non-critical extensions, in Fulcio's order.
+
+    Raises:
+        Malformed: a value has a lone surrogate, which UTF-8 cannot carry.
+    """
+    present = ((arc, field, getattr(values, field)) for arc, field in _TABLE)
+    return tuple(
+        Extension(f"{ARC}.{arc}", critical=False, value=_encode(arc, field, text))
+        for arc, field, text in present
+        if text
+    )
+
+
+def _encode(arc: int, field: str, text: str) -> bytes:
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise Malformed(f"the extension {field} is {shown(text)}, which is not Unicode text") from error
+    return data if arc <= _LAST_RAW_ARC else der.tlv(der.UTF8_STRING, data)
+
+
+def parse_extensions(certificate: Certificate) -> FulcioExtensions:
+    """What a certificate says; other extensions are left alone.
+
+    Raises:
+        Malformed: a value is not UTF-8 or not in its arc's form, or arcs 1 and 8 name two issuers.
+    """
+    values: dict[str, str] = {}
+    for arc, field in _TABLE:
+        extension = certificate.extension(f"{ARC}.{arc}")
+        if extension is None:
+            continue
+        text = _parse(arc, field, extension.value)
+        if values.setdefault(field, text) != text:
+            raise Malformed(f"the certificate names two issuers, {shown(values[field])} and {shown(text)}")
+    return FulcioExtensions(**values)
+
+
+def _parse(arc: int, field: str, value: bytes) -> str:
+    what = f"the extension {field}"
+    reader = der.Reader(der.tlv(der.UTF8_STRING, value) if arc <= _LAST_RAW_ARC else value, what)
+    text = reader.utf8()
+    reader.finish()
+    return text

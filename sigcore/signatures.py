@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signature algorithms as X.509 and CMS name them: AlgorithmIdentifier <-> how to sign and verify.
+
+Other than ``keys``, where the key alone decides, here the signer said which hash was used: a P-384 CA may sign with SHA-256.
+
+Sources: RFC 5758 section 3.2 (ECDSA: no parameters), RFC 4055 section 5 (RSA PKCS#1 v1.5: parameters NULL),
+RFC 8410 section 3 (Ed25519: no parameters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+
+from sigcore import der, keys
+from sigcore.errors import Refused
+from sigcore.keys import PrivateKey, PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class _Algorithm:
+    oid: str
+    key_type: type[PublicKey]
+    hash: hashes.HashAlgorithm | None
+
+    def encode(self) -> bytes:
+        parameters = der.null() if self.key_type is rsa.RSAPublicKey else b""
+        return der.sequence(der.oid(self.oid), parameters)
+
+
+_ALGORITHMS = (
+    _Algorithm("1.2.840.10045.4.3.2", ec.EllipticCurvePublicKey, hashes.SHA256()),
+    _Algorithm("1.2.840.10045.4.3.3", ec.EllipticCurvePublicKey, hashes.SHA384()),
+    _Algorithm("1.2.840.10045.4.3.4", ec.EllipticCurvePublicKey, hashes.SHA512()),
+    _Algorithm("1.2.840.113549.1.1.11", rsa.RSAPublicKey, hashes.SHA256()),
+    _Algorithm("1.2.840.113549.1.1.12", rsa.RSAPublicKey, hashes.SHA384()),
+    _Algorithm("1.2.840.113549.1.1.13", rsa.RSAPublicKey, hashes.SHA512()),
+    _Algorithm("1.3.101.112", ed25519.Ed25519PublicKey, None),
+)
+_BY_DER = {algorithm.encode(): algorithm for algorithm in _ALGORITHMS}
+
+ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512, RSA_WITH_SHA256, RSA_WITH_SHA384, RSA_WITH_SHA512, ED25519 = (
+    _BY_DER
+)
+"""AlgorithmIdentifiers in DER, parameters as their RFC demands."""
+
+_ECDSA_BY_CURVE = {"secp256r1": ECDSA_WITH_SHA256, "secp384r1": ECDSA_WITH_SHA384, "secp521r1": ECDSA_WITH_SHA512}
+
+
+def algorithm_for(key: PrivateKey | PublicKey) -> bytes:
+    """The AlgorithmIdentifier (DER) that a key signs with when nothing else is said: ECDSA with its curve's hash.
+
+    Raises:
+        Refused: the key is too weak for a signature of ours.
+    """
+    public = key if isinstance(key, PublicKey) else key.public_key()
+    keys.check_strength(public, what="the signing key")
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return _ECDSA_BY_CURVE[public.curve.name]
+    return RSA_WITH_SHA256 if isinstance(public, rsa.RSAPublicKey) else ED25519
+
+
+def sign(algorithm: bytes, key: PrivateKey, message: bytes) -> bytes:
+    """The signature of ``message`` by ``key`` as ``algorithm`` (AlgorithmIdentifier DER) says.
+
+    Raises:
+        Refused: the algorithm is none of the table, or does not fit the key.
+    """
+    row = _row(algorithm, key.public_key(), "the new signature")
+    if isinstance(key, ed25519.Ed25519PrivateKey) or row.hash is None:
+        return key.sign(message)  # type: ignore[call-arg]  # _row has checked that hash is None for Ed25519 only
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(message, ec.ECDSA(row.hash))
+    return key.sign(message, padding.PKCS1v15(), row.hash)
+
+
+def verify(algorithm: bytes, key: PublicKey, signature: bytes, message: bytes, *, what: str) -> None:
+    """Check ``signature`` over ``message`` by ``key`` as ``algorithm`` (AlgorithmIdentifier DER) says.
+
+    Raises:
+        Refused: the algorithm is none of the table or does not fit the key, the key is weak, or the signature does not
+            verify. ``what`` names the signature in the message.
+    """
+    row = _row(algorithm, key, what)
+    keys.check_strength(key, what=f"the key of {what}")
+    try:
+        if isinstance(key, ed25519.Ed25519PublicKey) or row.hash is None:
+            key.verify(signature, message)  # type: ignore[call-arg]  # as in sign()
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, message, ec.ECDSA(row.hash))
+        else:
+            key.verify(signature, message, padding.PKCS1v15(), row.hash)
+    except InvalidSignature as error:
+        raise Refused(f"{what} does not verify") from error
+
+
+def _row(algorithm: bytes, key: PublicKey, what: str) -> _Algorithm:
+    row = _BY_DER.get(algorithm)
+    if row is None:
+        raise Refused(
+            f"{what} uses an algorithm that is not supported: {algorithm.hex()}",
+            "use ECDSA or RSA PKCS#1 v1.5 with SHA-256, SHA-384 or SHA-512, or Ed25519",
+        )
+    if not isinstance(key, row.key_type):
+        raise Refused(f"{what} names the algorithm {row.oid}, which does not fit the signer's key")
+    return row

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates as values: strict reading, PEM, names and subject alternative names. Building is in ``certify``.
+
+A certificate is read by decode, re-encode, compare wherever X.509 leaves a choice, and its parts are kept as the bytes that
+were signed. Only version 3 is read; unique identifiers are refused (RFC 5280 section 4.1.2.8 forbids them).
+
+Source: RFC 5280 section 4, RFC 7468 section 5 (PEM).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from sigcore import der, limits, strict
+from sigcore.errors import Malformed
+from sigcore.keys import PublicKey, parse_public_key
+from sigcore.strict import shown
+
+SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
+COMMON_NAME, ORGANIZATION = "2.5.4.3", "2.5.4.10"
+FULCIO_OTHER_NAME = "1.3.6.1.4.1.57264.1.7"
+EKU_CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
+EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
+
+_SERIAL_BITS = 160
+"""RFC 5280 section 4.1.2.2: at most 20 octets; some CAs set their top bit, which DER pads to 21."""
+_PEM = re.compile(
+    r"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----(?=\s|\Z)\s*", re.ASCII
+)
+
+
+# --- values ------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One extension; ``value`` is what the extnValue OCTET STRING holds."""
+
+    oid: str
+    critical: bool
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate, its parts as the signed bytes have them. Two certificates are equal when their DER is."""
+
+    der: bytes
+    tbs: bytes
+    serial: int
+    issuer: bytes
+    """Name, DER."""
+    subject: bytes
+    """Name, DER."""
+    not_before: datetime
+    not_after: datetime
+    """The last second of validity, itself included."""
+    spki: bytes
+    extensions: tuple[Extension, ...]
+    signature_algorithm: bytes
+    """AlgorithmIdentifier, DER; the same in the TBS and outside."""
+    signature: bytes
+
+    def extension(self, oid: str) -> Extension | None:
+        """The extension with that identifier, or None; there is at most one."""
+        return next((extension for extension in self.extensions if extension.oid == oid), None)
+
+    def public_key(self) -> PublicKey:
+        """The certified key; Malformed when it is of a kind that is not supported."""
+        return parse_public_key(self.spki, what="the public key of the certificate")
+
+
+# --- reading -----------------------------------------------------------------------------------------
+def parse_certificate(data: bytes, *, what: str = "the certificate") -> Certificate:
+    """One certificate in DER (RFC 5280 section 4.1).
+
+    The caller must still check the signature, the chain and what the extensions say.
+
+    Raises:
+        Malformed: names ``what`` and the defect.
+    """
+    if len(data) > limits.CERTIFICATE:
+        raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.CERTIFICATE}")
+    outer = der.Reader(data, what)
+    body = outer.enter()
+    outer.finish()
+    tbs = body.raw(der.SEQUENCE)
+    algorithm = body.raw(der.SEQUENCE)
+    signature, unused = body.bit_string()
+    body.finish()
+    if unused:
+        raise Malformed(f"{what} has a signature that is not whole bytes")
+    return _parse_tbs(data, tbs, algorithm, signature, what)
+
+
+def _parse_tbs(data: bytes, tbs: bytes, algorithm: bytes, signature: bytes, what: str) -> Certificate:
+    fields = der.Reader(tbs, what).enter()
+    _check_version(fields)
+    serial = fields.integer()
+    if serial <= 0 or serial.bit_length() > _SERIAL_BITS:
+        raise Malformed(f"{what} has a serial number that is not positive or longer than 20 octets")
+    if fields.raw(der.SEQUENCE) != algorithm:
+        raise Malformed(f"{what} names one signature algorithm inside the signed part and another outside")
+    issuer = _parse_name(fields, f"the issuer of {what}")
+    if issuer == _EMPTY_NAME:
+        raise Malformed(f"{what} has an empty issuer name")
+    validity = fields.enter()
+    not_before, not_after = _parse_moment(validity, "notBefore"), _parse_moment(validity, "notAfter")
+    validity.finish()
+    subject = _parse_name(fields, f"the subject of {what}")
+    spki = fields.raw(der.SEQUENCE)
+    if fields.peek() in (der.context(1, constructed=False), der.context(2, constructed=False)):
+        raise Malformed(f"{what} has a unique identifier, which RFC 5280 section 4.1.2.8 forbids")
+    extensions = _parse_extensions(fields)
+    fields.finish()
+    return Certificate(
+        der=data,
+        tbs=tbs,
+        serial=serial,
+        issuer=issuer,
+        subject=subject,
+        not_before=not_before,
+        not_after=not_after,
+        spki=spki,
+        extensions=extensions,
+        signature_algorithm=algorithm,
+        signature=signature,
+    )
+
+
+def _check_version(fields: der.Reader) -> None:
+    explicit = fields.optional(der.context(0))
+    version = 0
+    if explicit is not None:
+        version = explicit.integer()
+        explicit.finish()
+    if version != 2:
+        raise Malformed(f"{fields.what} is an X.509 certificate of version {version + 1}, expected 3")
+
+
+def _parse_moment(validity: der.Reader, name: str) -> datetime:
+    raw = validity.raw()
+    moment = der.Reader(raw, validity.what).time()
+    if der.time(moment) != raw:
+        raise Malformed(
+            f"{validity.what} has a {name} that is not written as RFC 5280 section 4.1.2.5 asks",
+            "UTCTime through 2049, GeneralizedTime from 2050, whole seconds",
+        )
+    return moment
+
+
+def _parse_extensions(fields: der.Reader) -> tuple[Extension, ...]:
+    explicit = fields.optional(der.context(3))
+    if explicit is None:
+        return ()
+    items = explicit.enter()
+    explicit.finish()
+    found: dict[str, Extension] = {}
+    while not items.at_end or not found:
+        item = items.enter()
+        oid, critical, value = item.oid(), item.default_false(), item.octet_string()
+        item.finish()
+        if oid in found:
+            raise Malformed(f"{fields.what} has the extension {oid} twice")
+        found[oid] = Extension(oid, critical, value)
+    return tuple(found.values())
+
+
+# --- PEM ---------------------------------------------------------------------------------------------
+def parse_certificate_pem(pem: str | bytes, *, what: str = "the certificate") -> Certificate:
+    """Exactly one ``CERTIFICATE`` block.
+
+    Raises:
+        Malformed: anything else.
+    """
+    found = parse_certificates_pem(pem, what=what)
+    if len(found) != 1:
+        raise Malformed(f"{what} has {len(found)} PEM blocks, expected one")
+    return found[0]
+
+
+def parse_certificates_pem(pem: str | bytes, *, what: str = "the certificate chain") -> tuple[Certificate, ...]:
+    """One or more ``CERTIFICATE`` blocks with nothing but white space around them; any line width.
+
+    Raises:
+        Malformed: anything else, or more than ``limits.CHAIN_CERTIFICATES`` blocks.
+    """
+    limit = 2 * limits.CERTIFICATE * limits.CHAIN_CERTIFICATES
+    if len(pem) > limit:
+        raise Malformed(f"{what} is {len(pem)} bytes long, the limit is {limit}")
+    text = pem if isinstance(pem, str) else pem.decode("latin-1")
+    found: list[Certificate] = []
+    position = 0
+    while position < len(text) or not found:
+        match = _PEM.match(text, position)
+        if match is None:
+            raise Malformed(
+                f"{what} is not PEM at character {position}, expected -----BEGIN CERTIFICATE-----",
+                "leave nothing but certificate blocks in the file",
+            )
+        if len(found) == limits.CHAIN_CERTIFICATES:
+            raise Malformed(f"{what} has more than {limits.CHAIN_CERTIFICATES} certificates")
+        data = strict.parse_base64(match[1].replace("\r", "").replace("\n", ""), what=what)
+        found.append(parse_certificate(data, what=what))
+        position = match.end()
+    return tuple(found)
+
+
+def encode_certificate_pem(data: bytes) -> str:
+    """A certificate's DER as a ``CERTIFICATE`` block: 64-character lines, final newline (RFC 7468 section 2)."""
+    text = strict.encode_base64(data)
+    lines = (text[start : start + 64] for start in range(0, len(text), 64))
+    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
+
+
+# --- names (RFC 5280 section 4.1.2.4) ------------------------------------------------------------------
+_EMPTY_NAME = der.sequence()
+
+
+def _attributes(name: der.Reader) -> Iterator[tuple[str, int, bytes]]:
+    """Each AttributeTypeAndValue of an RDNSequence as (type, tag of the value, content of the value)."""
+    while not name.at_end:
+        members = name.enter(der.SET)
+        previous = b""
+        while not members.at_end or not previous:
+            raw = members.raw(der.SEQUENCE)
+            if raw <= previous:
+                raise Malformed(f"{name.what} has a SET that is not in DER order")
+            previous = raw
+            attribute = der.Reader(raw, name.what).enter()
+            oid = attribute.oid()
+            tag, content, _ = attribute.element()
+            attribute.finish()
+            yield oid, tag, content
+
+
+def _parse_name(fields: der.Reader, what: str) -> bytes:
+    name = fields.raw(der.SEQUENCE)
+    for _ in _attributes(der.Reader(name, what).enter()):
+        pass
+    return name
+
+
+def _attribute(name: bytes, wanted: str) -> str:
+    text = ""
+    for oid, tag, content in _attributes(der.Reader(name, "the name").enter()):
+        if oid == wanted:
+            if tag not in (der.UTF8_STRING, der.PRINTABLE_STRING, der.IA5_STRING):
+                raise Malformed(f"the name has an attribute {oid} with DER tag {tag:#04x}, expected a UTF8String")
+            text = der.Reader(der.tlv(tag, content), "the name").utf8(tag)
+    return text
+
+
+def common_name(name: bytes) -> str:
+    """The last, most specific common name of a Name (DER), or the empty string."""
+    return _attribute(name, COMMON_NAME)
+
+
+def organization(name: bytes) -> str:
+    """The last organization name of a Name (DER), or the empty string."""
+    return _attribute(name, ORGANIZATION)
+
+
+# --- subject alternative names (RFC 5280 section 4.2.1.6) ------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Email:
+    """rfc822Name."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """uniformResourceIdentifier."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherName:
+    """otherName of Fulcio's type 1.3.6.1.4.1.57264.1.7: ``user!domain``."""
+
+    value: str
+
+
+San: TypeAlias = Email | Uri | OtherName
+_OTHER_NAME, _RFC822_NAME, _URI = der.context(0), der.context(1, constructed=False), der.context(6, constructed=False)
+
+
+def encode_san(san: San) -> bytes:
+    """GeneralNames with that one name.
+
+    Raises:
+        Malformed: an empty value, control characters, or, but for OtherName, characters outside ASCII.
+    """
+    if isinstance(san, OtherName):
+        value = der.tlv(der.context(0), der.utf8_string(_checked(san)))
+        return der.sequence(der.tlv(_OTHER_NAME, der.oid(FULCIO_OTHER_NAME), value))
+    tag = _RFC822_NAME if isinstance(san, Email) else _URI
+    return der.sequence(der.tlv(tag, _checked(san).encode("ascii")))
+
+
+def parse_san(certificate: Certificate) -> San:
+    """The one subject alternative name.
+
+    Raises:
+        Malformed: none, several, or a form that Fulcio does not issue.
+    """
+    extension = certificate.extension(SUBJECT_ALTERNATIVE_NAME)
+    if extension is None:
+        raise Malformed("the certificate has no subject alternative name")
+    outer = der.Reader(extension.value, "the subject alternative name")
+    names = outer.enter()
+    outer.finish()
+    san = _parse_general_name(names)
+    if not names.at_end:
+        raise Malformed("the certificate has several subject alternative names, expected exactly one")
+    _checked(san)
+    return san
+
+
+def _parse_general_name(names: der.Reader) -> San:
+    tag = names.peek()
+    if tag == _RFC822_NAME:
+        return Email(names.utf8(tag))
+    if tag == _URI:
+        return Uri(names.utf8(tag))
+    if tag != _OTHER_NAME:
+        found = "empty" if tag < 0 else f"of the form [{tag & 0x1F}]"
+        raise Malformed(f"the subject alternative name is {found}, expected an email address, a URI or an otherName")
+    other = names.enter(tag)
+    kind = other.oid()
+    if kind != FULCIO_OTHER_NAME:
+        raise Malformed(f"the subject alternative name is an otherName of type {kind}, expected {FULCIO_OTHER_NAME}")
+    explicit = other.enter(der.context(0))
+    other.finish()
+    value = explicit.utf8()
+    explicit.finish()
+    return OtherName(value)
+
+
+def _checked(san: San) -> str:
+    """The value, if no reader of certificates could take it for another one: C strings, lines, encodings."""
+    text = san.value
+    if not text or not text.isprintable() or not (text.isascii() or isinstance(san, OtherName)):
+        kind = "printable text" if isinstance(san, OtherName) else "printable ASCII"
+        raise Malformed(f"the subject alternative name is {shown(text)}, expected {kind}")
+    return text
