@@ -27,11 +27,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from sigcore import der, keys, limits, tls
 from sigcore.errors import Malformed, Refused
+from sigcore.extensions import POISON, SCT_LIST
 from sigcore.keys import PrivateKey, PublicKey
 from sigcore.x509 import Certificate
 
-POISON_OID: Final = "1.3.6.1.4.1.11129.2.4.3"
-SCT_LIST_OID: Final = "1.3.6.1.4.1.11129.2.4.2"
+POISON_OID: Final = POISON
+SCT_LIST_OID: Final = SCT_LIST
 HASH_SIZE: Final = 32
 _VERSION, _SHA256, _RSA, _ECDSA = 0, 4, 1, 3
 _X509_ENTRY, _PRECERT_ENTRY = 0, 1

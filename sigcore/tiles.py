@@ -24,7 +24,7 @@ MAX_LEVEL: Final = 63
 """The bound of the specification; a tree of 2**63 leaves ends at level 7."""
 
 _LEVEL = re.compile(r"0|[1-9][0-9]?", re.ASCII)
-_INDEX = re.compile(r"(?:x[0-9]{3}/)*[0-9]{3}", re.ASCII)
+_INDEX = re.compile(r"(?:x[0-9]{3}/){0,5}[0-9]{3}", re.ASCII)
 _WIDTH = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
@@ -88,7 +88,7 @@ def parse_entries_path(text: str) -> tuple[int, int]:
         Malformed: another spelling, or coordinates that no tree has.
     """
     place, partial, width_text = text.partition(".p/")
-    if len(place) > 32 or not _INDEX.fullmatch(place) or (partial and not _WIDTH.fullmatch(width_text)):
+    if not _INDEX.fullmatch(place) or (partial and not _WIDTH.fullmatch(width_text)):
         raise Malformed(f"the tile path is {shown(text)}, expected a path like x001/234 or x001/234.p/17")
     index = int(place.replace("/", "").replace("x", ""))
     width = int(width_text) if partial else WIDTH
@@ -138,7 +138,7 @@ def parse_entry_bundle(data: bytes, width: int) -> tuple[bytes, ...]:
     while len(bodies) < width:
         start = position + 2
         end = start + int.from_bytes(data[position:start], "big")
-        if start > len(data) or end > len(data):
+        if end > len(data):
             raise Malformed(f"the entry bundle ends within entry {len(bodies)}, expected {width} entries")
         bodies.append(data[start:end])
         position = end

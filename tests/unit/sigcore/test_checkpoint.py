@@ -23,6 +23,7 @@ TEXT = f"log.example\n1234\n{base64.b64encode(ROOT).decode()}\n"
 def test_text_form():
     assert checkpoint.encode_checkpoint(HEAD) == TEXT
     assert checkpoint.parse_checkpoint(TEXT) == HEAD
+    assert len(checkpoint.parse_checkpoint("o" * 244 + TEXT).origin) == 255
     extended = Checkpoint("log.example", 1234, ROOT, ("Timestamp: 1", "a b"))
     assert checkpoint.encode_checkpoint(extended) == f"{TEXT}Timestamp: 1\na b\n"
     assert checkpoint.parse_checkpoint(f"{TEXT}Timestamp: 1\na b\n") == extended
@@ -51,7 +52,7 @@ def test_sizes_in_another_spelling_are_malformed(size):
         (lambda text: text.replace("=\n", "==\n"), "not base64|not canonical"),
         (lambda text: text.replace("0=", "1="), "not canonical base64"),
         (lambda text: text[:-5] + "\n", "root has 30 bytes, expected 32"),
-        (lambda text: "o" * 250 + text, "origin is 261 characters"),
+        (lambda text: "o" * 245 + text, "origin is 256 characters"),
     ],
 )
 def test_malformed_checkpoints(change, message):

@@ -170,6 +170,14 @@ def test_malformed_notes(text, message):
         note.parse_note(text)
 
 
+def test_the_largest_notes_that_are_read():
+    assert len(note.parse_note(lines(*[LINE] * limits.NOTE_SIGNATURES)).signatures) == 64
+    room = limits.NOTE - len(lines(LINE))
+    assert len(note.parse_note("x" * room + lines(LINE)).text) == room + len(TEXT)
+    with pytest.raises(Malformed, match="65537 characters"):
+        note.parse_note("x" * (room + 1) + lines(LINE))
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -84,6 +84,12 @@ def test_the_layout_of_a_precertificate_leaf():
     assert sct.encode_leaf(X509Entry(b"DER"), 1) == bytes(9) + b"\x01\x00\x00\x00\x00\x03DER\x00\x00"
 
 
+def test_an_sct_signs_the_bytes_of_its_leaf():
+    """Version and type happen to be 0 in both structures (sections 3.2 and 3.4)."""
+    for entry in (X509Entry(b"DER"), PrecertEntry(b"k" * 32, b"TBS")):
+        assert sct.signed_data(entry, 1, b"ext") == sct.encode_leaf(entry, 1, b"ext")
+
+
 def test_the_layout_of_an_sct_and_of_a_tree_head():
     value = SignedCertificateTimestamp(b"l" * 32, 1, b"e", b"sig", 1)
     signed = b"\x04\x01\x00\x03sig"
