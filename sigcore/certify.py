@@ -17,7 +17,7 @@ from datetime import datetime
 from sigcore import chain, der, extensions, keys, signatures
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey
-from sigcore.strict import shown
+from sigcore.strict import encode_time, shown
 from sigcore.x509 import COMMON_NAME, EKU_TIME_STAMPING, ORGANIZATION, Certificate, Extension, parse_certificate
 
 _UPPER_BOUND = 64
@@ -131,45 +131,53 @@ def make_root(key: PrivateKey, subject: Subject) -> bytes:
 def make_intermediate(
     issuer: Certificate, issuer_key: PrivateKey, spki: bytes, subject: Subject, *, eku: str, path_length: int = 0
 ) -> bytes:
-    """An issuing CA (DER) below ``issuer``: nothing but leaves for the one purpose ``eku``."""
+    """An issuing CA (DER) below ``issuer``, for the one purpose ``eku``; ``path_length`` counts CAs below it.
+
+    Raises:
+        Refused: the issuer may not issue it, or is not valid as long as it would be.
+    """
+    above = extensions.parse_basic_constraints(issuer)
+    if above is not None and above.path_length is not None and above.path_length <= path_length:
+        raise Refused(f"the issuer's pathLenConstraint is {above.path_length}, too short for a CA with {path_length}")
     constraints = (
         extensions.basic_constraints(ca=True, path_length=path_length),
         extensions.key_usage("keyCertSign", "cRLSign"),
         extensions.extended_key_usage(eku),
     )
-    return _issue(issuer, issuer_key, spki, subject, constraints)
+    certificate = _issue(issuer, issuer_key, spki, subject, constraints)
+    chain.verify_signed_by(certificate, issuer)
+    return certificate.der
 
 
 def make_leaf(issuer: Certificate, issuer_key: PrivateKey, spki: bytes, subject: Subject, *, eku: str) -> bytes:
-    """A service's signing certificate (DER) with a subject name; the purpose is critical for time-stamping (RFC 3161)."""
+    """A service's signing certificate (DER) with a subject name; the purpose is critical for time-stamping (RFC 3161).
+
+    Raises:
+        Refused: the issuer may not issue it, or is not valid as long as it would be.
+    """
     constraints = (
         extensions.key_usage("digitalSignature"),
         extensions.extended_key_usage(eku, critical=eku == EKU_TIME_STAMPING),
     )
-    return _issue(issuer, issuer_key, spki, subject, constraints)
+    certificate = _issue(issuer, issuer_key, spki, subject, constraints)
+    chain.verify_chain(certificate, (), (issuer,), at=certificate.not_before, eku=eku)
+    return certificate.der
 
 
 def _issue(
     issuer: Certificate, issuer_key: PrivateKey, spki: bytes, subject: Subject, constraints: Sequence[Extension]
-) -> bytes:
-    if (
-        subject.not_before.replace(microsecond=0) < issuer.not_before
-        or subject.not_after.replace(microsecond=0) > issuer.not_after
-    ):
+) -> Certificate:
+    keys.check_strength(keys.parse_public_key(spki))
+    issuer_key_id = extensions.parse_subject_key_id(issuer) or extensions.key_identifier(issuer.spki)
+    items = (*constraints, extensions.subject_key_id(spki), extensions.authority_key_id(issuer_key_id))
+    tbs = _tbs(issuer.subject, subject, spki, items, signatures.algorithm_for(issuer_key))
+    certificate = parse_certificate(sign_tbs(tbs, issuer_key), what="the new certificate")
+    if certificate.not_before < issuer.not_before or certificate.not_after > issuer.not_after:
         raise Refused(
             "the new certificate would be valid when its issuer is not",
-            f"stay between {issuer.not_before:%Y-%m-%d %H:%M:%S} and {issuer.not_after:%Y-%m-%d %H:%M:%S} UTC",
+            f"stay between {encode_time(issuer.not_before)} and {encode_time(issuer.not_after)}",
         )
-    issuer_key_id = extensions.parse_subject_key_id(issuer) or extensions.key_identifier(issuer.spki)
-    all_extensions = (
-        *constraints,
-        extensions.subject_key_id(spki),
-        extensions.authority_key_id(issuer_key_id),
-    )
-    algorithm = signatures.algorithm_for(issuer_key)
-    data = sign_tbs(_tbs(issuer.subject, subject, spki, all_extensions, algorithm), issuer_key)
-    chain.verify_signed_by(parse_certificate(data, what="the new certificate"), issuer)
-    return data
+    return certificate
 
 
 def _tbs(issuer: bytes, subject: Subject, spki: bytes, items: Sequence[Extension], algorithm: bytes) -> bytes:

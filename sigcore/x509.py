@@ -109,6 +109,8 @@ def _parse_tbs(data: bytes, tbs: bytes, algorithm: bytes, signature: bytes, what
     validity = fields.enter()
     not_before, not_after = _parse_moment(validity, "notBefore"), _parse_moment(validity, "notAfter")
     validity.finish()
+    if not_after < not_before:
+        raise Malformed(f"{what} has a validity that ends before it begins")
     subject = _parse_name(fields, f"the subject of {what}")
     spki = fields.raw(der.SEQUENCE)
     if fields.peek() in (der.context(1, constructed=False), der.context(2, constructed=False)):
