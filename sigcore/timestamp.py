@@ -235,6 +235,7 @@ def verify_response(response: TimestampResponse, message: bytes, *, chain: Seque
 
     Raises:
         Refused: one of the checks fails; the message says which.
+        Malformed: a signed attribute or a certificate extension that is needed cannot be read.
     """
     info = response.info
     if info.digest != info.hash.digest(message):
@@ -242,7 +243,7 @@ def verify_response(response: TimestampResponse, message: bytes, *, chain: Seque
     signer = _signer_certificate(response.token, chain)
     cms.verify_signer(response.token, signer, what="the timestamp token")
     _verify_purpose(signer)
-    between = [certificate for certificate in chain[:-1] if certificate != signer]
+    between = list(chain[:-1])
     if signer not in chain:
         between += _parsed(response.token.certificates)
     verify_chain(signer, between, chain[-1:], at=info.time, eku=EKU_TIME_STAMPING)

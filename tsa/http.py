@@ -67,10 +67,13 @@ def make_routes(authority: TimestampAuthority, clock: Clock) -> list[web.RouteDe
 async def _body(request: web.Request, limit: int) -> bytes:
     """The body, of which never more than ``limit`` and one chunk is held."""
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            raise Rejected(FailureInfo.BAD_DATA_FORMAT, f"the timestamp request is longer than {limit} bytes")
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > limit:
+                raise Rejected(FailureInfo.BAD_DATA_FORMAT, f"the timestamp request is longer than {limit} bytes")
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise Rejected(FailureInfo.BAD_DATA_FORMAT, "the timestamp request did not arrive whole") from error
     return bytes(body)
 
 

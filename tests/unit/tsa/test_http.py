@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gzip
 import hashlib
 import json
-import time
 
 import pytest
 from cryptography import x509
@@ -155,11 +156,9 @@ JSON_BODIES = {
     ids=lambda value: str(value)[:30],
 )
 async def test_malformed_bodies_are_bad_requests(client, data, headers, message):
-    start = time.perf_counter()
     response = await client.post(PATH, data=data, headers=headers)
     assert response.status == 400
     assert message in await refusal(response)
-    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -180,11 +179,33 @@ async def test_other_content_types_are_unsupported(client, headers):
 
 
 async def test_compressed_bodies_are_unsupported(client):
-    import gzip  # noqa: PLC0415 - this test alone compresses
-
     squeezed = gzip.compress(encode_request(REQUEST))
     response = await client.post(PATH, data=squeezed, headers={**QUERY, "Content-Encoding": "gzip"})
     assert response.status == 415
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeXX\r\n", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"],
+)
+async def test_broken_chunks_are_bad_requests(client, rest):
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"POST /api/v1/timestamp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + rest)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.split(b" ", 2)[1] == b"400"
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_request_that_is_cut_off_is_no_error_of_the_server(client, caplog):
+    _, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"POST /api/v1/timestamp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+    writer.write(b"Content-Length: 10\r\n\r\nabc")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    assert (await client.get(f"{PATH}/certchain")).status == 200
+    assert "Error handling request" not in caplog.text
 
 
 async def test_a_clock_that_went_back_is_unavailable(aiohttp_client, chain, now):
