@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from client.identity import IdentityToken
+from client.rekor import add_entry
 from client.sign import sign_blob
 from client.transport import Response, ServiceRefused
 from client.verify import verify_blob
 from client.verify.identity import IdentityPolicy
 from sigcore import entries, keys, timestamp, x509
-from sigcore.bundle import encode_log_entry, parse_bundle
+from sigcore.bundle import encode_bundle, encode_log_entry, parse_bundle
 from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.signing_config import Selector, SelectorKind
 from sigcore.strict import parse_base64
@@ -190,8 +191,25 @@ async def test_an_answer_is_not_believed(sigstore, path, lie, kind, message):
         await sign(sigstore, Lying(sigstore, path, lie))
 
 
-async def test_the_bundle_is_what_a_reader_reads(sigstore):
-    from sigcore.bundle import encode_bundle  # noqa: PLC0415 - beside the one assertion that needs it
+def another_kind(transport, body):
+    answer = json.loads(transport.entry(body).body)
+    answer["kindVersion"]["version"] = "0.0.1"
+    return Response(201, json.dumps(answer).encode())
 
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [(another_entry, "not about this"), (another_log, "not trusted"), (unproven, "proof"), (another_kind, "'0.0.1'")],
+)
+async def test_the_log_is_not_believed_before_there_is_a_bundle(sigstore, lie, message):
+    bundle = sigstore.sign()
+    verifier = entries.certificate_verifier(bundle.certificate)
+    entry = entries.HashedRekord(DIGEST, bundle.content.signature, verifier)
+    transport = Lying(sigstore, LOG, lie)
+    with pytest.raises(Refused, match=message):
+        await add_entry(transport, "http://sig.example", entry, root=sigstore.root, now=NOW)
+
+
+async def test_the_bundle_is_what_a_reader_reads(sigstore):
     bundle = await sign(sigstore)
     assert parse_bundle(encode_bundle(bundle)) == bundle

@@ -156,6 +156,28 @@ def test_defects_have_their_own_message(change, message):
         parse_bundle(edited(change))
 
 
+def objects(node):
+    if isinstance(node, dict):
+        yield node
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from objects(value)
+
+
+@pytest.mark.parametrize("key", [None, "hint"], ids=["certificate", "key"])
+def test_no_object_may_have_an_unknown_member(key):
+    bundle = replace(A_BUNDLE, certificate=None, key_hint=key) if key else A_BUNDLE
+    bundle = replace(bundle, log_entries=(replace(ENTRY, promise=b"set"),))
+    document = json.loads(encode_bundle(bundle))
+    places = list(objects(document))
+    assert len(places) == 13
+    for place in places:
+        place["unknown"] = 1
+        with pytest.raises(Malformed, match="unknown member 'unknown'"):
+            parse_bundle(json.dumps(document).encode())
+        del place["unknown"]
+    assert parse_bundle(json.dumps(document).encode()) == bundle
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused(data):
     with pytest.raises(Malformed):
