@@ -29,6 +29,7 @@ from stack import control, health
 from stack.bootstrap import Material, load_oidc_key
 from stack.config import Home, Settings
 from stack.edge import make_edge_app
+from stack.last_time import make_timekeeper
 from stack.trust import serving
 from stack.web import front
 from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
@@ -62,7 +63,12 @@ async def compose(
         log=ct,
         log_key=material.ct_key.public_key(),
     )
-    timestamps = TimestampAuthority.of(material.tsa_key, material.tsa_chain, now=clock())
+    timestamps = TimestampAuthority.of(
+        material.tsa_key,
+        material.tsa_chain,
+        now=clock(),
+        timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
+    )
     app = make_edge_app()
     app.add_routes(oidc_dev.http.make_routes(provider))
     app.add_routes(ca.http.make_routes(authority, clock))

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last time that stands in a timestamp, kept across restarts: a clock that was set back cannot make an older one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from sigcore import limits
+from sigcore.errors import NotFound, Unavailable
+from sigcore.strict import encode_time, parse_time
+from stack.files import load_file, save_file
+from tsa.timekeeper import TimeKeeper
+
+
+def make_timekeeper(path: Path, *, durable: bool) -> TimeKeeper:
+    """A :class:`~tsa.timekeeper.TimeKeeper` that remembers in ``path``, at most one write per second of the clock.
+
+    Raises:
+        Malformed: the file is damaged.
+    """
+
+    def record(moment: datetime) -> None:
+        try:
+            save_file(path, encode_time(moment).encode("ascii") + b"\n", durable=durable)
+        except OSError as error:
+            message = f"timeNotAvailable: the time of the timestamp cannot be recorded: {error.strerror}"
+            raise Unavailable(message, f"make room for {path}") from error
+
+    return TimeKeeper(_load(path), record)
+
+
+def _load(path: Path) -> datetime | None:
+    try:
+        data = load_file(path, what="the last timestamp's time", limit=limits.TEXT)
+    except NotFound:
+        return None
+    return parse_time(data.decode("ascii", "replace").strip(), what=str(path))

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sigbox up`` as a user and as a program sees it: the ready file, the routes, the guards, the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack_process import RunningStack, running_stack, sigbox, start_stack
+
+READY_KEYS = {
+    "url", "pid", "data", "trusted_root", "signing_config", "trust_config", "tuf_root", "tuf_mirror", "oidc_issuer",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ephemeral(tmp_path_factory) -> Iterator[RunningStack]:
+    with running_stack(tmp_path_factory.mktemp("ephemeral"), "--ephemeral", "--control") as stack:
+        yield stack
+
+
+def fetch(
+    stack: RunningStack, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    request = urllib.request.Request(stack.url + path, body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read(), dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(), dict(error.headers)
+
+
+# --- ready -------------------------------------------------------------------------------------------
+def test_the_ready_file_names_everything_a_client_needs(ephemeral):
+    ready = json.loads((ephemeral.log.parent / "ready.json").read_bytes())
+    assert set(ready) >= READY_KEYS
+    assert ready["pid"] == ephemeral.process.pid
+    for name in ("data", "trusted_root", "signing_config", "trust_config", "tuf_root"):
+        assert Path(ready[name]).is_absolute()
+        assert Path(ready[name]).exists()
+
+
+def test_every_role_answers_on_the_one_origin(ephemeral):
+    routes = {
+        "/healthz": "application/json",
+        "/readyz": "application/json",
+        "/ping": "application/json",
+        "/auth/.well-known/openid-configuration": "application/json",
+        "/auth/keys": "application/json",
+        "/api/v2/trustBundle": "application/json",
+        "/api/v2/configuration": "application/json",
+        "/ct/v1/get-sth": "application/json",
+        "/api/v2/checkpoint": "text/plain",
+        "/checkpoint": "text/plain",
+        "/api/v2/tile/0/000.p/1": "application/octet-stream",
+        "/tile/entries/000.p/1": "application/octet-stream",
+        "/api/v1/timestamp/certchain": "application/pem-certificate-chain",
+        "/tuf/timestamp.json": "application/json",
+        "/tuf/1.root.json": "application/json",
+        "/": "text/html",
+    }
+    for path, kind in routes.items():
+        status, _, headers = fetch(ephemeral, path)
+        assert (status, headers["Content-Type"].split(";")[0]) == (200, kind), path
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_is_printed_is_what_a_user_needs(ephemeral):
+    text = ephemeral.output()
+    fingerprint = hashlib.sha256(ephemeral.tuf_root.read_bytes()).hexdigest()
+    for needed in (ephemeral.url, fingerprint, "UNTRUSTED", "trust-instance"):
+        assert needed in text
+
+
+# --- bad requests --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/nothing", 404),
+        ("/tuf/2.root.json", 404),
+        ("/tuf/../sigbox.toml", 404),
+        ("/tuf/%2e%2e/sigbox.toml", 404),
+        ("/tuf/targets/..%2f..%2f..%2ftuf%2froot.key", 404),
+        ("/tile/0/001", 404),
+        ("/tile/0/1", 400),
+        ("/api/v2/log/entries", 405),
+    ],
+)
+def test_wrong_paths_get_json_and_the_right_status(ephemeral, path, status):
+    found, body, headers = fetch(ephemeral, path)
+    assert found == status, body
+    assert headers["Content-Type"].startswith("application/json")
+    assert json.loads(body)["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v2/log/entries", "/api/v2/signingCert", "/ct/v1/add-pre-chain", "/api/v1/timestamp"]
+)
+@pytest.mark.parametrize(
+    "body", [b"", b"\0", b"[]", b"{}", b'{"a":' * 2000, b"\xff\xfe", b'{"hashedRekordRequestV002":1}']
+)
+def test_garbage_is_the_senders_fault(ephemeral, path, body):
+    status, answer, _ = fetch(ephemeral, path, body, **{"Content-Type": "application/json"})
+    assert 400 <= status < 500, answer
+
+
+# --- tokens ----------------------------------------------------------------------------------------------
+def test_the_control_api_mints_any_identity(ephemeral):
+    done = sigbox("token", "--url", ephemeral.url, "--email", "bob@example.com", "--claim", "groups=[1]")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".") == 2
+
+
+def test_the_control_api_refuses_garbage_with_a_reason(ephemeral):
+    for body in (b"", b"{}", b'{"email": 7}', b'{"email": "a@b.c", "claims": {"iss": "x"}}'):
+        status, answer, _ = fetch(ephemeral, "/_ctl/token", body)
+        assert status == 400
+        assert json.loads(answer)["message"]
+
+
+# --- guards ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--control", "--data", "d"), "--ephemeral"),
+        (("--ephemeral", "--data", "d"), "takes no --data"),
+        (("--ephemeral", "--listen", "0.0.0.0:0"), "loopback only"),
+        (("--listen", "nowhere"), "HOST:PORT"),
+        (("--url", "http://h/path"), "more than a host"),
+    ],
+)
+def test_contradictions_are_usage_errors(options, message, tmp_path):
+    done = sigbox("up", *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    done = sigbox("up", "--data", tmp_path, "--listen", "127.0.0.1:0")
+    assert done.returncode == 3
+    assert "thesis.txt" in done.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_an_address_in_use_is_said_with_the_way_out(ephemeral, tmp_path):
+    port = ephemeral.url.rpartition(":")[2]
+    done = sigbox("up", "--data", tmp_path / "d", "--listen", f"127.0.0.1:{port}")
+    assert done.returncode == 4
+    assert "127.0.0.1:0 picks a free port" in done.stderr
+
+
+# --- durable -------------------------------------------------------------------------------------------------
+def test_a_durable_stack_keeps_its_identity_and_follows_its_port(tmp_path):
+    data = tmp_path / "data"
+    with running_stack(tmp_path, "--data", data) as first:
+        root, url = first.tuf_root.read_bytes(), first.url
+        assert fetch(first, "/_ctl/token", b"{}")[0] == 404
+        second = sigbox("up", "--data", data, "--listen", "127.0.0.1:0")
+        assert second.returncode == 3
+        assert f"in use by process {first.process.pid}" in second.stderr
+        assert sigbox("token", "--url", url, "--email", "a@example.com").returncode == 3
+    with running_stack(tmp_path, "--data", data) as again:
+        assert again.tuf_root.read_bytes() == root
+        config = json.loads(again.trust_config.read_bytes())["signingConfig"]
+        assert {service["url"] for service in config["caUrls"]} == {again.url}
+        moved = again.url != url
+        assert (data / "public" / "tuf" / "2.targets.json").exists() == moved
+
+
+def test_secrets_are_their_owners_alone(tmp_path):
+    with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
+        for path in stack.data.rglob("*"):
+            mode = path.stat().st_mode & 0o777
+            public = stack.data / "public" in (path, *path.parents)
+            assert public or mode & 0o077 == 0 or path.suffix in {".pem", ".toml", ".time"}, f"{path} has mode {mode:o}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_0_and_takes_the_ready_file_away(tmp_path, number):
+    stack = start_stack(tmp_path, "--ephemeral")
+    stack.process.send_signal(number)
+    assert stack.process.wait(20) == 0, stack.output()
+    assert not (tmp_path / "ready.json").exists()
+    assert not stack.data.exists()
+    assert "Traceback" not in stack.output()
