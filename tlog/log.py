@@ -6,6 +6,7 @@ from __future__ import annotations
 from sigcore.merkle import Hash
 from sigcore.tiles import Tile
 from tlog.anchor import Anchor
+from tlog.audit import Audit, Progress, audit, quiet
 from tlog.publish import Clock, Publisher, SigningClock
 from tlog.sequencer import Sequencer
 from tlog.storage.base import Head, LogStore
@@ -63,6 +64,11 @@ class Log:
     async def find(self, key: bytes) -> int | None:
         """The index of the entry with this identity or leaf hash; None when there is none."""
         return await self._sequencer.find(key)
+
+    async def audit(self, progress: Progress = quiet) -> Audit:
+        """The full pass over what is stored, while the log serves. Refused and Unavailable: as :func:`tlog.audit.audit`."""
+        anchored = await self._anchor.read()  # before the head, which is never behind it
+        return await audit(self._store, self.publisher, anchored, progress=progress)
 
     # --- what is published -------------------------------------------------------------------------------
     @property

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol, TypeAlias
 
-from sigcore.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from sigcore import keys
+from sigcore.checkpoint import Checkpoint, encode_checkpoint, verify_checkpoint
 from sigcore.errors import Unavailable
 from sigcore.keys import PrivateKey
-from sigcore.note import note_key
+from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, note_key
 from sigcore.strict import encode_time
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -66,7 +67,10 @@ class Publisher(Protocol):
     origin: str
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
-        """The signed checkpoint, a note whose first line is ``origin``."""
+        """The signed checkpoint, a note whose first line is ``origin``.
+
+        The signature was verified: a wrong one, from a fault in the machine, would be stored for good, and can betray the key.
+        """
         ...
 
     def verify(self, envelope: str) -> Checkpoint:
@@ -84,7 +88,10 @@ class CheckpointPublisher:
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:  # noqa: ARG002  # a checkpoint has no time
         """See :class:`Publisher`."""
-        return sign_checkpoint(Checkpoint(self.origin, size, root), self._key)
+        text = encode_checkpoint(Checkpoint(self.origin, size, root))
+        signature = keys.sign(self._key, text.encode())
+        keys.verify(self.note_key.key, signature, text.encode(), what="the checkpoint's own signature")
+        return encode_note(Note(text, (NoteSignature(self.origin, self.note_key.id[:KEY_HASH_SIZE], signature),)))
 
     def verify(self, envelope: str) -> Checkpoint:
         """See :class:`Publisher`."""

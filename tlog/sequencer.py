@@ -3,7 +3,7 @@
 
 One batch:
 
-1. Take what is in the pool. Hash the leaves, grow the tree, sign the head; check the signature that was just made.
+1. Take what is in the pool. Hash the leaves, grow the tree, sign the head.
 2. Commit entries, tiles and head in one transaction.                      <- the commit point
 3. Move the anchor to the new head, durably.                               <- from here on it may have been seen
 4. Publish the head to readers.
@@ -201,7 +201,6 @@ class Sequencer:
         growth = grow(tree, leaf_hashes)
         size, root, timestamp_ms = growth.tree.size, growth.tree.frontier.root(), self._clock.latest_ms()
         checkpoint = self._publisher.sign(size, root, timestamp_ms)
-        self._publisher.verify(checkpoint)
         batch = Batch(tree.size, entries, growth.tiles, Head(size, root, timestamp_ms, checkpoint))
         return _Step(waiting, leaf_hashes, growth, batch)
 

@@ -54,7 +54,9 @@ class TreeHeadPublisher:
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
         """See :class:`Publisher`."""
-        signature = keys.sign(self._key, sth_signed_data(size, timestamp_ms, root))
+        data = sth_signed_data(size, timestamp_ms, root)
+        signature = keys.sign(self._key, data)
+        keys.verify(self._public_key, signature, data, what="the tree head's own signature")
         blob = uint64(timestamp_ms) + bytes((_SHA256, self._algorithm or 0)) + opaque(signature, 2)
         text = encode_checkpoint(Checkpoint(self.origin, size, root))
         return encode_note(Note(text, (NoteSignature(self.origin, self._line_id, blob),)))

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Certificate Transparency log (RFC 6962): takes certificates that chain to accepted roots, and promises with an SCT.
+
+There is no merge delay: an SCT is given only once its entry is in the tree, durably.
+
+What is stored beside a leaf: the SCT that was given for it (a vector with two bytes of length), then the extra_data of
+RFC 6962 section 4.6. So the same certificate gets the same SCT, byte for byte, for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from sigcore import der, limits, tls
+from sigcore.chain import verify_signed_by
+from sigcore.errors import Malformed, Refused
+from sigcore.keys import PrivateKey
+from sigcore.sct import (
+    POISON_OID,
+    PrecertEntry,
+    SignedCertificateTimestamp,
+    X509Entry,
+    encode_leaf,
+    encode_sct,
+    parse_sct,
+    precert_entry,
+    sign_sct,
+)
+from sigcore.x509 import Certificate, parse_certificate
+from tlog.anchor import Anchor
+from tlog.log import Log, Submission
+from tlog.publish import Clock
+from tlog.storage.base import LogStore
+from tlog.tree_head import TreeHead, TreeHeadPublisher
+
+_MakeEntry = Callable[[Certificate, Certificate | None], X509Entry | PrecertEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCertificate:
+    """One entry as monitors read it: ``leaf`` (MerkleTreeLeaf) and ``extra_data`` (the chain)."""
+
+    leaf: bytes
+    extra_data: bytes
+
+
+class CertificateLogService:
+    """One certificate log.
+
+    Args:
+        store, anchor: where it is kept.
+        origin: the log's name in its checkpoints.
+        key: ECDSA P-256 or RSA, of this log only; the log id is the SHA-256 of its SPKI.
+        roots: accepted root certificates (DER), at least one. The first one becomes the log's first entry, so that no
+            user's certificate has index 0.
+        clock: the time of day.
+    """
+
+    def __init__(
+        self, store: LogStore, anchor: Anchor, *, origin: str, key: PrivateKey, roots: Sequence[bytes], clock: Clock
+    ) -> None:
+        if not roots:
+            raise Refused("the certificate log accepts no root", "give it the root certificate of the authority")
+        self._publisher = TreeHeadPublisher(origin, key)
+        self._key = key
+        self.log = Log(store, anchor, self._publisher, clock)
+        self.log_id = self._publisher.log_id
+        self.roots = tuple(parse_certificate(root, what="the accepted root") for root in roots)
+
+    async def start(self) -> None:
+        """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
+        await self.log.start()
+        if self.log.size == 0:
+            await self.add_chain((self.roots[0].der,))
+
+    async def stop(self) -> None:
+        """Commit what waits and release the log."""
+        await self.log.stop()
+
+    # --- add ---------------------------------------------------------------------------------------------
+    async def add_pre_chain(self, chain: Sequence[bytes]) -> SignedCertificateTimestamp:
+        """The SCT for a precertificate, which is in the log when this returns (RFC 6962 section 4.2).
+
+        1. Parse ``chain`` (DER; precertificate, its issuer, and on to a root that is accepted or was signed by one).
+        2. The precertificate has the critical poison extension; its issuer signed it, and so on up to the root.
+        3. The entry is its TBSCertificate without the poison, bound to the issuer's key.
+
+        Raises:
+            Malformed: a certificate cannot be read, or the poison is missing. Refused: the chain does not hold, or ends at
+                no accepted root. Unavailable: as :meth:`tlog.log.Log.submit`.
+        """
+        return await self._add(chain, _precert_entry)
+
+    async def add_chain(self, chain: Sequence[bytes]) -> SignedCertificateTimestamp:
+        """The SCT for a final certificate (RFC 6962 section 4.1). Errors as :meth:`add_pre_chain`; poison is Malformed."""
+        return await self._add(chain, _x509_entry)
+
+    async def _add(self, chain: Sequence[bytes], make_entry: _MakeEntry) -> SignedCertificateTimestamp:
+        if not 1 <= len(chain) <= limits.CHAIN_CERTIFICATES:
+            raise Malformed(f"the chain has {len(chain)} certificates, expected 1 to {limits.CHAIN_CERTIFICATES}")
+        leaf = parse_certificate(chain[0], what="the submitted certificate")
+        issuers = _parse_issuers(tuple(chain[1:]))
+        top = issuers[-1] if issuers else leaf
+        if top not in self.roots:
+            issuers = (*issuers, self._root_of(top))
+        if issuers:
+            verify_signed_by(leaf, issuers[0])
+        entry = make_entry(leaf, issuers[0] if issuers else None)
+        sct = sign_sct(entry, self.log.clock.now_ms(), self._key)
+        extra = tls.opaque(encode_sct(sct), 2) + _extra_data(leaf, issuers, precert=isinstance(entry, PrecertEntry))
+        receipt = await self.log.submit(
+            Submission(encode_leaf(entry, sct.timestamp_ms), hashlib.sha256(leaf.der).digest(), extra)
+        )
+        return parse_sct(tls.Reader(receipt.extra, "the stored promise").opaque(2)) if receipt.duplicate else sct
+
+    def _root_of(self, top: Certificate) -> Certificate:
+        failure = Refused("the chain does not end at an accepted root", "get-roots lists them")
+        for root in self.roots:
+            if root.subject == top.issuer:
+                try:
+                    verify_signed_by(top, root)
+                except Refused as error:
+                    failure = error
+                else:
+                    return root
+        raise failure
+
+    # --- read --------------------------------------------------------------------------------------------
+    def tree_head(self) -> TreeHead:
+        """The published signed tree head. Unavailable while the log is empty."""
+        return self._publisher.tree_head(self.log.checkpoint())
+
+    async def entries(self, first: int, end: int) -> tuple[LoggedCertificate, ...]:
+        """The published entries [first, end). NotFound when one of them is not published."""
+        return tuple(_logged(entry) for entry in await self.log.entries(first, end))
+
+
+@lru_cache(maxsize=64)
+def _parse_issuers(chain: tuple[bytes, ...]) -> tuple[Certificate, ...]:
+    """The certificates above a leaf, each signed by the next. They are the same for many leaves: looked at once."""
+    issuers = tuple(parse_certificate(data, what=f"certificate {i} of the chain") for i, data in enumerate(chain, 1))
+    for below, above in pairwise(issuers):
+        verify_signed_by(below, above)
+    return issuers
+
+
+def _precert_entry(certificate: Certificate, issuer: Certificate | None) -> PrecertEntry:
+    poison = certificate.extension(POISON_OID)
+    if poison is None or not poison.critical or poison.value != der.null():
+        raise Malformed("the certificate has no critical poison extension", "final certificates go to add-chain")
+    if issuer is None:
+        raise Refused("a root is no precertificate")
+    return precert_entry(certificate, issuer.spki)
+
+
+def _x509_entry(certificate: Certificate, _issuer: Certificate | None) -> X509Entry:
+    if certificate.extension(POISON_OID) is not None:
+        raise Malformed("the certificate has the poison extension", "precertificates go to add-pre-chain")
+    return X509Entry(certificate.der)
+
+
+def _extra_data(leaf: Certificate, issuers: Sequence[Certificate], *, precert: bool) -> bytes:
+    """PrecertChainEntry, or the certificate_chain of X509ChainEntry (RFC 6962 section 3.1)."""
+    chain = tls.opaque(b"".join(tls.opaque(issuer.der, 3) for issuer in issuers), 3)
+    return tls.opaque(leaf.der, 3) + chain if precert else chain
+
+
+def _logged(entry: Submission) -> LoggedCertificate:
+    promise = tls.Reader(entry.extra, "the stored promise").opaque(2)
+    return LoggedCertificate(entry.leaf, entry.extra[2 + len(promise) :])
