@@ -13,12 +13,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
-import tlog.ct
 from aiohttp import web
-from tlog.ct import CertificateLogService
 
 import ca.http
 import oidc_dev.http
+import tlog.ct
 import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
@@ -33,6 +32,7 @@ from stack.last_time import make_timekeeper
 from stack.trust import serving
 from stack.web import front
 from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
+from tlog.ct import CertificateLogService
 from tlog.rekor_v2 import RekorV2
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore

@@ -239,7 +239,7 @@ def _split_bundle(data: bytes) -> list[bytes]:
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 - a loopback URL that we made
+    with urllib.request.urlopen(url, timeout=30) as response:
         data: bytes = response.read()
     return data
 
