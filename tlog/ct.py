@@ -15,7 +15,7 @@ from sigcore.merkle import HASH_SIZE
 from sigcore.sct import SignedCertificateTimestamp, encode_digitally_signed
 from sigcore.strict import Fields, encode_base64, parse_base64, parse_decimal
 from tlog.certificate_log import CertificateLogService
-from tlog.http import NOT_STORED, Encoded, Handler, TooLarge, answering, query, read_body
+from tlog.http import REVALIDATED, Encoded, Handler, TooLarge, answering, query, read_body
 
 __all__ = ["CertificateLogService", "make_routes"]
 
@@ -155,7 +155,7 @@ def _numbers(request: web.Request, *names: str) -> tuple[int, ...]:
 
 def _json(answer: object) -> web.Response:
     return web.Response(
-        body=orjson.dumps(answer), content_type="application/json", headers={"Cache-Control": NOT_STORED}
+        body=orjson.dumps(answer), content_type="application/json", headers={"Cache-Control": REVALIDATED}
     )
 
 

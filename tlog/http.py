@@ -11,14 +11,14 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from sigcore.errors import Malformed, SigError
 from sigcore.strict import shown
-from sigcore.tiles import WIDTH, Tile, encode_entry_bundle, parse_entries_path, parse_path
+from sigcore.tiles import WIDTH, encode_entry_bundle, parse_entries_path, parse_path
 from tlog.log import Log
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 Refusal: TypeAlias = Callable[[int, SigError], web.Response]
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"
-NOT_STORED: Final = "no-cache"
+REVALIDATED: Final = "no-cache"
 _TILE: Final = "/tile/"
 
 
@@ -89,7 +89,7 @@ def query(request: web.Request, *names: str) -> tuple[str, ...]:
 def checkpoint_response(log: Log) -> web.Response:
     """The published checkpoint (C2SP tlog-tiles, "Checkpoints")."""
     response = web.Response(text=log.checkpoint(), content_type="text/plain", charset="utf-8")
-    response.headers["Cache-Control"] = NOT_STORED
+    response.headers["Cache-Control"] = REVALIDATED
     return response
 
 
@@ -107,8 +107,5 @@ async def tile_response(log: Log, request: web.Request) -> web.Response:
     else:
         tile = parse_path(path)
         width, data = tile.width, await log.tile(tile)
-    caching = FOR_EVER if width == WIDTH else NOT_STORED
+    caching = FOR_EVER if width == WIDTH else REVALIDATED
     return web.Response(body=data, content_type="application/octet-stream", headers={"Cache-Control": caching})
-
-
-__all__ = ["Encoded", "Handler", "Tile", "TooLarge", "answering", "checkpoint_response", "query", "read_body"]
