@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from ca.issuers import Issuer, IssuerTable
+from ca.issuers import ALGORITHMS, Issuer, IssuerTable
 from sigcore import limits
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey, check_strength
@@ -19,7 +18,6 @@ from sigcore.strict import Fields, parse_base64url, parse_json, shown
 LEEWAY_S: Final = 5
 """Seconds that the issuer's clock may be off; sigstore-python allows the same."""
 
-_JWS = jwt.PyJWS(algorithms=["RS256", "ES256"])
 _FOREIGN_KEYS: Final = ("jwk", "jku", "x5u", "x5c")
 _LAST_SECOND: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that a calendar here can name."""
@@ -63,13 +61,20 @@ async def verify_token(text: str, issuers: IssuerTable, *, now: datetime) -> Cla
     issuer = issuers.find(fields.text("iss"))  # 3
     key = await issuer.keys.find(header.text("kid"))  # 4
     _check_algorithm(header, issuer, key)
-    try:
-        _JWS.decode(text, key, algorithms=[issuer.algorithm])  # 5
-    except jwt.PyJWTError as error:
-        raise Refused("the token's signature does not verify", "ask the issuer for a fresh token") from error
+    _verify_signature(text, key, issuer.algorithm)  # 5
     _check_audience(fields, issuer.audience)  # 6
     _check_times(fields, now)  # 7
     return Claims(issuer, _subject(fields), fields)  # 8
+
+
+def _verify_signature(text: str, key: PublicKey, algorithm: str) -> None:
+    # Deferred: PyJWT takes 60 ms to import, a tenth of a start; a stack imports it once it is ready.
+    import jwt  # noqa: PLC0415 - see the line above
+
+    try:
+        jwt.PyJWS(algorithms=ALGORITHMS).decode(text, key, algorithms=[algorithm])
+    except jwt.PyJWTError as error:
+        raise Refused("the token's signature does not verify", "ask the issuer for a fresh token") from error
 
 
 def _split(text: str) -> tuple[Fields, bytes]:

@@ -6,7 +6,6 @@ Each role has a folder of its own with its secrets (0700, files 0600), so that a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -82,23 +81,15 @@ def _refuse_foreign(folder: Path) -> None:
 
 # --- create ----------------------------------------------------------------------------------------
 def _create(home: Home, settings: Settings) -> None:
-    """Make every key. RSA takes as long as the rest of a start, so it runs on the other core (OpenSSL frees the GIL)."""
+    """Make every key but the provider's, which :func:`oidc_key` makes when it is first asked for."""
     for name in ROLE_FOLDERS:
         make_folder(home.path / name)
     make_folder(home.public, 0o755)
-    slow = threading.Thread(target=_create_oidc, args=(home, settings))
-    slow.start()
     _create_ca(home, settings)
     _create_tsa(home, settings)
     _save_keys(home.path / "ct", {"log": keys.generate_p256()}, settings)
     _save_keys(home.path / "rekor", {"log": ed25519.Ed25519PrivateKey.generate()}, settings)
     _save_keys(home.path / "tuf", {role: ed25519.Ed25519PrivateKey.generate() for role in TUF_ROLES}, settings)
-    slow.join()
-
-
-def _create_oidc(home: Home, settings: Settings) -> None:
-    key = rsa.generate_private_key(keys.RSA_EXPONENT, RSA_BITS)
-    _save_keys(home.path / "oidc", {"signing": key}, settings)
 
 
 def _create_ca(home: Home, settings: Settings) -> None:
@@ -169,8 +160,20 @@ def load_material(home: Home) -> Material:
     return material
 
 
+def oidc_key(home: Home, settings: Settings) -> rsa.RSAPrivateKey:
+    """The provider's signing key; a fresh one where there is none.
+
+    No history hangs on it: tokens live ten minutes. Making one takes 50 ms in which OpenSSL leaves the interpreter to
+    others, so the stack calls this in a thread while it imports the rest of itself.
+    """
+    if not (home.path / "oidc" / "signing.key").exists():
+        fresh = rsa.generate_private_key(keys.RSA_EXPONENT, RSA_BITS)
+        _save_keys(home.path / "oidc", {"signing": fresh}, settings)
+    return load_oidc_key(home)
+
+
 def load_oidc_key(home: Home) -> rsa.RSAPrivateKey:
-    """The provider's signing key, for the serving process and for ``sigbox token``."""
+    """The provider's signing key, for ``sigbox token``; errors as :func:`load_material`."""
     path = home.path / "oidc" / "signing.key"
     key = _load_key(path)
     if not isinstance(key, rsa.RSAPrivateKey):
@@ -194,7 +197,7 @@ def _load_ecdsa(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _load_key(path: Path) -> keys.PrivateKey:
-    return keys.parse_private_key(load_secret(path, what="the key"), what=str(path))
+    return keys.parse_private_key(load_secret(path, what="the key"), what=str(path), ours=True)
 
 
 def _another_kind(path: Path, expected: str) -> Malformed:

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import ca.http
 import oidc_dev.http
@@ -25,7 +26,7 @@ from ca.issuers import Issuer, IssuerTable, PinnedKeys
 from oidc_dev.http import Provider
 from oidc_dev.signing import SigningKey
 from stack import control, health
-from stack.bootstrap import Material, load_oidc_key
+from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import make_edge_app
 from stack.last_time import make_timekeeper
@@ -44,10 +45,16 @@ Clock = Callable[[], datetime]
 
 @asynccontextmanager
 async def compose(
-    home: Home, settings: Settings, material: Material, clock: Clock, *, control_api: bool
+    home: Home,
+    settings: Settings,
+    material: Material,
+    oidc_key: rsa.RSAPrivateKey,
+    clock: Clock,
+    *,
+    control_api: bool,
 ) -> AsyncIterator[web.Application]:
     """Every role on one origin; the logs are open inside the ``async with``."""
-    provider = Provider(settings.issuer, (SigningKey.of(load_oidc_key(home)),), clock)
+    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock)
     ct = CertificateLogService(
         *_kept(home, settings, "ct"),
         origin=f"{settings.host}/ct",

@@ -8,21 +8,20 @@ import json
 import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from stack.bootstrap import Material
 from stack.cli.env import CLIENTS, client_lines
 from stack.compose import compose
 from stack.config import Home, Settings
 from stack.files import save_file
+from stack.start import Prepared
 from stack.trust.documents import timestamp_url
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.serving import fingerprint
@@ -38,20 +37,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def run(
-    home: Home,
-    settings: Settings,
-    material: Material,
-    listener: socket.socket,
-    publisher: subprocess.Popen[str],
-    *,
-    control: bool,
-    ready_file: Path | None,
-) -> int:
-    """Serve on ``listener`` until SIGTERM or SIGINT; the answer is the exit code."""
+def run(prepared: Prepared, *, control: bool, ready_file: Path | None) -> int:
+    """Serve until SIGTERM or SIGINT; the answer is the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(home, settings, material, listener, publisher, control=control, ready_file=ready_file))
+        runner.run(_serve(prepared, control=control, ready_file=ready_file))
     return 0
 
 
@@ -63,26 +53,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(
-    home: Home,
-    settings: Settings,
-    material: Material,
-    listener: socket.socket,
-    publisher: subprocess.Popen[str],
-    *,
-    control: bool,
-    ready_file: Path | None,
-) -> None:
+async def _serve(prepared: Prepared, *, control: bool, ready_file: Path | None) -> None:
     """Start order: signals, keys, logs, routes, TUF, ready. The end runs it backwards."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with compose(home, settings, material, utc_now, control_api=control) as app:
+    home, settings = prepared.home, prepared.settings
+    oidc_key = await asyncio.wrap_future(prepared.oidc_key)
+    async with compose(home, settings, prepared.material, oidc_key, utc_now, control_api=control) as app:
         site = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_S)
         await site.setup()
         try:
-            await web.SockSite(site, listener, backlog=1024).start()
-            finish_publisher(publisher)
+            await web.SockSite(site, prepared.listener, backlog=1024).start()
+            finish_publisher(prepared.publisher)
             announce(home, settings, ready_file)
             refresher = asyncio.create_task(_refresh(home))
             await stopping.wait()
@@ -94,7 +77,11 @@ async def _serve(
 
 
 async def _refresh(home: Home) -> None:
-    """Once an hour: re-sign what has less than half of its life left. A failure is said and tried again."""
+    """Once an hour: re-sign what has less than half of its life left. A failure is said and tried again.
+
+    Before that, now that everything answers: import what the first token will need.
+    """
+    await asyncio.to_thread(import_module, "jwt")
     while True:
         await asyncio.sleep(REFRESH_S)
         try:

@@ -11,8 +11,8 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,20 +20,10 @@ from sigcore.errors import Unavailable
 from stack import bootstrap
 from stack.config import Home
 from stack.lock import held
+from stack.quick_import import import_server
+from stack.start import Plan, Prepared
 from stack.trust.documents import save_documents
 from stack.trust.publisher import start_publisher
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What ``sigbox up`` was asked for. ``home`` is None for an ephemeral stack, ``url`` None when it follows the port."""
-
-    home: Home | None
-    host: str
-    port: int
-    url: str | None
-    control: bool
-    ready_file: Path | None
 
 
 def serve(plan: Plan) -> int:
@@ -47,13 +37,15 @@ def serve(plan: Plan) -> int:
         url = plan.url or f"http://localhost:{port}"
         now = datetime.now(UTC)
         settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now)
+        oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
         material = bootstrap.load_material(home)
         save_documents(home, material, settings)
-        publisher = start_publisher(home)
-        # Deferred: aiohttp is imported while the child process signs.
+        prepared = Prepared(home, settings, material, listener, oidc_key, start_publisher(home))
+        import_server()
+        # Deferred: everything that imports aiohttp comes after that.
         from stack.running import run  # noqa: PLC0415 - see the line above
 
-        return run(home, settings, material, listener, publisher, control=plan.control, ready_file=plan.ready_file)
+        return run(prepared, control=plan.control, ready_file=plan.ready_file)
 
 
 @contextmanager

@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     if options.ephemeral and host not in ("127.0.0.1", "::1", "localhost"):
         raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", "leave --ephemeral out")
     # Deferred: everything that costs time comes after the command line is known to be right.
-    from stack.serve import Plan, serve  # noqa: PLC0415 - see the line above
+    from stack.serve import serve  # noqa: PLC0415 - see the line above
+    from stack.start import Plan  # noqa: PLC0415 - the same
 
     plan = Plan(
         home=None if options.ephemeral else _home(options.data),

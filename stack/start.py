@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of a start, and what it has ready when the event loop begins."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from stack.bootstrap import Material
+from stack.config import Home, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What ``sigbox up`` was asked for. ``home`` is None for an ephemeral stack, ``url`` None when it follows the port."""
+
+    home: Home | None
+    host: str
+    port: int
+    url: str | None
+    control: bool
+    ready_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A data directory that can be served, and two things that are being made on the other core."""
+
+    home: Home
+    settings: Settings
+    material: Material
+    listener: socket.socket
+    oidc_key: Future[rsa.RSAPrivateKey]
+    publisher: subprocess.Popen[str]
+    """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
