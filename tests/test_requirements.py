@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture_rules import PACKAGES
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -47,6 +49,12 @@ def test_every_pin_has_a_hash_and_no_address(name):
 
 def test_a_test_installation_contains_the_runtime_pins():
     assert pins(lines("run")).items() <= pins(lines("test")).items()
+
+
+def test_the_wheel_and_the_image_hold_every_package():
+    assert tuple(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == PACKAGES
+    image = (ROOT / "Dockerfile").read_text("utf-8")
+    assert [package for package in PACKAGES if f"COPY {package} /build/{package}\n" not in image] == []
 
 
 def test_the_build_backend_is_the_same_everywhere():
