@@ -9,7 +9,6 @@ nobody planned finds nobody to trust. Whoever will need TLS towards somebody giv
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import Final
 
 _VARIABLE: Final = "SSL_CERT_FILE"
@@ -21,7 +20,7 @@ def import_server() -> None:
     before = os.environ.get(_VARIABLE)
     os.environ[_VARIABLE] = os.devnull
     try:
-        import_module("aiohttp.web")
+        import aiohttp.web  # noqa: F401, PLC0415 - importing it here and now is the point
     finally:
         if before is None:
             del os.environ[_VARIABLE]

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -81,7 +80,7 @@ async def _refresh(home: Home) -> None:
 
     Before that, now that everything answers: import what the first token will need.
     """
-    await asyncio.to_thread(import_module, "jwt")
+    await asyncio.to_thread(_import_jwt)
     while True:
         await asyncio.sleep(REFRESH_S)
         try:
@@ -91,6 +90,10 @@ async def _refresh(home: Home) -> None:
         else:
             if signed:
                 _log.info("TUF roles signed anew: %s", signed)
+
+
+def _import_jwt() -> None:
+    import jwt  # noqa: F401, PLC0415 - so that the first token does not wait for it
 
 
 def announce(home: Home, settings: Settings, ready_file: Path | None) -> None:
