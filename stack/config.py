@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sigcore import limits
-from sigcore.errors import Malformed, Refused
+from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.strict import encode_time, parse_time, shown
 from stack.files import load_file, save_file
 
@@ -122,6 +122,8 @@ def load_settings(home: Home) -> Settings:
     Raises:
         NotFound: the directory holds no stack. Malformed, Refused: it holds one that this version cannot use.
     """
+    if not home.settings_file.exists():
+        raise NotFound(f"{home.path} holds no stack", "give its directory with --data, or start one: sigbox up")
     text = load_file(home.settings_file, what="the stack's settings", limit=limits.TEXT)
     try:
         table = tomllib.loads(text.decode("utf-8"))

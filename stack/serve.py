@@ -32,7 +32,7 @@ def serve(plan: Plan) -> int:
     Raises:
         Unavailable: the address is taken. Refused: another process serves this data directory.
     """
-    with _listener(plan.host, plan.port) as listener, _home(plan.home) as home, held(home.path / "lock"):
+    with _listener(plan.host, plan.port) as listener, _home(plan.home) as home, held(home.path):
         port = listener.getsockname()[1]
         url = plan.url or f"http://localhost:{port}"
         now = datetime.now(UTC)

@@ -8,6 +8,7 @@ the changed one was refused.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -66,16 +67,17 @@ def _tell(folder: Path, ready: dict[str, str]) -> None:
         "A key is made, used once and forgotten. The CA binds it to the identity for ten minutes and logs the\n"
         "   certificate; the timestamp authority says when; the log keeps the signature for everybody to see.",
     )
-    trust = ("--trust-config", ready["trust_config"])
+    os.environ["SIGBOX_TRUST_CONFIG"] = ready["trust_config"]
+    print(f"   $ export SIGBOX_TRUST_CONFIG={ready['trust_config']}")
     signed = _shell(
-        "sign-blob", artifact.name, "--bundle", bundle.name, "--identity-token", f"@{token.name}", *trust, folder=folder
+        "sign-blob", artifact.name, "--bundle", bundle.name, "--identity-token", f"@{token.name}", folder=folder
     )
     _print_indented(signed.output)
     _describe(bundle)
 
     _say("4. Verify", "Offline: with the bundle and the trust root alone. The verifier names who may have signed.")
     policy = ("--certificate-identity", IDENTITY, "--certificate-oidc-issuer", ready["oidc_issuer"])
-    check = ("verify-blob", artifact.name, "--bundle", bundle.name, *policy, *trust)
+    check = ("verify-blob", artifact.name, "--bundle", bundle.name, *policy)
     good = _shell(*check, folder=folder)
     _print_indented(good.output)
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from client.trust import Trust, load_trust
+from sigcore.errors import NotFound
 
 _VARIABLES = {
     "trust_config": "SIGBOX_TRUST_CONFIG",
@@ -33,4 +34,9 @@ def load_trust_options(options: argparse.Namespace) -> Trust:
     given: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
     if not any(given.values()):
         given = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
+    if not any(given.values()):
+        hint = (
+            "give --trust-config FILE, or set SIGBOX_TRUST_CONFIG; `sigbox env sigbox` prints the line for your stack"
+        )
+        raise NotFound("there is nothing to trust", hint)
     return load_trust(**{name: Path(value) for name, value in given.items() if value})

@@ -15,10 +15,11 @@ from sigcore.errors import Refused, Unavailable
 
 
 class FileLock:
-    """An exclusive ``flock`` on ``path``, whose content is the holder's process id."""
+    """An exclusive ``flock`` on ``path``, whose content is the holder's process id; ``what`` it guards, for messages."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str = "the log") -> None:
         self._path = path
+        self._what = what
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -37,7 +38,7 @@ class FileLock:
             owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
             raise Refused(
-                f"the log is in use by process {owner}", f"stop that process; {self._path.name} is its lock file"
+                f"{self._what} is in use by process {owner}", f"stop that process; {self._path.name} is its lock file"
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -18,7 +18,7 @@ def test_settings_survive_the_disk(tmp_path: Path):
 
 
 def test_an_empty_directory_holds_no_stack(tmp_path: Path):
-    with pytest.raises(NotFound, match=r"sigbox\.toml does not exist"):
+    with pytest.raises(NotFound, match="holds no stack"):
         load_settings(Home(tmp_path))
 
 

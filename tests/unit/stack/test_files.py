@@ -57,7 +57,7 @@ def test_missing_and_oversized_files_are_told_apart(tmp_path: Path):
 
 def test_the_second_holder_learns_who_is_first(tmp_path: Path):
     refused = pytest.raises(Refused, match=f"in use by process {os.getpid()}")
-    with held(tmp_path / "lock"), refused, held(tmp_path / "lock"):
+    with held(tmp_path), refused, held(tmp_path):
         pass
-    with held(tmp_path / "lock"):
+    with held(tmp_path):
         pass
