@@ -15,7 +15,8 @@ from stack.cli.table import COMMANDS
 from stack.cli.up import EXAMPLES as UP_EXAMPLES
 
 ROOT = Path(__file__).resolve().parent.parent
-CALL = re.compile(r"(?<![\w./-])sigbox ([a-z][a-z-]*)((?: (?!\|)[^\n#|]*)?)")
+CALL = re.compile(r"(?<![\w./-])sigbox ([a-z][a-z-]*)(?=([^\n]*))")
+"""The command, and the rest of its line; a call inside another one is found too."""
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -31,13 +32,15 @@ def problems(text: str) -> Iterator[str]:
         if name not in COMMANDS:
             yield f"sigbox {name}"
             continue
-        own = re.split(r"[`)]|\$\(", rest)[0]
+        own = re.split(r"[`)#|]|\$\(", rest)[0]
         known = parser_of(name)._option_string_actions
         yield from (f"sigbox {name} {option}" for option in OPTION.findall(own) if option not in known)
 
 
 def code_of(document: Path) -> str:
-    return "\n".join(re.findall(r"```\w*\n(.*?)```", document.read_text("utf-8"), re.DOTALL))
+    """What a reader is told to type: in code blocks, the lines after a prompt and those that continue them."""
+    blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", document.read_text("utf-8"), re.DOTALL))
+    return "\n".join(re.findall(r"^\$ (.*)$", blocks.replace("\\\n", " "), re.MULTILINE))
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/architecture.md"])
