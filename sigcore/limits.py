@@ -43,6 +43,19 @@ ORIGIN: Final = 255
 PROOF_HASHES: Final = 64
 """A tree of 2**63 leaves has paths of 63 hashes."""
 
+ENVELOPE_SIGNATURES: Final = 16
+"""Signatures of one DSSE envelope, and keys that may verify them: each pair costs a verification."""
+ATTESTATION: Final = 100 * 1024
+"""Payloads up to this size are kept beside an in-toto entry; Rekor's own default."""
+STATEMENT_DIGESTS: Final = 4096
+"""Digests of one in-toto statement that the entry is found by, in the order of the statement."""
+INDEX_KEY: Final = 512
+"""Characters of one search key; Rekor's API has the same bound for subjects."""
+SEARCH_RESULTS: Final = 10_000
+"""Entries that one search may answer; who matches more is told so instead of given a part."""
+RETRIEVE_QUERIES: Final = 10
+"""Entries that one ``retrieve`` may ask for (Rekor's ``maxSearchQueries``)."""
+
 # --- services ----------------------------------------------------------------------------------------
 CERTIFICATE_REQUEST: Final = 64 * 1024
 TIMESTAMP_REQUEST: Final = 2 * 1024

@@ -26,7 +26,7 @@ NOT_SHIPPED = ("tests", "bench")
 # fmt: off
 PURE = frozenset((
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "datetime", "decimal",
-    "enum", "functools", "hashlib", "hmac", "itertools", "json", "math", "operator", "re", "secrets", "string", "struct",
+    "enum", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "operator", "re", "secrets", "string", "struct",
     "types", "typing", "unicodedata", "urllib.parse", "uuid",
 ))
 # fmt: on
