@@ -57,6 +57,8 @@ def parse_verifier(pem: bytes, *, what: str) -> PemVerifier:
         Malformed: anything else. Refused: a key that is too weak.
     """
     text = pem.strip()
+    if text.count(b"-----BEGIN ") > 1:
+        raise Malformed(f"{what} has {text.count(b'-----BEGIN ')} PEM blocks, expected one", "send the leaf alone")
     if text.startswith(_CERTIFICATE):
         certificate = x509.parse_certificate_pem(text, what=what)
         canonical, key = x509.encode_certificate_pem(certificate.der), certificate.public_key()
