@@ -75,14 +75,27 @@ def query(request: web.Request, *names: str) -> tuple[str, ...]:
     Raises:
         Malformed: one is missing, twice, or unknown.
     """
+    given = optional_query(request, *names)
+    for name in names:
+        if name not in given:
+            raise Malformed(f"the query has the parameter {name} 0 times, expected once")
+    return tuple(given[name] for name in names)
+
+
+def optional_query(request: web.Request, *names: str) -> dict[str, str]:
+    """The values of those of these parameters that are given, each once.
+
+    Raises:
+        Malformed: one is twice, or unknown.
+    """
     given = request.query
     unknown = sorted(set(given) - set(names))
     if unknown:
         raise Malformed(f"the query has the unknown parameter {shown(unknown[0])}", f"known: {', '.join(names)}")
-    for name in names:
-        if len(given.getall(name, [])) != 1:
-            raise Malformed(f"the query has the parameter {name} {len(given.getall(name, []))} times, expected once")
-    return tuple(given[name] for name in names)
+    for name in given:
+        if len(given.getall(name)) != 1:
+            raise Malformed(f"the query has the parameter {name} {len(given.getall(name))} times, expected once")
+    return dict(given)
 
 
 # --- C2SP tlog-tiles -------------------------------------------------------------------------------------

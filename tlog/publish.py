@@ -79,20 +79,28 @@ class Publisher(Protocol):
 
 
 class CheckpointPublisher:
-    """A C2SP checkpoint signed by the log's key: Rekor. The time is not part of it."""
+    """A C2SP checkpoint signed by the log's key: Rekor. The time is not part of it.
 
-    def __init__(self, origin: str, key: PrivateKey) -> None:
+    Args:
+        origin: the first line of the checkpoint.
+        key: of this log only.
+        signer: the name on the signature line where it is not the origin (Rekor v1).
+    """
+
+    def __init__(self, origin: str, key: PrivateKey, *, signer: str | None = None) -> None:
         self.origin = origin
         self._key = key
-        self.note_key = note_key(origin, key.public_key())
+        self.note_key = note_key(origin if signer is None else signer, key.public_key())
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:  # noqa: ARG002  # a checkpoint has no time
         """See :class:`Publisher`."""
         text = encode_checkpoint(Checkpoint(self.origin, size, root))
         signature = keys.sign(self._key, text.encode())
         keys.verify(self.note_key.key, signature, text.encode(), what="the checkpoint's own signature")
-        return encode_note(Note(text, (NoteSignature(self.origin, self.note_key.id[:KEY_HASH_SIZE], signature),)))
+        return encode_note(
+            Note(text, (NoteSignature(self.note_key.name, self.note_key.id[:KEY_HASH_SIZE], signature),))
+        )
 
     def verify(self, envelope: str) -> Checkpoint:
         """See :class:`Publisher`."""
-        return verify_checkpoint(envelope, self.note_key)
+        return verify_checkpoint(envelope, self.note_key, allow_origin=self.origin)

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rekor v1 over HTTP.
+
+Source: rekor ``openapi.yaml``; ``pkg/api`` for what it leaves open (statuses, messages, empty bodies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from sigcore import entries_v1, limits, merkle
+from sigcore.entries_v1_verifier import parse_verifier
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
+from sigcore.strict import JSON, Fields, parse_decimal, parse_hex, shown
+from tlog.http import Encoded, Handler, TooLarge, answering, optional_query, query, read_body
+from tlog.signature_log import Answer, RekorV1
+from tlog.submission import Receipt
+
+ENTRIES: Final = "/api/v1/log/entries"
+
+
+class TooMany(Malformed):
+    """More queries in one request than are answered."""
+
+
+_STATUS: Final[Mapping[type[SigError], int]] = {
+    TooMany: 422,
+    TooLarge: 413,
+    Encoded: 415,
+    Malformed: 400,
+    Refused: 400,
+    NotFound: 404,
+    Unavailable: 503,
+}
+_HASHES: Final = {40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
+"""Hexadecimal digits -> algorithm."""
+
+
+def make_routes(rekor: RekorV1) -> list[web.RouteDef]:
+    """The service's routes. ``retrieve`` has two spellings: sigstore-python ends it with a slash, and POSTs are not redirected."""
+    face = _Face(rekor)
+
+    def guarded(handler: Handler) -> Handler:
+        return answering(handler, _STATUS, _refusal)
+
+    return [
+        web.post(ENTRIES, guarded(face.add)),
+        web.get(ENTRIES, guarded(face.by_index)),
+        web.post(f"{ENTRIES}/retrieve", guarded(face.retrieve)),
+        web.post(f"{ENTRIES}/retrieve/", guarded(face.retrieve)),
+        web.get(f"{ENTRIES}/{{entry_id}}", guarded(face.by_id)),
+        web.get("/api/v1/log", guarded(face.log_info)),
+        web.get("/api/v1/log/proof", guarded(face.proof)),
+        web.get("/api/v1/log/publicKey", guarded(face.public_key)),
+        web.post("/api/v1/index/retrieve", guarded(face.search)),
+    ]
+
+
+class _Face:
+    def __init__(self, rekor: RekorV1) -> None:
+        self._rekor = rekor
+        self._log = rekor.log
+
+    # --- entries -------------------------------------------------------------------------------------------
+    async def add(self, request: web.Request) -> web.Response:
+        proposal = entries_v1.parse_proposal(await read_body(request, limit=limits.LOG_REQUEST))
+        receipt = await self._rekor.add(proposal.verify())
+        entry_id = self._rekor.entry_id(receipt.leaf)
+        if receipt.duplicate:
+            message = f"an equivalent entry already exists in the transparency log with UUID {entry_id}"
+            response = _error(web.HTTPConflict.status_code, message)
+        else:
+            response = _json(self._rekor.answer(receipt, attestation=False), status=web.HTTPCreated.status_code)
+            # Bare, without the quotes of RFC 9110: sigstore-go looks it up in the body as it stands.
+            response.headers["ETag"] = entry_id
+        response.headers["Location"] = f"{ENTRIES}/{entry_id}"
+        return response
+
+    async def by_index(self, request: web.Request) -> web.Response:
+        (index,) = query(request, "logIndex")
+        return self._entry(await self._log.receipt(parse_decimal(index, what="the parameter logIndex")))
+
+    async def by_id(self, request: web.Request) -> web.Response:
+        query(request)
+        return self._entry(await self._rekor.by_id(request.match_info["entry_id"]))
+
+    async def retrieve(self, request: web.Request) -> web.Response:
+        body = await read_body(request, limit=limits.LOG_REQUEST)
+        fields = Fields.parse(body, what="the query", limit=limits.LOG_REQUEST)
+        fields.only("entryUUIDs", "logIndexes", "entries")
+        ids, indexes, proposals = (_list(fields, name) for name in ("entryUUIDs", "logIndexes", "entries"))
+        count = len(ids) + len(indexes) + len(proposals)
+        if count > limits.RETRIEVE_QUERIES:
+            raise TooMany(f"the query asks for {count} entries, more than max allowed {limits.RETRIEVE_QUERIES}")
+        found: list[Receipt] = []
+        for id_ in ids:
+            found += await _if_found(self._rekor.by_id(_id(id_)))
+        for proposal in proposals:
+            found += await _if_found(self._by_proposal(proposal))
+        for index in indexes:
+            found += await _if_found(self._log.receipt(_index(index)))
+        return _json([self._rekor.answer(receipt, attestation=True) for receipt in found])
+
+    async def _by_proposal(self, proposal: JSON) -> Receipt:
+        body = entries_v1.sought_body(proposal)
+        if body is None:
+            raise NotFound("entries of this kind were never logged")
+        return await self._rekor.by_leaf_hash(merkle.hash_leaf(body))
+
+    def _entry(self, receipt: Receipt) -> web.Response:
+        return _json(self._rekor.answer(receipt, attestation=True))
+
+    # --- the log -------------------------------------------------------------------------------------------
+    async def log_info(self, request: web.Request) -> web.Response:
+        optional_query(request, "stable")
+        head = self._log.head
+        return _json(
+            {
+                "inactiveShards": [],
+                "rootHash": head.root.hex(),
+                "signedTreeHead": head.checkpoint,
+                "treeID": str(self._rekor.tree_id),
+                "treeSize": head.size,
+            }
+        )
+
+    async def proof(self, request: web.Request) -> web.Response:
+        given = optional_query(request, "firstSize", "lastSize", "treeID")
+        self._check_tree(given)
+        if "lastSize" not in given:
+            raise Malformed("the query has the parameter lastSize 0 times, expected once")
+        first, last = (
+            parse_decimal(given.get(name, "1"), what=f"the parameter {name}") for name in ("firstSize", "lastSize")
+        )
+        if not 1 <= first <= last:
+            raise Malformed(f"firstSize is {first} and lastSize {last}, expected 1 <= firstSize <= lastSize")
+        head = self._log.head
+        if last > head.size:
+            raise Malformed(f"lastSize is {last}, the log has {head.size} entries")
+        hashes = await self._log.consistency(first, last)
+        return _json({"hashes": [hash_.hex() for hash_ in hashes], "rootHash": head.root.hex()})
+
+    async def public_key(self, request: web.Request) -> web.Response:
+        self._check_tree(optional_query(request, "treeID"))
+        return web.Response(text=self._rekor.public_key_pem, content_type="application/x-pem-file")
+
+    def _check_tree(self, given: Mapping[str, str]) -> None:
+        text = given.get("treeID") or str(self._rekor.tree_id)
+        if parse_decimal(text, what="the parameter treeID") != self._rekor.tree_id:
+            raise Malformed(f"the tree {text} is not of this log", f"its tree is {self._rekor.tree_id}")
+
+    # --- search --------------------------------------------------------------------------------------------
+    async def search(self, request: web.Request) -> web.Response:
+        body = await read_body(request, limit=limits.LOG_REQUEST)
+        keys, every = _parse_search(body)
+        return _json(await self._rekor.find(keys, every=every))
+
+
+# --- reading queries -------------------------------------------------------------------------------------
+async def _if_found(receipt: Awaitable[Receipt]) -> tuple[Receipt, ...]:
+    """What is not there is left out of an answer to several questions."""
+    try:
+        return (await receipt,)
+    except NotFound:
+        return ()
+
+
+def _list(fields: Fields, name: str) -> list[JSON]:
+    value = fields.raw().get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Malformed(f"{fields.path}.{name} is no array")
+    return value
+
+
+def _id(value: JSON) -> str:
+    if not isinstance(value, str):
+        raise Malformed(f"an element of entryUUIDs is {shown(value)}, expected a string")
+    return value
+
+
+def _index(value: JSON) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise Malformed(f"an element of logIndexes is {shown(value)}, expected a number from 0 on")
+    return value
+
+
+def _parse_search(data: bytes) -> tuple[list[str], bool]:
+    """The search keys of a query, and whether an entry must have every one of them. Malformed and Refused: it is none."""
+    fields = Fields.parse(data, what="the query", limit=limits.LOG_REQUEST)
+    fields.only("hash", "publicKey", "email", "subject", "operator")
+    operator = _given(fields, "operator") or "or"
+    if operator not in ("and", "or"):
+        raise Malformed(f"{fields.path}.operator is {shown(operator)}, expected and, or")
+    keys = []
+    if text := _given(fields, "hash"):
+        keys.append(_hash_key(text))
+    if fields.raw().get("publicKey") is not None:
+        keys.append(_verifier_key(fields.object("publicKey")))
+    keys += [text for name in ("email", "subject") if (text := _given(fields, name))]
+    return keys, operator == "and"
+
+
+def _given(fields: Fields, name: str) -> str:
+    return "" if fields.raw().get(name) is None else fields.text(name, limit=limits.INDEX_KEY)
+
+
+def _hash_key(text: str) -> str:
+    name, colon, value = text.rpartition(":")
+    expected = _HASHES.get(len(value))
+    if expected is None or (colon and name.lower() != expected):
+        raise Malformed(
+            f"the hash is {shown(text)}, expected hexadecimal digits, with or without their algorithm before a colon",
+            ", ".join(f"{algorithm}: {digits} digits" for digits, algorithm in _HASHES.items()),
+        )
+    return f"{expected}:{parse_hex(value.lower(), what='the hash').hex()}"
+
+
+def _verifier_key(fields: Fields) -> str:
+    fields.only("format", "content", "url")
+    if (form := fields.text("format")) != "x509":
+        raise Refused(f"{fields.path}.format is {shown(form)}, this log has x509 keys")
+    if fields.raw().get("url"):
+        raise Refused(f"{fields.path}.url is not fetched", "send the PEM block itself as content, in base64")
+    pem = fields.base64("content", limit=2 * limits.CERTIFICATE)
+    return parse_verifier(pem, what=f"{fields.path}.content").fingerprint
+
+
+# --- answers ---------------------------------------------------------------------------------------------
+def _json(value: Mapping[str, Answer] | Sequence[Answer], *, status: int = 200) -> web.Response:
+    """Heads move: what was answered once must not be answered again by a cache."""
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json", headers=headers)
+
+
+def _refusal(status: int, error: SigError) -> web.Response:
+    """As the original: what is not found has no body."""
+    return web.Response(status=status) if status == web.HTTPNotFound.status_code else _error(status, str(error))
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"code": status, "message": message}, status=status)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A log of signatures as Rekor v1 keeps it: an entry has a time, a promise that the log signs, and is found by what it says.
+
+The promise (signed entry timestamp, SET) is the log's signature over body, time, log id and index. The time is set when an
+entry is added and kept beside it, so that every later answer, and the answer to a duplicate, says the same.
+
+Source: rekor ``pkg/api/entries.go`` (signEntry), ``pkg/util/checkpoint.go``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sigcore import keys, merkle
+from sigcore.algorithms import HashAlgorithm
+from sigcore.entries_v1_artifact import HashedRekordV1
+from sigcore.entries_v1_verifier import LoggableEntry, parse_verifier
+from sigcore.errors import NotFound, Refused
+from sigcore.strict import encode_base64
+from tlog.anchor import Anchor
+from tlog.entry_id import encode_entry_id, parse_entry_id, tree_id_of
+from tlog.kept import Kept, encode_kept, key_digests, parse_kept
+from tlog.log import Log, Receipt, Submission, seed
+from tlog.publish import CheckpointPublisher, Clock
+from tlog.search import Search
+from tlog.storage.base import LogStore
+from tlog.storage.search_index import SearchIndex
+
+Answer: TypeAlias = "str | int | list[str] | dict[str, Answer]"
+_PROMISED: Final = b'{"body":"%b","integratedTime":%d,"logID":"%b","logIndex":%d}'
+"""In the form of RFC 8785."""
+
+
+class RekorV1:
+    """One log.
+
+    Args:
+        store, anchor: where it is kept.
+        index: where its search index is kept.
+        host: the bare host name of the URL that clients are given: who signs the checkpoints.
+        key: ECDSA P-256, of this log only; the log id is the SHA-256 of its SPKI.
+        clock: the time of day.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        anchor: Anchor,
+        index: SearchIndex,
+        *,
+        host: str,
+        key: ec.EllipticCurvePrivateKey,
+        clock: Clock,
+    ) -> None:
+        if not isinstance(key.curve, ec.SECP256R1):
+            raise Refused("the key of a Rekor v1 log is ECDSA P-256", "clients verify its promises with nothing else")
+        spki = keys.encode_public_key(key.public_key())
+        self._key = key
+        self._public_key = key.public_key()
+        self.log_id = keys.key_id(spki)
+        self.tree_id = tree_id_of(spki)
+        self.public_key_pem = keys.encode_public_key_pem(self._public_key)
+        publisher = CheckpointPublisher(f"{host} - {self.tree_id}", key, signer=host)
+        self.note_key = publisher.note_key
+        self.log = Log(store, anchor, publisher, clock)
+        self.search = Search(self.log, self.log_id, index, lambda entry: parse_kept(entry.extra).keys)
+
+    async def start(self) -> None:
+        """Open the log and its index, give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
+        await self.log.start()
+        try:
+            await seed(self.log, self._submission(genesis(self.log.publisher.origin)))
+            await self.search.start()
+        except BaseException:
+            await self.log.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Commit what waits, store the index, release both."""
+        try:
+            await self.search.stop()
+        finally:
+            await self.log.stop()
+
+    # --- add and find --------------------------------------------------------------------------------------
+    async def add(self, entry: LoggableEntry) -> Receipt:
+        """Log a verified entry. Malformed and Unavailable: as :meth:`tlog.log.Log.submit`, and when the clock went back."""
+        receipt = await self.log.submit(self._submission(entry))
+        self.search.nudge()
+        return receipt
+
+    def _submission(self, entry: LoggableEntry) -> Submission:
+        kept = Kept(self.log.clock.now_ms() // 1000, key_digests(entry.index_keys), entry.attestation)
+        return Submission(entry.body, merkle.hash_leaf(entry.body), encode_kept(kept))
+
+    async def by_id(self, text: str) -> Receipt:
+        """The entry with this id (64 or 80 hexadecimal digits). Malformed when it is none, NotFound when nothing has it."""
+        tree, leaf_hash = parse_entry_id(text)
+        if tree not in (None, self.tree_id):
+            raise NotFound(f"the tree {tree} is not of this log, which has {self.tree_id}")
+        return await self.by_leaf_hash(leaf_hash)
+
+    async def by_leaf_hash(self, leaf_hash: bytes) -> Receipt:
+        """The entry with this leaf hash, at the current head. NotFound when there is none."""
+        index = await self.log.find(leaf_hash)
+        if index is None:
+            raise NotFound("no entry has this leaf hash")
+        return await self.log.receipt(index)
+
+    async def find(self, texts: Sequence[str], *, every: bool) -> list[str]:
+        """The ids of the entries under one of these search keys, or under ``every`` one, oldest first. Errors: Search.find."""
+        return [await self._id_at(index) for index in await self.search.find(key_digests(texts), every=every)]
+
+    async def _id_at(self, index: int) -> str:
+        (entry,) = await self.log.entries(index, index + 1)
+        return self.entry_id(entry.leaf)
+
+    # --- answers -------------------------------------------------------------------------------------------
+    def entry_id(self, leaf: bytes) -> str:
+        """The id of the entry with this body."""
+        return encode_entry_id(self.tree_id, merkle.hash_leaf(leaf))
+
+    def answer(self, receipt: Receipt, *, attestation: bool) -> dict[str, Answer]:
+        """A LogEntry: the id and what is under it, proof and checkpoint for the receipt's head, the promise signed for it.
+
+        ``attestation`` asks for the payload too where one is kept; the answer to an addition leaves it out.
+        """
+        kept = parse_kept(receipt.extra)
+        body = encode_base64(receipt.leaf)
+        found: dict[str, Answer] = {
+            "body": body,
+            "integratedTime": kept.integrated_time,
+            "logID": self.log_id.hex(),
+            "logIndex": receipt.index,
+            "verification": {
+                "inclusionProof": {
+                    "checkpoint": receipt.checkpoint,
+                    "hashes": [hash_.hex() for hash_ in receipt.proof],
+                    "logIndex": receipt.index,
+                    "rootHash": receipt.root.hex(),
+                    "treeSize": receipt.size,
+                },
+                "signedEntryTimestamp": encode_base64(self._promise(body, kept.integrated_time, receipt.index)),
+            },
+        }
+        if attestation and kept.attestation:
+            found["attestation"] = {"data": encode_base64(kept.attestation)}
+        return {self.entry_id(receipt.leaf): found}
+
+    def _promise(self, body: str, integrated_time: int, index: int) -> bytes:
+        data = _PROMISED % (body.encode("ascii"), integrated_time, self.log_id.hex().encode("ascii"), index)
+        signature = keys.sign(self._key, data)
+        # A wrong one, from a fault in the machine, would be in a bundle for good, and can betray the key.
+        keys.verify(self._public_key, signature, data, what="the promise's own signature")
+        return signature
+
+
+def genesis(origin: str) -> LoggableEntry:
+    """The first entry of a log: a signature over its name by a key that is forgotten at once."""
+    key, algorithm = keys.generate_p256(), HashAlgorithm.SHA2_256
+    text = f"the first entry of the transparency log {origin}\n".encode()
+    pem = keys.encode_public_key_pem(key.public_key()).encode("ascii")
+    verifier = parse_verifier(pem, what="the first entry's key")
+    return HashedRekordV1(algorithm, algorithm.digest(text), keys.sign(key, text), verifier).verify()

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the search index is stored: in memory, or in a SQLite file of its own.
+
+Nothing here is the only copy of anything: what is damaged, older, or of another log is thrown away and made anew from the log.
+So a commit need not reach the disk at once (``synchronous=NORMAL``); it is whole or not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import quote
+
+from sigcore.errors import Unavailable
+
+FORMAT: Final = 1
+MAX_KEYS: Final = 4
+"""Keys of one search; the statements have as many places."""
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The index covers the first ``size`` entries; ``mark`` is the leaf hash of the last one (empty at 0)."""
+
+    size: int = 0
+    mark: bytes = b""
+
+
+class SearchIndex(Protocol):
+    """Entries by key. Every call raises Unavailable when the storage fails."""
+
+    async def open(self, log_id: bytes) -> Position:
+        """Begin; an index of another log, or in another format, is emptied first."""
+        ...
+
+    async def add(self, rows: Sequence[tuple[bytes, int]], position: Position) -> None:
+        """Store ``rows`` (key, entry) and ``position``, all or nothing."""
+        ...
+
+    async def clear(self) -> None:
+        """Empty it."""
+        ...
+
+    def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
+        """At most ``limit`` of the entries under one of the (at most ``MAX_KEYS``, distinct) keys, or under ``every`` one."""
+        ...
+
+    async def close(self) -> None:
+        """End; harmless when it is not open."""
+        ...
+
+
+class MemoryIndex:
+    """A :class:`SearchIndex` that lasts as long as the object."""
+
+    def __init__(self) -> None:
+        self._log_id = b""
+        self._position = Position()
+        self._found: dict[bytes, set[int]] = {}
+
+    async def open(self, log_id: bytes) -> Position:
+        """See :class:`SearchIndex`."""
+        if log_id != self._log_id:
+            await self.clear()
+            self._log_id = log_id
+        return self._position
+
+    async def add(self, rows: Sequence[tuple[bytes, int]], position: Position) -> None:
+        """See :class:`SearchIndex`."""
+        for key, index in rows:
+            self._found.setdefault(key, set()).add(index)
+        self._position = position
+
+    async def clear(self) -> None:
+        """See :class:`SearchIndex`."""
+        self._found, self._position = {}, Position()
+
+    def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
+        """See :class:`SearchIndex`."""
+        found = [self._found.get(key, set()) for key in keys]
+        both = set.intersection(*found) if every else set.union(*found)
+        return set(sorted(both)[:limit])
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class SqliteIndex:
+    """A :class:`SearchIndex` in the file ``path``: written on a thread of its own, read on the caller's."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread: ThreadPoolExecutor | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+
+    # --- open and close ----------------------------------------------------------------------------------
+    async def open(self, log_id: bytes) -> Position:
+        """See :class:`SearchIndex`."""
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._path.name)
+        try:
+            position = await self._run(lambda: self._connect(log_id))
+            with _failures(self._path):
+                uri = f"file:{quote(str(self._path))}?mode=ro"
+                self._reader = sqlite3.connect(uri, uri=True, isolation_level=None)
+        except BaseException:
+            await self.close()
+            raise
+        return position
+
+    async def close(self) -> None:
+        """See :class:`SearchIndex`."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
+            thread.shutdown()
+
+    def _disconnect(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _connect(self, log_id: bytes) -> Position:
+        with _failures(self._path):
+            try:
+                position = self._read_position(log_id)
+            except sqlite3.DatabaseError as error:
+                _log.warning("the search index %s is made anew: %s", self._path, error)
+                position = None
+            return position or self._make(log_id)
+
+    def _read_position(self, log_id: bytes) -> Position | None:
+        if not self._path.exists():
+            return None
+        self._open()
+        if self._execute("PRAGMA user_version") != [(FORMAT,)]:
+            return None
+        rows = self._execute("SELECT size, mark FROM position WHERE log = ?", log_id)
+        return Position(*rows[0]) if rows else None
+
+    def _make(self, log_id: bytes) -> Position:
+        self._disconnect()
+        for ending in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        self._open()
+        with self._transaction() as writer:
+            writer.execute(
+                "CREATE TABLE found (key BLOB NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (key, idx)) WITHOUT ROWID"
+            )
+            writer.execute(
+                "CREATE TABLE position (id INTEGER PRIMARY KEY CHECK (id = 1), log BLOB NOT NULL, size INTEGER NOT NULL,"
+                " mark BLOB NOT NULL)"
+            )
+            writer.execute("INSERT INTO position VALUES (1, ?, 0, x'')", (log_id,))
+            writer.execute("PRAGMA user_version = 1")
+        return Position()
+
+    def _open(self) -> None:
+        self._writer = sqlite3.connect(self._path, isolation_level=None)
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "trusted_schema = OFF"):
+            self._writer.execute(f"PRAGMA {pragma}")
+
+    # --- write -------------------------------------------------------------------------------------------
+    async def add(self, rows: Sequence[tuple[bytes, int]], position: Position) -> None:
+        """See :class:`SearchIndex`."""
+        await self._run(lambda: self._add(rows, position))
+
+    async def clear(self) -> None:
+        """See :class:`SearchIndex`."""
+        await self._run(self._clear)
+
+    def _add(self, rows: Sequence[tuple[bytes, int]], position: Position) -> None:
+        with _failures(self._path), self._transaction() as writer:
+            writer.executemany("INSERT OR IGNORE INTO found VALUES (?, ?)", rows)
+            writer.execute("UPDATE position SET size = ?, mark = ?", (position.size, position.mark))
+
+    def _clear(self) -> None:
+        with _failures(self._path), self._transaction() as writer:
+            writer.execute("DELETE FROM found")
+            writer.execute("UPDATE position SET size = 0, mark = x''")
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        if self._thread is None:
+            raise Unavailable("the search index is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._writer is None:
+            raise Unavailable("the search index is not open")
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._writer
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+
+    def _execute(self, statement: str, *parameters: bytes) -> list[tuple[Any, ...]]:
+        if self._writer is None:
+            raise Unavailable("the search index is not open")
+        return self._writer.execute(statement, parameters).fetchall()
+
+    # --- read --------------------------------------------------------------------------------------------
+    def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
+        """See :class:`SearchIndex`."""
+        if self._reader is None:
+            raise Unavailable("the search index is not open")
+        repeated = [keys[0]] * (MAX_KEYS - len(keys))
+        needed = len(keys) if every else 1
+        with _failures(self._path):
+            rows = self._reader.execute(
+                "SELECT idx FROM found WHERE key IN (?, ?, ?, ?) GROUP BY idx HAVING count(*) >= ? ORDER BY idx LIMIT ?",
+                (*keys, *repeated, needed, limit),
+            ).fetchall()
+        return {index for (index,) in rows}
+
+
+@contextmanager
+def _failures(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        hint = "the file can be deleted while nothing runs: it is made anew from the log"
+        raise Unavailable(f"the search index {path} failed: {error}", hint) from error
