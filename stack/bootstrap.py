@@ -6,6 +6,7 @@ Each role has a folder of its own with its secrets (0700, files 0600), so that a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,11 +20,13 @@ from sigcore.errors import Malformed, Refused
 from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import SECRET, load_file, load_secret, make_folder, save_file
 
-ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "tsa", "oidc", "tuf", "anchor")
+ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "anchor")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 """A private root outlives the hardware; rotation is by validity windows, not by expiry."""
 RSA_BITS: Final = 2048
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Material:
     """Intermediate, root."""
     ct_key: ec.EllipticCurvePrivateKey
     rekor_key: ed25519.Ed25519PrivateKey
+    rekor_v1_key: ec.EllipticCurvePrivateKey
     tsa_key: ec.EllipticCurvePrivateKey
     tsa_chain: tuple[x509.Certificate, ...]
     """Leaf, intermediate, root."""
@@ -49,10 +53,11 @@ def prepare(home: Home, *, url: str | None, default_url: str, ephemeral: bool, n
     """Bring ``home`` to a state that can be served, and say under which URL.
 
     1. An empty directory gets keys, chains and settings; the settings come last, so an interrupted first run starts over.
-    2. The URL is the one given, else the one of the first run, else it follows the listening address.
+    2. A directory from before a role was there gets that role's keys, and says so.
+    3. The URL is the one given, else the one of the first run, else it follows the listening address.
 
     Raises:
-        Refused: the directory belongs to an ephemeral stack, or holds something else than a stack.
+        Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
     """
     if not home.settings_file.exists():  # (1)
         _refuse_foreign(home.path)
@@ -64,7 +69,8 @@ def prepare(home: Home, *, url: str | None, default_url: str, ephemeral: bool, n
     settings = load_settings(home)
     if settings.ephemeral != ephemeral:
         raise Refused(f"{home.path} is the directory of an ephemeral stack", "give another --data")
-    wanted = url or (default_url if settings.url_follows_listen else settings.url)  # (2)
+    _add_rekor_v1(home, settings)  # (2)
+    wanted = url or (default_url if settings.url_follows_listen else settings.url)  # (3)
     if wanted != settings.url:
         settings = replace(settings, url=wanted, url_follows_listen=url is None)
         save_settings(home, settings)
@@ -89,7 +95,21 @@ def _create(home: Home, settings: Settings) -> None:
     _create_tsa(home, settings)
     _save_keys(home.path / "ct", {"log": keys.generate_p256()}, settings)
     _save_keys(home.path / "rekor", {"log": ed25519.Ed25519PrivateKey.generate()}, settings)
+    _save_keys(home.path / "rekor-v1", {"log": keys.generate_p256()}, settings)
     _save_keys(home.path / "tuf", {role: ed25519.Ed25519PrivateKey.generate() for role in TUF_ROLES}, settings)
+
+
+def _add_rekor_v1(home: Home, settings: Settings) -> None:
+    """Only where that log never was: a log that has entries and no key lost it, and a new one would not be its key."""
+    folder = home.path / "rekor-v1"
+    if (folder / "log.key").exists():
+        return
+    for trace in (folder / "log.db", home.path / "anchor" / "rekor-v1.db"):
+        if trace.exists():
+            raise Refused(f"{folder} has no log.key, but {trace} exists", "restore the key from a backup")
+    make_folder(folder)
+    _save_keys(folder, {"log": keys.generate_p256()}, settings)
+    _log.warning("%s is from before the Rekor v1 log: made a key for that log in %s", home.path, folder)
 
 
 def _create_ca(home: Home, settings: Settings) -> None:
@@ -151,6 +171,7 @@ def load_material(home: Home) -> Material:
         ca_chain=_load_chain(home.path / "ca", ("intermediate", "root")),
         ct_key=_load_ecdsa(home.path / "ct" / "log.key"),
         rekor_key=load_ed25519(home.path / "rekor" / "log.key"),
+        rekor_v1_key=_load_ecdsa(home.path / "rekor-v1" / "log.key"),
         tsa_key=_load_ecdsa(home.path / "tsa" / "leaf.key"),
         tsa_chain=_load_chain(home.path / "tsa", ("leaf", "intermediate", "root")),
     )

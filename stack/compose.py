@@ -3,7 +3,7 @@
 
 token -> ca -> ct           certificate with its SCT
 signature -> tsa            when
-certificate + signature -> rekor        where everybody can see it
+certificate + signature -> rekor        where everybody can see it: v2, or v1 for clients that ask for it
 tuf                         whose keys count
 """
 
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 import ca.http
 import oidc_dev.http
 import tlog.ct
+import tlog.rekor_v1
 import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
@@ -35,8 +36,10 @@ from stack.web import front
 from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
 from tlog.ct import CertificateLogService
 from tlog.rekor_v2 import RekorV2
+from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
+from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
 from tlog.storage.sqlite import SqliteStore
 from tsa.authority import TimestampAuthority
 
@@ -63,6 +66,13 @@ async def compose(
         clock=clock,
     )
     rekor = RekorV2(*_kept(home, settings, "rekor"), origin=settings.host, key=material.rekor_key, clock=clock)
+    rekor_v1 = RekorV1(
+        *_kept(home, settings, "rekor-v1"),
+        _index(home, settings, "rekor-v1"),
+        host=settings.host,
+        key=material.rekor_v1_key,
+        clock=clock,
+    )
     authority = Authority(
         key=material.ca_key,
         chain=tuple(certificate.der for certificate in material.ca_chain),
@@ -81,14 +91,15 @@ async def compose(
     app.add_routes(ca.http.make_routes(authority, clock))
     app.add_routes(tlog.ct.make_routes(ct))
     app.add_routes(tlog.rekor_v2.make_routes(rekor))
+    app.add_routes(tlog.rekor_v1.make_routes(rekor_v1))
     app.add_routes(tsa.http.make_routes(timestamps, clock))
     app.add_routes(serving.make_routes(home.tuf_repository))
-    app.add_routes(health.make_routes(home, (ct.log, rekor.log)))
+    app.add_routes(health.make_routes(home, (ct.log, rekor.log, rekor_v1.log)))
     app.add_routes(front.make_routes(home, settings))
     if control_api:
         app.add_routes(control.make_routes(provider))
     async with AsyncExitStack() as logs:
-        for log in (ct, rekor):
+        for log in (ct, rekor, rekor_v1):
             await log.start()
             logs.push_async_callback(log.stop)
         yield app
@@ -105,3 +116,8 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
     if settings.ephemeral:
         return MemoryStore(), MemoryAnchor()
     return SqliteStore(home.path / role / "log.db"), SqliteAnchor(home.path / "anchor" / f"{role}.db")
+
+
+def _index(home: Home, settings: Settings, role: str) -> SearchIndex:
+    """Where a log's search index is kept; it can be made anew, so nothing remembers it."""
+    return MemoryIndex() if settings.ephemeral else SqliteIndex(home.path / role / "search.db")

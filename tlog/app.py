@@ -8,10 +8,11 @@ from typing import Protocol
 
 from aiohttp import web
 
-from tlog import ct, rekor_v2
+from tlog import ct, rekor_v1, rekor_v2
 from tlog.certificate_log import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
+from tlog.signature_log import RekorV1
 
 
 class _Service(Protocol):
@@ -25,6 +26,11 @@ class _Service(Protocol):
 def make_rekor_app(rekor: RekorV2) -> web.Application:
     """Rekor v2 alone on an origin."""
     return _make_app(rekor, rekor_v2.make_routes(rekor))
+
+
+def make_rekor_v1_app(rekor: RekorV1) -> web.Application:
+    """Rekor v1 alone on an origin."""
+    return _make_app(rekor, rekor_v1.make_routes(rekor))
 
 
 def make_ct_app(log: CertificateLogService) -> web.Application:

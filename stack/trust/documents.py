@@ -18,7 +18,7 @@ from stack.files import save_file
 CA_API = 1
 """Fulcio's major version is 1 although its path says v2."""
 OIDC_API = 1
-REKOR_V2_API = 2
+REKOR_V1_API, REKOR_V2_API = 1, 2
 TSA_API = 1
 
 
@@ -28,10 +28,13 @@ def timestamp_url(settings: Settings) -> str:
 
 
 def trusted_root(material: Material, settings: Settings) -> trustroot.TrustedRoot:
-    """Every key that counts, valid from the stack's creation on."""
-    rekor_key = material.rekor_key.public_key()
+    """Every key that counts, valid from the stack's creation on. The v1 log comes first: sigstore-python asks the first one."""
+    rekor_key, rekor_v1_spki = material.rekor_key.public_key(), encode_public_key(material.rekor_v1_key.public_key())
     return trustroot.TrustedRoot(
-        logs=(_log(settings, encode_public_key(rekor_key), note.note_key(settings.host, rekor_key).id),),
+        logs=(
+            _log(settings, rekor_v1_spki, key_id(rekor_v1_spki)),
+            _log(settings, encode_public_key(rekor_key), note.note_key(settings.host, rekor_key).id),
+        ),
         ct_logs=(_log(settings, material.ct_spki, key_id(material.ct_spki)),),
         certificate_authorities=(_authority(settings, material.ca_chain, settings.url),),
         timestamp_authorities=(_authority(settings, material.tsa_chain, timestamp_url(settings)),),
@@ -67,7 +70,11 @@ def _since_creation(settings: Settings) -> trustroot.Validity:
 
 
 def services(settings: Settings) -> signing_config.SigningConfig:
-    """Where to sign. One operator and ANY: every client picks the same service."""
+    """Where to sign. One operator and ANY: every client picks the same service.
+
+    Of the two logs that is v2: sigstore-go and sigstore-python take the highest version, sigstore-js the first of those that
+    began last.
+    """
 
     def service(url: str, version: int) -> tuple[signing_config.Service, ...]:
         return (signing_config.Service(url, version, _since_creation(settings), settings.organization),)
@@ -76,7 +83,7 @@ def services(settings: Settings) -> signing_config.SigningConfig:
     return signing_config.SigningConfig(
         ca=service(settings.url, CA_API),
         oidc=service(settings.issuer, OIDC_API),
-        rekor=service(settings.url, REKOR_V2_API),
+        rekor=service(settings.url, REKOR_V2_API) + service(settings.url, REKOR_V1_API),
         tsa=service(timestamp_url(settings), TSA_API),
         rekor_selector=one,
         tsa_selector=one,

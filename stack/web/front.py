@@ -68,6 +68,7 @@ def describe(home: Home, settings: Settings) -> Front:
             ("Certificates (Fulcio v2)", f"{url}/api/v2/signingCert"),
             ("Certificate log (RFC 6962)", f"{url}/ct/v1/get-sth"),
             ("Signature log (Rekor v2)", f"{url}/api/v2/checkpoint"),
+            ("Signature log (Rekor v1)", f"{url}/api/v1/log"),
             ("Timestamps (RFC 3161)", timestamp_url(settings)),
             ("Trust root (TUF)", f"{url}/tuf/timestamp.json"),
         ),
