@@ -34,6 +34,11 @@ class HandClock:
         self.now += timedelta(**step)
 
 
+@pytest.fixture
+def hand_clock() -> HandClock:
+    return HandClock()
+
+
 class Site:
     """A place where a log is kept: opening it again is what a restart does."""
 

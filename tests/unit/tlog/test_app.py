@@ -9,10 +9,12 @@ import pytest
 
 from sigcore import certify, keys
 from tlog.anchor import MemoryAnchor
-from tlog.app import make_ct_app, make_rekor_app
+from tlog.app import make_ct_app, make_rekor_app, make_rekor_v1_app
 from tlog.certificate_log import CertificateLogService
 from tlog.rekor_v2 import RekorV2
+from tlog.signature_log import RekorV1
 from tlog.storage.memory import MemoryStore
+from tlog.storage.search_index import MemoryIndex
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -20,6 +22,13 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def make_rekor():
     return make_rekor_app(
         RekorV2(MemoryStore(), MemoryAnchor(), origin="log.example", key=keys.generate_p256(), clock=lambda: NOW)
+    )
+
+
+def make_rekor_v1():
+    key = keys.generate_p256()
+    return make_rekor_v1_app(
+        RekorV1(MemoryStore(), MemoryAnchor(), MemoryIndex(), host="log.example", key=key, clock=lambda: NOW)
     )
 
 
@@ -38,7 +47,9 @@ def make_ct():
     )
 
 
-@pytest.mark.parametrize(("make", "path"), [(make_rekor, "/checkpoint"), (make_ct, "/ct/v1/get-sth")])
+@pytest.mark.parametrize(
+    ("make", "path"), [(make_rekor, "/checkpoint"), (make_rekor_v1, "/api/v1/log"), (make_ct, "/ct/v1/get-sth")]
+)
 async def test_a_split_service_is_seeded_and_healthy(aiohttp_client, make, path):
     client = await aiohttp_client(make())
     assert (await client.get(path)).status == 200
