@@ -60,6 +60,10 @@ def test_every_role_answers_on_the_one_origin(ephemeral):
         "/ct/v1/get-sth": "application/json",
         "/api/v2/checkpoint": "text/plain",
         "/checkpoint": "text/plain",
+        "/api/v1/log": "application/json",
+        "/api/v1/log/entries?logIndex=0": "application/json",
+        "/api/v1/log/proof?lastSize=1": "application/json",
+        "/api/v1/log/publicKey": "application/x-pem-file",
         "/api/v2/tile/0/000.p/1": "application/octet-stream",
         "/tile/entries/000.p/1": "application/octet-stream",
         "/api/v1/timestamp/certchain": "application/pem-certificate-chain",
@@ -102,7 +106,14 @@ def test_wrong_paths_get_json_and_the_right_status(ephemeral, path, status):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v2/log/entries", "/api/v2/signingCert", "/ct/v1/add-pre-chain", "/api/v1/timestamp"]
+    "path",
+    [
+        "/api/v2/log/entries",
+        "/api/v2/signingCert",
+        "/ct/v1/add-pre-chain",
+        "/api/v1/timestamp",
+        "/api/v1/log/entries",
+    ],
 )
 @pytest.mark.parametrize(
     "body", [b"", b"\0", b"[]", b"{}", b'{"a":' * 2000, b"\xff\xfe", b'{"hashedRekordRequestV002":1}']

@@ -195,6 +195,101 @@ def test_an_instance_that_was_not_trusted_is_refused(place: Place):
     assert not artifact.with_name("release.txt.sigstore.json").exists()
 
 
+# --- the older log, and attestations -----------------------------------------------------------------------------
+VERSIONS = pytest.mark.parametrize("version", ["1", "2"])
+KINDS = {"1": ("hashedrekord", "0.0.1"), "2": ("hashedrekord", "0.0.2")}
+
+
+def sign_on(version: str) -> Sign:
+    """As sigstore-python signs a file when it is told which log to use."""
+
+    def sign(place: Place, artifact: Path, bundle: Path) -> None:
+        trust, token = ("--trust-config", place.stack.trust_config), place.stack.token(ALICE)
+        options = ("--identity-token", token, "--rekor-version", version, "--bundle", bundle)
+        succeed(place.sigstore(*trust, "sign", *options, artifact))
+
+    return sign
+
+
+def attest_on(version: str) -> Sign:
+    """As it attests to one."""
+
+    def attest(place: Place, artifact: Path, bundle: Path) -> None:
+        predicate = place.folder / "predicate.json"
+        predicate.write_text(json.dumps(PREDICATE))
+        trust, token = ("--trust-config", place.stack.trust_config), place.stack.token(ALICE)
+        what = ("--predicate", predicate, "--predicate-type", "https://slsa.dev/provenance/v1")
+        options = ("--identity-token", token, "--rekor-version", version, "--bundle", bundle)
+        succeed(place.sigstore(*trust, "attest", *what, *options, artifact))
+
+    return attest
+
+
+PREDICATE = {
+    "buildDefinition": {"buildType": "https://example.com/build", "externalParameters": {}},
+    "runDetails": {"builder": {"id": "https://example.com/builder"}},
+}
+
+
+def entry_of(signed: Signed) -> dict[str, object]:
+    (entry,) = signed.content()["verificationMaterial"]["tlogEntries"]
+    return entry
+
+
+@VERSIONS
+def test_sigstore_python_signs_on_either_log(place: Place, version: str):
+    signed = make_signed(place, sign_on(version))
+    entry = entry_of(signed)
+    assert tuple(entry["kindVersion"].values()) == KINDS[version]
+    assert bool((entry.get("inclusionPromise") or {}).get("signedEntryTimestamp")) == (version == "1")
+    succeed(verify_by_sigstore(signed, ALICE, place.stack.oidc_issuer))
+    assert verify_by_sigstore(signed, MALLORY, place.stack.oidc_issuer).returncode == 1
+    signed.artifact.write_bytes(CONTENT + b".")
+    assert verify_by_sigstore(signed, ALICE, place.stack.oidc_issuer).returncode == 1
+
+
+@VERSIONS
+def test_sigstore_python_attests_on_either_log(place: Place, version: str):
+    signed = make_signed(place, attest_on(version))
+    assert "dsseEnvelope" in signed.content()
+    kind = ("dsse", "0.0.1") if version == "1" else KINDS["2"]
+    assert tuple(entry_of(signed)["kindVersion"].values()) == kind
+    succeed(verify_by_sigstore(signed, ALICE, place.stack.oidc_issuer))
+    assert verify_by_sigstore(signed, MALLORY, place.stack.oidc_issuer).returncode == 1
+    signed.artifact.write_bytes(CONTENT + b".")
+    assert verify_by_sigstore(signed, ALICE, place.stack.oidc_issuer).returncode == 1
+
+
+def test_without_being_told_clients_sign_on_v2(signed: Signed):
+    assert entry_of(signed)["kindVersion"] == {"kind": "hashedrekord", "version": "0.0.2"}
+
+
+@pytest.mark.parametrize(
+    ("sign", "message"), [(sign_on("1"), "'0.0.1', which is not supported yet"), (attest_on("1"), "DSSE")]
+)
+def test_our_client_refuses_what_it_does_not_verify_yet(place: Place, sign: Sign, message: str):
+    signed = make_signed(place, sign)
+    done = verify_by_sigbox(signed, ALICE, place.stack.oidc_issuer)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_the_very_first_user_entry_of_a_fresh_v1_log(tmp_path: Path):
+    with running_stack(tmp_path, "--ephemeral") as fresh:
+        signed = make_signed(Place(fresh, tmp_path), sign_on("1"))
+        entry = entry_of(signed)
+        assert entry["logIndex"] == entry["inclusionProof"]["logIndex"] == "1"
+        assert len(entry["inclusionProof"]["hashes"]) == 1
+        succeed(verify_by_sigstore(signed, ALICE, fresh.oidc_issuer))
+
+
+def test_a_v1_bundle_of_another_stack_is_refused(place: Place, tmp_path: Path):
+    signed = make_signed(place, sign_on("1"))
+    with running_stack(tmp_path, "--ephemeral") as stranger:
+        there = Signed(Place(stranger, tmp_path), signed.artifact, signed.bundle)
+        assert verify_by_sigstore(there, ALICE, place.stack.oidc_issuer).returncode == 1
+
+
 # --- the edges -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("sign", SIGNERS.values(), ids=list(SIGNERS))
 def test_the_very_first_user_entry_of_a_fresh_log(tmp_path: Path, sign: Sign):
