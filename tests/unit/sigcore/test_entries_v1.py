@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,11 @@ from ipaddress import ip_address
 import pytest
 import rfc8785
 from cryptography import x509 as pyca
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from sigcore import dsse as dsse_module
 from sigcore import entries_v1, limits, statement
 from sigcore.entries_v1_verifier import parse_verifier
 from sigcore.errors import Malformed, Refused, SigError
@@ -57,6 +60,14 @@ def certificate(*names: pyca.GeneralName, key=KEY) -> bytes:
     return builder.sign(KEY, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+def signed_by(key, signature: str, message: bytes) -> bool:
+    try:
+        key.public_key().verify(base64.b64decode(signature), message, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
 # --- bodies ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_body_is_canonical_json_of_its_kind(kind):
@@ -97,8 +108,10 @@ def test_a_rekord_keeps_the_hash_and_forgets_the_file():
 
 def test_a_dsse_keeps_hashes_and_sorted_signatures():
     found = envelope(signers=(KEY, OTHER))
+    found["signatures"].sort(key=lambda one: one["sig"], reverse=True)
     document = json.loads(take(dsse(found, verifiers=(OTHER, KEY))).body)
-    by_signature = dict(zip((one["sig"] for one in found["signatures"]), (KEY, OTHER), strict=True))
+    signed = pae(IN_TOTO, STATEMENT)
+    by_signature = {one["sig"]: OTHER if signed_by(OTHER, one["sig"], signed) else KEY for one in found["signatures"]}
     assert document["spec"] == {
         "envelopeHash": {"algorithm": "sha256", "value": sha(json.dumps(found).encode())},
         "payloadHash": {"algorithm": "sha256", "value": sha(STATEMENT)},
@@ -185,6 +198,14 @@ def test_what_an_attestation_is_found_by():
     assert take(dsse(found)).index_keys == (key, payload, f"sha256:{sha(json.dumps(found).encode())}", *digests)
     # The hash of an intoto envelope is what its sender says: nobody can be led to the entry by it.
     assert take(intoto()).index_keys == (key, payload, *digests)
+
+
+def test_the_lengths_of_what_is_signed_are_in_bytes():
+    kind, payload = "text/\u65e5\u672c", "\u8a9e".encode()
+    assert (
+        dsse_module.pre_authentication_encoding(kind, payload)
+        == b"DSSEv1 11 text/\xe6\x97\xa5\xe6\x9c\xac 3 \xe8\xaa\x9e"
+    )
 
 
 def test_only_statements_have_subjects():

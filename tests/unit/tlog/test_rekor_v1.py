@@ -327,6 +327,14 @@ async def test_an_entry_is_got_by_index_and_by_either_id(rekor, client):
         assert "attestation" not in found
 
 
+async def test_an_entry_is_not_in_another_tree(rekor, client):
+    entry_id, _ = await add(client, HASHEDREKORD)
+    elsewhere = f"{rekor.tree_id ^ 1:016x}{entry_id[16:]}"
+    assert (await client.get(f"{ENTRIES}/{elsewhere}")).status == 404
+    response = await client.post(f"{ENTRIES}/retrieve", json={"entryUUIDs": [elsewhere]})
+    assert (response.status, await response.json()) == (200, [])
+
+
 async def test_the_payload_of_an_intoto_comes_with_the_entry_later(client):
     entry_id, entry = await add(client, INTOTO)
     assert "attestation" not in entry
@@ -497,8 +505,9 @@ async def test_search_by_what_an_entry_says(client):
     [[], {"x": 1}, {"hash": "x"}, {"hash": "00" * 31}, {"hash": "md5:" + "00" * 32}, {"hash": "zz" * 32}, {"hash": 5},
      {"operator": "xor"}, {"email": 5}, {"email": "a" * 513}, {"subject": []}, {"publicKey": "x"}, {"publicKey": {}},
      {"publicKey": {"format": "pgp", "content": ""}}, {"publicKey": {"format": "x509", "content": ""}},
+     {"publicKey": {"format": "x509", "content": b64(pem(KEY)), "url": "http://169.254.169.254/"}},
      {"publicKey": {"format": "x509"}}, {"publicKey": {"format": "x509", "url": "http://169.254.169.254/"}}],
-    ids=range(17),
+    ids=range(18),
 )  # fmt: skip
 async def test_a_search_that_is_none_is_400(client, query):
     response = await client.post(SEARCH, json=query)
