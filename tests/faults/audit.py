@@ -244,9 +244,11 @@ def _get(url: str) -> bytes:
     return data
 
 
-def read_key(trusted_root: Path) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
-    """The log's key, from the trust root that clients are given."""
-    (log,) = json.loads(trusted_root.read_bytes())["tlogs"]
+def read_key(trusted_root: Path, details: str = "PKIX_ED25519") -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
+    """The key of a log, from the trust root that clients are given: the v2 log's is the Ed25519 key, the v1 log's is ECDSA."""
+    (log,) = [
+        log for log in json.loads(trusted_root.read_bytes())["tlogs"] if log["publicKey"]["keyDetails"] == details
+    ]
     key = serialization.load_der_public_key(base64.b64decode(log["publicKey"]["rawBytes"]))
     assert isinstance(key, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey)
     return key

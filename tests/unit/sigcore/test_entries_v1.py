@@ -109,7 +109,9 @@ def test_a_rekord_keeps_the_hash_and_forgets_the_file():
 def test_a_dsse_keeps_hashes_and_sorted_signatures():
     found = envelope(signers=(KEY, OTHER))
     found["signatures"].sort(key=lambda one: one["sig"], reverse=True)
-    document = json.loads(take(dsse(found, verifiers=(OTHER, KEY))).body)
+    bodies = {take(dsse(found, verifiers=order)).body for order in ((KEY, OTHER), (OTHER, KEY))}
+    document = json.loads(bodies.pop())
+    assert not bodies
     signed = pae(IN_TOTO, STATEMENT)
     by_signature = {one["sig"]: OTHER if signed_by(OTHER, one["sig"], signed) else KEY for one in found["signatures"]}
     assert document["spec"] == {
