@@ -4,7 +4,7 @@ FROM python:3.13-slim
 
 # The virtual environment holds the pinned runtime dependencies and an ordinary (not editable) installation.
 COPY requirements/run.txt /build/requirements/
-RUN python -m venv /opt/sigbox && /opt/sigbox/bin/pip install --no-cache-dir --require-hashes -r /build/requirements/run.txt
+RUN python -m venv /opt/sigbox && /opt/sigbox/bin/pip install --no-cache-dir --no-deps --require-hashes -r /build/requirements/run.txt
 COPY pyproject.toml README.md LICENSE /build/
 COPY sigcore /build/sigcore
 COPY oidc_dev /build/oidc_dev

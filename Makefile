@@ -54,7 +54,8 @@ clean: ## remove .venv and every cache; sigbox-data stays
 
 # --- installation -----------------------------------------------------------------------------------
 # A stamp is younger than what it was made from, or its recipe runs again. The pins have hashes; the build backend is
-# pinned with them, so nothing is fetched that is not named there.
+# pinned with them, so nothing is fetched that is not named there. The files name every package, therefore --no-deps: else pip
+# would look for the newest `pydantic[email]`, which has no pin of its own, and stop when it is newer than our pydantic.
 INSTALL = $(BIN)/python -m pip install --quiet
 EDITABLE = $(INSTALL) --no-deps --no-build-isolation --editable .
 
@@ -66,15 +67,17 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml requirements/run.txt
 	@echo "installing sigbox into $(VENV)" >&2
-	@$(INSTALL) --require-hashes --requirement requirements/run.txt
+	@$(INSTALL) --no-deps --require-hashes --requirement requirements/run.txt
 	@$(EDITABLE)
+	@$(BIN)/python -m pip check --quiet
 	@touch $@
 
 # Everything in run.txt is in test.txt too, therefore both stamps.
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml requirements/test.txt
 	@echo "installing sigbox and what its tests need into $(VENV)" >&2
-	@$(INSTALL) --require-hashes --requirement requirements/test.txt
+	@$(INSTALL) --no-deps --require-hashes --requirement requirements/test.txt
 	@$(EDITABLE)
+	@$(BIN)/python -m pip check --quiet
 	@touch $(VENV)/run.stamp $@
 
 system: # a failure here is a line, not the end: in CI the skipped tests are the failure
