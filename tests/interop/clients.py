@@ -190,7 +190,7 @@ def _tell(client: Client) -> bool:
     try:
         print(install(client), file=sys.stderr)
     except (Missing, OSError, subprocess.TimeoutExpired) as error:
-        print(error, file=sys.stderr)
+        print(f"{client.name}: {error}", file=sys.stderr)
         return False
     return True
 
