@@ -64,12 +64,12 @@ class RunningStack:
         return self.log.read_text("utf-8", "replace")[-8000:]
 
 
-def sigbox(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run one ``sigbox`` command to its end."""
+def sigbox(*arguments: str | Path, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run one ``sigbox`` command to its end, with ``extra`` in its environment."""
     return subprocess.run(
         [*SIGBOX, *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=environment(**extra),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

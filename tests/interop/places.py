@@ -59,6 +59,8 @@ class Place:
 
     stack: RunningStack
     folder: Path
+    environment: tuple[tuple[str, str], ...] = ()
+    """What a user of this place has exported."""
 
     def run(self, *command: str | Path, **environment: str) -> Done:
         """Run an official client to its end, in a home of its own and with no environment of ours."""
@@ -74,6 +76,7 @@ class Place:
                 "NO_PROXY": "localhost,127.0.0.1",
                 "NO_COLOR": "1",
                 "COLUMNS": "200",
+                **dict(self.environment),
                 **environment,
             },
             stdin=subprocess.DEVNULL,

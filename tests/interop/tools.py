@@ -30,13 +30,15 @@ class Sigbox:
         what = ("attest-blob", "--statement", place.statement(artifact)) if kind.dsse else ("sign-blob",)
         trust, token = ("--trust-config", place.stack.trust_config), ("--identity-token", place.stack.token(ALICE))
         log = ("--rekor-version", "1") if kind.version == 1 else ()
-        return sigbox(*what, artifact, "--bundle", bundle, *trust, *token, *log, cwd=place.folder)
+        where, exported = place.folder, dict(place.environment)
+        return sigbox(*what, artifact, "--bundle", bundle, *trust, *token, *log, cwd=where, **exported)
 
     def verify(self, signed: Signed, identity: str, issuer: str) -> Done:
         what = ("verify-blob-attestation", "--type", PREDICATE_TYPE) if signed.kind.dsse else ("verify-blob",)
         policy = ("--certificate-identity", identity, "--certificate-oidc-issuer", issuer)
         trust = ("--trust-config", signed.place.stack.trust_config)
-        return sigbox(*what, signed.artifact, "--bundle", signed.bundle, *policy, *trust, cwd=signed.place.folder)
+        where, exported = signed.place.folder, dict(signed.place.environment)
+        return sigbox(*what, signed.artifact, "--bundle", signed.bundle, *policy, *trust, cwd=where, **exported)
 
 
 @dataclass(frozen=True, slots=True)
