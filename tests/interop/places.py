@@ -23,6 +23,8 @@ PREDICATE = {
     "runDetails": {"builder": {"id": "https://example.com/builder"}},
 }
 
+NOWHERE = "http://127.0.0.1:1"
+
 Done = subprocess.CompletedProcess[str]
 
 
@@ -63,7 +65,10 @@ class Place:
     """What a user of this place has exported."""
 
     def run(self, *command: str | Path, **environment: str) -> Done:
-        """Run an official client to its end, in a home of its own and with no environment of ours."""
+        """Run an official client to its end, in a home of its own and with no environment of ours.
+
+        Whatever it would ask of another host goes to a proxy that is not there.
+        """
         home = {
             name: str(self.folder / name) for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
         }
@@ -73,6 +78,8 @@ class Place:
             env={
                 **home,
                 "PATH": os.environ["PATH"],
+                "HTTP_PROXY": NOWHERE,
+                "HTTPS_PROXY": NOWHERE,
                 "NO_PROXY": "localhost,127.0.0.1",
                 "NO_COLOR": "1",
                 "COLUMNS": "200",

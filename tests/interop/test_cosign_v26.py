@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,6 +132,22 @@ def test_without_a_bundle_it_asks_the_log(classic: Classic):
     refuse(classic.verify(*detached, identity=MALLORY))
     classic.artifact.write_bytes(CONTENT + b".")
     refuse(classic.verify(*detached))
+
+
+def test_the_same_entry_again_is_answered_with_the_first_one(classic: Classic):
+    """An RSA signature is the same each time: the log answers 409 and where the entry is, and cosign goes there."""
+    cosign, place, key = classic.cosign, classic.place, {"COSIGN_PASSWORD": "of no use to anybody"}
+    subprocess.run(["openssl", "genrsa", "-out", classic.file("rsa.pem"), "2048"], capture_output=True, check=True)
+    succeed(cosign.run(place, "import-key-pair", "--key", "rsa.pem", "--output-key-prefix", "rsa", **key))
+
+    def logged() -> dict[str, object]:
+        sign = ("sign-blob", "--yes", "--key", "rsa.key", "--rekor-url", place.stack.url, "--bundle", "bundle.json")
+        succeed(cosign.run(place, *sign, classic.artifact, **key))
+        return dict(json.loads(classic.file("bundle.json").read_bytes())["rekorBundle"]["Payload"])
+
+    assert logged() == logged()
+    check = ("verify-blob", "--key", "rsa.pub", "--rekor-url", place.stack.url, "--bundle", "bundle.json")
+    succeed(cosign.run(place, *check, classic.artifact))
 
 
 def test_a_signature_that_was_never_logged_is_not_found(classic: Classic):

@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from tests.interop.places import ALICE, CONTENT, MALLORY, Done, Kind, Place, Signed, make_signed, refuse, succeed
-from tests.interop.tools import SigstoreJs
+from tests.interop.tools import PYTHON, SigstoreJs
 from tests.stack_process import RunningStack, running_stack
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
@@ -125,4 +125,5 @@ def test_the_very_first_user_entry_of_a_fresh_log(sigstore_js: SigstoreJs, tmp_p
         signed = make_signed(sigstore_js, Place(fresh, tmp_path), kind)
         entry = signed.entry()
         assert entry["logIndex"] == entry["inclusionProof"]["logIndex"] == "1"
-        succeed(sigstore_js.verify(signed, ALICE, fresh.oidc_issuer))
+        for reader in (sigstore_js, PYTHON):
+            succeed(reader.verify(signed, ALICE, fresh.oidc_issuer))
