@@ -6,7 +6,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from oidc_dev.claims import Identity
-from oidc_dev.http import Provider
+from oidc_dev.provider import Provider
 from sigcore import limits
 from sigcore.errors import SigError
 from sigcore.strict import Fields
