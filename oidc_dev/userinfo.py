@@ -12,7 +12,7 @@ from oidc_dev.provider import Provider
 from oidc_dev.signing import ALGORITHM
 from sigcore import limits
 from sigcore.errors import Malformed, Refused
-from sigcore.strict import JSON, Fields, parse_base64url, shown
+from sigcore.strict import JSON, Fields, parse_base64url, parse_json, shown
 
 _ABOUT_A_PERSON: Final = ("sub", "email", "email_verified")
 
@@ -35,7 +35,8 @@ def userinfo(token: str, provider: Provider, *, now: datetime) -> Mapping[str, J
         raise Malformed("the token is not a signed JWT: expected three parts joined by dots")
     header, payload, _ = (parse_base64url(part, what="a part of the token") for part in parts)
     _verify(token, Fields.parse(header, what="the token's header", limit=limits.IDENTITY_TOKEN), provider)  # 2, 3
-    fields = Fields.parse(payload, what="the token", limit=limits.IDENTITY_TOKEN)
+    read = parse_json(payload, what="the token", limit=limits.IDENTITY_TOKEN, floats=True)
+    fields = Fields.of(read, "the token")
     _check(fields, provider, now)  # 4
     return {name: fields.raw()[name] for name in _ABOUT_A_PERSON if name in fields}
 

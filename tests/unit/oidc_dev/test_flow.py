@@ -237,7 +237,9 @@ async def test_pkce_is_never_left_out_o14(visitor, challenge):
     assert query_of(await visitor.ask(code_challenge=challenge))["error"] == "invalid_request"
 
 
-@pytest.mark.parametrize("verifier", [None, "", "w" * 42, "w" * 43, "w" * 128, "w" * 129, "w" * 42 + "\u00e9", "!" * 43])
+@pytest.mark.parametrize(
+    "verifier", [None, "", "w" * 42, "w" * 43, "w" * 128, "w" * 129, "w" * 42 + "\u00e9", "!" * 43]
+)
 async def test_only_the_right_verifier_gets_a_token_o14(visitor, verifier):
     answer = await visitor.redeem(await visitor.code(), code_verifier=verifier)
     assert answer.status == 400

@@ -91,7 +91,7 @@ ALLOWED = [
 ]
 PAYLOADS = [
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "'><svg/onload=alert(1)>",
     "' autofocus onfocus=alert(1) x='",
     '" onmouseover="alert(1)',
@@ -132,7 +132,8 @@ async def test_nobody_is_sent_to_a_foreign_redirect_uri_o13(visitor, uri):
 
 @pytest.mark.parametrize("uri", FOREIGN)
 @pytest.mark.parametrize(
-    "wrong", [{"response_type": "token"}, {"scope": "x"}, {"code_challenge": None}, {"prompt": "none"}, {"request": "x"}]
+    "wrong",
+    [{"response_type": "token"}, {"scope": "x"}, {"code_challenge": None}, {"prompt": "none"}, {"request": "x"}],
 )
 async def test_no_other_error_opens_a_redirect_o18(visitor, uri, wrong):
     await shown_as_error(await visitor.ask(redirect_uri=uri, **wrong))
@@ -154,7 +155,19 @@ async def test_an_unknown_client_is_told_so_on_a_page_o18(visitor, client):
 
 @pytest.mark.parametrize(
     "response_type",
-    [None, "", "token", "id_token", "code token", "code id_token", "none", "Code", "code code", '"<b>\\\u00e9', "x" * 500],
+    [
+        None,
+        "",
+        "token",
+        "id_token",
+        "code token",
+        "code id_token",
+        "none",
+        "Code",
+        "code code",
+        '"<b>\\\u00e9',
+        "x" * 500,
+    ],
 )
 async def test_only_codes_are_given_and_the_refusal_quotes_nothing_o18(visitor, response_type):
     found = query_of(await visitor.ask(response_type=response_type))
@@ -203,7 +216,9 @@ async def test_no_parameter_of_the_authorization_request_stands_twice(http, name
     await shown_as_error(await http.get(f"/auth/auth?{query}", allow_redirects=False))
 
 
-@pytest.mark.parametrize("name", ["grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_secret", "x"])
+@pytest.mark.parametrize(
+    "name", ["grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_secret", "x"]
+)
 async def test_no_parameter_of_the_token_request_stands_twice(visitor, http, name):
     fields = {"grant_type": "authorization_code", "code": await visitor.code(), "client_id": "sigstore"}
     body = urlencode(fields | {name: "a"}) + f"&{name}=b"
@@ -293,7 +308,9 @@ async def test_a_token_is_good_for_the_request_that_it_was_made_for_o17(visitor)
     await refused(await visitor.send(form | FILLED | {"csrf": other["csrf"]}))
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:7781", "http://localhost:7780.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost:7781", "http://localhost:7780.evil.example"]
+)
 async def test_a_form_from_a_page_of_another_origin_is_refused_o17(visitor, origin):
     await refused(await visitor.send(await visitor.form() | FILLED, Origin=origin))
 
@@ -312,7 +329,9 @@ async def test_a_form_is_of_one_process_only(visitor, aiohttp_client, provider, 
     await refused(await again.send(form, Cookie=cookies))
 
 
-async def test_the_cookie_is_for_this_site_alone_and_not_for_scripts_o17(visitor, aiohttp_client, accounts, signing_key, clock):
+async def test_the_cookie_is_for_this_site_alone_and_not_for_scripts_o17(
+    visitor, aiohttp_client, accounts, signing_key, clock
+):
     cookie = (await visitor.ask()).headers["Set-Cookie"]
     assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/"))
     assert "Secure" not in cookie
