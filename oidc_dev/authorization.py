@@ -150,7 +150,7 @@ class Authorization:
             return self._pages.error(
                 503,
                 heading="Nobody can log in now",
-                message="The accounts cannot be read.",
+                message="the accounts cannot be read",
                 advice="Tell whoever runs this stack; its log says why.",
                 code="server_error",
             )
@@ -184,7 +184,7 @@ class Authorization:
     def _answer(self, request: Request, grant: Any, account: Account | None) -> Reply:
         """The client's answer: a redirect with code or error; out of band, a page."""
         if account is None and request.payload.redirect_uri == OUT_OF_BAND:
-            return self._refused_by_page("access_denied", "You cancelled. The program that sent you here got nothing.")
+            return self._refused_by_page("access_denied", "you cancelled; the program that sent you here got nothing")
         reply: Reply = self._server.create_authorization_response(request, account, grant)
         if account and not isinstance(reply.body, str):
             return self._pages.code(str(reply.body["code"]), email=account.email)

@@ -59,6 +59,7 @@ async def compose(
 ) -> AsyncIterator[web.Application]:
     """Every role on one origin; the logs are open inside the ``async with``."""
     provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
+    accounts = SqliteAccounts(home.accounts)
     ct = CertificateLogService(
         *_kept(home, settings, "ct"),
         origin=f"{settings.host}/ct",
@@ -88,7 +89,7 @@ async def compose(
         timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
     )
     app = make_edge_app()
-    app.add_routes(oidc_dev.http.make_routes(provider, SqliteAccounts(home.accounts)))
+    app.add_routes(oidc_dev.http.make_routes(provider, accounts))
     app.add_routes(ca.http.make_routes(authority, clock))
     app.add_routes(tlog.ct.make_routes(ct))
     app.add_routes(tlog.rekor_v2.make_routes(rekor))
@@ -98,7 +99,7 @@ async def compose(
     app.add_routes(health.make_routes(home, (ct.log, rekor.log, rekor_v1.log)))
     app.add_routes(front.make_routes(home, settings))
     if control_api:
-        app.add_routes(control.make_routes(provider))
+        app.add_routes(control.make_routes(provider, accounts))
     async with AsyncExitStack() as logs:
         for log in (ct, rekor, rekor_v1):
             await log.start()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Local accounts: who may log in on the page of your stack's OpenID provider.
 
-It works on the data directory; a running stack sees the change at once. Passwords are asked for, or read from a file or from
-standard input, never taken from the command line.
+It works on the data directory; a running stack sees the change at once. With --url it asks a stack that was started with
+--control to add the account. Passwords are asked for, or read from a file or from standard input, never taken from the command
+line.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--email", metavar="E", help="the account; its email stands in certificates as it is written here"
     )
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--data", metavar="DIR", type=Path, help="data directory of the stack (default: $SIGBOX_DATA, ./sigbox-data)"
     )
+    where.add_argument("--url", metavar="URL", help="add: URL of a stack that was started with --control")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--password-file", metavar="FILE", help="read the password from the first line of FILE, or of - "
@@ -54,20 +57,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; what was done is said on standard error, the list goes to standard output."""
+    if options.url:
+        return _ask(options)
     home = Home(options.data.absolute()) if options.data else default_home()
     load_settings(home)
     accounts = SqliteAccounts(home.accounts)
     if options.action == "list":
-        _refuse_email(options)
+        if options.email:
+            raise Malformed("sigbox user list shows all accounts", "leave --email out")
         _print(accounts.list(), as_json=options.json)
-        return 0
-    email = parse_email(_required_email(options))
-    if options.action == "add":
-        _add(accounts, email, options)
-    elif options.action == "passwd":
-        _change(accounts, email, options)
     else:
-        _say(f"removed the account of {accounts.remove(email).email}; tokens that it has live ten minutes at most")
+        {"add": _add, "passwd": _change, "remove": _remove}[options.action](accounts, _email(options), options)
     return 0
 
 
@@ -84,16 +84,25 @@ def _change(accounts: SqliteAccounts, email: str, options: argparse.Namespace) -
     _say(f"changed the password of {account.email}")
 
 
-def _required_email(options: argparse.Namespace) -> str:
+def _remove(accounts: SqliteAccounts, email: str, _options: argparse.Namespace) -> None:
+    _say(f"removed the account of {accounts.remove(email).email}; tokens that it has live ten minutes at most")
+
+
+def _ask(options: argparse.Namespace) -> int:
+    # Deferred: HTTP is needed on this branch only.
+    from stack.cli.asking import ask_control  # noqa: PLC0415 - see the line above
+
+    if options.action != "add":
+        raise Malformed(f"sigbox user {options.action} works on the data directory", "give --data instead of --url")
+    body = {"email": _email(options), "password": _read_password(options), "verified": not options.unverified}
+    _say(f"{ask_control(options.url, 'user', json.dumps(body).encode())} may log in")
+    return 0
+
+
+def _email(options: argparse.Namespace) -> str:
     if not options.email:
         raise Malformed(f"sigbox user {options.action} needs an account", "name it with --email")
-    email: str = options.email
-    return email
-
-
-def _refuse_email(options: argparse.Namespace) -> None:
-    if options.email:
-        raise Malformed("sigbox user list shows all accounts", "leave --email out")
+    return parse_email(options.email)
 
 
 # --- passwords -----------------------------------------------------------------------------------------
