@@ -60,6 +60,11 @@ class Authorization:
         self._hasher = ThreadPoolExecutor(1, "oidc-password")
         self._queued = 0
 
+    @property
+    def style(self) -> str:
+        """The style sheet of the pages."""
+        return self._pages.style
+
     def ask(self, data: bytes, cookie: str) -> Reply:
         """The login page for the authorization request that ``data``, a query or a form, spells.
 

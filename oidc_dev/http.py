@@ -17,15 +17,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from oidc_dev.discovery import discovery
-from oidc_dev.parameters import parse_parameters
 from oidc_dev.provider import Provider
-from oidc_dev.reply import Reply
 from oidc_dev.signing import jwks
 from oidc_dev.store import Accounts
 from oidc_dev.userinfo import userinfo
@@ -35,6 +31,7 @@ from sigcore.strict import JSON
 
 if TYPE_CHECKING:
     from oidc_dev.authorization import Authorization
+    from oidc_dev.reply import Reply
     from oidc_dev.server import Server
 
 _PUBLIC: Final = {"Access-Control-Allow-Origin": "*"}
@@ -44,23 +41,21 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 def make_routes(provider: Provider, accounts: Accounts, prefix: str = "/auth") -> list[web.RouteDef]:
     """Routes below ``prefix``, which is the path of the issuer as this server sees it."""
-    document, key_set = discovery(provider.issuer), jwks(provider.keys)
-    style = resources.files("oidc_dev").joinpath("templates", "style.css").read_text("utf-8")
+    key_set = jwks(provider.keys)
     endpoints = _Endpoints(provider, accounts)
 
     async def configuration(_: web.Request) -> web.Response:
-        return web.json_response(document, headers=_PUBLIC)
+        from oidc_dev.discovery import discovery  # noqa: PLC0415 - not before it is asked for: a start is counted in milliseconds
+
+        return web.json_response(discovery(provider.issuer), headers=_PUBLIC)
 
     async def keys(_: web.Request) -> web.Response:
         return web.json_response(key_set, headers=_PUBLIC)
 
-    async def stylesheet(_: web.Request) -> web.Response:
-        return web.Response(text=style, content_type="text/css", headers={"Cache-Control": "max-age=3600"})
-
     return [
         web.get(f"{prefix}/.well-known/openid-configuration", configuration),
         web.get(f"{prefix}/keys", keys),
-        web.get(f"{prefix}/style.css", stylesheet),
+        web.get(f"{prefix}/style.css", endpoints.style),
         web.get(f"{prefix}/auth", endpoints.authorize),
         web.post(f"{prefix}/auth", endpoints.authorize),
         web.post(f"{prefix}/login", endpoints.login),
@@ -120,15 +115,18 @@ class _Endpoints:
     async def token(self, request: web.Request) -> web.Response:
         """The token endpoint."""
         try:
-            parameters = parse_parameters(await _form(request), what="the token request")
-            credentials = _authorization(request)
+            data, credentials = await _form(request), _authorization(request)
+            server, _ = await self._loaded()
+            return self._respond(server.redeem(data, credentials, now=self._provider.clock()))
         except Malformed as error:
             return _refusal(error)
-        server, _ = await self._loaded()
-        from oidc_dev.server import Request  # noqa: PLC0415 - see the class
 
-        asked = Request(parameters, now=self._provider.clock(), authorization=credentials)
-        return self._respond(server.create_token_response(asked))
+    async def style(self, _: web.Request) -> web.Response:
+        """The style sheet of the pages."""
+        _server, authorization = await self._loaded()
+        return web.Response(
+            text=authorization.style, content_type="text/css", headers={"Cache-Control": "max-age=3600"}
+        )
 
     async def userinfo(self, request: web.Request) -> web.Response:
         """The userinfo endpoint."""

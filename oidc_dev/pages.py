@@ -6,6 +6,7 @@ Imported when the first login begins: Jinja takes 50 ms.
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Final
 
 import jinja2
@@ -47,9 +48,10 @@ def kept_request(asked: Parameters) -> str:
 
 
 class Pages:
-    """The pages of one provider."""
+    """The pages of one provider, and their style sheet."""
 
     def __init__(self, provider: Provider) -> None:
+        self.style = resources.files("oidc_dev").joinpath("templates", "style.css").read_text("utf-8")
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("oidc_dev"),
             autoescape=True,

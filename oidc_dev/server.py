@@ -28,7 +28,7 @@ from oidc_dev.claims import LIFETIME_S, Identity
 from oidc_dev.clients import CLIENTS, Client
 from oidc_dev.codes import Codes
 from oidc_dev.grants import CodeGrant, S256Only
-from oidc_dev.parameters import Parameters
+from oidc_dev.parameters import Parameters, parse_parameters
 from oidc_dev.provider import Provider
 from oidc_dev.reply import Reply
 from sigcore.errors import Malformed
@@ -67,6 +67,16 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib brings no ty
         self.register_client_auth_method("public", _name_oneself)
         self.register_token_generator("default", self._tokens)
         self.register_grant(CodeGrant, [S256Only()])
+
+    def redeem(self, data: bytes, authorization: str, *, now: datetime) -> Reply:
+        """The answer of the token endpoint to the form ``data`` with this ``Authorization`` header.
+
+        Raises:
+            Malformed: ``data`` is no form. What is wrong with a form is answered, in the words of RFC 6749 section 5.2.
+        """
+        asked = Request(parse_parameters(data, what="the token request"), now=now, authorization=authorization)
+        reply: Reply = self.create_token_response(asked)
+        return reply
 
     def query_client(self, client_id: str) -> Client | None:
         """The registered client of that id."""

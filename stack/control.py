@@ -8,7 +8,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from oidc_dev.accounts import Account, parse_email
+from oidc_dev.accounts import Account
 from oidc_dev.claims import Identity
 from oidc_dev.provider import Provider
 from oidc_dev.store import Accounts
@@ -39,7 +39,7 @@ def make_routes(provider: Provider, accounts: Accounts) -> list[web.RouteDef]:
         try:
             fields = Fields.parse(await request.read(), what="the request", limit=limits.IDENTITY_TOKEN)
             fields.only("email", "password", "verified")
-            email, password = parse_email(fields.text("email")), fields.text("password")
+            email, password = fields.text("email"), fields.text("password")
             verified = fields.boolean("verified") if "verified" in fields else True
             await asyncio.to_thread(_add, accounts, email, password, verified=verified, now=provider.clock())
         except SigError as error:
@@ -51,9 +51,10 @@ def make_routes(provider: Provider, accounts: Accounts) -> list[web.RouteDef]:
 
 def _add(accounts: Accounts, email: str, password: str, *, verified: bool, now: datetime) -> None:
     # Deferred: argon2 takes 25 ms to import, and few stacks are asked for an account.
-    from oidc_dev.passwords import hash_password  # noqa: PLC0415 - see the line above
+    from oidc_dev.mailbox import parse_email  # noqa: PLC0415 - see the line above
+    from oidc_dev.passwords import hash_password  # noqa: PLC0415 - the same
 
-    accounts.add(Account(email, hash_password(password), verified, now.replace(microsecond=0)))
+    accounts.add(Account(parse_email(email), hash_password(password), verified, now.replace(microsecond=0)))
 
 
 def _refusal(error: SigError) -> web.Response:

@@ -15,7 +15,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from oidc_dev.accounts import Account, parse_email
+from oidc_dev.accounts import Account
+from oidc_dev.mailbox import parse_email
 from oidc_dev.store import SqliteAccounts, account_exists
 from sigcore import limits
 from sigcore.errors import Malformed

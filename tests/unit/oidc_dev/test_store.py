@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from oidc_dev.accounts import Account, parse_email
+from oidc_dev.accounts import Account
+from oidc_dev.mailbox import parse_email
 from oidc_dev.store import MemoryAccounts, SqliteAccounts
 from sigcore.errors import Malformed, NotFound, Refused, Unavailable
 
