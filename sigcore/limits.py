@@ -62,6 +62,11 @@ TIMESTAMP_REQUEST: Final = 2 * 1024
 TIMESTAMP_JSON_REQUEST: Final = 1024
 TIMESTAMP_RESPONSE: Final = 64 * 1024
 NONCE: Final = 32
+OAUTH_PARAMETERS: Final = 8 * 1024
+"""A query or a form of the OpenID provider; aiohttp takes no longer request line."""
+REDIRECT_URI: Final = 1024
+PASSWORD: Final = 1024
+"""Hashed whole; longer ones would be work for nothing."""
 
 # --- client ------------------------------------------------------------------------------------------
 BUNDLE: Final = 32 * 1024 * 1024

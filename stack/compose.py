@@ -24,8 +24,9 @@ import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
 from ca.issuers import Issuer, IssuerTable, PinnedKeys
-from oidc_dev.http import Provider
+from oidc_dev.provider import Provider
 from oidc_dev.signing import SigningKey
+from oidc_dev.store import SqliteAccounts
 from stack import control, health
 from stack.bootstrap import Material
 from stack.config import Home, Settings
@@ -57,7 +58,8 @@ async def compose(
     control_api: bool,
 ) -> AsyncIterator[web.Application]:
     """Every role on one origin; the logs are open inside the ``async with``."""
-    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock)
+    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
+    accounts = SqliteAccounts(home.accounts)
     ct = CertificateLogService(
         *_kept(home, settings, "ct"),
         origin=f"{settings.host}/ct",
@@ -87,7 +89,7 @@ async def compose(
         timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
     )
     app = make_edge_app()
-    app.add_routes(oidc_dev.http.make_routes(provider))
+    app.add_routes(oidc_dev.http.make_routes(provider, accounts))
     app.add_routes(ca.http.make_routes(authority, clock))
     app.add_routes(tlog.ct.make_routes(ct))
     app.add_routes(tlog.rekor_v2.make_routes(rekor))
@@ -97,7 +99,7 @@ async def compose(
     app.add_routes(health.make_routes(home, (ct.log, rekor.log, rekor_v1.log)))
     app.add_routes(front.make_routes(home, settings))
     if control_api:
-        app.add_routes(control.make_routes(provider))
+        app.add_routes(control.make_routes(provider, accounts))
     async with AsyncExitStack() as logs:
         for log in (ct, rekor, rekor_v1):
             await log.start()

@@ -40,6 +40,11 @@ class Home:
         return self.path / "public"
 
     @property
+    def accounts(self) -> Path:
+        """Who may log in: made by ``sigbox user``, read by the running provider."""
+        return self.path / "oidc" / "accounts.db"
+
+    @property
     def tuf_repository(self) -> Path:
         """Served as ``/tuf``."""
         return self.public / "tuf"
