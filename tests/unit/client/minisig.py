@@ -35,9 +35,10 @@ from sigcore import (
     x509,
 )
 from sigcore.algorithms import HashAlgorithm, KeyDetails
-from sigcore.bundle import Bundle, InclusionProof, LogEntry, MessageSignature, encode_log_entry
+from sigcore.bundle import Bundle, MessageSignature
 from sigcore.entries import HashedRekord
 from sigcore.errors import SigError
+from sigcore.log_entry import InclusionProof, LogEntry, encode_log_entry
 from sigcore.signing_config import Service, SigningConfig
 from sigcore.strict import Fields
 from sigcore.timestamp_signer import TimestampSigner

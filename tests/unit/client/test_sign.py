@@ -8,13 +8,15 @@ import pytest
 
 from client.identity import IdentityToken
 from client.rekor import add_entry
-from client.sign import sign_blob
+from client.sign import Signing, attest, sign_blob
 from client.transport import Response, ServiceRefused
 from client.verify import verify_blob
 from client.verify.identity import IdentityPolicy
+from client.verify.signed import read_signed
 from sigcore import entries, keys, timestamp, x509
-from sigcore.bundle import encode_bundle, encode_log_entry, parse_bundle
+from sigcore.bundle import encode_bundle, parse_bundle
 from sigcore.errors import Malformed, Refused, Unavailable
+from sigcore.log_entry import encode_log_entry
 from sigcore.signing_config import Selector, SelectorKind
 from sigcore.strict import parse_base64
 from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, NOW, MiniSigstore, MiniTransport, digest_of
@@ -23,9 +25,12 @@ DIGEST = digest_of(ARTIFACT)
 TOKEN = IdentityToken("the.jwt.text", ISSUER, "subject", EMAIL)
 
 
-async def sign(sigstore, transport=None, *, trust=None, token=TOKEN, digest=DIGEST):
-    transport = transport or MiniTransport(sigstore)
-    return await sign_blob(digest, token=token, trust=trust or sigstore.trust, transport=transport, now=NOW)
+def signing(sigstore, transport=None, *, trust=None, signer=TOKEN, version=None):
+    return Signing(signer, trust or sigstore.trust, transport or MiniTransport(sigstore), version)
+
+
+async def sign(sigstore, transport=None, *, digest=DIGEST, **given):
+    return await sign_blob(signing(sigstore, transport, **given), digest, now=NOW)
 
 
 async def test_a_signed_blob_verifies(sigstore):
@@ -63,7 +68,7 @@ async def test_each_signing_has_its_own_key(sigstore):
 
 async def test_without_email_the_subject_proves_possession(sigstore):
     transport = MiniTransport(sigstore, subject="subject")
-    await sign(sigstore, transport, token=replace(TOKEN, email=""))
+    await sign(sigstore, transport, signer=replace(TOKEN, email=""))
 
 
 @pytest.mark.parametrize("missing", ["ca", "rekor", "tsa"])
@@ -74,13 +79,6 @@ async def test_a_service_that_is_missing_is_named(sigstore, missing):
     with pytest.raises(Refused, match=f"0 of 0 listed {what} can be used"):
         await sign(sigstore, transport, trust=trust)
     assert transport.seen == []
-
-
-async def test_a_log_of_version_1_is_not_used(sigstore):
-    rekor = (replace(sigstore.config.rekor[0], api_version=1),)
-    trust = replace(sigstore.trust, config=replace(sigstore.config, rekor=rekor))
-    with pytest.raises(Refused, match="0 of 1 listed logs"):
-        await sign(sigstore, trust=trust)
 
 
 async def test_all_timestamp_authorities_are_asked_when_the_config_says_so(sigstore):
@@ -199,15 +197,14 @@ def another_kind(transport, body):
 
 @pytest.mark.parametrize(
     ("lie", "message"),
-    [(another_entry, "not about this"), (another_log, "not trusted"), (unproven, "proof"), (another_kind, "'0.0.1'")],
+    [(another_entry, "not about this"), (another_log, "not trusted"), (unproven, "proof"), (another_kind, "apiVersion")],
 )
 async def test_the_log_is_not_believed_before_there_is_a_bundle(sigstore, lie, message):
     bundle = sigstore.sign()
-    verifier = entries.certificate_verifier(bundle.certificate)
-    entry = entries.HashedRekord(DIGEST, bundle.content.signature, verifier)
+    (log,) = sigstore.config.rekor
     transport = Lying(sigstore, LOG, lie)
     with pytest.raises(Refused, match=message):
-        await add_entry(transport, "http://sig.example", entry, root=sigstore.root, now=NOW)
+        await add_entry(transport, log, read_signed(bundle, DIGEST, None), root=sigstore.root, now=NOW)
 
 
 async def test_the_bundle_is_what_a_reader_reads(sigstore):
