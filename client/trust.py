@@ -44,5 +44,14 @@ def load_trust(
     return Trust(root, parse_signing_config(_read(signing_config, "the signing config")))
 
 
+def load_root(
+    *, trusted_root: Path | None = None, signing_config: Path | None = None, trust_config: Path | None = None
+) -> TrustedRoot:
+    """As :func:`load_trust`, for verifying: where ``trusted_root`` is a file of its own, the signing config is not read."""
+    if trusted_root is None or trust_config is not None:
+        return load_trust(trusted_root=trusted_root, signing_config=signing_config, trust_config=trust_config).root
+    return parse_trusted_root(_read(trusted_root, "the trusted root"))
+
+
 def _read(path: Path, what: str) -> bytes:
     return read_file(path, what=what, limit=limits.TRUSTED_ROOT)

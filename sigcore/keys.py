@@ -173,7 +173,9 @@ def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
         raise Refused("an Ed25519 key cannot sign a digest", "use an ECDSA or RSA key")
     hashing = default_details(key.public_key()).hash
     if len(digest) != hashing.size:
-        raise Refused(f"the digest has {len(digest)} bytes, a key of this kind signs the {hashing.size} of {hashing.name}")
+        raise Refused(
+            f"the digest has {len(digest)} bytes, a key of this kind signs the {hashing.size} of {hashing.name}"
+        )
     hashed = utils.Prehashed(_HASHES[hashing])
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(digest, ec.ECDSA(hashed))

@@ -110,7 +110,7 @@ def _dsse_002(signed: Signed, _found: JSON) -> JSON:
     if raw is None:
         member, raw = "publicKey", signed.verifier.public_key or b""
     verifier: JSON = {"keyDetails": signed.verifier.details.name, member: {"rawBytes": encode_base64(raw)}}
-    payload_hash = {"algorithm": "SHA2_256", "digest": encode_base64(_sha256(signed))}
+    payload_hash: JSON = {"algorithm": "SHA2_256", "digest": encode_base64(_sha256(signed))}
     signatures: JSON = [{"content": encode_base64(signed.signature), "verifier": verifier}]
     return _document("dsse", "0.0.2", {"dsseV002": {"payloadHash": payload_hash, "signatures": signatures}})
 

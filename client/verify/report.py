@@ -34,7 +34,9 @@ def _checks(verified: Verified) -> Iterator[Check]:
         yield Check("time", f"{shown(time.authority)} saw the signature", encode_time(time.time))
     yield from _signer_checks(verified)
     for entry in verified.entries:
-        place = f"entry {entry.index} of {entry.size}, root {entry.root.hex()}" if entry.size else f"index {entry.index}"
+        place = (
+            f"entry {entry.index} of {entry.size}, root {entry.root.hex()}" if entry.size else f"index {entry.index}"
+        )
         how = "holds" if entry.size else "has promised to hold"
         yield Check("transparency", f"the log {shown(entry.log)} {how} this very signature ({entry.kind})", place)
     by = "the certificate's" if verified.chain else "the named"

@@ -130,7 +130,9 @@ def _statement(envelope: Envelope) -> Statement:
 def _check_subject(statement: Statement, digest: bytes) -> None:
     algorithm = statement.algorithm()
     if len(digest) != algorithm.size:
-        raise Malformed(f"the artifact's digest has {len(digest)} bytes, the statement's subjects have {algorithm.name}")
+        raise Malformed(
+            f"the artifact's digest has {len(digest)} bytes, the statement's subjects have {algorithm.name}"
+        )
     if not statement.names(algorithm, digest):
         count = len(statement.subjects)
         raise Refused(

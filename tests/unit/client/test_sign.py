@@ -197,11 +197,16 @@ def another_kind(transport, body):
 
 @pytest.mark.parametrize(
     ("lie", "message"),
-    [(another_entry, "not about this"), (another_log, "not trusted"), (unproven, "proof"), (another_kind, "apiVersion")],
+    [
+        (another_entry, "not about this"),
+        (another_log, "not trusted"),
+        (unproven, "proof"),
+        (another_kind, "apiVersion"),
+    ],
 )
 async def test_the_log_is_not_believed_before_there_is_a_bundle(sigstore, lie, message):
     bundle = sigstore.sign()
-    (log,) = sigstore.config.rekor
+    _, log = sigstore.config.rekor
     transport = Lying(sigstore, LOG, lie)
     with pytest.raises(Refused, match=message):
         await add_entry(transport, log, read_signed(bundle, DIGEST, None), root=sigstore.root, now=NOW)

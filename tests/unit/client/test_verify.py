@@ -43,8 +43,7 @@ def with_proof(bundle, **changes):
 
 
 def with_window(root, kind, window):
-    (instance,) = getattr(root, kind)
-    return replace(root, **{kind: (replace(instance, validity=window),)})
+    return replace(root, **{kind: tuple(replace(one, validity=window) for one in getattr(root, kind))})
 
 
 def test_a_good_bundle_gives_a_value_with_evidence(sigstore):
@@ -391,7 +390,7 @@ def test_the_index_of_the_entry_is_the_index_of_the_proof(sigstore):
 
 def test_the_origin_is_the_host_name_of_the_log(sigstore):
     bundle = sigstore.sign()
-    (log,) = sigstore.root.logs
+    log, _ = sigstore.root.logs
     for url in ("http://sig.example", "https://sig.example:1/any/path"):
         verify(bundle, sigstore, root=replace(sigstore.root, logs=(replace(log, base_url=url),)))
     root = replace(sigstore.root, logs=(replace(log, base_url="http://other.example"),))
@@ -403,7 +402,7 @@ def test_the_origin_is_the_host_name_of_the_log(sigstore):
 def test_an_ecdsa_log_under_another_host_name():
     instance = MiniSigstore()
     instance.log = MiniLog("sig.example", keys.generate_p256())
-    (log,) = instance.root.logs
+    log, _ = instance.root.logs
     root = replace(instance.root, logs=(replace(log, base_url="http://other.example"),))
     refused("not signed by other.example", instance.sign(), instance, root=root)
 
