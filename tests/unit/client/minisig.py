@@ -11,18 +11,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from client.transport import Response
 from client.trust import Trust
 from sigcore import (
     canonical,
     certify,
-    checkpoint,
     der,
     dsse,
     entries,
@@ -32,7 +31,6 @@ from sigcore import (
     keys,
     limits,
     merkle,
-    note,
     sct,
     timestamp,
     x509,
@@ -42,15 +40,15 @@ from sigcore.bundle import Bundle, MessageSignature
 from sigcore.dsse import Envelope, EnvelopeSignature
 from sigcore.entries import HashedRekord
 from sigcore.errors import SigError
-from sigcore.log_entry import InclusionProof, LogEntry, encode_log_entry
+from sigcore.log_entry import LogEntry, encode_log_entry
 from sigcore.signing_config import Service, SigningConfig
 from sigcore.strict import Fields, encode_base64
 from sigcore.timestamp_signer import TimestampSigner
 from sigcore.trustroot import AuthorityInstance, LogInstance, TrustedRoot, Validity
 from sigcore.tst_info import TimestampInfo
 from sigcore.x509 import Extension
+from tests.unit.client.minilog import NOW, MiniLog, MiniLogV1, answer_v1
 
-NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 START, END = NOW - timedelta(days=30), NOW + timedelta(days=3650)
 OPEN = Validity(START)
 EMAIL, ISSUER = "signer@example.com", "https://issuer.example/auth"
@@ -87,65 +85,6 @@ class Chain:
     @property
     def key_id(self) -> Extension:
         return extensions.authority_key_id(extensions.key_identifier(self.intermediate.spki))
-
-
-@dataclass
-class MiniLog:
-    """A Merkle log that keeps all its leaves and proves from the whole tree."""
-
-    origin: str
-    key: keys.PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
-    leaves: list[bytes] = field(default_factory=lambda: [b"seed"])
-
-    @property
-    def id(self) -> bytes:
-        return note.note_key(self.origin, self.key.public_key()).id
-
-    def node(self, level: int, index: int) -> bytes:
-        if level == 0:
-            return merkle.hash_leaf(self.leaves[index])
-        return merkle.hash_node(self.node(level - 1, 2 * index), self.node(level - 1, 2 * index + 1))
-
-    def grow(self, body: bytes, origin: str) -> InclusionProof:
-        self.leaves.append(body)
-        index, size = len(self.leaves) - 1, len(self.leaves)
-        root = merkle.root_of(size, self.node)
-        text = checkpoint.encode_checkpoint(checkpoint.Checkpoint(origin, size, root))
-        signed = note.encode_note(note.sign_note(text, self.origin, self.key))
-        return InclusionProof(index, size, root, merkle.inclusion_proof(index, size, self.node), signed)
-
-    def append(self, body: bytes, kind: str = "hashedrekord") -> LogEntry:
-        return LogEntry(len(self.leaves), self.id, kind, "0.0.2", 0, body, self.grow(body, self.origin))
-
-
-@dataclass
-class MiniLogV1(MiniLog):
-    """The older generation: an entry counts over all trees of the log, and comes with a promise."""
-
-    key: keys.PrivateKey = field(default_factory=keys.generate_p256)
-    older: int = 1000
-    """Entries in older trees."""
-
-    @property
-    def id(self) -> bytes:
-        return keys.key_id(keys.encode_public_key(self.key.public_key()))
-
-    def enter(self, body: bytes, *, at: datetime = NOW) -> LogEntry:
-        document = json.loads(body)
-        index = self.older + len(self.leaves)
-        proof = self.grow(body, f"{self.origin} - 4242")
-        entry = LogEntry(index, self.id, document["kind"], document["apiVersion"], int(at.timestamp()), body, proof)
-        return self.promise(entry)
-
-    def promise(self, entry: LogEntry) -> LogEntry:
-        """``entry`` with a promise for what it says now."""
-        signed = {
-            "body": encode_base64(entry.body),
-            "integratedTime": entry.integrated_time,
-            "logID": entry.log_id.hex(),
-            "logIndex": entry.index,
-        }
-        return replace(entry, promise=keys.sign(self.key, canonical.encode(signed)))
 
 
 @dataclass
@@ -439,26 +378,3 @@ class MiniTransport:
     def timestamp(self, body: bytes) -> Response:
         request = timestamp.parse_request(body)
         return Response(200, self.sigstore.stamp(request.digest, nonce=request.nonce))
-
-
-def answer_v1(entry: LogEntry) -> dict[str, object]:
-    """As Rekor v1 answers: hexadecimal, and numbers as numbers."""
-    proof = {
-        "checkpoint": entry.proof.checkpoint,
-        "hashes": [node.hex() for node in entry.proof.hashes],
-        "logIndex": entry.proof.index,
-        "rootHash": entry.proof.root.hex(),
-        "treeSize": entry.proof.size,
-    }
-    return {
-        "0" * 80: {
-            "body": encode_base64(entry.body),
-            "integratedTime": entry.integrated_time,
-            "logID": entry.log_id.hex(),
-            "logIndex": entry.index,
-            "verification": {
-                "inclusionProof": proof,
-                "signedEntryTimestamp": encode_base64(entry.promise),
-            },
-        }
-    }

@@ -8,7 +8,7 @@ import pytest
 
 from client.identity import IdentityToken
 from client.rekor import add_entry
-from client.sign import Signing, attest, sign_blob
+from client.sign import Signing, sign_blob
 from client.transport import Response, ServiceRefused
 from client.verify import verify_blob
 from client.verify.identity import IdentityPolicy
