@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from client.fulcio import request_certificate
@@ -33,6 +33,7 @@ from sigcore.intoto import parse_statement
 from sigcore.keys import PrivateKey
 from sigcore.signing_config import Selector, Service, SigningConfig, select_services
 from sigcore.strict import encode_base64, parse_hex
+from sigcore.values import dataclass
 
 CA_VERSION, TSA_VERSION = 1, 1
 """Major API versions that we speak. Fulcio's is 1 although its path says v2 (that is how signing configs write it)."""

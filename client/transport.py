@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -25,6 +24,7 @@ import aiohttp
 from sigcore import limits, x509
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.strict import Fields, shown
+from sigcore.values import dataclass
 
 CONNECT_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 30.0

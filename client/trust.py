@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from client.files import read_file
@@ -11,6 +10,7 @@ from sigcore import limits
 from sigcore.errors import NotFound, Refused
 from sigcore.signing_config import SigningConfig, parse_signing_config, parse_trust_config
 from sigcore.trustroot import TrustedRoot, parse_trusted_root
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ Sources: sigstore protobuf-specs ``sigstore_bundle.proto``, ``sigstore_common.pr
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sigcore import limits
@@ -25,6 +24,7 @@ from sigcore.dsse import Envelope, EnvelopeSignature, envelope_json
 from sigcore.errors import Malformed
 from sigcore.log_entry import LogEntry, encode_log_entry, parse_log_entry, sized
 from sigcore.strict import JSON, Fields, encode_base64, shown
+from sigcore.values import dataclass
 
 MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 """What everybody writes."""

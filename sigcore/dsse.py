@@ -11,7 +11,6 @@ Source: DSSE 1.0 ``protocol.md`` (PAE), ``envelope.md`` (JSON form; unknown memb
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +19,7 @@ from sigcore import limits, signatures
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey
 from sigcore.strict import JSON, Fields, encode_base64
+from sigcore.values import dataclass
 
 IN_TOTO: Final = "application/vnd.in-toto+json"
 """The payload type of in-toto statements."""

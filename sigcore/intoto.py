@@ -12,13 +12,13 @@ Source: in-toto attestation ``spec/v1/statement.md``, ``spec/v1/digest_set.md``;
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Malformed
 from sigcore.strict import JSON, Fields, parse_json, shown
+from sigcore.values import dataclass
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 _TYPES: Final = (STATEMENT, "https://in-toto.io/Statement/v0.1")

@@ -8,11 +8,10 @@ Source: sigstore protobuf-specs ``sigstore_rekor.proto``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sigcore import limits
 from sigcore.errors import Malformed
 from sigcore.strict import JSON, Fields, encode_base64, parse_base64
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,6 @@ Sources: sigstore client specification (``client-spec.md`` section 4), protobuf-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from client.verify.bodies import kind_of
 from client.verify.certificate import verify_certificate
 from client.verify.entry import VerifiedEntry, verify_log_entry
@@ -42,6 +40,7 @@ from sigcore.errors import Refused
 from sigcore.intoto import Statement
 from sigcore.strict import shown
 from sigcore.trustroot import TrustedRoot
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 

@@ -7,7 +7,6 @@ The bug that keeps coming back in every client is a genuine entry of something e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from client.verify.bodies import check_body, kind_of
@@ -17,6 +16,7 @@ from sigcore import merkle
 from sigcore.errors import Refused
 from sigcore.log_entry import InclusionProof, LogEntry
 from sigcore.trustroot import LogInstance
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from sigcore import fulcio, keys, limits, x509
 from sigcore.errors import Refused
 from sigcore.keys import PublicKey
 from sigcore.strict import shown
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 

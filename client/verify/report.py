@@ -7,10 +7,10 @@ A report is made from a :class:`~client.verify.Verified` value alone, so it can 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from client.verify import Verified
 from sigcore.strict import encode_time, shown
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

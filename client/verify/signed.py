@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sigcore import dsse, entries, intoto, keys, x509
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, MessageSignature
@@ -14,6 +12,7 @@ from sigcore.errors import Malformed, Refused
 from sigcore.intoto import Statement
 from sigcore.keys import PublicKey
 from sigcore.strict import shown
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 

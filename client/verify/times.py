@@ -7,7 +7,6 @@ The other source, the promise of a Rekor v1 log, is in :mod:`client.verify.promi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
@@ -15,6 +14,7 @@ from sigcore import timestamp, x509
 from sigcore.errors import Refused
 from sigcore.strict import encode_time
 from sigcore.trustroot import AuthorityInstance
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 
