@@ -11,7 +11,6 @@ Sources: rekor-tiles ``api/proto/rekor/v2`` (HashedRekordRequestV002, Verifier, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -21,6 +20,7 @@ from sigcore.algorithms import KeyDetails
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey
 from sigcore.strict import Fields, encode_base64, shown
+from sigcore.values import dataclass
 
 HASHEDREKORD: Final = "hashedrekord"
 VERSION_002: Final = "0.0.2"

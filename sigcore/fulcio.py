@@ -11,11 +11,10 @@ Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sigcore import der
 from sigcore.errors import Malformed
 from sigcore.strict import shown
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate, Extension
 
 ARC = "1.3.6.1.4.1.57264.1"

@@ -163,6 +163,25 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
     return key.sign(message, padding.PKCS1v15(), algorithm)
 
 
+def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
+    """As :func:`sign`, over a message of which only the digest (by the key's default hash) is known.
+
+    Raises:
+        Refused: an Ed25519 key, which signs messages; a digest of another length.
+    """
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        raise Refused("an Ed25519 key cannot sign a digest", "use an ECDSA or RSA key")
+    hashing = default_details(key.public_key()).hash
+    if len(digest) != hashing.size:
+        raise Refused(
+            f"the digest has {len(digest)} bytes, a key of this kind signs the {hashing.size} of {hashing.name}"
+        )
+    hashed = utils.Prehashed(_HASHES[hashing])
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(digest, ec.ECDSA(hashed))
+    return key.sign(digest, padding.PKCS1v15(), hashed)
+
+
 def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, details: KeyDetails | None = None) -> None:
     """Check ``signature`` over ``message``; ``details`` defaults to :func:`default_details`.
 
@@ -180,22 +199,34 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
 
 
 def verify_digest(
-    key: PublicKey, signature: bytes, digest: bytes, *, what: str, details: KeyDetails | None = None
+    key: PublicKey,
+    signature: bytes,
+    digest: bytes,
+    *,
+    what: str,
+    details: KeyDetails | None = None,
+    hashing: HashAlgorithm | None = None,
 ) -> None:
     """Check ``signature`` over a message of which only the digest is known. Pure Ed25519 cannot do that.
+
+    ``hashing`` names another hash than that of the details. Only ECDSA may have one: clients used to sign with P-384 keys
+    over SHA-256, and the logs of that time took it.
 
     Raises:
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
     details = details or default_details(key)
     scheme = details.value
+    hashing = hashing or scheme.hash
+    if hashing is not scheme.hash and scheme.family != "ecdsa":
+        raise Refused(f"{what} is over a {hashing.name} digest, a key of this kind signs {scheme.hash.name}")
     if not _matches(key, details):
         raise Refused(
             f"{what}: key details {details.name} do not fit the key", "name the details of the key's own type"
         )
-    if len(digest) != scheme.hash.size:
-        raise Refused(f"{what}: the digest has {len(digest)} bytes, {details.name} needs {scheme.hash.size}")
-    hashed = utils.Prehashed(_HASHES[scheme.hash])
+    if len(digest) != hashing.size:
+        raise Refused(f"{what}: the digest has {len(digest)} bytes, {hashing.name} has {hashing.size}")
+    hashed = utils.Prehashed(_HASHES[hashing])
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, digest, ec.ECDSA(hashed))

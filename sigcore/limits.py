@@ -78,5 +78,9 @@ TRUST_INSTANCES: Final = 64
 BUNDLE_LOG_ENTRIES: Final = 32
 """sigstore-go caps entries and timestamps at 32 each (CVE-2024-45395): each one costs signature checks."""
 BUNDLE_TIMESTAMPS: Final = 32
+STATEMENT_SUBJECTS: Final = 1024
+"""sigstore-go's bound for the subjects of one in-toto statement."""
+SUBJECT_DIGESTS: Final = 32
+"""sigstore-go's bound for the digests of one subject."""
 IDENTITY_PATTERN: Final = 1024
 """Characters of a regular expression for identities."""

@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Final, TypeAlias
 
 from sigcore import limits
 from sigcore.errors import Malformed, Refused
+from sigcore.values import dataclass
 
 Hash: TypeAlias = bytes
 """SHA-256: 32 bytes."""

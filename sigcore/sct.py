@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, TypeAlias
 
@@ -29,6 +28,7 @@ from sigcore import der, keys, limits, tls
 from sigcore.errors import Malformed, Refused
 from sigcore.extensions import POISON, SCT_LIST
 from sigcore.keys import PrivateKey, PublicKey
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 POISON_OID: Final = POISON

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
@@ -19,6 +18,7 @@ from sigcore import der, limits, strict
 from sigcore.errors import Malformed
 from sigcore.keys import PublicKey, parse_public_key
 from sigcore.strict import shown
+from sigcore.values import dataclass
 
 SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
 COMMON_NAME, ORGANIZATION = "2.5.4.3", "2.5.4.10"

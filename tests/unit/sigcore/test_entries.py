@@ -216,7 +216,7 @@ def test_other_curves_go_with_their_hash(curve):
     ):
         entry = HashedRekord(verifier.details.hash.digest(ARTIFACT), keys.sign(key, ARTIFACT), verifier)
         entries.verify_entry(entry)
-        with pytest.raises(Refused, match=f"digest has 32 bytes, {verifier.details.name} needs"):
+        with pytest.raises(Refused, match=f"digest has 32 bytes, {verifier.details.hash.name} has"):
             entries.verify_entry(replace(entry, digest=DIGEST))
 
 
