@@ -17,13 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import aiohttp
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench.load import Sample, load, post
 from bench.reference import Figure, verifies_per_second
 from tests.stack_process import ROOT, environment, running_stack
 
@@ -32,16 +32,6 @@ GOAL = 0.24
 CLIENTS = (1, 64)
 MOST_PER_SECOND = 8000
 """More than one core can verify: the clients never run out of prepared requests."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one run of the clients measured."""
-
-    clients: int
-    per_second: float
-    p50_ms: float
-    p99_ms: float
 
 
 # --- the clients' process ----------------------------------------------------------------------------
@@ -61,27 +51,10 @@ def encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-async def load(url: str, clients: int, seconds: float) -> Sample:
-    """Send for ``seconds``; an answer other than 201 ends the benchmark."""
-    requests = list(prepare(int(seconds * MOST_PER_SECOND)))
-    latencies: list[float] = []
-    connector = aiohttp.TCPConnector(limit=clients)
-    async with aiohttp.ClientSession(url, connector=connector) as session:
-
-        async def client() -> None:
-            while (sent := time.perf_counter()) < end:
-                async with session.post("/api/v2/log/entries", data=requests.pop()) as response:
-                    if await response.read() and response.status != 201:
-                        raise RuntimeError(f"the log answered {response.status}: {await response.text()}")
-                latencies.append(time.perf_counter() - sent)
-
-        start = time.perf_counter()
-        end = start + seconds
-        await asyncio.gather(*(client() for _ in range(clients)))
-        elapsed = time.perf_counter() - start
-    ranked = sorted(latencies)
-    p99 = ranked[(len(ranked) - 1) * 99 // 100]
-    return Sample(clients, len(ranked) / elapsed, statistics.median(ranked) * 1000, p99 * 1000)
+def clients_process(url: str, clients: int, seconds: float) -> Sample:
+    """Prepare the requests, then send them."""
+    requests = list(post("/api/v2/log/entries", prepare(int(seconds * MOST_PER_SECOND))))
+    return asyncio.run(load(url, requests, clients, seconds, status=201))
 
 
 # --- the benchmark -------------------------------------------------------------------------------------
@@ -124,5 +97,4 @@ def report(clients: int, samples: list[tuple[Sample, float]]) -> list[Figure]:
 
 if __name__ == "__main__":
     url_, clients_, seconds_ = sys.argv[1:]
-    result = asyncio.run(load(url_, int(clients_), float(seconds_)))
-    print(json.dumps({name: getattr(result, name) for name in Sample.__slots__}))
+    print(json.dumps(asdict(clients_process(url_, int(clients_), float(seconds_)))))

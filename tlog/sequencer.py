@@ -136,7 +136,7 @@ class Sequencer:
             self._pool.append(_Waiting(submission, answer))
             self._wake.set()
             return None
-        receipt = await self.view.receipt(index, duplicate=True)
+        receipt = await self.view.receipt(index)
         if not answer.done():
             answer.set_result(receipt)
         return receipt
@@ -219,8 +219,9 @@ class Sequencer:
             self._recent.add(index, keys_of(entry, leaf_hash))
 
     async def _answer(self, step: _Step) -> None:
-        for index, one in enumerate(step.waiting, step.batch.first):
-            receipt = await self.view.receipt(index, duplicate=False, entry=one.submission)
+        batch = step.batch
+        receipts = await self.view.receipts(batch.first, batch.entries, step.leaf_hashes, duplicate=False)
+        for one, receipt in zip(step.waiting, receipts, strict=True):
             if not one.answer.done():
                 one.answer.set_result(receipt)
 
