@@ -102,6 +102,10 @@ class LogStore(Protocol):
         """The indexes remembered under ``prefix``, lowest first."""
         ...
 
+    async def known(self, prefixes: Sequence[int]) -> tuple[Key, ...]:
+        """:meth:`candidates` of many prefixes at once, in no order."""
+        ...
+
     async def remembered(self) -> int:
         """All keys of the entries below this index are in the index of hashes."""
         ...

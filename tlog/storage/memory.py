@@ -77,6 +77,10 @@ class MemoryStore:
         """See :class:`~tlog.storage.base.LogStore`."""
         return tuple(sorted(self._memory.keys.get(prefix, ())))
 
+    async def known(self, prefixes: Sequence[int]) -> tuple[Key, ...]:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        return tuple(Key(prefix, index) for prefix in set(prefixes) for index in self._memory.keys.get(prefix, ()))
+
     async def remembered(self) -> int:
         """See :class:`~tlog.storage.base.LogStore`."""
         return self._memory.remembered

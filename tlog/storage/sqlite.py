@@ -8,6 +8,7 @@ Reads run on the caller's thread: they are point look-ups in cached pages, cheap
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -217,12 +218,17 @@ class SqliteStore:
         """See :class:`~tlog.storage.base.LogStore`."""
         return tuple(index for (index,) in self._read("SELECT idx FROM seen WHERE prefix = ? ORDER BY idx", prefix))
 
+    async def known(self, prefixes: Sequence[int]) -> tuple[Key, ...]:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        query = "SELECT prefix, idx FROM seen WHERE prefix IN (SELECT value FROM json_each(?))"
+        return tuple(Key(*row) for row in self._read(query, json.dumps(list(prefixes))))
+
     async def remembered(self) -> int:
         """See :class:`~tlog.storage.base.LogStore`."""
         ((remembered,),) = self._read("SELECT remembered FROM head")
         return int(remembered)
 
-    def _read(self, query: str, *parameters: int) -> list[tuple[Any, ...]]:
+    def _read(self, query: str, *parameters: int | str) -> list[tuple[Any, ...]]:
         if self._reader is None:
             raise Unavailable("the log's database is not open")
         with _failures("the log's database cannot be read"):
