@@ -20,7 +20,7 @@ from sigcore import keys, limits, x509
 from sigcore.algorithms import KeyDetails
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey
-from sigcore.strict import Fields, encode_base64, shown
+from sigcore.strict import Fields, base64_characters, encode_base64, parse_base64, parse_plain_json, shown
 
 HASHEDREKORD: Final = "hashedrekord"
 VERSION_002: Final = "0.0.2"
@@ -89,7 +89,7 @@ def verification_key(verifier: Verifier) -> PublicKey:
     """
     if verifier.public_key is not None:
         return keys.parse_public_key(verifier.public_key, what="the verifier's public key")
-    return x509.parse_certificate(verifier.certificate or b"", what="the verifier's certificate").public_key()
+    return x509.parse_certified_key(verifier.certificate or b"", what="the verifier's certificate")
 
 
 def _default_details(key: PublicKey) -> KeyDetails:
@@ -122,16 +122,65 @@ def verify_entry(entry: HashedRekord) -> None:
 
 # --- requests ----------------------------------------------------------------------------------------
 def parse_request_v2(data: bytes) -> HashedRekord:
-    """The body of ``POST /api/v2/log/entries``; camelCase and snake_case names.
+    """The body of ``POST /api/v2/log/entries`` for a hashedrekord; camelCase and snake_case names.
 
     Raises:
         Malformed: not strict JSON, an unknown or missing member, a value out of bounds.
     """
-    fields = Fields.parse(data, what="the log request", limit=limits.LOG_REQUEST, proto=True)
+    return parse_plain_request(data) or parse_hashedrekord_request(parse_request_object(data))
+
+
+def parse_request_object(data: bytes) -> Fields:
+    """The body as one JSON object. Malformed when it is none."""
+    return Fields.parse(data, what="the log request", limit=limits.LOG_REQUEST, proto=True)
+
+
+def parse_hashedrekord_request(fields: Fields) -> HashedRekord:
+    """The request object with its one member ``hashedRekordRequestV002``. Malformed when it is not that."""
     fields.only("hashedRekordRequestV002")
     request = fields.object("hashedRekordRequestV002")
     request.only("digest", "signature")
     return _parse_signature(request.object("signature"), _digest(request))
+
+
+_STRINGS: Final = 12
+"""Of a request: eight names and four values."""
+
+
+def parse_plain_request(data: bytes) -> HashedRekord | None:
+    """What :func:`parse_hashedrekord_request` reads out of the form that clients send; None for any other form, and for errors.
+
+    1. Count the strings. With as many as the shape has, and each of them found in its place, there is nothing else.
+    2. Take the values in their bounds.
+    3. Decode, re-encode, compare.
+    """
+    match parse_plain_json(data, strings=_STRINGS):
+        case {
+            "hashedRekordRequestV002": {
+                "digest": str(digest),
+                "signature": {"content": str(content), "verifier": {"keyDetails": str(name), **holder}},
+            }
+        }:
+            pass
+        case _:
+            return None
+    details = KeyDetails.__members__.get(name)
+    match holder:
+        case {"publicKey": {"rawBytes": str(raw)}}:
+            limit = limits.PUBLIC_KEY
+        case {"x509Certificate": {"rawBytes": str(raw)}}:
+            limit = limits.CERTIFICATE
+        case _:
+            return None
+    bounded = ((digest, _DIGEST), (content, limits.SIGNATURE), (raw, limit))
+    if details is None or len(data) > limits.LOG_REQUEST or any(len(text) > base64_characters(size) for text, size in bounded):
+        return None
+    try:
+        hashed, signature, key = (parse_base64(text, what="") for text, _ in bounded)
+    except Malformed:
+        return None
+    verifier = Verifier(details, public_key=key) if "publicKey" in holder else Verifier(details, certificate=key)
+    return HashedRekord(hashed, signature, verifier)
 
 
 def encode_request_v2(entry: HashedRekord) -> bytes:
@@ -187,8 +236,12 @@ _BODIES: Final[Mapping[tuple[str, str], Callable[[Fields], HashedRekord]]] = {
 """(kind, version) -> parser of ``spec``."""
 
 
+_DIGEST: Final = 64
+"""Bytes of SHA-512."""
+
+
 def _digest(fields: Fields) -> bytes:
-    return fields.base64("digest", limit=64)
+    return fields.base64("digest", limit=_DIGEST)
 
 
 def _parse_signature(signature: Fields, digest: bytes) -> HashedRekord:
