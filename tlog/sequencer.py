@@ -21,8 +21,9 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from sigcore import limits, merkle
@@ -182,9 +183,8 @@ class Sequencer:
         waiting = await self._answer_known([self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool)))])
         if waiting:
             step = self._prepare(waiting)
-            await self._store.commit(step.batch)
-            # --- commit point: the batch is durable. What fails from here on is answered with "try again", which finds it.
-            await self._move_anchor(step.batch.head)
+            # --- commit point: the batch is durable. What fails from there on is answered with "try again", which finds it.
+            await self._store.commit(step.batch, self._anchoring(step.batch.head))
             # --- visible: the checkpoint may be shown. Nothing above this line has told anyone about the batch.
             self._publish(step)
             await self._answer(step)
@@ -235,12 +235,12 @@ class Sequencer:
         batch = Batch(tree.size, entries, growth.tiles, Head(size, root, timestamp_ms, checkpoint))
         return _Step(waiting, leaf_hashes, growth, batch)
 
-    async def _move_anchor(self, head: Head) -> None:
+    def _anchoring(self, head: Head) -> Callable[[], None]:
         previous = None
         if self.view.size:
             shown = self.view.head
             previous = Anchored(shown.size, shown.root, shown.checkpoint)
-        await self._anchor.advance(previous, Anchored(head.size, head.root, head.checkpoint))
+        return partial(self._anchor.advance_here, previous, Anchored(head.size, head.root, head.checkpoint))
 
     def _publish(self, step: _Step) -> None:
         self.view.publish(step.growth, step.batch.head)

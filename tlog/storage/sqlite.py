@@ -7,12 +7,10 @@ Reads run on the caller's thread: they are point look-ups in cached pages, cheap
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +19,9 @@ from urllib.parse import quote
 from zlib import crc32
 
 from sigcore.errors import NotFound, Refused, Unavailable
-from tlog.storage.base import Batch, Head, Key
+from tlog.storage.base import Batch, Head, Key, nothing
 from tlog.storage.lock import FileLock
+from tlog.storage.worker import Worker
 from tlog.submission import Submission
 
 SCHEMA_VERSION: Final = 1
@@ -40,7 +39,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = FileLock(path.with_name(f"{path.name}.lock"))
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: Worker | None = None
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._epoch = 0
@@ -49,7 +48,7 @@ class SqliteStore:
     async def open(self) -> None:
         """Lock, migrate when due, raise the epoch."""
         self._lock.acquire()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._path.name)
+        self._thread = Worker(self._path.name)
         try:
             await self._write(self._connect)
             self._epoch = await self._write(self._take_over)
@@ -71,8 +70,8 @@ class SqliteStore:
         self._close_reader()
         if self._thread is not None:
             thread, self._thread = self._thread, None
-            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
-            thread.shutdown()
+            await thread.run(self._disconnect)
+            thread.close()
         self._lock.release()
 
     def _connect(self) -> None:
@@ -118,9 +117,14 @@ class SqliteStore:
             self._fence(connection.execute("UPDATE head SET epoch = epoch WHERE epoch = ?", (self._epoch,)))
 
     # --- write -----------------------------------------------------------------------------------------
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
         """See :class:`~tlog.storage.base.LogStore`."""
-        await self._write(lambda: self._commit(batch))
+
+        def work() -> None:
+            self._commit(batch)
+            then()
+
+        await self._write(work)
 
     def _commit(self, batch: Batch) -> None:
         head = batch.head
@@ -163,7 +167,7 @@ class SqliteStore:
     async def _write(self, work: Callable[[], _T]) -> _T:
         if self._thread is None:
             raise Unavailable("the log's database is not open")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._thread.run(work)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
