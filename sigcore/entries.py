@@ -143,6 +143,7 @@ def parse_hashedrekord_request(fields: Fields) -> HashedRekord:
     return _parse_signature(request.object("signature"), _digest(request))
 
 
+_DETAILS: Final = dict(KeyDetails.__members__)
 _STRINGS: Final = 12
 """Of a request: eight names and four values."""
 
@@ -164,7 +165,7 @@ def parse_plain_request(data: bytes) -> HashedRekord | None:
             pass
         case _:
             return None
-    details = KeyDetails.__members__.get(name)
+    details = _DETAILS.get(name)
     match holder:
         case {"publicKey": {"rawBytes": str(raw)}}:
             limit = limits.PUBLIC_KEY
