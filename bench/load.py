@@ -37,7 +37,7 @@ def post(path: str, bodies: Iterable[bytes]) -> Iterator[bytes]:
 async def load(url: str, requests: list[bytes], clients: int, seconds: float, *, status: int) -> Sample:
     """Send for ``seconds``; an answer with another status, or too few requests, end the benchmark."""
     parts, loop = urlsplit(url), asyncio.get_running_loop()
-    requests = requests[::-1]
+    requests.reverse()  # taken from the end, which costs nothing
     start = time.perf_counter()
     connected = [
         await loop.create_connection(lambda: _Client(requests, start + seconds, status), parts.hostname, parts.port)

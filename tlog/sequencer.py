@@ -210,12 +210,11 @@ class Sequencer:
         stored = {key.prefix for key in await self._store.known(sought)}
         new: list[_Waiting] = []
         for one, prefix, index in zip(waiting, prefixes, recent, strict=True):
-            if index is None and prefix in stored:
-                index = await self.view.find(one.submission.identity)
-            if index is None:
+            found = await self.view.find(one.submission.identity) if index is None and prefix in stored else index
+            if found is None:
                 new.append(one)
             else:
-                await self._answer_duplicate(one, index)
+                await self._answer_duplicate(one, found)
         return tuple(new)
 
     async def _answer_duplicate(self, one: _Waiting, index: int) -> None:

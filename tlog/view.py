@@ -79,9 +79,7 @@ class View:
             Unavailable: what is stored does not hash to the published root.
         """
         head = self.head
-        proofs = await self._compute(
-            lambda node: merkle.inclusion_proofs(first, first + len(entries), head.size, node)
-        )
+        proofs = await self._compute(lambda node: merkle.inclusion_proofs(first, first + len(entries), head.size, node))
         try:
             merkle.verify_inclusions(
                 first=first, leaf_hashes=leaf_hashes, size=head.size, proofs=proofs, root=head.root

@@ -208,11 +208,6 @@ async def test_a_bad_request_is_told_what_is_wrong(rekor, client, body):
     assert rekor.log.size == 1
 
 
-async def test_dsse_is_refused_with_the_way_out(client):
-    response = await client.post(ADD, data=b'{"dsseRequestV002":{}}')
-    assert "hashedRekordRequestV002" in (await response.json())["message"]
-
-
 async def test_every_cut_and_flip_of_a_request_is_a_bad_request(client):
     body = entries.encode_request_v2(entry(1))
     for position in range(0, len(body), 7):
