@@ -27,6 +27,10 @@ _HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
     HashAlgorithm.SHA2_384: hashes.SHA384(),
     HashAlgorithm.SHA2_512: hashes.SHA512(),
 }
+_PREHASHED = {algorithm: utils.Prehashed(hash_) for algorithm, hash_ in _HASHES.items()}
+_ECDSA_PREHASHED = {algorithm: ec.ECDSA(hash_) for algorithm, hash_ in _PREHASHED.items()}
+_P256_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""SubjectPublicKeyInfo of P-256 up to the coordinates (RFC 5480 section 2; 04: uncompressed)."""
 _CURVES = {"secp256r1": 256, "secp384r1": 384, "secp521r1": 521}
 _RSA_SIZES = (2048, 3072, 4096)
 RSA_EXPONENT = 65537
@@ -47,7 +51,8 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
         raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo") from error
     if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
-    if encode_public_key(key) != der:
+    # An uncompressed point behind the one head of its curve has no other spelling: most keys need no second look.
+    if not (len(der) == len(_P256_HEAD) + 64 and der.startswith(_P256_HEAD)) and encode_public_key(key) != der:
         raise Malformed(f"{what} is not in canonical DER")
     return key
 
@@ -226,12 +231,11 @@ def verify_digest(
         )
     if len(digest) != hashing.size:
         raise Refused(f"{what}: the digest has {len(digest)} bytes, {hashing.name} has {hashing.size}")
-    hashed = utils.Prehashed(_HASHES[hashing])
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, digest, ec.ECDSA(hashed))
+            key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
         elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, digest, _rsa_padding(details), hashed)
+            key.verify(signature, digest, _rsa_padding(details), _PREHASHED[hashing])
         else:
             raise Refused(f"{what}: Ed25519 over a digest is not supported", "use an ECDSA or RSA key")
     except InvalidSignature as error:

@@ -95,6 +95,37 @@ def parse_certificate(data: bytes, *, what: str = "the certificate") -> Certific
     return _parse_tbs(data, tbs, algorithm, signature, what)
 
 
+def parse_certified_key(data: bytes, *, what: str = "the certificate") -> PublicKey:
+    """The public key of a certificate in DER, for a caller who looks at nothing else of it: several times faster.
+
+    Names, times and extensions are skipped as the elements that they are, what they say may be nonsense; version, the order of
+    the fields and the key are read as :func:`parse_certificate` reads them.
+
+    Raises:
+        Malformed: names ``what`` and the defect.
+    """
+    if len(data) > limits.CERTIFICATE:
+        raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.CERTIFICATE}")
+    outer = der.Reader(data, what)
+    body = outer.enter()
+    outer.finish()
+    fields = body.enter()
+    algorithm = body.raw(der.SEQUENCE)
+    body.bit_string()
+    body.finish()
+    _check_version(fields)
+    fields.content(der.INTEGER)
+    if fields.raw(der.SEQUENCE) != algorithm:
+        raise Malformed(f"{what} names one signature algorithm inside the signed part and another outside")
+    for _ in ("issuer", "validity", "subject"):
+        fields.raw(der.SEQUENCE)
+    spki = fields.raw(der.SEQUENCE)
+    if not fields.at_end:
+        fields.raw(der.context(3))
+    fields.finish()
+    return parse_public_key(spki, what=f"the public key of {what}")
+
+
 def _parse_tbs(data: bytes, tbs: bytes, algorithm: bytes, signature: bytes, what: str) -> Certificate:
     fields = der.Reader(tbs, what).enter()
     _check_version(fields)

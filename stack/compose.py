@@ -67,7 +67,13 @@ async def compose(
         roots=(material.ca_chain[-1].der,),
         clock=clock,
     )
-    rekor = RekorV2(*_kept(home, settings, "rekor"), origin=settings.host, key=material.rekor_key, clock=clock)
+    rekor = RekorV2(
+        *_kept(home, settings, "rekor"),
+        origin=settings.host,
+        key=material.rekor_key,
+        clock=clock,
+        dsse=settings.rekor_v2_dsse,
+    )
     rekor_v1 = RekorV1(
         *_kept(home, settings, "rekor-v1"),
         _index(home, settings, "rekor-v1"),

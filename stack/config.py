@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from sigcore import limits
@@ -78,6 +79,8 @@ class Settings:
     created: datetime
     ephemeral: bool
     url_follows_listen: bool
+    rekor_v2_dsse: Literal["hashedrekord", "dsse"] = "hashedrekord"
+    """What Rekor v2 logs an envelope as; ``dsse`` is for clients before sigstore-go 1.2 and sigstore-python 4.3."""
 
     @property
     def issuer(self) -> str:
@@ -138,12 +141,21 @@ def load_settings(home: Home) -> Settings:
             created=parse_time(table["created"], what="created"),
             ephemeral=table["ephemeral"] is True,
             url_follows_listen=table["url_follows_listen"] is True,
+            rekor_v2_dsse=_dsse_kind(table.get("rekor_v2_dsse", "hashedrekord")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
     if found != FORMAT:
         raise Refused(f"{home.path} has layout {found}, this version knows {FORMAT}", "use a newer sigbox")
     return settings
+
+
+def _dsse_kind(text: str) -> Literal["hashedrekord", "dsse"]:
+    if text == "dsse":
+        return "dsse"
+    if text != "hashedrekord":
+        raise Malformed(f"rekor_v2_dsse is {shown(text)}", "expected hashedrekord or dsse")
+    return "hashedrekord"
 
 
 def save_settings(home: Home, settings: Settings) -> None:
@@ -155,6 +167,7 @@ def save_settings(home: Home, settings: Settings) -> None:
         f'created = "{encode_time(settings.created)}"',
         f"ephemeral = {str(settings.ephemeral).lower()}",
         f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
+        *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)
