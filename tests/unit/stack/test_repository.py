@@ -14,10 +14,17 @@ from tuf.ngclient import FetcherInterface, Updater
 from tuf.ngclient._internal import trusted_metadata_set
 
 from sigcore.errors import Malformed
-from stack.trust.repository import LIFETIME, ROLES, Repository
+from stack.trust.lifetimes import LIFETIME
+from stack.trust.repository import Repository, Target
+from stack.trust.versions import ROLES, Versions
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
-TARGETS = {"trusted_root.json": b"{}", "signing_config.v0.2.json": b"[]"}
+TARGETS = {
+    "trusted_root.json": Target(b"{}"),
+    "signing_config.v0.2.json": Target(b"[]"),
+    "rekor.pub": Target(b"key", "Rekor", "http://localhost"),
+}
+CONTENT = {name: target.data for name, target in TARGETS.items()}
 
 
 class FolderFetcher(FetcherInterface):
@@ -36,7 +43,7 @@ class FolderFetcher(FetcherInterface):
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     keys = {role: ed25519.Ed25519PrivateKey.generate() for role in ROLES}
-    return Repository(tmp_path / "tuf", keys, durable=False)
+    return Repository(tmp_path / "tuf", keys, Versions(tmp_path / "versions.json", durable=False), durable=False)
 
 
 def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> dict[str, bytes]:
@@ -63,7 +70,7 @@ def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> 
 
 def test_a_client_gets_the_targets_from_the_first_root(repository, tmp_path, monkeypatch):
     assert repository.publish(TARGETS, NOW) == ROLES
-    assert fetched(repository, tmp_path / "cache", NOW, monkeypatch) == TARGETS
+    assert fetched(repository, tmp_path / "cache", NOW, monkeypatch) == CONTENT
 
 
 def test_nothing_is_signed_when_nothing_changed(repository):
@@ -76,9 +83,12 @@ def test_nothing_is_signed_when_nothing_changed(repository):
 def test_changed_targets_reach_a_client_that_has_the_old_ones(repository, tmp_path, monkeypatch):
     repository.publish(TARGETS, NOW)
     fetched(repository, tmp_path / "cache", NOW, monkeypatch)
-    changed = {**TARGETS, "trusted_root.json": b'{"new": 1}'}
+    changed = {**TARGETS, "trusted_root.json": Target(b'{"new": 1}')}
     assert repository.publish(changed, NOW) == ("targets", "snapshot", "timestamp")
-    assert fetched(repository, tmp_path / "cache", NOW, monkeypatch) == changed
+    assert fetched(repository, tmp_path / "cache", NOW, monkeypatch) == {
+        **CONTENT,
+        "trusted_root.json": b'{"new": 1}',
+    }
 
 
 def test_timestamp_is_renewed_at_half_of_its_life_and_snapshot_later(repository, tmp_path, monkeypatch):
@@ -87,7 +97,7 @@ def test_timestamp_is_renewed_at_half_of_its_life_and_snapshot_later(repository,
     assert repository.publish(TARGETS, later) == ("timestamp",)
     much_later = NOW + LIFETIME["snapshot"] * 0.6
     assert repository.publish(TARGETS, much_later) == ("snapshot", "timestamp")
-    assert fetched(repository, tmp_path / "cache", much_later, monkeypatch) == TARGETS
+    assert fetched(repository, tmp_path / "cache", much_later, monkeypatch) == CONTENT
 
 
 def test_a_repository_that_nobody_renewed_is_refused_by_the_client(repository, tmp_path, monkeypatch):
