@@ -25,6 +25,8 @@ TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 """A private root outlives the hardware; rotation is by validity windows, not by expiry."""
 RSA_BITS: Final = 2048
+ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+"""How such a PEM file begins (RFC 7468 section 11)."""
 
 _log = logging.getLogger(__name__)
 
@@ -223,7 +225,10 @@ def _load_ecdsa(home: Home, name: str) -> ec.EllipticCurvePrivateKey:
 
 def _load_key(home: Home, name: str) -> keys.PrivateKey:
     path = home.path / name
-    return keys.parse_private_key(load_secret(path, what="the key"), home.passphrase, what=str(path), ours=True)
+    pem = load_secret(path, what="the key")
+    if home.passphrase is None and pem.startswith(ENCRYPTED):
+        raise Refused(f"{path} is encrypted", "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE")
+    return keys.parse_private_key(pem, home.passphrase, what=str(path), ours=True)
 
 
 def _another_kind(path: Path, expected: str) -> Malformed:

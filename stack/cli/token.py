@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 from oidc_dev.claims import Identity, make_claims
 from oidc_dev.signing import SigningKey, mint
 from sigcore.errors import Malformed
 from sigcore.strict import JSON, parse_json
-from stack.config import Home, default_home, load_settings
+from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.config import load_settings
 
 EXAMPLES = """\
 examples:
@@ -27,10 +27,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox token``."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--data", metavar="DIR", help="data directory of the stack (default: $SIGBOX_DATA, ./sigbox-data)"
-    )
+    add_data_option(where)
     where.add_argument("--url", metavar="URL", help="URL of a stack that was started with --control")
+    add_passphrase_option(parser)
     parser.add_argument("--email", metavar="E", default="", help="email identity, said to be verified")
     parser.add_argument("--subject", metavar="S", default="", help="the sub claim (default: the email)")
     parser.add_argument("--audience", metavar="A", default="sigstore", help="the aud claim (default: %(default)s)")
@@ -48,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     # Deferred: the key material of a stack is not needed when a stack is asked.
     from stack.bootstrap import load_oidc_key  # noqa: PLC0415 - see the line above
 
-    home = Home(Path(options.data).absolute()) if options.data else default_home()
+    home = unlocked(options)
     settings = load_settings(home)
     identity = Identity(email=options.email, subject=options.subject, extra=tuple(claims.items()))
     now = datetime.now(UTC)

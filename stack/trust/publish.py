@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from sigcore.errors import Refused, SigError
+from sigcore.strict import parse_hex
 from stack.bootstrap import load_ed25519
 from stack.config import Home, Settings, load_settings
 from stack.files import load_file
@@ -78,7 +79,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code of the child process."""
-    passphrase = bytes.fromhex(sys.stdin.readline()) if "--passphrase" in arguments else None
+    line = sys.stdin.readline().rstrip("\n") if "--passphrase" in arguments else ""
+    passphrase = parse_hex(line, what="the passphrase") if line else None
     try:
         signed = publish(Home(Path(arguments[0]), passphrase), datetime.now(UTC), force="--force" in arguments)
     except (SigError, OSError) as error:

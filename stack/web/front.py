@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from stack.cli.env import CLIENTS, client_lines
+from stack.clients.table import GUIDES, guide
 from stack.config import Home, Settings
 from stack.trust.documents import timestamp_url
 from stack.trust.serving import fingerprint
@@ -72,7 +72,7 @@ def describe(home: Home, settings: Settings) -> Front:
             ("Timestamps (RFC 3161)", timestamp_url(settings)),
             ("Trust root (TUF)", f"{url}/tuf/timestamp.json"),
         ),
-        clients=tuple((client, client_lines(client, home, settings)) for client in CLIENTS),
+        clients=tuple((client, guide(client, home, settings).lines()) for client in GUIDES),
     )
 
 
