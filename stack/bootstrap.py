@@ -68,7 +68,7 @@ def prepare(
     if not home.settings_file.exists():  # (1)
         _refuse_foreign(home.path)
         created = now.replace(microsecond=0)
-        settings = Settings(url or default_url, created, ephemeral, url is None, organization)
+        settings = Settings(url or default_url, created, ephemeral, url_follows_listen=url is None, name=organization)
         _create(home, settings)
         save_settings(home, settings)
         return settings

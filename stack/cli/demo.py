@@ -151,7 +151,7 @@ def _look(scene: Scene) -> None:
     entry, [timestamp, *_] = bundle.log_entries[0], bundle.timestamps
     certificate = x509.parse_certificate_pem((folder / "certificate.pem").read_bytes())
     signature = parse_base64((folder / "signature.b64").read_text("ascii").strip(), what="the signature")
-    for name, data in (("signature.der", signature), ("timestamp.tsr", timestamp), ("entry.json", entry.body)):
+    for name, data in (("sig.der", signature), ("timestamp.tsr", timestamp), ("entry.json", entry.body)):
         save_file(folder / name, data, durable=False)
     proof = f"entry {entry.index} of {entry.proof.size}, proved by {_count(len(entry.proof.hashes), 'hash', 'hashes')}"
     life = f"{certificate.not_before:%H:%M:%S} to {certificate.not_after:%H:%M:%S}"
@@ -185,7 +185,7 @@ def _verify(scene: Scene) -> None:
     narrator.trusted("the trust root, for the keys of the authority, the logs and the clock.")
     narrator.repeat("sigbox verify-blob ... --json        (every check, with its value)")
     narrator.repeat("openssl x509 -in certificate.pem -noout -pubkey > key.pem")
-    narrator.repeat(f"openssl dgst -sha256 -verify key.pem -signature signature.der {ARTIFACT}")
+    narrator.repeat(f"openssl dgst -sha256 -verify key.pem -signature sig.der {ARTIFACT}")
 
 
 def _change(scene: Scene) -> None:
