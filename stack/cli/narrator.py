@@ -34,7 +34,7 @@ class Narrator:
     """Prints to standard output, line by line, as the story goes on."""
 
     def __init__(self) -> None:
-        self._colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         self._width = min(shutil.get_terminal_size((100, 24)).columns, WIDEST)
 
     def title(self, text: str) -> None:

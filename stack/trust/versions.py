@@ -17,7 +17,7 @@ from typing import Final
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound
 from sigcore.strict import Fields
-from stack.files import load_file, save_file
+from stack.files import SECRET, load_file, save_file
 
 ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 _LARGEST: Final = 2**31
@@ -49,4 +49,5 @@ class Versions:
 
     def save(self, versions: Mapping[str, int]) -> None:
         """Write ``versions`` down; on the disk when this returns, if ``durable``."""
-        save_file(self.path, json.dumps(dict(versions), sort_keys=True).encode() + b"\n", durable=self.durable)
+        data = json.dumps(dict(versions), sort_keys=True).encode() + b"\n"
+        save_file(self.path, data, mode=SECRET, durable=self.durable)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.client_lines import Shell, follow
 from tests.stack_process import RunningStack, running_stack
+from tests.test_readme import block_after
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
@@ -30,3 +31,15 @@ def test_the_lines_for_sigstore_python(stack, tmp_path):
     lines = follow(stack, "sigstore-python", shell)
     assert any("trust-instance" in line for line in lines)
     assert any("--rekor-version 1" in line for line in lines)
+
+
+def test_the_lines_of_the_readme(stack, tmp_path):
+    """As a newcomer types them, in one shell; only the address and the data directory are those of the test."""
+    shell = Shell(tmp_path, Path(sys.executable).parent, NO_COLOR="1", SIGBOX_DATA=str(stack.data))
+    blocks = [block_after("In another terminal"), block_after("\n**sigbox**"), block_after("\n**sigstore-python**")]
+    lines = [line for block in blocks for line in block if "export PATH" not in line]
+    script = "\n".join(lines).replace("http://localhost:7780", stack.url).replace("sigbox-data", str(stack.data))
+    removed = "rm FILE.sigstore.json\nsigstore --instance"
+    printed = shell.succeed(removed.join(script.split("sigstore --instance", 1)))
+    assert "Verified OK release.txt: alice@example.com" in printed
+    assert "OK: release.txt" in printed
