@@ -22,9 +22,13 @@ def guide_for(stack: RunningStack, client: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def commands_of(guide: dict[str, Any], *, needed_only: bool = False) -> list[str]:
-    """The commands in order; those about container images are left out, they need a registry."""
-    steps = [step for step in guide["steps"] if step["needed"] or not needed_only]
+def commands_of(guide: dict[str, Any], version: str = "") -> list[str]:
+    """The commands in order. Left out are those about container images, which need a registry, and of another version.
+
+    Of a ``version`` are the lines that trust, and those that are for that version alone; without one, the lines for no
+    version in particular.
+    """
+    steps = [s for s in guide["steps"] if s["version"] == version or (version and s["purpose"] == "trust")]
     return [step["command"] for step in steps if "IMAGE" not in step["command"]]
 
 
@@ -68,13 +72,13 @@ class Shell:
         return done.stdout + done.stderr
 
 
-def follow(stack: RunningStack, client: str, shell: Shell, *, needed_only: bool = False) -> list[str]:
+def follow(stack: RunningStack, client: str, shell: Shell, version: str = "") -> list[str]:
     """Run every line for ``client`` in order; then change the file: the verification that passed must now fail."""
     guide = guide_for(stack, client)
-    commands = commands_of(guide, needed_only=needed_only)
+    commands = commands_of(guide, version)
     for command in commands:
         shell.succeed(command, guide["environment"])
-    verify = next(step["command"] for step in guide["steps"] if step["purpose"] == "verify")
+    verify = next(s["command"] for s in guide["steps"] if s["purpose"] == "verify" and s["version"] == version)
     shell.artifact.write_bytes(CONTENT + b"changed")
     changed = shell.run(verify, guide["environment"])
     if client != "sigstore-js":  # its attestation carries the content; the file is not asked for

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +17,15 @@ IDENTITY: Final = "alice@example.com"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line to type (or a few, joined), what it is for (``trust``, ``sign``, ``verify``) and a word about it."""
+    """One line to type (or a few, joined), what it is for (``trust``, ``sign``, ``verify``) and a word about it.
+
+    ``version`` is the client's major version, where the line is for that one alone.
+    """
 
     purpose: str
     command: str
     about: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,7 @@ class Guide:
             "client": self.client,
             "about": list(self.about),
             "environment": dict(self.environment),
-            "steps": [
-                {"purpose": step.purpose, "command": step.command, "about": step.about, "needed": step in self.steps}
-                for step in (*self.steps, *self.more)
-            ],
+            "steps": [asdict(step) | {"needed": step in self.steps} for step in (*self.steps, *self.more)],
         }
 
 

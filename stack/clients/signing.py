@@ -55,10 +55,12 @@ def cosign(place: Place) -> Guide:
                 f"cosign sign-blob --yes --identity-token {token} --bundle FILE.cosign.bundle --fulcio-url {place.url}"
                 f" --rekor-url {place.url} --oidc-issuer {issuer} FILE",
                 "cosign 2 (after initialize): Rekor v1, a bundle of the old form",
+                version="2",
             ),
             Step(
                 "verify",
                 f"cosign verify-blob --bundle FILE.cosign.bundle --rekor-url {place.url} {_POLICY} {issuer} FILE",
+                version="2",
             ),
         ),
     )
