@@ -3,41 +3,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import termios
-from pathlib import Path
 
 import pytest
 
 from tests.client_lines import Shell
-from tests.stack_process import SIGBOX, environment, sigbox
+from tests.stack_process import sigbox
+from tests.terminal import in_terminal
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def in_terminal(columns: int, folder: Path, **extra: str) -> tuple[int, str]:
-    """Run the demo on a pseudo-terminal of that width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    set_here = {name: value for name, value in environment(**extra).items() if name not in ("COLUMNS", "LINES")}
-    process = subprocess.Popen(
-        [*SIGBOX, "demo"], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=set_here, close_fds=True
-    )
-    os.close(theirs)
-    text = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            text += chunk
-    except OSError:
-        pass  # Linux says EIO when the other side has closed
-    finally:
-        os.close(ours)
-    return process.wait(60), text.decode().replace("\r\n", "\n")
 
 
 def test_in_a_pipe_the_story_is_plain_text_and_ends_well(tmp_path):
@@ -60,7 +34,7 @@ def test_in_a_pipe_the_story_is_plain_text_and_ends_well(tmp_path):
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_in_a_terminal_it_has_colours_and_fits(columns, tmp_path):
-    code, text = in_terminal(columns, tmp_path)
+    code, text = in_terminal(["demo"], tmp_path, columns=columns)
     assert code == 0, text
     assert ESCAPE.search(text)
     lines = ESCAPE.sub("", text).splitlines()
@@ -70,7 +44,7 @@ def test_in_a_terminal_it_has_colours_and_fits(columns, tmp_path):
 
 
 def test_no_color_is_respected(tmp_path):
-    code, text = in_terminal(100, tmp_path, NO_COLOR="1")
+    code, text = in_terminal(["demo"], tmp_path, NO_COLOR="1")
     assert code == 0
     assert "\x1b" not in text
 
