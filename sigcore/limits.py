@@ -28,6 +28,8 @@ SIGNATURE: Final = 1024
 CERTIFICATE: Final = 32 * 1024
 CSR: Final = 16 * 1024
 CHAIN_CERTIFICATES: Final = 8
+PASSPHRASE: Final = 1024
+"""One line that somebody chose; PBKDF2 takes any length."""
 IDENTITY_TOKEN: Final = 16 * 1024
 IDENTITY: Final = 254
 """RFC 5321 section 4.5.3.1.3: a path has at most 256 octets with its angle brackets."""

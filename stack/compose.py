@@ -103,7 +103,7 @@ async def compose(
     app.add_routes(tsa.http.make_routes(timestamps, clock))
     app.add_routes(serving.make_routes(home.tuf_repository))
     app.add_routes(health.make_routes(home, (ct.log, rekor.log, rekor_v1.log)))
-    app.add_routes(front.make_routes(home, settings))
+    app.add_routes(front.make_routes(home, settings, {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}))
     if control_api:
         app.add_routes(control.make_routes(provider, accounts))
     async with AsyncExitStack() as logs:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,8 @@ DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
 FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
+ORGANIZATION_LIMIT = 40
+"""A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
 
 
@@ -29,6 +32,8 @@ class Home:
     """The data directory: one folder per role with its secrets, ``public/`` for everybody."""
 
     path: Path
+    passphrase: bytes | None = field(default=None, repr=False)
+    """What its keys are encrypted with; None for a stack whose keys are not."""
 
     @property
     def settings_file(self) -> Path:
@@ -61,9 +66,29 @@ class Home:
         return self.public / "signing_config.json"
 
     @property
+    def signing_config_v1(self) -> Path:
+        """The same services, but Rekor v1 alone: for whoever chooses it by ``--signing-config``."""
+        return self.public / "signing_config_v1.json"
+
+    @property
+    def signing_config_v2(self) -> Path:
+        """The same services, but Rekor v2 alone."""
+        return self.public / "signing_config_v2.json"
+
+    @property
     def trust_config(self) -> Path:
         """Both of them in one file: sigstore-python's ClientTrustConfig."""
         return self.public / "trust_config.json"
+
+    @property
+    def keys(self) -> Path:
+        """Public keys and certificates as PEM files, for clients that are told them one by one."""
+        return self.public / "keys"
+
+    @property
+    def tls_ca(self) -> Path:
+        """The authority of the stack's own TLS certificate, where it has one."""
+        return self.public / "tls_ca.pem"
 
     @property
     def tuf_root(self) -> Path:
@@ -81,6 +106,8 @@ class Settings:
     url_follows_listen: bool
     rekor_v2_dsse: Literal["hashedrekord", "dsse"] = "hashedrekord"
     """What Rekor v2 logs an envelope as; ``dsse`` is for clients before sigstore-go 1.2 and sigstore-python 4.3."""
+    name: str = ""
+    """The organization that was asked for; empty for one that follows from the host."""
 
     @property
     def issuer(self) -> str:
@@ -95,7 +122,7 @@ class Settings:
     @property
     def organization(self) -> str:
         """The name that certificates and trust documents carry. An ephemeral stack says what it is worth."""
-        return "sigbox UNTRUSTED ephemeral" if self.ephemeral else f"sigbox {self.host}"
+        return "sigbox UNTRUSTED ephemeral" if self.ephemeral else self.name or f"sigbox {self.host}"
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -119,9 +146,24 @@ def parse_url(text: str) -> str:
     return url
 
 
+def parse_organization(text: str) -> str:
+    """The name that certificates carry: one line of printable characters, at most :data:`ORGANIZATION_LIMIT` long."""
+    if not text.isprintable() or text != text.strip() or not 1 <= len(text) <= ORGANIZATION_LIMIT:
+        raise Malformed(
+            f"the organization is {shown(text)}, expected 1 to {ORGANIZATION_LIMIT} printable characters",
+            "it stands in every certificate, for example: --organization 'ACME Build'",
+        )
+    return text
+
+
 def default_home() -> Home:
     """``$SIGBOX_DATA``, or ``./sigbox-data``."""
     return Home(Path(os.environ.get("SIGBOX_DATA", DEFAULT_DATA)).absolute())
+
+
+def home_at(data: str | Path | None) -> Home:
+    """The data directory that an option names, or the default one."""
+    return Home(Path(data).absolute()) if data else default_home()
 
 
 def load_settings(home: Home) -> Settings:
@@ -142,6 +184,7 @@ def load_settings(home: Home) -> Settings:
             ephemeral=table["ephemeral"] is True,
             url_follows_listen=table["url_follows_listen"] is True,
             rekor_v2_dsse=_dsse_kind(table.get("rekor_v2_dsse", "hashedrekord")),
+            name=parse_organization(table["organization"]) if "organization" in table else "",
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
@@ -168,6 +211,7 @@ def save_settings(home: Home, settings: Settings) -> None:
         f"ephemeral = {str(settings.ephemeral).lower()}",
         f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
         *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
+        *([f"organization = {json.dumps(settings.name, ensure_ascii=False)}"] if settings.name else []),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)

@@ -16,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from stack.cli.env import CLIENTS, client_lines
+from stack.clients.table import FIRST, guide
 from stack.compose import compose
 from stack.config import Home, Settings
 from stack.files import save_file
@@ -101,8 +101,9 @@ def announce(home: Home, settings: Settings, ready_file: Path | None) -> None:
     lines = [f"sigbox serves {settings.url}", f"root fingerprint sha256:{fingerprint(home)}", f"data in {home.path}"]
     if settings.ephemeral:
         lines.append("UNTRUSTED: this stack is ephemeral, it ends with this process")
-    for client in CLIENTS:
-        lines += ["", *client_lines(client, home, settings)]
+    for client in FIRST:
+        lines += ["", *guide(client, home, settings).lines(everything=False)]
+    lines += ["", "# other clients, and other ways: sigbox env CLIENT"]
     sys.stdout.write("\n".join(lines) + "\n\n")
     sys.stdout.flush()
     if ready_file is not None:

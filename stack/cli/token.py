@@ -15,7 +15,8 @@ from oidc_dev.claims import make_claims
 from oidc_dev.signing import SigningKey, mint
 from sigcore.errors import Malformed
 from stack.cli.persona import AUDIENCE, Persona, load_persona, parse_claim
-from stack.config import Home, default_home, load_settings
+from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.config import Home, load_settings
 
 EXAMPLES = """\
 examples:
@@ -28,10 +29,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox token``."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--data", metavar="DIR", help="data directory of the stack (default: $SIGBOX_DATA, ./sigbox-data)"
-    )
+    add_data_option(where)
     where.add_argument("--url", metavar="URL", help="URL of a stack that was started with --control")
+    add_passphrase_option(parser)
     parser.add_argument("--persona", metavar="FILE", type=Path, help="JSON with email, subject, audience, claims")
     parser.add_argument("--email", metavar="E", help="email identity, said to be verified")
     parser.add_argument("--subject", metavar="S", help="the sub claim (default: the email)")
@@ -50,15 +50,14 @@ def run(options: argparse.Namespace) -> int:
     )
     if not persona.email and not persona.subject:
         raise Malformed("the token has no identity", "give --email or --subject, or a --persona that has one")
-    print(_ask(options.url, persona) if options.url else _mint(options.data, persona))
+    print(_ask(options.url, persona) if options.url else _mint(unlocked(options), persona))
     return 0
 
 
-def _mint(data: str | None, persona: Persona) -> str:
+def _mint(home: Home, persona: Persona) -> str:
     # Deferred: the key material of a stack is not needed when a stack is asked.
     from stack.bootstrap import load_oidc_key  # noqa: PLC0415 - see the line above
 
-    home = Home(Path(data).absolute()) if data else default_home()
     issuer = load_settings(home).issuer
     claims = make_claims(persona.identity(), issuer=issuer, audience=persona.audience, now=datetime.now(UTC))
     return mint(claims, SigningKey.of(load_oidc_key(home)))

@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from sigcore.errors import Malformed
-from stack.config import DEFAULT_LISTEN, Home, default_home, parse_listen, parse_url
+from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.config import DEFAULT_LISTEN, parse_listen, parse_url
 
 EXAMPLES = """\
 examples:
@@ -22,9 +23,8 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox up``."""
-    parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="data directory (default: $SIGBOX_DATA, ./sigbox-data)"
-    )
+    add_data_option(parser)
+    add_passphrase_option(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help=f"default {DEFAULT_LISTEN}; port 0 picks a free one")
     parser.add_argument("--url", metavar="URL", help="how clients reach the stack (default: http://localhost:PORT)")
     parser.add_argument(
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from stack.start import Plan  # noqa: PLC0415 - the same
 
     plan = Plan(
-        home=None if options.ephemeral else _home(options.data),
+        home=None if options.ephemeral else unlocked(options),
         host=host,
         port=port,
         url=parse_url(options.url) if options.url else None,
@@ -58,7 +58,3 @@ def run(options: argparse.Namespace) -> int:
         ready_file=options.ready_file,
     )
     return serve(plan)
-
-
-def _home(data: Path | None) -> Home:
-    return Home(data.absolute()) if data else default_home()

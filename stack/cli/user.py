@@ -21,7 +21,8 @@ from oidc_dev.store import SqliteAccounts, account_exists
 from sigcore import limits
 from sigcore.errors import Malformed
 from sigcore.strict import encode_time
-from stack.config import Home, default_home, load_settings
+from stack.cli.placing import add_data_option
+from stack.config import home_at, load_settings
 from stack.files import load_file
 
 EXAMPLES = """\
@@ -41,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--email", metavar="E", help="the account; its email stands in certificates as it is written here"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--data", metavar="DIR", type=Path, help="data directory of the stack (default: $SIGBOX_DATA, ./sigbox-data)"
-    )
+    add_data_option(where)
     where.add_argument("--url", metavar="URL", help="add: URL of a stack that was started with --control")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     """Do it; what was done is said on standard error, the list goes to standard output."""
     if options.url:
         return _ask(options)
-    home = Home(options.data.absolute()) if options.data else default_home()
+    home = home_at(options.data)
     load_settings(home)
     accounts = SqliteAccounts(home.accounts)
     if options.action == "list":
