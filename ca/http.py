@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
     """The routes of API v2 and v1; each request reads ``clock`` once."""
     bundle = [_pem(der) for der in authority.chain]
-    configuration = {"issuers": [_issuer(issuer) for issuer in authority.issuers]}
+    configuration = {"issuers": [_issuer(issuer, kind) for issuer in authority.issuers for kind in issuer.kinds]}
 
     async def signing_cert_v2(request: web.Request) -> web.Response:
         chain = await _issue(authority, clock(), request, parse_request_v2(await _body(request)))
@@ -144,14 +144,14 @@ def _pem_chain(chain: list[str], *, status: int) -> web.Response:
     return web.Response(text="\n".join(chain), status=status, headers=_HEADERS, content_type=_PEM_CHAIN)
 
 
-def _issuer(issuer: Issuer) -> dict[str, object]:
+def _issuer(issuer: Issuer, kind: str) -> dict[str, object]:
     """A member of ``GET /api/v2/configuration``, zero values spelt out."""
     return {
         "issuerUrl": issuer.url,
         "audience": issuer.audience,
-        "challengeClaim": CHALLENGE_CLAIMS[issuer.kind],
+        "challengeClaim": CHALLENGE_CLAIMS[kind],
         "spiffeTrustDomain": "",
-        "issuerType": issuer.kind,
+        "issuerType": kind,
         "subjectDomain": issuer.subject_domain,
         "skipEmailVerification": False,
     }
