@@ -37,7 +37,9 @@ async def sign(session: aiohttp.ClientSession, request: CertificateRequest, numb
     return [certificate_s, timestamp_s, entry_s]
 
 
-async def exchange(session: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]) -> tuple[bytes, float]:
+async def exchange(
+    session: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]
+) -> tuple[bytes, float]:
     """One request; an answer without success ends the benchmark."""
     start = time.perf_counter()
     async with session.post(path, data=body, headers=headers) as response:

@@ -60,7 +60,9 @@ def _parse(fields: Fields) -> PublicKey:
         raise Malformed(f"{fields.path} is no valid {kind} key: {error}") from error
     algorithm = token_key(key).algorithm
     if fields.optional_text("alg", algorithm) != algorithm:
-        raise Refused(f"{fields.path} is for {shown(fields.text('alg'))}", f"a key of its kind is used with {algorithm}")
+        raise Refused(
+            f"{fields.path} is for {shown(fields.text('alg'))}", f"a key of its kind is used with {algorithm}"
+        )
     return key
 
 

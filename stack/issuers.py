@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``[[issuers]]``: whose tokens the CA accepts beside those of the stack's own provider. Nothing is fetched.
 
-    [[issuers]]
-    url = "https://ci.example.com"                  the exact iss of its tokens
-    jwks = "ci.jwks.json"                           its public keys (RFC 7517), beside this file
-    kind = "uri"                                    "email" (default), or "uri": sub is the identity
-    subject_domain = "https://ci.example.com"       for "uri": what every sub starts with
-    audience = "sigstore"                           the exact aud; this is the default
+Members of each table:
+    url: the exact ``iss`` of its tokens.
+    jwks: file with its public keys (RFC 7517), from the folder of the configuration.
+    kind: ``email`` (default), or ``uri``: the identity is ``sub``.
+    subject_domain: for ``uri``: what every ``sub`` starts with, such as ``https://ci.example.com``.
+    audience: the exact ``aud``; ``sigstore`` where it is absent.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ca.authority import Authority
 from ca.lint import Unsound
 from ca.possession import SignedSubject, SigningRequest
-from ca.profile import Profile
-from sigcore import certify, der, keys, sct, x509
+from ca.profile import Draft, Profile
+from sigcore import certify, der, extensions, keys, sct, signatures, x509
 from sigcore.chain import verify_chain
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from tests.unit.ca import fakes
@@ -247,20 +247,34 @@ async def test_a_log_that_fails_gives_no_certificate(chain, issuers, token, kind
         await make_authority(chain, issuers, kind()).issue(token, proof(), now=NOW)
 
 
-async def test_precertificate_and_certificate_that_differ_are_not_handed_out(authority, token, monkeypatch):
-    genuine = Profile.encode
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("head", lambda head: head.replace(NOW.strftime("%y%m%d%H%M%SZ").encode(), b"260101000000Z", 1)),
+        ("extensions", lambda found: found.replace(NAME.encode(), b"elice" + NAME.encode()[5:], 1)),
+        ("extensions", lambda found: found + certify.encode_extension(extensions.poison())),
+        ("extensions", lambda found: certify.encode_extension(extensions.sct_list(b"")) + found),
+    ],
+)
+async def test_precertificate_and_certificate_that_differ_are_not_handed_out(
+    authority, token, monkeypatch, part, change
+):
+    genuine = Draft.encode
 
-    def drifting(self, draft, last):
-        return genuine(self, replace(draft, serial=draft.serial + (last.oid == sct.SCT_LIST_OID)), last)
+    def drifting(self, last):
+        if last.oid != sct.SCT_LIST_OID:
+            return genuine(self, last)
+        return genuine(replace(self, **{part: change(getattr(self, part))}), last)
 
-    monkeypatch.setattr(Profile, "encode", drifting)
+    monkeypatch.setattr(Draft, "encode", drifting)
     with pytest.raises(Unsound, match="not what was logged"):
         await authority.issue(token, proof(), now=NOW)
 
 
 async def test_a_certificate_that_the_ca_key_did_not_sign_is_not_handed_out(authority, log, token, monkeypatch):
-    genuine, other = certify.sign_tbs, keys.generate_p256()
-    monkeypatch.setattr(certify, "sign_tbs", lambda tbs, key: genuine(tbs, other if log.chains else key))
+    genuine, other = signatures.sign, keys.generate_p256()
+    swap = lambda algorithm, key, tbs: genuine(algorithm, other if log.chains else key, tbs)  # noqa: E731 - one line
+    monkeypatch.setattr(signatures, "sign", swap)
     with pytest.raises(Unsound, match="not what was logged"):
         await authority.issue(token, proof(), now=NOW)
 
@@ -272,7 +286,7 @@ async def test_what_leaves_the_profile_never_meets_the_ca_key(authority, log, to
         return genuine(self, replace(principal, san=x509.Email("evil@example.com")), spki, now)
 
     monkeypatch.setattr(Profile, "draft", drifting)
-    monkeypatch.setattr(certify, "sign_tbs", lambda *_: pytest.fail("the CA key was used"))
+    monkeypatch.setattr(signatures, "sign", lambda *_: pytest.fail("the CA key was used"))
     with pytest.raises(Unsound, match="exactly the principal's one name"):
         await authority.issue(token, proof(), now=NOW)
     assert log.chains == []
