@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from bench.keyless import configure, prepare
-from bench.reference import Figure, verifies_per_second
+from bench.reference import Figure, cpu_seconds, verifies_per_second
 from bench.rekor_add import Sample
 from tests.stack_process import ROOT, environment, running_stack
 
@@ -68,24 +68,27 @@ def run(rounds: int, seconds: float = 3) -> list[Figure]:
                 samples = []
                 for number in range(rounds):
                     print(f"asking for certificates, clients: {clients}, {number + 1} of {rounds}", file=sys.stderr)
-                    before = verifies_per_second()
+                    r, cpu = verifies_per_second(), cpu_seconds(stack.process.pid)
                     sample = measure(stack.url, folder, clients, seconds)
-                    samples.append((sample, (before + verifies_per_second()) / 2))
+                    cpu = (cpu_seconds(stack.process.pid) - cpu) / (sample.per_second * seconds)
+                    samples.append((sample, (r + verifies_per_second()) / 2, cpu))
                 figures += report(clients, samples)
     return figures
 
 
-def report(clients: int, samples: list[tuple[Sample, float]]) -> list[Figure]:
-    """The lines for one number of clients; ``samples`` come with their R."""
+def report(clients: int, samples: list[tuple[Sample, float, float]]) -> list[Figure]:
+    """The lines for one number of clients; ``samples`` come with their R and the server's CPU seconds per certificate."""
     many = "1 client" if clients == 1 else f"{clients} clients"
-    rate = statistics.median(sample.per_second for sample, _ in samples)
-    ratio = statistics.median(sample.per_second / r for sample, r in samples)
+    rate = statistics.median(sample.per_second for sample, _, _ in samples)
+    ratio = statistics.median(sample.per_second / r for sample, r, _ in samples)
+    cpu_ms, in_verifies = (statistics.median(cpu * by(r) for _, r, cpu in samples) for by in (lambda _: 1000, float))
     goal, met = (f">= {GOAL} R", ratio >= GOAL) if clients == max(CLIENTS) else ("", None)
-    p50, p99 = (statistics.median(getattr(s, name) for s, _ in samples) for name in ("p50_ms", "p99_ms"))
+    p50, p99 = (statistics.median(getattr(s, name) for s, _, _ in samples) for name in ("p50_ms", "p99_ms"))
     return [
         Figure(f"signingCert ES256 with SCT, {many}", f"{rate:.0f} /s", ratio, "R", goal, met),
         Figure(f"signingCert ES256 with SCT, {many}, p50", f"{p50:.2f} ms"),
         Figure(f"signingCert ES256 with SCT, {many}, p99", f"{p99:.2f} ms"),
+        Figure(f"signingCert ES256 with SCT, {many}, CPU of the server", f"{cpu_ms:.2f} ms", in_verifies, "verifies"),
     ]
 
 

@@ -24,7 +24,6 @@ from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.keys import PublicKey
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
 
-
 CLOCKS_APART_S: Final = 60
 """How far the log's clock may be from ours, with the time that it takes to answer."""
 _ALGORITHM: Final = signatures.ECDSA_WITH_SHA256
