@@ -20,7 +20,7 @@ from ca.issuers import CHALLENGE_CLAIMS, Issuer
 from ca.jwks import parse_jwks
 from sigcore import limits
 from sigcore.errors import Malformed, SigError
-from sigcore.strict import Fields, shown
+from sigcore.strict import JSON, Fields, shown
 from stack.files import load_file
 
 TABLE: Final = "issuers"
@@ -45,12 +45,21 @@ def _issuers(file: Path, tables: object) -> Iterator[Issuer]:
     if not isinstance(tables, list):
         raise Malformed(f"{file}: {TABLE} is no list of tables", f"write [[{TABLE}]] above each of them")
     for number, table in enumerate(tables, 1):
-        fields = Fields.of(table, f"{TABLE}[{number}]")
         try:
-            issuer = _issuer(file.parent, fields)
+            issuer = _issuer(file.parent, Fields.of(_texts(table), TABLE))
         except SigError as error:
             raise type(error)(f"{file}, issuer {number}: {error.message}", error.hint) from error
         yield issuer
+
+
+def _texts(table: object) -> JSON:
+    """The table, if it holds nothing that only TOML can say, such as a date."""
+    if not isinstance(table, dict):
+        raise Malformed(f"{TABLE} holds {shown(table)}, expected a table of strings")
+    for name, value in table.items():
+        if not isinstance(value, str):
+            raise Malformed(f"{name} is {shown(value)}, expected a string")
+    return table
 
 
 def _issuer(folder: Path, fields: Fields) -> Issuer:

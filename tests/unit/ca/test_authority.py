@@ -313,6 +313,56 @@ async def test_a_certificate_never_precedes_its_issuer(authority, issuer_key):
         await authority.issue(token, proof(), now=past)
 
 
+async def test_a_log_that_does_not_answer_in_time_gives_no_certificate(chain, issuers, token):
+    log = fakes.Late()
+    late = Authority(
+        key=chain.key,
+        chain=chain.certificates,
+        issuers=issuers,
+        log=log,
+        log_key=log.key.public_key(),
+        patience_s=0.01,
+    )
+    with pytest.raises(Unavailable, match="did not answer within 0.01 seconds"):
+        await late.issue(token, proof(), now=NOW)
+    log.told.set()
+    await late.issue(token, proof(), now=NOW)
+
+
+YEAR = 365 * 86_400
+
+
+@pytest.mark.parametrize("seconds", [0, 59, -59])
+async def test_the_clock_of_the_log_may_be_off_by_a_minute(chain, issuers, token, seconds):
+    await make_authority(chain, issuers, fakes.OfAnotherTime(seconds=seconds)).issue(token, proof(), now=NOW)
+
+
+@pytest.mark.parametrize("seconds", [62, -62, YEAR, -YEAR, 10_000 * YEAR])
+async def test_an_sct_of_another_time_gives_no_certificate(chain, issuers, token, seconds):
+    authority = make_authority(chain, issuers, fakes.OfAnotherTime(seconds=seconds))
+    with pytest.raises(Unsound, match="seconds from ours.*compare the clocks"):
+        await authority.issue(token, proof(), now=NOW)
+
+
+async def test_an_sct_of_another_certificate_of_the_same_log_gives_no_certificate(chain, issuers, token):
+    authority = make_authority(chain, issuers, fakes.Crossed())
+    await authority.issue(token, proof(), now=NOW)
+    with pytest.raises(Unsound, match="the SCT's signature does not verify"):
+        await authority.issue(token, proof(), now=NOW)
+
+
+async def test_an_sct_of_another_log_with_its_own_key_gives_no_certificate(chain, issuers, log, token):
+    other = Authority(
+        key=chain.key,
+        chain=chain.certificates,
+        issuers=issuers,
+        log=log,
+        log_key=keys.generate_p256().public_key(),
+    )
+    with pytest.raises(Unsound, match="the SCT is of the log"):
+        await other.issue(token, proof(), now=NOW)
+
+
 # --- construction ---------------------------------------------------------------------------------------------
 def test_the_key_must_belong_to_the_chain(chain, issuers, log):
     for key, certificates in (
