@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,7 +53,19 @@ class Authority:
         Refused: a certificate of the chain is not signed by the next.
     """
 
-    __slots__ = ("_chain", "_key", "_log", "_log_key", "_patience_s", "_profile", "_public_key", "chain", "issuers")
+    __slots__ = (
+        "_chain",
+        "_key",
+        "_key_hash",
+        "_log",
+        "_log_id",
+        "_log_key",
+        "_patience_s",
+        "_profile",
+        "_public_key",
+        "chain",
+        "issuers",
+    )
 
     def __init__(
         self,
@@ -74,9 +87,11 @@ class Authority:
         self._chain = certificates
         self._log = log
         self._log_key = log_key
+        self._log_id = keys.key_id(keys.encode_public_key(log_key))
         self._patience_s = patience_s
         self._profile = Profile(certificates[0])
         self._public_key = certificates[0].public_key()
+        self._key_hash = hashlib.sha256(certificates[0].spki).digest()
         self.chain = tuple(certificate.der for certificate in certificates)
         """DER of the issuing CA's certificate, then of its issuers up to the root."""
 
@@ -90,7 +105,8 @@ class Authority:
         5. The precertificate keeps every rule of the profile (``lint``); else nothing is signed.
         6. The CA signs it. From here on the certificate counts as issued (RFC 6962 section 3.1): only into the log with it.
         7. The log answers with an SCT, in time, or there is no certificate.
-        8. The SCT is the right log's, for this very precertificate, of about this moment, and verifies.
+        8. The SCT is the right log's, for this very precertificate, of about this moment, and verifies. What we take for
+           logged is the draft without poison, and the log took the poison off by itself: the signature shows that both agree.
         9. Final certificate: the same draft + the SCT list, signed.
         10. The CA's signature verifies, and the TBS is byte for byte what was logged and, last, the SCT list.
 
@@ -107,9 +123,9 @@ class Authority:
         spki = keys.encode_public_key(verify_possession(proof, principal.subject))  # 3
         draft = self._profile.draft(principal, spki, now)  # 4
         tbs = draft.encode(extensions.poison())
-        unsigned = lint(tbs, issuer=self._chain[0], principal=principal, spki=spki, now=now)  # 5
+        lint(tbs, issuer=self._chain[0], principal=principal, spki=spki, now=now)  # 5
         precert, _ = self._sign(tbs)  # 6
-        entry = sct.precert_entry(unsigned, self._chain[0].spki)
+        entry = PrecertEntry(self._key_hash, draft.encode(None))
         stamp = await self._logged(precert, entry, now)  # 7, 8
         return IssuedCertificate((self._finish(draft, entry, stamp), *self.chain))  # 9, 10
 
@@ -125,7 +141,7 @@ class Authority:
         except SigError as error:
             raise Unavailable("the certificate log did not take the precertificate", str(error)) from error
         try:
-            sct.verify_sct(stamp, entry, self._log_key)
+            sct.verify_sct(stamp, entry, self._log_key, self._log_id)
             _check_moment(stamp, now)
         except SigError as error:
             raise Unsound(f"the certificate log's SCT is not good: {error}") from error

@@ -51,8 +51,7 @@ class _Case:
 def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, now: datetime) -> Certificate:
     """Refuse a precertificate TBS that leaves the profile; the answer is the certificate as it was read.
 
-    The TBS is read inside an unsigned shell, so that the CA key touches nothing before the last rule has passed: of the
-    answer everything but ``der`` and ``signature`` holds for the signed precertificate too.
+    The TBS is read inside an unsigned shell, so that the CA key touches nothing before the last rule has passed.
 
     Raises:
         Unsound: names every rule that is broken.

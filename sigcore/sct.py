@@ -147,14 +147,17 @@ def sign_sct(entry: Entry, timestamp_ms: int, key: PrivateKey) -> SignedCertific
     return SignedCertificateTimestamp(_log_id(public), timestamp_ms, b"", signature, algorithm)
 
 
-def verify_sct(sct: SignedCertificateTimestamp, entry: Entry, key: PublicKey) -> None:
+def verify_sct(sct: SignedCertificateTimestamp, entry: Entry, key: PublicKey, log_id: bytes = b"") -> None:
     """Check the log's signature. The caller checks that the log is trusted at the SCT's time.
+
+    ``log_id`` is that of ``key``; who knows it may give it.
 
     Raises:
         Refused: of another log, signed in another way than the key signs, or the signature does not verify.
     """
-    if sct.log_id != _log_id(key):
-        raise Refused(f"the SCT is of the log {sct.log_id.hex()}, the key is of {_log_id(key).hex()}")
+    log_id = log_id or _log_id(key)
+    if sct.log_id != log_id:
+        raise Refused(f"the SCT is of the log {sct.log_id.hex()}, the key is of {log_id.hex()}")
     algorithm = _signature_algorithm(key)
     if sct.signature_algorithm != algorithm:
         raise Refused(f"the SCT has signature algorithm {sct.signature_algorithm}, the log's key needs {algorithm}")

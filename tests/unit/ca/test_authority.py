@@ -125,6 +125,7 @@ async def test_the_embedded_sct_is_of_the_logged_precertificate(authority, chain
     assert logged.extensions[-1].value == oracle.PrecertPoison()
     assert logged.extensions[-1].critical
     assert logged.serial_number == final.serial_number
+    sct.correspond(x509.parse_certificate(precert), x509.parse_certificate(issued.chain[0]))
     entry = sct.precert_entry(x509.parse_certificate(issued.chain[0]), chain.issuer.spki)
     (own,) = sct.parse_sct_list(
         der.Reader(x509.parse_certificate(issued.chain[0]).extension(sct.SCT_LIST_OID).value, "list").octet_string()
@@ -262,12 +263,23 @@ async def test_precertificate_and_certificate_that_differ_are_not_handed_out(
     genuine = Draft.encode
 
     def drifting(self, last):
-        if last.oid != sct.SCT_LIST_OID:
+        if last is None or last.oid != sct.SCT_LIST_OID:
             return genuine(self, last)
         return genuine(replace(self, **{part: change(getattr(self, part))}), last)
 
     monkeypatch.setattr(Draft, "encode", drifting)
     with pytest.raises(Unsound, match="not what was logged"):
+        await authority.issue(token, proof(), now=NOW)
+
+
+async def test_a_draft_that_is_not_what_was_logged_fails_at_the_sct(authority, token, monkeypatch):
+    genuine = Draft.encode
+
+    def drifting(self, last):
+        return genuine(self, last) if last else genuine(replace(self, extensions=self.extensions[:-1] + b"X"), None)
+
+    monkeypatch.setattr(Draft, "encode", drifting)
+    with pytest.raises(Unsound, match="SCT is not good"):
         await authority.issue(token, proof(), now=NOW)
 
 
@@ -323,7 +335,7 @@ async def test_a_log_that_does_not_answer_in_time_gives_no_certificate(chain, is
         log_key=log.key.public_key(),
         patience_s=0.01,
     )
-    with pytest.raises(Unavailable, match="did not answer within 0.01 seconds"):
+    with pytest.raises(Unavailable, match=r"did not answer within 0\.01 seconds"):
         await late.issue(token, proof(), now=NOW)
     log.told.set()
     await late.issue(token, proof(), now=NOW)
