@@ -36,6 +36,14 @@ _RSA_SIZES = (2048, 3072, 4096)
 RSA_EXPONENT = 65537
 
 
+_DEFAULTS = {
+    (family, size): next(d for d in KeyDetails if d.value.family == family and d.value.size == size)
+    for family, sizes in (("ecdsa", _CURVES.values()), ("rsa-pkcs1v15", _RSA_SIZES))
+    for size in sizes
+}
+"""Family and size -> the first row of the registry that fits."""
+
+
 # --- bytes <-> keys --------------------------------------------------------------------------------
 def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
     """An SPKI in DER; decode, re-encode, compare.
@@ -141,11 +149,10 @@ def default_details(key: PublicKey) -> KeyDetails:
     """The PublicKeyDetails that goes with a key when nothing else is said: what sigstore-go rebuilds entries with."""
     check_strength(key)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        size = _CURVES[key.curve.name]
-        return next(d for d in KeyDetails if d.value.family == "ecdsa" and d.value.size == size)
+        return _DEFAULTS["ecdsa", _CURVES[key.curve.name]]
     if isinstance(key, ed25519.Ed25519PublicKey):
         return KeyDetails.PKIX_ED25519
-    return next(d for d in KeyDetails if d.value.family == "rsa-pkcs1v15" and d.value.size == key.key_size)
+    return _DEFAULTS["rsa-pkcs1v15", key.key_size]
 
 
 def _matches(key: PublicKey, details: KeyDetails) -> bool:

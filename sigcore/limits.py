@@ -31,6 +31,9 @@ CHAIN_CERTIFICATES: Final = 8
 PASSPHRASE: Final = 1024
 """One line that somebody chose; PBKDF2 takes any length."""
 IDENTITY_TOKEN: Final = 16 * 1024
+TOKEN_KEY_SET: Final = 256 * 1024
+"""Keys come with certificate chains (x5c) at some providers."""
+TOKEN_KEYS: Final = 50
 IDENTITY: Final = 254
 """RFC 5321 section 4.5.3.1.3: a path has at most 256 octets with its angle brackets."""
 

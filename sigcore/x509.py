@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeAlias
 
 from sigcore import der, limits, strict
@@ -271,9 +272,15 @@ def _attributes(name: der.Reader) -> Iterator[tuple[str, int, bytes]]:
 
 def _parse_name(fields: der.Reader, what: str) -> bytes:
     name = fields.raw(der.SEQUENCE)
+    _check_name(name, what)
+    return name
+
+
+@lru_cache(maxsize=64)
+def _check_name(name: bytes, what: str) -> None:
+    """The same few authorities issue many certificates: a name that was sound is not read again."""
     for _ in _attributes(der.Reader(name, what).enter()):
         pass
-    return name
 
 
 def _attribute(name: bytes, wanted: str) -> str:

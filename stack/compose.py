@@ -23,7 +23,7 @@ import tlog.rekor_v1
 import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
-from ca.issuers import Issuer, IssuerTable, PinnedKeys
+from ca.issuers import OWN, Issuer, IssuerTable, PinnedKeys
 from oidc_dev.provider import Provider
 from oidc_dev.signing import SigningKey
 from oidc_dev.store import SqliteAccounts
@@ -53,11 +53,12 @@ async def compose(
     settings: Settings,
     material: Material,
     oidc_key: rsa.RSAPrivateKey,
+    issuers: tuple[Issuer, ...],
     clock: Clock,
     *,
     control_api: bool,
 ) -> AsyncIterator[web.Application]:
-    """Every role on one origin; the logs are open inside the ``async with``."""
+    """Every role on one origin; the logs are open inside the ``async with``. ``issuers``: others whose tokens count."""
     provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
     accounts = SqliteAccounts(home.accounts)
     ct = CertificateLogService(
@@ -84,7 +85,7 @@ async def compose(
     authority = Authority(
         key=material.ca_key,
         chain=tuple(certificate.der for certificate in material.ca_chain),
-        issuers=IssuerTable((own_issuer(provider),)),
+        issuers=IssuerTable((own_issuer(provider), *issuers)),
         log=ct,
         log_key=material.ct_key.public_key(),
     )
@@ -115,8 +116,8 @@ async def compose(
 
 def own_issuer(provider: Provider) -> Issuer:
     """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
-    pinned = PinnedKeys(tuple((key.id, key.key.public_key()) for key in provider.keys))
-    return Issuer(provider.issuer, pinned)
+    pinned = PinnedKeys((key.id, key.key.public_key()) for key in provider.keys)
+    return Issuer(provider.issuer, pinned, kind=OWN)
 
 
 def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:

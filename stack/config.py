@@ -202,7 +202,7 @@ def _dsse_kind(text: str) -> Literal["hashedrekord", "dsse"]:
 
 
 def save_settings(home: Home, settings: Settings) -> None:
-    """Write ``sigbox.toml``; its presence says that the directory holds a stack."""
+    """Write ``sigbox.toml``; its presence says that the directory holds a stack. Tables in it are the operator's and stay."""
     lines = (
         "# Written by sigbox. The URL is part of the trust root: change it with `sigbox up --url`, not here.",
         f"format = {FORMAT}",
@@ -212,6 +212,18 @@ def save_settings(home: Home, settings: Settings) -> None:
         f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
         *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
         *([f"organization = {json.dumps(settings.name, ensure_ascii=False)}"] if settings.name else []),
+        *_tables(home),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)
+
+
+def _tables(home: Home) -> list[str]:
+    """The lines of the settings file from its first table on, with the comments right above that."""
+    if not home.settings_file.exists():
+        return []
+    lines = home.settings_file.read_text("utf-8").splitlines()
+    first = next((at for at, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    while first < len(lines) and lines[first - 1].startswith("#"):
+        first -= 1
+    return ["", *lines[first:]] if first < len(lines) else []
