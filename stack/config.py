@@ -8,6 +8,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,6 +61,11 @@ class Home:
         return self.public / "trust_config.json"
 
     @property
+    def tls_ca(self) -> Path:
+        """The stack's own TLS authority, when it has one (``--tls auto``)."""
+        return self.public / "tls_ca.pem"
+
+    @property
     def tuf_root(self) -> Path:
         """The first root: what a client must be given by a way that it trusts."""
         return self.tuf_repository / "1.root.json"
@@ -73,6 +79,8 @@ class Settings:
     created: datetime
     ephemeral: bool
     url_follows_listen: bool
+    seed: int | None = None
+    """Of an ephemeral stack whose keys are the same every time: :mod:`stack.seed`."""
 
     @property
     def issuer(self) -> str:
@@ -111,6 +119,14 @@ def parse_url(text: str) -> str:
     return url
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this machine, whatever a resolver says (RFC 6761 section 6.3 for the name)."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def default_home() -> Home:
     """``$SIGBOX_DATA``, or ``./sigbox-data``."""
     return Home(Path(os.environ.get("SIGBOX_DATA", DEFAULT_DATA)).absolute())
@@ -133,6 +149,7 @@ def load_settings(home: Home) -> Settings:
             created=parse_time(table["created"], what="created"),
             ephemeral=table["ephemeral"] is True,
             url_follows_listen=table["url_follows_listen"] is True,
+            seed=table.get("seed"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
@@ -150,6 +167,7 @@ def save_settings(home: Home, settings: Settings) -> None:
         f'created = "{encode_time(settings.created)}"',
         f"ephemeral = {str(settings.ephemeral).lower()}",
         f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
+        *([] if settings.seed is None else [f"seed = {settings.seed}"]),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)

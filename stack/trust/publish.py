@@ -15,15 +15,18 @@ from sigcore.errors import SigError
 from stack.bootstrap import load_ed25519
 from stack.config import Home, load_settings
 from stack.files import load_file
+from stack.seed import CREATED, LIFE
 from stack.trust.repository import ROLES, Repository
 
 
 def publish(home: Home, now: datetime) -> tuple[str, ...]:
     """Publish the trust documents of ``home``; the answer names the roles that were signed."""
+    settings = load_settings(home)
     repository = Repository(
         folder=home.tuf_repository,
         keys={role: load_ed25519(home.path / "tuf" / f"{role}.key") for role in ROLES},
-        durable=not load_settings(home).ephemeral,
+        durable=not settings.ephemeral,
+        root_expires=None if settings.seed is None else CREATED + LIFE,
     )
     targets = {
         "trusted_root.json": load_file(home.trusted_root, what="the trusted root"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sigcore.errors import Refused
 from stack.config import Home
@@ -16,6 +18,17 @@ def start_publisher(home: Home) -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603 - our own module, a path as argument, no shell
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+@contextmanager
+def ended_with(publisher: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """The child for the length of a block; when the block fails first, so does the child."""
+    try:
+        yield publisher
+    finally:
+        if publisher.returncode is None:
+            publisher.kill()
+            publisher.communicate()
 
 
 def finish_publisher(publisher: subprocess.Popen[str], timeout_s: float = 60) -> str:

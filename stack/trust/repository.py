@@ -42,6 +42,8 @@ class Repository:
     folder: Path
     keys: Mapping[str, ed25519.Ed25519PrivateKey]
     durable: bool
+    root_expires: datetime | None = None
+    """When the first root expires, if not a lifetime from now."""
 
     def publish(self, targets: Mapping[str, bytes], now: datetime) -> tuple[str, ...]:
         """Bring the repository to ``targets``; the answer names the roles that were signed anew.
@@ -87,7 +89,7 @@ class Repository:
         return tuple(signed)
 
     def _root(self, now: datetime) -> Root:
-        root = Root(version=1, expires=_expiry(Root.type, now), consistent_snapshot=True)
+        root = Root(version=1, expires=self.root_expires or _expiry(Root.type, now), consistent_snapshot=True)
         for role in ROLES:
             root.add_key(CryptoSigner(self.keys[role]).public_key, role)
         return root
