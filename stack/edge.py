@@ -46,7 +46,8 @@ def _make_middleware(edge: Edge) -> Middleware:
     """The middleware.
 
     1. Give the request an id: the client's own, if it is short and plain.
-    2. Refuse a compressed body: nothing here needs one, and unpacking is where bombs go off.
+    2. Refuse a body that says to be larger than any role takes, and a compressed one: nothing here needs that, and
+       unpacking is where bombs go off.
     3. Let the role answer. What no role expected becomes a plain 500 with the id, never a traceback.
     4. Add the headers of every answer; count and log the request.
     """
@@ -54,19 +55,16 @@ def _make_middleware(edge: Edge) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        began, headers = time.perf_counter(), request.headers
+        began = time.perf_counter()
         connection = request.protocol if isinstance(request.protocol, Connection) else None
         if connection is not None:
             connection.begin(request)
-        identifier = headers.get(ID_HEADER, "")  # (1)
+        identifier = request.headers.get(ID_HEADER, "")  # (1)
         if not _ID.match(identifier):
             identifier = f"{prefix}{next(numbers):06x}"
         request_id.set(identifier)
         try:
-            if headers.get("Content-Encoding", "identity").lower() != "identity":  # (2)
-                response: web.StreamResponse = _compressed()
-            else:
-                response = await _answer(request, handler, identifier)  # (3)
+            response = _refused_body(request) or await _answer(request, handler, identifier)  # (2), (3)
         finally:
             if connection is not None:
                 connection.end()
@@ -89,14 +87,20 @@ async def _answer(request: web.Request, handler: Handler, identifier: str) -> we
         return await handler(request)
     except web.HTTPException as error:
         return plain.from_exception(error)
-    except ConnectionError:
-        raise  # the client has gone: nobody to answer
-    except Exception:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
+    except Exception as error:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
+        if isinstance(error, ConnectionError) and request.content.exception() is not None:
+            return plain.refusal(400, "the request did not arrive whole")  # for the log; its sender has gone
         _log.exception("%s %s failed", method_of(request), route_of(request))
         return plain.refusal(500, f"internal error, request {identifier}")
 
 
-def _compressed() -> web.Response:
+def _refused_body(request: web.Request) -> web.StreamResponse | None:
+    if (request.content_length or 0) > limits.LOG_REQUEST:
+        return plain.refusal(
+            413, f"the request body is {request.content_length} bytes long, the limit is {limits.LOG_REQUEST}"
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() == "identity":
+        return None
     response = plain.refusal(415, "the request body is compressed; send it as it is")
     response.headers["Accept-Encoding"] = "identity"
     return response

@@ -3,10 +3,10 @@
 
 One look at all connections per second, no timer per request:
 
-1. A peer that has begun a request head, or has just connected, must finish that head within ``HEAD_S``.
-2. A body must be whole within ``BODY_S`` and one second more for each ``BODY_RATE`` bytes of it that came.
-3. A peer that takes nothing of an answer for ``WRITE_S`` is dropped.
-4. A connection on which nothing happens is closed after ``IDLE_S``.
+1. A peer that has begun a request head, or has just connected, must finish that head within ``head_s``.
+2. A body must be whole within ``body_s`` and one second more for each ``body_rate`` bytes of it that came.
+3. A peer that takes nothing of an answer for ``write_s`` is dropped.
+4. A connection on which nothing happens is closed after ``idle_s``.
 5. When there are as many as there may be, the one that has been waiting longest for a request makes room for the new one.
 
 Who was cut off in (1) or (2) gets a 408 where that is still possible. A handler that works on a whole request is left alone.
@@ -20,31 +20,41 @@ import asyncio
 import logging
 import resource
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
 from stack import plain
 
-HEAD_S: Final = 10.0
-BODY_S: Final = 30.0
-BODY_RATE: Final = 100 * 1024
-WRITE_S: Final = 30.0
-IDLE_S: Final = 75.0
 HANDSHAKE_S: Final = 5.0
+"""For TLS, which asyncio watches over."""
 CONNECTIONS: Final = 2048
 SPARE_FILES: Final = 64
 """File descriptors that are not for connections: databases, locks, standard streams."""
-LOOK_S: Final = 1.0
 QUIET_S: Final = 0.1
 """When the process ends, a connection on which nothing came for this long is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slow a peer may be, in seconds; ``body_rate`` in bytes per second."""
+
+    head_s: float = 10.0
+    body_s: float = 30.0
+    body_rate: float = 100 * 1024
+    write_s: float = 30.0
+    idle_s: float = 75.0
+    look_s: float = 1.0
+
+
 _408: Final = (
     b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n"
     b'Content-Length: 62\r\n\r\n{"code": 408, "message": "the request did not arrive in time"}'
 )
 HTTP_OPTIONS: Final[dict[str, Any]] = {
-    "keepalive_timeout": 2 * IDLE_S,  # never reached: the gate looks first
-    "lingering_time": HEAD_S,
+    "keepalive_timeout": 3600,  # never reached: the gate looks first
+    "lingering_time": 2,  # for the rest of a body that was refused: its sender shall see the answer
     "max_line_size": 8190,
     "max_field_size": 16 * 1024 + 256,  # an identity token in the Authorization header
     "max_headers": 64,
@@ -115,15 +125,16 @@ class Connection(web.RequestHandler):
 
     def overdue(self, now: float) -> str:
         """Why this connection has had its time; empty while it has not."""
-        if self._unsent_for(now) > WRITE_S:
+        pace = self._gate.pace
+        if self._unsent_for(now) > pace.write_s:
             return "the answer is not being read"
         spent, request = now - self.since, self._begun
         if request is None:
             if self.waiting and not self.fresh:
-                return "nothing was asked" if spent > IDLE_S else ""
-            return "the request head did not come" if spent > HEAD_S else ""
+                return "nothing was asked" if spent > pace.idle_s else ""
+            return "the request head did not come" if spent > pace.head_s else ""
         content = request.content
-        if not content.is_eof() and spent > BODY_S + content.total_bytes / BODY_RATE:
+        if not content.is_eof() and spent > pace.body_s + content.total_bytes / pace.body_rate:
             return "the request body did not come"
         return ""
 
@@ -149,7 +160,7 @@ class Connection(web.RequestHandler):
 class Gate:
     """All connections of one server; it is the protocol factory of the listening socket."""
 
-    def __init__(self, server: web.Server, most: int | None = None) -> None:
+    def __init__(self, server: web.Server, most: int | None = None, pace: Pace | None = None) -> None:
         self._server = server
         self._loop = asyncio.get_running_loop()
         self.now = time.monotonic
@@ -157,7 +168,8 @@ class Gate:
         self.connections: dict[Connection, None] = {}
         self.cut = 0
         """Connections that were cut off: too slow, or too many."""
-        self._look = self._loop.call_later(LOOK_S, self._sweep)
+        self.pace = pace or Pace()
+        self._look = self._loop.call_later(self.pace.look_s, self._sweep)
 
     def __call__(self) -> Connection:
         """A protocol for a new connection."""
@@ -179,7 +191,7 @@ class Gate:
         self.connections.pop(connection, None)
 
     def _sweep(self) -> None:
-        self._look = self._loop.call_later(LOOK_S, self._sweep)
+        self._look = self._loop.call_later(self.pace.look_s, self._sweep)
         now = self.now()
         for connection in tuple(self.connections):
             reason = connection.overdue(now)
