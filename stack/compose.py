@@ -9,7 +9,7 @@ tuf                         whose keys count
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
@@ -56,6 +56,7 @@ async def compose(
     *,
     control_api: bool,
     edge: Edge,
+    checks: Mapping[str, health.Check],
 ) -> AsyncIterator[tuple[web.Application, metrics.Sources]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``."""
     provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock)
@@ -97,7 +98,8 @@ async def compose(
     app.add_routes(tlog.rekor_v1.make_routes(rekor_v1))
     app.add_routes(tsa.http.make_routes(timestamps, clock))
     app.add_routes(serving.make_routes(home.tuf_repository))
-    app.add_routes(health.make_routes(health.make_checks(home, provider, material.ca_chain, logs, timestamps), clock))
+    answering = health.make_checks(home, provider, material.ca_chain, logs, timestamps)
+    app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     app.add_routes(front.make_routes(home, settings))
     if control_api:

@@ -24,10 +24,12 @@ from stack.compose import compose
 from stack.config import Home
 from stack.edge import Edge
 from stack.files import save_file
-from stack.gate import HANDSHAKE_S, Gate
+from stack.gate import Gate
+from stack.health import Check
 from stack.logs import RequestLog
 from stack.start import Plan, Prepared
 from stack.tls_lines import trust_lines
+from stack.tls_port import TlsPort
 from stack.traffic import Traffic
 from stack.trust.documents import timestamp_url
 from stack.trust.publisher import finish_publisher, start_publisher
@@ -35,6 +37,7 @@ from stack.trust.serving import fingerprint
 
 _log = logging.getLogger("sigbox")
 REFRESH_S: Final = 3600
+BACKLOG: Final = 1024
 DRAIN_S: Final = 8
 """Requests in flight get this long after SIGTERM."""
 
@@ -66,10 +69,9 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
     _stop_on_signals(stopping, prepared, plan)
     oidc_key = await asyncio.wrap_future(prepared.oidc_key)
     home, settings, material = prepared.home, prepared.settings, prepared.material
-    async with compose(home, settings, material, oidc_key, utc_now, control_api=plan.control, edge=edge) as (
-        app,
-        figures,
-    ):
+    checks: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
+    composed = compose(home, settings, material, oidc_key, utc_now, control_api=plan.control, edge=edge, checks=checks)
+    async with composed as (app, figures):
         site = web.AppRunner(app, handle_signals=False, shutdown_timeout=DRAIN_S)
         await site.setup()
         assert site.server is not None  # noqa: S101 - setup made it
@@ -92,15 +94,10 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
                 await asyncio.to_thread(plan.ready_file.unlink, missing_ok=True)
 
 
-async def _listen(gate: Gate, prepared: Prepared) -> asyncio.Server:
-    loop, context = asyncio.get_running_loop(), None if prepared.tls is None else prepared.tls.context
-    return await loop.create_server(
-        gate,
-        sock=prepared.listener,
-        backlog=1024,
-        ssl=context,
-        ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
-    )
+async def _listen(gate: Gate, prepared: Prepared) -> asyncio.Server | TlsPort:
+    if prepared.tls is not None:
+        return TlsPort(prepared.listener, gate, prepared.tls.context, BACKLOG)
+    return await asyncio.get_running_loop().create_server(gate, sock=prepared.listener, backlog=BACKLOG)
 
 
 def _stop_on_signals(stopping: asyncio.Event, prepared: Prepared, plan: Plan) -> None:

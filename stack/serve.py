@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -41,26 +41,27 @@ def serve(plan: Plan) -> int:
         _ended_by_sigterm(),
         _listener(plan.host, plan.port) as listener,
         _home(plan.home) as home,
-        _whole_or_nothing(home),
-        held(home.path),
+        ExitStack() as undo,
     ):
-        now = datetime.now(UTC)
-        scheme = "https" if plan.tls else "http"
-        url = plan.url or f"{scheme}://localhost:{listener.getsockname()[1]}"
-        settings = bootstrap.prepare(
-            home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now, seed=plan.seed
-        )
-        tls = _tls(plan, home, settings, now)
-        oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
-        material = bootstrap.load_material(home)
-        save_documents(home, material, settings)
-        with ended_with(start_publisher(home)) as publisher:
-            prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher)
-            import_server()
-            # Deferred: everything that imports aiohttp comes after that.
-            from stack.running import run  # noqa: PLC0415 - see the line above
+        _undo_first_start(home.path, undo)
+        with held(home.path):
+            now = datetime.now(UTC)
+            url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
+            settings = bootstrap.prepare(
+                home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now, seed=plan.seed
+            )
+            tls = _tls(plan, home, settings, now)
+            oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
+            material = bootstrap.load_material(home)
+            save_documents(home, material, settings)
+            with ended_with(start_publisher(home)) as publisher:
+                prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher)
+                import_server()
+                # Deferred: everything that imports aiohttp comes after that.
+                from stack.running import run  # noqa: PLC0415 - see the line above
 
-            return run(prepared, plan)
+                undo.pop_all()
+                return run(prepared, plan)
 
 
 def _tls(plan: Plan, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
@@ -113,17 +114,14 @@ def _home(home: Home | None) -> Iterator[Home]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _whole_or_nothing(home: Home) -> Iterator[None]:
-    """When a first start fails before the settings are written, which come last, take away what it made."""
-    there = home.path.exists()
-    fresh = not there or not any(home.path.iterdir())
-    try:
-        yield
-    except BaseException:
-        if fresh and home.path.is_dir() and not home.settings_file.exists():
-            for made in home.path.iterdir():
-                shutil.rmtree(made) if made.is_dir() else made.unlink()
-            if not there:
-                home.path.rmdir()
-        raise
+def _undo_first_start(folder: Path, undo: ExitStack) -> None:
+    """Unless it is called off, ``undo`` will take away what was made in a folder that is not there yet, or empty."""
+    if not folder.exists():
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+    elif folder.is_dir() and not any(folder.iterdir()):
+        undo.callback(_empty, folder)
+
+
+def _empty(folder: Path) -> None:
+    for made in folder.iterdir():
+        shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink()

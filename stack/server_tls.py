@@ -8,7 +8,7 @@ from datetime import datetime
 from stack import tls_authority
 from stack.config import Home, Settings
 from stack.start import ServerTls
-from stack.tls import AUTO, TlsFiles, load_files, make_context
+from stack.tls import AUTO, TlsFiles, check_certificate, load_files, make_context
 
 
 def make_server_tls(wanted: str, home: Home, settings: Settings, now: datetime) -> ServerTls:
@@ -23,14 +23,15 @@ def make_server_tls(wanted: str, home: Home, settings: Settings, now: datetime) 
     Raises:
         NotFound, Malformed, Refused: as :func:`stack.tls.make_context`.
     """
-    if wanted != AUTO:
-        given = TlsFiles.given(wanted)
-        context = make_context(given, settings.host, now)
-        return ServerTls(context, lambda at: load_files(context, given, settings.host, at), None)
-
-    own = make_context(tls_authority.prepare(home, settings, now), settings.host, now)
+    files = tls_authority.prepare(home, settings, now) if wanted == AUTO else TlsFiles.given(wanted)
+    context = make_context(files, settings.host, now)
 
     def renew(at: datetime) -> None:
-        load_files(own, tls_authority.prepare(home, settings, at), settings.host, at)
+        if wanted == AUTO:
+            tls_authority.prepare(home, settings, at)
+        load_files(context, files, settings.host, at)
 
-    return ServerTls(own, renew, home.tls_ca)
+    def check(at: datetime) -> None:
+        check_certificate(files.certificate, settings.host, at)
+
+    return ServerTls(context, renew, check, home.tls_ca if wanted == AUTO else None)

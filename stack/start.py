@@ -37,10 +37,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """A context that is ready to be served with; ``renew`` brings it up to new files, or makes them, when it is time."""
+    """A context that is ready to be served with.
+
+    ``renew`` brings it up to new files, or makes them, when it is time; ``check`` raises when those in place are no good.
+    """
 
     context: ssl.SSLContext
     renew: Callable[[datetime], None]
+    check: Callable[[datetime], None]
     authority: Path | None
     """The certificate that clients must trust, when it is our own."""
 

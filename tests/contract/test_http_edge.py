@@ -108,7 +108,7 @@ SMUGGLED = {
 
 
 @pytest.mark.parametrize("data", SMUGGLED.values(), ids=SMUGGLED)
-def test_a_request_that_two_parsers_could_read_differently_ends_its_connection_D10(stack, data):
+def test_a_request_that_two_parsers_could_read_differently_ends_its_connection_d10(stack, data):
     answer = talk(stack, data)
     assert len(statuses(answer)) <= 1, answer
     assert all(400 <= status < 500 for status in statuses(answer)), answer
@@ -190,14 +190,14 @@ def test_pipelined_requests_are_answered_in_order(stack):
     assert re.findall(rb"there is no '(\d+)'", answer) == [str(number).encode() for number in range(50)]
 
 
-def test_10_000_pipelined_requests_cost_no_more_than_their_answers_D04(stack):
+def test_10_000_pipelined_requests_cost_no_more_than_their_answers_d04(stack):
     began = time.monotonic()
     answer = talk(stack, b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n" * 10_000 + get(b"/nothing"))
     assert statuses(answer) == [200] * 10_000 + [404]
     assert time.monotonic() - began < PATIENCE_S
 
 
-def test_a_body_in_chunks_of_one_byte_is_read_and_refused_D04(stack):
+def test_a_body_in_chunks_of_one_byte_is_read_and_refused_d04(stack):
     body = b"1\r\n{\r\n" * 100_000 + b"0\r\n\r\n"
     answer = talk(stack, post(body, b"Transfer-Encoding: chunked", b"Connection: close"))
     assert statuses(answer) in ([400], [413]), answer
@@ -207,12 +207,12 @@ def test_a_body_in_chunks_of_one_byte_is_read_and_refused_D04(stack):
 @pytest.mark.parametrize(
     "path", [ENTRIES, b"/api/v2/signingCert", b"/api/v1/timestamp", b"/api/v1/log/entries", b"/_ctl/token"]
 )
-def test_a_body_that_says_to_be_too_long_is_not_waited_for_D02(stack, path):
+def test_a_body_that_says_to_be_too_long_is_not_waited_for_d02(stack, path):
     answer = talk(stack, post(b"{}", b"Content-Length: 1073741824", b"Connection: close", path=path))
     assert statuses(answer) == [413], answer
 
 
-def test_chunks_without_end_are_cut_off_at_the_limit_D02(stack):
+def test_chunks_without_end_are_cut_off_at_the_limit_d02(stack):
     chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
     answer = talk(stack, post(chunk * 100, b"Transfer-Encoding: chunked"))
     assert statuses(answer) in ([], [400], [413])
@@ -226,7 +226,7 @@ def test_a_client_that_goes_away_in_the_middle_is_no_fault_of_the_server(stack):
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd", b"gzip, gzip", b"GZIP", b"x-unheard-of"])
 @pytest.mark.parametrize("path", [ENTRIES, b"/api/v2/signingCert", b"/api/v1/timestamp", b"/auth/token"])
-def test_a_compressed_body_is_refused_and_not_unpacked_D03(stack, coding, path):
+def test_a_compressed_body_is_refused_and_not_unpacked_d03(stack, coding, path):
     before = resident_kib(stack)
     bomb = gzip.compress(bytes(64 << 20))
     answer = talk(stack, sized(bomb, b"Content-Encoding: " + coding, path=path))
@@ -256,7 +256,7 @@ def test_every_answer_has_an_id_and_a_plain_one_of_the_client_is_kept(stack):
     "given",
     [b"short", b"a" * 65, b"white space", b'"quoted-text"', b"{jndi:ldap}", b"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"],
 )
-def test_an_id_that_could_hurt_a_log_is_replaced_D10(stack, given):
+def test_an_id_that_could_hurt_a_log_is_replaced_d10(stack, given):
     answer = talk(stack, get(b"/healthz", b"X-Request-Id: " + given))
     assert re.fullmatch(rb"[0-9a-f]{16}", header(answer, b"X-Request-Id"))
 
@@ -279,7 +279,7 @@ def test_each_request_is_one_line_with_its_id_route_status_time_and_bytes(stack)
     assert line["bytes"] > 0
 
 
-def test_secrets_and_bodies_are_in_no_line_and_every_line_is_json_D10(stack):
+def test_secrets_and_bodies_are_in_no_line_and_every_line_is_json_d10(stack):
     token = stack.token("alice@example.com")
     talk(
         stack,
@@ -295,7 +295,7 @@ def test_secrets_and_bodies_are_in_no_line_and_every_line_is_json_D10(stack):
         assert set(json.loads(line)) >= {"time", "level", "logger"}
 
 
-def test_paths_and_methods_of_strangers_make_no_series_of_their_own_D08(stack):
+def test_paths_and_methods_of_strangers_make_no_series_of_their_own_d08(stack):
     def scrape() -> bytes:
         return talk(stack, get(b"/metrics"))
 

@@ -81,7 +81,7 @@ async def read_answer(reader):
 
 
 # --- deadlines -----------------------------------------------------------------------------------------
-async def test_who_connects_and_says_nothing_is_closed_D01():
+async def test_who_connects_and_says_nothing_is_closed_d01():
     async with serving() as served:
         reader, writer = await served.connect()
         assert await read_all(reader) == b""
@@ -90,7 +90,7 @@ async def test_who_connects_and_says_nothing_is_closed_D01():
 
 
 @pytest.mark.parametrize("sent", [b"GET /", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: "])
-async def test_who_dribbles_its_head_is_told_so_and_closed_D01(sent):
+async def test_who_dribbles_its_head_is_told_so_and_closed_d01(sent):
     async with serving() as served:
         reader, writer = await served.connect()
         dribbled = asyncio.create_task(dribble(writer, sent))
@@ -110,7 +110,7 @@ async def dribble(writer, first):
         writer.write(b"x")
 
 
-async def test_who_dribbles_its_body_is_closed_D01():
+async def test_who_dribbles_its_body_is_closed_d01():
     async with serving() as served:
         reader, writer = await served.connect()
         writer.write(b"POST /length HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
@@ -147,7 +147,7 @@ async def test_a_connection_that_is_kept_may_be_idle_and_is_then_closed_without_
         writer.close()
 
 
-async def test_who_does_not_read_the_answer_is_dropped_D01():
+async def test_who_does_not_read_the_answer_is_dropped_d01():
     async with serving() as served:
         reader, writer = await served.connect()
         writer.write(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -212,7 +212,7 @@ async def closed(reader):
 
 
 # --- the end -------------------------------------------------------------------------------------------
-async def test_draining_finishes_what_is_under_way_and_says_that_the_connection_ends_F11():
+async def test_draining_finishes_what_is_under_way_and_says_that_the_connection_ends_f11():
     async with serving(pace=Pace()) as served:
         (busy, writer), (idle, other) = await served.connect(), await served.connect()
         writer.write(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
