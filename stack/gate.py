@@ -21,6 +21,7 @@ import logging
 import resource
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
@@ -32,8 +33,10 @@ HANDSHAKE_S: Final = 5.0
 CONNECTIONS: Final = 2048
 SPARE_FILES: Final = 64
 """File descriptors that are not for connections: databases, locks, standard streams."""
-QUIET_S: Final = 0.1
-"""When the process ends, a connection on which nothing came for this long is closed."""
+QUIET_S: Final = 0.5
+"""When the process ends, a connection on which nothing came for this long is closed. Shorter, and a request that is on its
+way, or lies unread while a batch is made, is cut off."""
+DRAIN_LOOK_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,15 @@ class Pace:
     look_s: float = 1.0
 
 
-_408: Final = (
-    b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n"
-    b'Content-Length: 62\r\n\r\n{"code": 408, "message": "the request did not arrive in time"}'
+def _answer(status: HTTPStatus, message: str) -> bytes:
+    body = b'{"code": %d, "message": "%s"}' % (status, message.encode("ascii"))
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n"
+    return b"%sContent-Length: %d\r\n\r\n%s" % (head.encode("ascii"), len(body), body)
+
+
+_TOO_SLOW: Final = _answer(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
+_ENDING: Final = _answer(
+    HTTPStatus.SERVICE_UNAVAILABLE, "the server ends; what was asked may or may not have been done"
 )
 HTTP_OPTIONS: Final[dict[str, Any]] = {
     "keepalive_timeout": 3600,  # never reached: the gate looks first
@@ -145,16 +154,16 @@ class Connection(web.RequestHandler):
             self._unsent, self._unsent_since = unsent, now
         return now - self._unsent_since if unsent else 0.0
 
-    def drop(self, *, answer: bool) -> None:
-        """Close now, without waiting for anybody."""
-        transport = self.transport
+    def drop(self, answer: bytes) -> None:
+        """Close now; ``answer`` is said first where a request has begun and nothing of its answer has gone out."""
+        transport, request = self.transport, self._begun
         if transport is None:
             return
-        if answer and transport.get_write_buffer_size() == 0:
-            transport.write(_408)
-            self.force_close()
-        else:
+        if self.waiting or transport.get_write_buffer_size() or (request is not None and request.writer.output_size):
             transport.abort()
+            return
+        transport.write(answer)
+        self.force_close()
 
 
 class Gate:
@@ -180,7 +189,7 @@ class Gate:
         if len(self.connections) >= self._most:
             waiting = (one for one in self.connections if one.idle)
             victim = min(waiting, key=lambda one: one.since, default=connection)
-            self._cut(victim, f"there are {self._most} connections")
+            self._cut(victim, f"there are {self._most} connections", _TOO_SLOW)
             if victim is connection:
                 return
             self.connections.pop(victim, None)
@@ -196,24 +205,26 @@ class Gate:
         for connection in tuple(self.connections):
             reason = connection.overdue(now)
             if reason:
-                self._cut(connection, reason)
+                self._cut(connection, reason, _TOO_SLOW)
 
-    def _cut(self, connection: Connection, reason: str) -> None:
+    def _cut(self, connection: Connection, reason: str, answer: bytes) -> None:
         self.cut += 1
         _log.info("closed the connection of %s: %s", connection.peername, reason)
-        connection.drop(answer=not connection.waiting)
+        connection.drop(answer)
 
     async def drain(self, seconds: float) -> None:
         """Let what is under way finish: every answer now ends its connection, quiet ones are closed, new ones are not made.
 
-        Returns when none is left, or after ``seconds``.
+        Returns when none is left; after ``seconds`` those that are left are cut off.
         """
         end = self.now() + seconds
         while self.connections and self.now() < end:
             for connection in tuple(self.connections):
                 if connection.idle and self.now() - connection.since > QUIET_S:
                     connection.force_close()
-            await asyncio.sleep(QUIET_S / 4)
+            await asyncio.sleep(DRAIN_LOOK_S)
+        for connection in tuple(self.connections):
+            self._cut(connection, "the process ends", _ENDING)
 
     def close(self) -> None:
         """No more looks."""

@@ -40,6 +40,8 @@ REFRESH_S: Final = 3600
 BACKLOG: Final = 1024
 DRAIN_S: Final = 8
 """Requests in flight get this long after SIGTERM."""
+CANCEL_S: Final = 0.5
+"""And their handlers this long after that, without anybody to answer to."""
 
 
 def utc_now() -> datetime:
@@ -72,7 +74,7 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
     checks: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
     composed = compose(home, settings, material, oidc_key, utc_now, control_api=plan.control, edge=edge, checks=checks)
     async with composed as (app, figures):
-        site = web.AppRunner(app, handle_signals=False, shutdown_timeout=DRAIN_S)
+        site = web.AppRunner(app, handle_signals=False, shutdown_timeout=CANCEL_S)
         await site.setup()
         assert site.server is not None  # noqa: S101 - setup made it
         figures.gate = gate = Gate(site.server)
