@@ -8,6 +8,7 @@ import json
 import random
 import signal
 import socket
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -122,8 +123,6 @@ def test_a_request_that_never_ends_does_not_hold_the_end_up_f11(tmp_path: Path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_it_starts_leaves_nothing_behind_f11(tmp_path: Path, number: signal.Signals):
     """At moments over the whole start; the last ones find it running."""
-    import subprocess  # noqa: PLC0415 - only here
-
     moments = [step * 0.04 for step in range(3, 11)]
     for moment in moments:
         (tmp_path / "temporary").mkdir()
