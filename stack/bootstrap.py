@@ -153,7 +153,8 @@ def _create_tsa(home: Home, settings: Settings) -> None:
 def _subject(role: str, settings: Settings) -> certify.Subject:
     created = settings.created
     life = AUTHORITY_LIFE if settings.seed is None else LIFE
-    return certify.Subject(f"sigbox {role}", settings.organization, created, created + life)
+    serial = KeySource(settings.seed).serial(role)
+    return certify.Subject(f"sigbox {role}", settings.organization, created, created + life, serial)
 
 
 def _save_keys(folder: Path, secrets: Mapping[str, keys.PrivateKey], settings: Settings) -> None:

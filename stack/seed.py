@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--seed N``: the same keys at every start of an ephemeral stack, so that a test can keep its trust root in a file.
+"""``--seed N``: the same keys and chains at every start of an ephemeral stack; a test can keep its trust root in a file.
 
 A key is HMAC-SHA256 of its name under the seed: Ed25519 takes 32 bytes as they are, P-256 takes 48 bytes modulo the order
 (FIPS 186-5 appendix A.2.1, whose bias of 2**-128 nobody can see). Whoever knows the number knows every key: that is the
@@ -30,7 +30,7 @@ LIFE: Final = timedelta(days=36525)
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """Makes the keys of a stack by name; ``seed`` None makes them at random."""
+    """Makes the keys and serial numbers of a stack by name; ``seed`` None makes them at random."""
 
     seed: int | None = None
 
@@ -45,6 +45,10 @@ class KeySource:
         """An Ed25519 key."""
         generate: Callable[[], ed25519.Ed25519PrivateKey] = ed25519.Ed25519PrivateKey.generate
         return generate() if self.seed is None else ed25519.Ed25519PrivateKey.from_private_bytes(self._bytes(name))
+
+    def serial(self, name: str) -> int | None:
+        """The serial number of a certificate; None where it shall be random."""
+        return None if self.seed is None else int.from_bytes(self._bytes(f"serial of {name}")[:16], "big") + 1
 
     def _bytes(self, name: str) -> bytes:
         return hmac.digest(f"sigbox seed {self.seed}".encode(), name.encode(), hashlib.sha256)

@@ -123,10 +123,13 @@ def test_a_directory_of_an_ephemeral_stack_is_not_opened_as_a_durable_one(tmp_pa
 
 
 # --- the same seed, the same stack -----------------------------------------------------------------------
-def public(stack) -> tuple[bytes, list[object]]:
+def public(stack) -> tuple[bytes, list[str]]:
+    """The first TUF root, and every key and chain that the trusted root names."""
     root = json.loads(stack.trusted_root.read_bytes())
     keys = [log["publicKey"]["rawBytes"] for log in root["tlogs"] + root["ctlogs"]]
-    return stack.tuf_root.read_bytes(), keys
+    authorities = root["certificateAuthorities"] + root["timestampAuthorities"]
+    chains = [certificate["rawBytes"] for one in authorities for certificate in one["certChain"]["certificates"]]
+    return stack.tuf_root.read_bytes(), keys + chains
 
 
 def test_the_same_seed_gives_the_same_keys_and_fingerprint_and_another_one_others(tmp_path):
