@@ -8,7 +8,7 @@ from sigcore.tiles import Tile
 from tlog.anchor import Anchor
 from tlog.audit import Audit, Progress, audit, quiet
 from tlog.publish import Clock, Publisher, SigningClock
-from tlog.sequencer import Sequencer
+from tlog.sequencer import Commits, Sequencer
 from tlog.storage.base import Head, LogStore
 from tlog.submission import Receipt, Submission
 
@@ -75,6 +75,21 @@ class Log:
     def size(self) -> int:
         """The number of published entries."""
         return self._sequencer.view.size
+
+    @property
+    def fault(self) -> str:
+        """Why no entry is taken now; empty when all is well."""
+        return self._sequencer.fault
+
+    @property
+    def waiting(self) -> int:
+        """Entries that were submitted and are not answered yet."""
+        return self._sequencer.waiting
+
+    @property
+    def commits(self) -> Commits:
+        """What was committed since the start."""
+        return self._sequencer.commits
 
     @property
     def head(self) -> Head:
