@@ -8,7 +8,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl
+DEBIAN = openssl gcc
 
 VENV = .venv
 BIN = $(VENV)/bin

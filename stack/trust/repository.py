@@ -53,8 +53,8 @@ class Repository:
 
         The timestamp is replaced last, in one rename: a client sees the old state or the new one, both whole.
         """
-        make_folder(self.folder, 0o755)
-        make_folder(self.folder / "targets", 0o755)
+        make_folder(self.folder, 0o755, durable=self.durable)
+        make_folder(self.folder / "targets", 0o755, durable=self.durable)
         signed: list[str] = []
         if not (self.folder / "1.root.json").exists():  # (1)
             self._save("1.root.json", self._sign(self._root(now)))

@@ -13,8 +13,8 @@ What POSIX promises and no more:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import TypeAlias
@@ -89,7 +89,7 @@ def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
 def _sectors(offset: int, size: int) -> list[tuple[int, int]]:
     """A write of ``size`` bytes at ``offset``, cut where sectors of the disk begin."""
     cuts = [0, *range(SECTOR - offset % SECTOR, size, SECTOR), size]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _rename(names: dict[str, Node], change: Change) -> None:
@@ -101,16 +101,11 @@ def _rename(names: dict[str, Node], change: Change) -> None:
 
 
 class Disk:
-    """The state of the recorded folder, moved on event by event.
+    """The state of the recorded folder, moved on event by event."""
 
-    Args:
-        obeys: which synchronisations this disk heeds; a negative control leaves some out.
-    """
-
-    def __init__(self, obeys: Callable[[Event], bool] = lambda _event: True) -> None:
+    def __init__(self) -> None:
         self.root = Folder()
         self._files: dict[int, File] = {}
-        self._obeys = obeys
 
     def apply(self, event: Event) -> None:
         """Move on by one event. ValueError for what cannot be followed."""
@@ -127,7 +122,7 @@ class Disk:
             file.pending.append((event.offset, event.data))
         elif event.kind == "T":
             file.pending.append((event.offset, None))
-        elif self._obeys(event):
+        else:
             file.synchronise()
 
     def _change_names(self, event: Event) -> None:
@@ -148,7 +143,7 @@ class Disk:
             if other is not folder:
                 raise ValueError(f"the replay cannot follow a rename from {event.path} to {event.other}")
             folder.change((name, None), (new, folder.current[name]))
-        elif self._obeys(event):
+        else:
             self._folder(event.path).synchronise()
 
     def _parent(self, path: str) -> tuple[Folder, str]:

@@ -6,8 +6,7 @@
 //
 // An event is one write to a file that is open for appending: a header, then two paths, then data. A lock is held over the
 // call and its event: what stands before a synchronisation in the trace had returned before it began. The synchronisation
-// itself is not passed on, because the disk of the replay decides what is durable. RECORDER_SYNC=lose drops it from the trace
-// too: the stack of the negative control, which believes a disk that does nothing.
+// itself is not passed on, because the disk of the replay decides what is durable.
 //
 //   W write  T truncate  S sync a file  D sync a folder  C open for writing, perhaps new  M make a folder
 //   R rename  U unlink  X something that the replay cannot follow
@@ -39,7 +38,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int trace = -1;
 static char root[PATH_MAX];
 static size_t root_size;
-static int lose_sync;
 
 static int (*real_open)(const char *, int, ...);
 static ssize_t (*real_write)(int, const void *, size_t);
@@ -54,7 +52,7 @@ static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 static int (*real_fsync)(int);
 
 __attribute__((constructor)) static void start(void) {
-    const char *folder = getenv("RECORDER_ROOT"), *file = getenv("RECORDER_TRACE"), *sync = getenv("RECORDER_SYNC");
+    const char *folder = getenv("RECORDER_ROOT"), *file = getenv("RECORDER_TRACE");
     real_open = dlsym(RTLD_NEXT, "open64");
     real_write = dlsym(RTLD_NEXT, "write");
     real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
@@ -68,7 +66,6 @@ __attribute__((constructor)) static void start(void) {
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     if (!folder || !file) return;
     root_size = (size_t)snprintf(root, sizeof root, "%s/", folder);
-    lose_sync = sync && !strcmp(sync, "lose");
     trace = real_open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 }
 
@@ -210,7 +207,7 @@ TRUNCATE(ftruncate64)
         const char *path = of_descriptor(fd, link);                          \
         if (!path || fstat(fd, &found)) return real_fsync(fd);               \
         pthread_mutex_lock(&lock);                                           \
-        if (!lose_sync) record(S_ISDIR(found.st_mode) ? 'D' : 'S', found.st_ino, 0, path, "", "", 0); \
+        record(S_ISDIR(found.st_mode) ? 'D' : 'S', found.st_ino, 0, path, "", "", 0); \
         pthread_mutex_unlock(&lock);                                         \
         return 0;                                                            \
     }

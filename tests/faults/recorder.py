@@ -30,7 +30,20 @@ class Event:
 def build_recorder(folder: Path) -> Path:
     """Compile the shared object that is preloaded into the process."""
     source, library = Path(__file__).with_name("recorder.c"), folder / "recorder.so"
-    command = ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"]
+    command = [
+        "gcc",
+        "-std=gnu11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-O1",
+        "-shared",
+        "-fPIC",
+        "-o",
+        library,
+        source,
+        "-ldl",
+    ]
     subprocess.run(command, check=True, timeout=60)
     return library
 

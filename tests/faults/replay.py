@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """After the power cut: start what a stack starts on the directory that is left, and hold it to what was told before.
 
-1. The directory can be prepared and every log opens.
+1. The directory can be prepared and every log opens. The first TUF root, whose fingerprint people were given, is there.
 2. Rekor v2: the audit of ``audit.py``, with every acknowledgement before the cut.
 3. Rekor v1: every entry that was told has its index, body and time, and its proof holds; nothing is there twice.
 4. CT: every precertificate with a promise is there once, with the promised time; every tree head that was told is a prefix.
@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,10 @@ class Told:
                 if kind in note:
                     getattr(self, kind)[note["role"]].append(note[kind])
 
+    def acknowledged(self) -> list[Acknowledged]:
+        """What Rekor v2 had answered with 201."""
+        return [Acknowledged(**{**one, "proof": tuple(one["proof"])}) for one in self.told["v2"]]
+
     def unanswered(self) -> list[Sent]:
         """The requests to Rekor v2 that may or may not have been committed."""
         answered = {(one["digest"], one["signature"]) for one in self.told["v2"]}
@@ -81,13 +86,21 @@ async def restarted(home: Home, oidc_key: rsa.RSAPrivateKey) -> AsyncIterator[Te
 async def check(data: Path, noted: Told, oidc_key: rsa.RSAPrivateKey) -> None:
     """Everything that the module's text lists. AuditError, AssertionError or SigError names what does not hold."""
     home = Home(data)
-    async with restarted(home, oidc_key) as client:  # 1
+    check_tuf_root(home, noted)  # 1
+    async with restarted(home, oidc_key) as client:
         await _check_rekor_v2(client, noted, home)
         await _check_rekor_v1(client, noted, home)
         await _check_ct(client, noted)
         _check_timestamps(data, noted)
         await _check_it_goes_on(client, noted)
-        await _check_rekor_v2(client, noted, home)
+        await _check_rekor_v2(client, Told(), home)
+
+
+# --- 1 ----------------------------------------------------------------------------------------------------
+def check_tuf_root(home: Home, noted: Told) -> None:
+    for fingerprint in noted.told["tuf-root"]:
+        _expect(home.tuf_root.exists(), "the first TUF root is gone")
+        _expect(sha256(home.tuf_root.read_bytes()).hexdigest() == fingerprint, "the first TUF root is another one")
 
 
 # --- 2 ----------------------------------------------------------------------------------------------------
@@ -100,8 +113,7 @@ async def _check_rekor_v2(client: TestClient[Any, Any], noted: Told, home: Home)
         async with client.get(path) as response:
             _expect(response.status == 200, f"{path} is {response.status}")
             entries += split_bundle(await response.read())
-    told = [Acknowledged(**{**one, "proof": tuple(one["proof"])}) for one in noted.told["v2"]]
-    audit(entries, now, told, [], read_key(home.trusted_root))
+    audit(entries, now, noted.acknowledged(), [], read_key(home.trusted_root))
 
 
 # --- 3 ----------------------------------------------------------------------------------------------------
