@@ -9,7 +9,7 @@ tuf                         whose keys count
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
@@ -35,6 +35,7 @@ from stack.trust import serving
 from stack.web import front
 from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
 from tlog.ct import CertificateLogService
+from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
 from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
@@ -44,6 +45,8 @@ from tlog.storage.sqlite import SqliteStore
 from tsa.authority import TimestampAuthority
 
 Clock = Callable[[], datetime]
+LOGS: web.AppKey[Sequence[Log]] = web.AppKey("logs")
+"""What the background audit goes through."""
 
 
 @asynccontextmanager
@@ -94,7 +97,8 @@ async def compose(
     app.add_routes(tlog.rekor_v1.make_routes(rekor_v1))
     app.add_routes(tsa.http.make_routes(timestamps, clock))
     app.add_routes(serving.make_routes(home.tuf_repository))
-    app.add_routes(health.make_routes(home, (ct.log, rekor.log, rekor_v1.log)))
+    app[LOGS] = (ct.log, rekor.log, rekor_v1.log)
+    app.add_routes(health.make_routes(home, app[LOGS]))
     app.add_routes(front.make_routes(home, settings))
     if control_api:
         app.add_routes(control.make_routes(provider))

@@ -27,6 +27,7 @@ def make_routes(home: Home, logs: Sequence[Log]) -> list[web.RouteDef]:
 
 def _faults(home: Home, logs: Sequence[Log]) -> list[str]:
     faults = [] if (home.tuf_repository / "timestamp.json").exists() else ["the TUF repository is not published yet"]
+    faults += [log.damage for log in logs if log.damage]
     for log in logs:
         try:
             log.checkpoint()

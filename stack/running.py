@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -17,13 +17,14 @@ from typing import Final
 from aiohttp import web
 
 from stack.cli.env import CLIENTS, client_lines
-from stack.compose import compose
+from stack.compose import LOGS, compose
 from stack.config import Home, Settings
 from stack.files import save_file
 from stack.start import Prepared
 from stack.trust.documents import timestamp_url
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.serving import fingerprint
+from tlog.log import Log
 
 _log = logging.getLogger("sigbox")
 REFRESH_S: Final = 3600
@@ -67,8 +68,10 @@ async def _serve(prepared: Prepared, *, control: bool, ready_file: Path | None) 
             finish_publisher(prepared.publisher)
             announce(home, settings, ready_file)
             refresher = asyncio.create_task(_refresh(home))
+            auditor = asyncio.create_task(_audit(app[LOGS]))
             await stopping.wait()
             refresher.cancel()
+            auditor.cancel()
         finally:
             await site.cleanup()
             if ready_file is not None:
@@ -90,6 +93,12 @@ async def _refresh(home: Home) -> None:
         else:
             if signed:
                 _log.info("TUF roles signed anew: %s", signed)
+
+
+async def _audit(logs: Sequence[Log]) -> None:
+    """Every byte that the logs hold, one after the other: the start has looked at a sample only."""
+    for log in logs:
+        await log.audit_in_background()
 
 
 def _import_jwt() -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
     "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),
     "verify-blob": Command("stack.cli.verify_blob", "verify files and their bundles, offline", ExitCode.REFUSED),
+    "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
     "version": Command("stack.cli.version", "print the version"),
 }

@@ -41,6 +41,7 @@ ENTRIES = 180
 CUTS = 240
 CONTROL_CUTS = 40
 WHOLE_CUTS = 4
+MEMORY = "/dev/shm"  # noqa: S108 - TemporaryDirectory chooses the name
 OIDC_KEY = rsa.generate_private_key(65537, 2048)
 
 
@@ -112,7 +113,7 @@ def events(tmp_path_factory) -> list[Event]:
 @pytest.fixture
 def memory() -> Iterator[Path]:
     """A folder in memory where there is one: after the cut nothing depends on a real disk."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as name:
         yield Path(name)
 
 
