@@ -33,6 +33,8 @@ ODD_BYTES = (
     b"\x30\x80",
     b"\x30\x84\xff\xff\xff\xff",
     b"\x06\x80",
+    b"[",
+    b":x",
 )
 ODD_TEXT = ("\u0661", "\u2028", "\udc80", "\0", " ", "\n", "\u00e9", "1_0", "+1", "0x1", "-0")
 _SLOT = "a string that no seed holds"
