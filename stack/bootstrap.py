@@ -107,9 +107,11 @@ def _refuse_foreign(folder: Path) -> None:
 # --- create ----------------------------------------------------------------------------------------
 def _create(home: Home, settings: Settings) -> None:
     """Make every key but the provider's, which :func:`oidc_key` makes when it is first asked for."""
+    durable = not settings.ephemeral
+    make_folder(home.path, durable=durable)
     for name in ROLE_FOLDERS:
-        make_folder(home.path / name)
-    make_folder(home.public, 0o755)
+        make_folder(home.path / name, durable=durable)
+    make_folder(home.public, 0o755, durable=durable)
     _create_ca(home, settings)
     _create_tsa(home, settings)
     source = KeySource(settings.seed)
@@ -127,7 +129,7 @@ def _add_rekor_v1(home: Home, settings: Settings) -> None:
     for trace in (folder / "log.db", home.path / "anchor" / "rekor-v1.db"):
         if trace.exists():
             raise Refused(f"{folder} has no log.key, but {trace} exists", "restore the key from a backup")
-    make_folder(folder)
+    make_folder(folder, durable=not settings.ephemeral)
     _save_keys(home, "rekor-v1", {"log": keys.generate_p256()}, settings)
     _log.warning("%s is from before the Rekor v1 log: made a key for that log in %s", home.path, folder)
 

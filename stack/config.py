@@ -139,11 +139,16 @@ def parse_listen(text: str) -> tuple[str, int]:
 def parse_url(text: str) -> str:
     """An origin: scheme, host, port; no path, because clients join the service paths onto the root of an origin."""
     url = text.removesuffix("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not _HOST.match(parts.hostname or ""):
-        raise Malformed(
-            f"the URL is {shown(text)}, expected http(s)://HOST[:PORT]", "for example http://localhost:7780"
-        )
+    expected = Malformed(
+        f"the URL is {shown(text)}, expected http(s)://HOST[:PORT]", "for example http://localhost:7780"
+    )
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and _HOST.match(parts.hostname or "") and parts.port != 0
+    except ValueError as error:  # brackets without an address, or a port that is none
+        raise expected from error
+    if not fits:
+        raise expected
     if url != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise Malformed(f"the URL {shown(text)} has more than a host and a port", "clients need the root of an origin")
     return url

@@ -87,6 +87,8 @@ def make_checks(
 
 def _log_check(log: Log) -> Check:
     def check(now: datetime) -> None:
+        if log.damage:
+            raise Unavailable(log.damage)
         if log.fault:
             raise Unavailable(f"the log takes no entries: {log.fault}")
         ahead = timedelta(milliseconds=log.head.timestamp_ms) - timedelta(seconds=now.timestamp())

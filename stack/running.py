@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from stack.traffic import Traffic
 from stack.trust.documents import timestamp_url
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.serving import fingerprint
+from tlog.log import Log
 
 _log = logging.getLogger("sigbox")
 REFRESH_S: Final = 3600
@@ -81,9 +82,10 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
             server = await _listen(gate, prepared)
             finish_publisher(prepared.publisher)
             announce(prepared, plan.ready_file)
-            upkeep = asyncio.create_task(_keep_up(prepared))
+            background = [asyncio.create_task(_keep_up(prepared)), asyncio.create_task(_audit(figures.logs.values()))]
             await stopping.wait()
-            upkeep.cancel()
+            for task in background:
+                task.cancel()
             server.close()
             edge.draining = True
             await gate.drain(DRAIN_S)
@@ -145,6 +147,12 @@ def _refresh_tuf(home: Home) -> None:
     signed = finish_publisher(start_publisher(home))
     if signed:
         _log.info("TUF roles signed anew: %s", signed)
+
+
+async def _audit(logs: Iterable[Log]) -> None:
+    """Every byte that the logs hold, one after the other: the start has looked at a sample only."""
+    for log in logs:
+        await log.audit_in_background()
 
 
 def _import_jwt() -> None:

@@ -86,8 +86,8 @@ class Repository:
             Malformed: what is there cannot be read. Refused: the root was lost, or the keys are not those of the root.
             OSError: it cannot be written; what was published before stays.
         """
-        make_folder(self.folder, 0o755)
-        make_folder(self.folder / "targets", 0o755)
+        make_folder(self.folder, 0o755, durable=self.durable)
+        make_folder(self.folder / "targets", 0o755, durable=self.durable)
         self._sweep()
         published, begun = self._read(), self._begun()  # (1)
         wanted = {name: target.describe(name) for name, target in targets.items()}
