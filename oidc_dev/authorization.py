@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from authlib.oauth2.rfc6749 import OAuth2Error  # type: ignore[import-untyped]  # Authlib brings no types
 
-from oidc_dev.accounts import Account
+from oidc_dev.accounts import Account, email_key
 from oidc_dev.pages import Pages, kept_request
 from oidc_dev.parameters import Parameters, parse_parameters
 from oidc_dev.passwords import password_holds
@@ -26,7 +26,9 @@ from oidc_dev.reply import Reply
 from oidc_dev.server import Request, Server
 from oidc_dev.store import Accounts
 from oidc_dev.throttle import Rate, Throttle
+from sigcore import limits
 from sigcore.errors import Malformed, Refused, SigError
+from sigcore.strict import shown
 
 WRONG: Final = "The email or the password is wrong."
 """The same words for both, after the same work."""
@@ -88,7 +90,9 @@ class Authorization:
         except Malformed as error:
             return self._refused_by_page("invalid_request", str(error))
         cookie = cookie or secrets.token_urlsafe(32)
-        page = self._pages.login(asked, csrf=self._csrf(cookie, asked), email=asked.get("login_hint", "")[:254])  # 4
+        page = self._pages.login(
+            asked, csrf=self._csrf(cookie, asked), email=asked.get("login_hint", "")[: limits.IDENTITY]
+        )  # 4
         return Reply(page.status, page.body, page.headers, cookie)
 
     async def login(self, data: bytes, browser: Browser) -> Reply:
@@ -142,7 +146,7 @@ class Authorization:
         self, form: Parameters, asked: Parameters, browser: Browser, consent: tuple[Request, Any]
     ) -> Reply:
         request, grant = consent
-        email, csrf = form.get("email", ""), form.get("csrf", "")
+        email, csrf = form.get("email", "")[: limits.IDENTITY + 1], form.get("csrf", "")
         wait_s = self._wait(email, browser.address, request.now)
         if wait_s:
             again = f"Too many attempts. Try again in {wait_s} seconds."
@@ -160,8 +164,10 @@ class Authorization:
                 code="server_error",
             )
         if account is None:
+            _log.warning("failed login as %s from %s", shown(email), browser.address)
             return self._pages.login(asked, csrf=csrf, email=email, problem=WRONG, status=403)
-        self._per_account.forgive(email.lower())
+        _log.info("%s logged in from %s", account.email, browser.address)
+        self._per_account.forgive(email_key(email))
         return self._answer(request, grant, account)
 
     def _wait(self, email: str, address: str, now: datetime) -> int:
@@ -170,7 +176,7 @@ class Authorization:
         if self._queued >= QUEUE:
             return 1
         wait_s = self._per_address.take(_network(address), now_s=now_s)
-        return -int(-(wait_s or self._per_account.take(email.lower(), now_s=now_s)) // 1)
+        return -int(-(wait_s or self._per_account.take(email_key(email), now_s=now_s)) // 1)
 
     async def _authenticate(self, email: str, password: str) -> Account | None:
         """The account, if it exists and the password is its own. Runs beside the event loop, one at a time."""

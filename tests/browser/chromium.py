@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's Chromium, driven by Playwright: a browser per session, a profile per visitor, and an eye on what pages do.
+"""Debian's Chromium, driven by Playwright: a browser per module, a profile per visitor, and an eye on what pages do.
 
 ``with chromium() as browser, visitor(browser) as tab:`` gives a page. When the block ends, everything that a page must not do has
 failed the test: script errors, violations of its own policy, dialogs, requests to other hosts than loopback.

@@ -186,6 +186,7 @@ async def test_only_codes_are_given_and_the_refusal_quotes_nothing_o18(visitor, 
         ({"request": "eyJ"}, "request_not_supported"),
         ({"request_uri": "http://127.0.0.1:1/never-asked"}, "request_uri_not_supported"),
         ({"registration": "{}"}, "registration_not_supported"),
+        ({"nonce": "n" * 513}, "invalid_request"),
     ],
 )
 async def test_what_is_not_supported_is_told_to_the_client_and_nothing_is_fetched(visitor, wrong, error):
