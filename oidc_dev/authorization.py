@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
+import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ PER_ACCOUNT: Final = Rate(burst=6, pause_s=10)
 PER_ADDRESS: Final = Rate(burst=60, pause_s=1)
 QUEUE: Final = 32
 """Passwords that wait to be hashed, one after the other: the memory for one hash is all that logins ever take."""
+
+_COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
+"""As ``secrets.token_urlsafe(32)`` makes them; anything else is not ours."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +93,7 @@ class Authorization:
             return self._refused(error)
         except Malformed as error:
             return self._refused_by_page("invalid_request", str(error))
-        cookie = cookie or secrets.token_urlsafe(32)
+        cookie = cookie if _COOKIE.match(cookie) else secrets.token_urlsafe(32)
         page = self._pages.login(
             asked, csrf=self._csrf(cookie, asked), email=asked.get("login_hint", "")[: limits.IDENTITY]
         )  # 4
@@ -133,7 +137,9 @@ class Authorization:
             raise Refused("the form was sent from a page of another origin")
         asked = parse_parameters(form.get("request", "").encode("utf-8"), what="the form's request")
         expected = self._csrf(browser.cookie, asked)
-        if not browser.cookie or not hmac.compare_digest(expected.encode(), form.get("csrf", "").encode("utf-8")):
+        if not _COOKIE.match(browser.cookie) or not hmac.compare_digest(
+            expected.encode(), form.get("csrf", "").encode("utf-8")
+        ):
             raise Refused("the form was not opened in this browser, or the stack has been started anew since")
         return asked
 

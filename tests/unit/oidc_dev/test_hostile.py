@@ -321,6 +321,21 @@ async def test_a_form_from_our_own_origin_is_taken(visitor):
     assert answer.status == 303
 
 
+@pytest.mark.parametrize(
+    "cookie", ["", "x", "a" * 42, "a" * 44, '"\\012Set-Cookie: a=b"', "\u00e9" * 43, "%00" * 15, '"' + "a" * 41 + '"']
+)
+async def test_a_cookie_that_is_not_ours_is_replaced_and_opens_nothing_o17(visitor, cookie):
+    header = {"Cookie": f"sigbox-login={cookie}"}
+    page = await visitor.http.get(f"/auth/auth?{urlencode(REQUEST)}", headers=header)
+    assert page.status == 200
+    fresh = page.cookies["sigbox-login"].value
+    assert len(fresh) == 43
+    assert fresh != cookie
+    form = Html(await page.text()).inputs() | FILLED
+    visitor.http.session.cookie_jar.clear()
+    await refused(await visitor.send(form, **header))
+
+
 async def test_a_form_is_of_one_process_only(visitor, aiohttp_client, provider, accounts):
     from oidc_dev.app import make_app  # noqa: PLC0415 - a restart
 
