@@ -47,6 +47,18 @@ def test_it_signs_and_attests_on_either_log(place: Place, kind: Kind):
     refuse(PYTHON.verify(signed, ALICE, place.stack.oidc_issuer))
 
 
+@pytest.mark.parametrize("kind", [Kind.DSSE_V1, Kind.DSSE_V2], ids=lambda kind: kind.label)
+def test_our_client_attests_with_a_predicate_and_the_short_name_of_its_type(place: Place, kind: Kind):
+    signed = Signed(place, place.artifact(), place.folder / "bundle.json", kind)
+    what = ("--predicate", place.predicate(), "--type", "slsaprovenance1", "--rekor-version", str(kind.version))
+    options = ("--trust-config", place.stack.trust_config, "--identity-token", place.stack.token(ALICE))
+    succeed(sigbox("attest-blob", signed.artifact, *what, *options, "--bundle", signed.bundle, cwd=place.folder))
+    signed.entry()
+    for reader in (PYTHON, SIGBOX):
+        succeed(reader.verify(signed, ALICE, place.stack.oidc_issuer))
+        refuse(reader.verify(signed, MALLORY, place.stack.oidc_issuer))
+
+
 @pytest.mark.parametrize("tool", [PYTHON, SIGBOX], ids=lambda tool: tool.name)
 def test_without_being_told_a_client_signs_on_v2(place: Place, tool: Tool):
     artifact, bundle = place.artifact(), place.folder / "bundle.json"
