@@ -6,6 +6,7 @@ Standard output is for the result, standard error for people. Exit codes are in 
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command is None:
         sys.stderr.write(f"sigbox: there is no command {name!a}; known: {', '.join(COMMANDS)}\n")
         return ExitCode.USAGE
+    gc.disable()  # imports make what stays: looking through it for garbage is a twentieth of a start; run() enables it
     runner = import_module("stack.cli.runner")
     code: int = runner.run(name, command, arguments[1:])
     return code

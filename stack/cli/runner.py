@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     )
     module.add_arguments(parser)
     options = parser.parse_args(arguments)
+    gc.enable()
     try:
         code: int = module.run(options)
     except KeyboardInterrupt:
