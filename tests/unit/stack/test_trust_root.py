@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def test_a_second_init_changes_nothing_and_says_so(made, capsys):
     assert main(["init", "--data", str(made.path)]) == 0
     assert "holds a stack already; nothing was changed" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in made.path.rglob("*") if path.is_file()} == before
+
+
+def test_an_interrupted_init_is_completed_by_the_next_one(tmp_path, capsys):
+    home = init(tmp_path / "d")
+    key = (home.path / "ca" / "root.key").read_bytes()
+    shutil.rmtree(home.public)
+    (home.path / "anchor" / "tuf.json").unlink()
+    assert main(["init", "--data", str(home.path)]) == 0
+    assert "root fingerprint" in capsys.readouterr().out
+    assert home.tuf_root.exists()
+    assert (home.path / "ca" / "root.key").read_bytes() == key
 
 
 @pytest.mark.parametrize("option", [("--url", "https://other.example"), ("--organization", "Other")])
