@@ -8,10 +8,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from bench import rekor_add, startup
+from bench import log_scale, rekor_add, signing_cert, startup, whole_signature
 from bench.reference import Figure, verifies_per_second
 
-BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {"startup": startup.run, "rekor-add": rekor_add.run}
+BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
+    "startup": startup.run,
+    "rekor-add": rekor_add.run,
+    "log-scale": log_scale.run,
+    "signing-cert": signing_cert.run,
+    "whole-signature": whole_signature.run,
+}
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from client.files import read_file
@@ -11,6 +10,7 @@ from sigcore import limits
 from sigcore.errors import NotFound, Refused
 from sigcore.signing_config import SigningConfig, parse_signing_config, parse_trust_config
 from sigcore.trustroot import TrustedRoot, parse_trusted_root
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,15 @@ def load_trust(
     if signing_config is None:
         return Trust(root, SigningConfig())
     return Trust(root, parse_signing_config(_read(signing_config, "the signing config")))
+
+
+def load_root(
+    *, trusted_root: Path | None = None, signing_config: Path | None = None, trust_config: Path | None = None
+) -> TrustedRoot:
+    """As :func:`load_trust`, for verifying: where ``trusted_root`` is a file of its own, the signing config is not read."""
+    if trusted_root is None or trust_config is not None:
+        return load_trust(trusted_root=trusted_root, signing_config=signing_config, trust_config=trust_config).root
+    return parse_trusted_root(_read(trusted_root, "the trusted root"))
 
 
 def _read(path: Path, what: str) -> bytes:

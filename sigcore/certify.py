@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sigcore import chain, der, extensions, keys, signatures
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey
 from sigcore.strict import encode_time, shown
+from sigcore.values import dataclass
 from sigcore.x509 import COMMON_NAME, EKU_TIME_STAMPING, ORGANIZATION, Certificate, Extension, parse_certificate
 
 _UPPER_BOUND = 64

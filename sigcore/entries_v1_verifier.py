@@ -7,7 +7,6 @@ Source: rekor ``pkg/pki/x509`` (NewPublicKey, CanonicalValue, Subjects).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import keys, limits, x509
@@ -15,6 +14,7 @@ from sigcore.errors import Malformed
 from sigcore.keys import PublicKey
 from sigcore.strict import Fields, shown
 from sigcore.subjects import subject_names
+from sigcore.values import dataclass
 
 _KEY: Final = b"-----BEGIN PUBLIC KEY-----"
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"

@@ -27,9 +27,21 @@ _HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
     HashAlgorithm.SHA2_384: hashes.SHA384(),
     HashAlgorithm.SHA2_512: hashes.SHA512(),
 }
+_PREHASHED = {algorithm: utils.Prehashed(hash_) for algorithm, hash_ in _HASHES.items()}
+_ECDSA_PREHASHED = {algorithm: ec.ECDSA(hash_) for algorithm, hash_ in _PREHASHED.items()}
+_P256_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""SubjectPublicKeyInfo of P-256 up to the coordinates (RFC 5480 section 2; 04: uncompressed)."""
 _CURVES = {"secp256r1": 256, "secp384r1": 384, "secp521r1": 521}
 _RSA_SIZES = (2048, 3072, 4096)
 RSA_EXPONENT = 65537
+
+
+_DEFAULTS = {
+    (family, size): next(d for d in KeyDetails if d.value.family == family and d.value.size == size)
+    for family, sizes in (("ecdsa", _CURVES.values()), ("rsa-pkcs1v15", _RSA_SIZES))
+    for size in sizes
+}
+"""Family and size -> the first row of the registry that fits."""
 
 
 # --- bytes <-> keys --------------------------------------------------------------------------------
@@ -47,7 +59,8 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
         raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo") from error
     if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
-    if encode_public_key(key) != der:
+    # An uncompressed point behind the one head of its curve has no other spelling: most keys need no second look.
+    if not (len(der) == len(_P256_HEAD) + 64 and der.startswith(_P256_HEAD)) and encode_public_key(key) != der:
         raise Malformed(f"{what} is not in canonical DER")
     return key
 
@@ -136,11 +149,10 @@ def default_details(key: PublicKey) -> KeyDetails:
     """The PublicKeyDetails that goes with a key when nothing else is said: what sigstore-go rebuilds entries with."""
     check_strength(key)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        size = _CURVES[key.curve.name]
-        return next(d for d in KeyDetails if d.value.family == "ecdsa" and d.value.size == size)
+        return _DEFAULTS["ecdsa", _CURVES[key.curve.name]]
     if isinstance(key, ed25519.Ed25519PublicKey):
         return KeyDetails.PKIX_ED25519
-    return next(d for d in KeyDetails if d.value.family == "rsa-pkcs1v15" and d.value.size == key.key_size)
+    return _DEFAULTS["rsa-pkcs1v15", key.key_size]
 
 
 def _matches(key: PublicKey, details: KeyDetails) -> bool:
@@ -163,6 +175,25 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
     return key.sign(message, padding.PKCS1v15(), algorithm)
 
 
+def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
+    """As :func:`sign`, over a message of which only the digest (by the key's default hash) is known.
+
+    Raises:
+        Refused: an Ed25519 key, which signs messages; a digest of another length.
+    """
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        raise Refused("an Ed25519 key cannot sign a digest", "use an ECDSA or RSA key")
+    hashing = default_details(key.public_key()).hash
+    if len(digest) != hashing.size:
+        raise Refused(
+            f"the digest has {len(digest)} bytes, a key of this kind signs the {hashing.size} of {hashing.name}"
+        )
+    hashed = utils.Prehashed(_HASHES[hashing])
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(digest, ec.ECDSA(hashed))
+    return key.sign(digest, padding.PKCS1v15(), hashed)
+
+
 def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, details: KeyDetails | None = None) -> None:
     """Check ``signature`` over ``message``; ``details`` defaults to :func:`default_details`.
 
@@ -180,27 +211,38 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
 
 
 def verify_digest(
-    key: PublicKey, signature: bytes, digest: bytes, *, what: str, details: KeyDetails | None = None
+    key: PublicKey,
+    signature: bytes,
+    digest: bytes,
+    *,
+    what: str,
+    details: KeyDetails | None = None,
+    hashing: HashAlgorithm | None = None,
 ) -> None:
     """Check ``signature`` over a message of which only the digest is known. Pure Ed25519 cannot do that.
+
+    ``hashing`` names another hash than that of the details. Only ECDSA may have one: clients used to sign with P-384 keys
+    over SHA-256, and the logs of that time took it.
 
     Raises:
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
     details = details or default_details(key)
     scheme = details.value
+    hashing = hashing or scheme.hash
+    if hashing is not scheme.hash and scheme.family != "ecdsa":
+        raise Refused(f"{what} is over a {hashing.name} digest, a key of this kind signs {scheme.hash.name}")
     if not _matches(key, details):
         raise Refused(
             f"{what}: key details {details.name} do not fit the key", "name the details of the key's own type"
         )
-    if len(digest) != scheme.hash.size:
-        raise Refused(f"{what}: the digest has {len(digest)} bytes, {details.name} needs {scheme.hash.size}")
-    hashed = utils.Prehashed(_HASHES[scheme.hash])
+    if len(digest) != hashing.size:
+        raise Refused(f"{what}: the digest has {len(digest)} bytes, {hashing.name} has {hashing.size}")
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, digest, ec.ECDSA(hashed))
+            key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
         elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, digest, _rsa_padding(details), hashed)
+            key.verify(signature, digest, _rsa_padding(details), _PREHASHED[hashing])
         else:
             raise Refused(f"{what}: Ed25519 over a digest is not supported", "use an ECDSA or RSA key")
     except InvalidSignature as error:

@@ -9,8 +9,6 @@ RFC 8410 section 3 (Ed25519: no parameters).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from sigcore import der, keys
 from sigcore.errors import Refused
 from sigcore.keys import PrivateKey, PublicKey
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ import tlog.rekor_v1
 import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
-from ca.issuers import Issuer, IssuerTable, PinnedKeys
-from oidc_dev.http import Provider
+from ca.issuers import OWN, Issuer, IssuerTable, PinnedKeys
+from oidc_dev.provider import Provider
 from oidc_dev.signing import SigningKey
+from oidc_dev.store import SqliteAccounts
 from stack import control, health
 from stack.bootstrap import Material
 from stack.config import Home, Settings
@@ -52,12 +53,14 @@ async def compose(
     settings: Settings,
     material: Material,
     oidc_key: rsa.RSAPrivateKey,
+    issuers: tuple[Issuer, ...],
     clock: Clock,
     *,
     control_api: bool,
 ) -> AsyncIterator[web.Application]:
-    """Every role on one origin; the logs are open inside the ``async with``."""
-    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock)
+    """Every role on one origin; the logs are open inside the ``async with``. ``issuers``: others whose tokens count."""
+    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
+    accounts = SqliteAccounts(home.accounts)
     ct = CertificateLogService(
         *_kept(home, settings, "ct"),
         origin=f"{settings.host}/ct",
@@ -65,7 +68,13 @@ async def compose(
         roots=(material.ca_chain[-1].der,),
         clock=clock,
     )
-    rekor = RekorV2(*_kept(home, settings, "rekor"), origin=settings.host, key=material.rekor_key, clock=clock)
+    rekor = RekorV2(
+        *_kept(home, settings, "rekor"),
+        origin=settings.host,
+        key=material.rekor_key,
+        clock=clock,
+        dsse=settings.rekor_v2_dsse,
+    )
     rekor_v1 = RekorV1(
         *_kept(home, settings, "rekor-v1"),
         _index(home, settings, "rekor-v1"),
@@ -76,7 +85,7 @@ async def compose(
     authority = Authority(
         key=material.ca_key,
         chain=tuple(certificate.der for certificate in material.ca_chain),
-        issuers=IssuerTable((own_issuer(provider),)),
+        issuers=IssuerTable((own_issuer(provider), *issuers)),
         log=ct,
         log_key=material.ct_key.public_key(),
     )
@@ -87,7 +96,7 @@ async def compose(
         timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
     )
     app = make_edge_app()
-    app.add_routes(oidc_dev.http.make_routes(provider))
+    app.add_routes(oidc_dev.http.make_routes(provider, accounts))
     app.add_routes(ca.http.make_routes(authority, clock))
     app.add_routes(tlog.ct.make_routes(ct))
     app.add_routes(tlog.rekor_v2.make_routes(rekor))
@@ -97,7 +106,7 @@ async def compose(
     app.add_routes(health.make_routes(home, (ct.log, rekor.log, rekor_v1.log)))
     app.add_routes(front.make_routes(home, settings, {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}))
     if control_api:
-        app.add_routes(control.make_routes(provider))
+        app.add_routes(control.make_routes(provider, accounts))
     async with AsyncExitStack() as logs:
         for log in (ct, rekor, rekor_v1):
             await log.start()
@@ -107,8 +116,8 @@ async def compose(
 
 def own_issuer(provider: Provider) -> Issuer:
     """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
-    pinned = PinnedKeys(tuple((key.id, key.key.public_key()) for key in provider.keys))
-    return Issuer(provider.issuer, pinned)
+    pinned = PinnedKeys((key.id, key.key.public_key()) for key in provider.keys)
+    return Issuer(provider.issuer, pinned, kind=OWN)
 
 
 def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:

@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from sigcore import limits
@@ -43,6 +44,11 @@ class Home:
     def public(self) -> Path:
         """What may be shown to anybody: trust documents and the TUF repository."""
         return self.path / "public"
+
+    @property
+    def accounts(self) -> Path:
+        """Who may log in: made by ``sigbox user``, read by the running provider."""
+        return self.path / "oidc" / "accounts.db"
 
     @property
     def tuf_repository(self) -> Path:
@@ -98,6 +104,8 @@ class Settings:
     created: datetime
     ephemeral: bool
     url_follows_listen: bool
+    rekor_v2_dsse: Literal["hashedrekord", "dsse"] = "hashedrekord"
+    """What Rekor v2 logs an envelope as; ``dsse`` is for clients before sigstore-go 1.2 and sigstore-python 4.3."""
     name: str = ""
     """The organization that was asked for; empty for one that follows from the host."""
 
@@ -175,6 +183,7 @@ def load_settings(home: Home) -> Settings:
             created=parse_time(table["created"], what="created"),
             ephemeral=table["ephemeral"] is True,
             url_follows_listen=table["url_follows_listen"] is True,
+            rekor_v2_dsse=_dsse_kind(table.get("rekor_v2_dsse", "hashedrekord")),
             name=parse_organization(table["organization"]) if "organization" in table else "",
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -184,8 +193,16 @@ def load_settings(home: Home) -> Settings:
     return settings
 
 
+def _dsse_kind(text: str) -> Literal["hashedrekord", "dsse"]:
+    if text == "dsse":
+        return "dsse"
+    if text != "hashedrekord":
+        raise Malformed(f"rekor_v2_dsse is {shown(text)}", "expected hashedrekord or dsse")
+    return "hashedrekord"
+
+
 def save_settings(home: Home, settings: Settings) -> None:
-    """Write ``sigbox.toml``; its presence says that the directory holds a stack."""
+    """Write ``sigbox.toml``; its presence says that the directory holds a stack. Tables in it are the operator's and stay."""
     lines = (
         "# Written by sigbox. The URL is part of the trust root: change it with `sigbox up --url`, not here.",
         f"format = {FORMAT}",
@@ -193,7 +210,20 @@ def save_settings(home: Home, settings: Settings) -> None:
         f'created = "{encode_time(settings.created)}"',
         f"ephemeral = {str(settings.ephemeral).lower()}",
         f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
+        *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
         *([f"organization = {json.dumps(settings.name, ensure_ascii=False)}"] if settings.name else []),
+        *_tables(home),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)
+
+
+def _tables(home: Home) -> list[str]:
+    """The lines of the settings file from its first table on, with the comments right above that."""
+    if not home.settings_file.exists():
+        return []
+    lines = home.settings_file.read_text("utf-8").splitlines()
+    first = next((at for at, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    while first < len(lines) and lines[first - 1].startswith("#"):
+        first -= 1
+    return ["", *lines[first:]] if first < len(lines) else []

@@ -59,7 +59,8 @@ async def _serve(prepared: Prepared, *, control: bool, ready_file: Path | None) 
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     home, settings = prepared.home, prepared.settings
     oidc_key = await asyncio.wrap_future(prepared.oidc_key)
-    async with compose(home, settings, prepared.material, oidc_key, utc_now, control_api=control) as app:
+    parts = (home, settings, prepared.material, oidc_key, prepared.issuers, utc_now)
+    async with compose(*parts, control_api=control) as app:
         site = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_S)
         await site.setup()
         try:

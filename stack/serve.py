@@ -19,6 +19,7 @@ from pathlib import Path
 from sigcore.errors import Unavailable
 from stack import bootstrap
 from stack.config import Home
+from stack.issuers import load_issuers
 from stack.lock import held
 from stack.quick_import import import_server
 from stack.start import Plan, Prepared
@@ -40,7 +41,8 @@ def serve(plan: Plan) -> int:
         oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
         material = bootstrap.load_material(home)
         save_documents(home, material, settings)
-        prepared = Prepared(home, settings, material, listener, oidc_key, start_publisher(home))
+        issuers = tuple(issuer for file in (home.settings_file, plan.config) if file for issuer in load_issuers(file))
+        prepared = Prepared(home, settings, material, listener, oidc_key, start_publisher(home), issuers)
         import_server()
         # Deferred: everything that imports aiohttp comes after that.
         from stack.running import run  # noqa: PLC0415 - see the line above

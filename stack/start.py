@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ca.issuers import Issuer
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 
@@ -24,6 +25,7 @@ class Plan:
     port: int
     url: str | None
     control: bool
+    config: Path | None
     ready_file: Path | None
 
 
@@ -38,3 +40,5 @@ class Prepared:
     oidc_key: Future[rsa.RSAPrivateKey]
     publisher: subprocess.Popen[str]
     """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
+    issuers: tuple[Issuer, ...]
+    """Those that were configured, beside the stack's own; see :mod:`stack.issuers`."""

@@ -87,7 +87,7 @@ class Log:
 
     async def receipt(self, index: int) -> Receipt:
         """The receipt of a published entry at the current head. NotFound beyond it."""
-        return await self._sequencer.view.receipt(index, duplicate=True)
+        return await self._sequencer.view.receipt(index)
 
     async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
         """The published entries [first, end). NotFound when one of them is not published."""

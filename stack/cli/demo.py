@@ -153,7 +153,10 @@ def _look(scene: Scene) -> None:
     signature = parse_base64((folder / "signature.b64").read_text("ascii").strip(), what="the signature")
     for name, data in (("sig.der", signature), ("timestamp.tsr", timestamp), ("entry.json", entry.body)):
         save_file(folder / name, data, durable=False)
-    proof = f"entry {entry.index} of {entry.proof.size}, proved by {_count(len(entry.proof.hashes), 'hash', 'hashes')}"
+    proof = "no proof"
+    if entry.proof is not None:
+        hashes = _count(len(entry.proof.hashes), "hash", "hashes")
+        proof = f"entry {entry.index} of {entry.proof.size}, proved by {hashes}"
     life = f"{certificate.not_before:%H:%M:%S} to {certificate.not_after:%H:%M:%S}"
     narrator.title("4. What she got")
     narrator.table(

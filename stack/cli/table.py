@@ -33,10 +33,16 @@ COMMANDS = {
     "init": Command("stack.cli.init", "make a stack without starting it: keys, chains, trust root, settings"),
     "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
+    "user": Command("stack.cli.user", "local accounts: who may log in to your stack's OpenID provider"),
     "trust": Command("stack.cli.trust", "show the trust root: versions, expiries, key ids; or sign it anew"),
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
     "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),
     "verify-blob": Command("stack.cli.verify_blob", "verify files and their bundles, offline", ExitCode.REFUSED),
+    "attest-blob": Command("stack.cli.attest_blob", "sign a statement about a file with an identity"),
+    "verify-blob-attestation": Command(
+        "stack.cli.verify_blob_attestation", "verify statements about files, offline", ExitCode.REFUSED
+    ),
+    "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
     "version": Command("stack.cli.version", "print the version"),
 }

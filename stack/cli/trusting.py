@@ -7,8 +7,9 @@ import argparse
 import os
 from pathlib import Path
 
-from client.trust import Trust, load_trust
+from client.trust import Trust, load_root, load_trust
 from sigcore.errors import NotFound
+from sigcore.trustroot import TrustedRoot
 
 _VARIABLES = {
     "trust_config": "SIGBOX_TRUST_CONFIG",
@@ -17,12 +18,23 @@ _VARIABLES = {
 }
 
 
-def add_trust_options(parser: argparse.ArgumentParser) -> None:
-    """``--trust-config``, ``--trusted-root``, ``--signing-config``."""
+def add_root_options(parser: argparse.ArgumentParser) -> None:
+    """``--trust-config``, ``--trusted-root``, ``--signing-config``: the last is read over where nothing is signed."""
     group = parser.add_argument_group("trust", "options win over variables; nothing is trusted on first use")
     group.add_argument("--trust-config", metavar="FILE", help="ClientTrustConfig: both in one ($SIGBOX_TRUST_CONFIG)")
     group.add_argument("--trusted-root", metavar="FILE", help="trusted_root.json ($SIGBOX_TRUSTED_ROOT)")
     group.add_argument("--signing-config", metavar="FILE", help="signing config v0.2 ($SIGBOX_SIGNING_CONFIG)")
+
+
+def add_trust_options(parser: argparse.ArgumentParser) -> None:
+    """The same, and ``--ca-file`` for the services that are asked."""
+    add_root_options(parser)
+    parser.add_argument(
+        "--ca-file",
+        metavar="PEM",
+        type=Path,
+        help="certificate authorities to trust for https, instead of the system's and $SSL_CERT_FILE",
+    )
 
 
 def load_trust_options(options: argparse.Namespace) -> Trust:
@@ -31,6 +43,15 @@ def load_trust_options(options: argparse.Namespace) -> Trust:
     Raises:
         NotFound: neither names a file, or it is not there. Malformed, Refused: see :func:`client.trust.load_trust`.
     """
+    return load_trust(**_given(options))
+
+
+def load_trusted_root(options: argparse.Namespace) -> TrustedRoot:
+    """The trusted root alone, for verifying. Errors as :func:`load_trust_options`."""
+    return load_root(**_given(options))
+
+
+def _given(options: argparse.Namespace) -> dict[str, Path]:
     given: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
     if not any(given.values()):
         given = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
@@ -39,4 +60,4 @@ def load_trust_options(options: argparse.Namespace) -> Trust:
             "give --trust-config FILE, or set SIGBOX_TRUST_CONFIG; `sigbox env sigbox` prints the line for your stack"
         )
         raise NotFound("there is nothing to trust", hint)
-    return load_trust(**{name: Path(value) for name, value in given.items() if value})
+    return {name: Path(value) for name, value in given.items() if value}

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--control", action="store_true", help="serve the control API /_ctl/ (only with --ephemeral)")
     parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="TOML file with [[issuers]]: whose tokens the CA accepts as well"
+    )
+    parser.add_argument(
         "--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths"
     )
 
@@ -55,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
         port=port,
         url=parse_url(options.url) if options.url else None,
         control=options.control,
+        config=options.config.absolute() if options.config else None,
         ready_file=options.ready_file,
     )
     return serve(plan)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients in a closed loop: each sends its next request when the last one was answered.
+
+A client library costs more per request than the server under test, on a machine where both share the cores; so this one
+writes requests that were made before the clock starts and reads of an answer its status and its length, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one run of the clients measured."""
+
+    clients: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+def post(path: str, bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """Requests in HTTP/1.1, one for each JSON body."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+    return (head.encode() + b"%d\r\n\r\n%b" % (len(body), body) for body in bodies)
+
+
+async def load(url: str, requests: list[bytes], clients: int, seconds: float, *, status: int) -> Sample:
+    """Send for ``seconds``; an answer with another status, or too few requests, end the benchmark."""
+    parts, loop = urlsplit(url), asyncio.get_running_loop()
+    requests.reverse()  # taken from the end, which costs nothing
+    start = time.perf_counter()
+    connected = [
+        await loop.create_connection(lambda: _Client(requests, start + seconds, status), parts.hostname, parts.port)
+        for _ in range(clients)
+    ]
+    latencies = [latency for _, client in connected for latency in await client.done]
+    elapsed = time.perf_counter() - start
+    ranked = sorted(latencies)
+    p99 = ranked[(len(ranked) - 1) * 99 // 100]
+    return Sample(clients, len(ranked) / elapsed, statistics.median(ranked) * 1000, p99 * 1000)
+
+
+class _Client(asyncio.Protocol):
+    def __init__(self, requests: list[bytes], end: float, status: int) -> None:
+        self._requests = requests
+        self._end = end
+        self._expected = b"HTTP/1.1 %d " % status
+        self._latencies: list[float] = []
+        self._answer = b""
+        self._sent = 0.0
+        self._transport: asyncio.Transport
+        self.done: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+            self._send()
+
+    def _send(self) -> None:
+        self._answer = b""
+        self._sent = time.perf_counter()
+        if self._sent >= self._end:
+            self._transport.close()
+            self.done.set_result(self._latencies)
+        elif self._requests:
+            self._transport.write(self._requests.pop())
+        else:
+            self._fail("there were too few requests: prepare more")
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, blank, body = self._answer.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head + b"\r\n")
+        if blank and (length is None or len(body) >= int(length[1])):
+            self._latencies.append(time.perf_counter() - self._sent)
+            if self._answer.startswith(self._expected):
+                self._send()
+            else:
+                self._fail(f"the server answered {self._answer[:2000]!r}")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(f"the server closed the connection: {error}")
+
+    def _fail(self, why: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError(why))
+            self._transport.close()
