@@ -27,7 +27,7 @@ async def served(folder: Path) -> set[tuple[str, str]]:
     material = bootstrap.load_material(home)
     save_documents(home, material, settings)
     key = bootstrap.oidc_key(home, settings)
-    async with compose(home, settings, material, key, lambda: datetime.now(UTC), control_api=True) as app:
+    async with compose(home, settings, material, key, (), lambda: datetime.now(UTC), control_api=True) as app:
         routes = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
     return {(method, path) for method, path in routes if method not in ("HEAD", "OPTIONS", "*")}
 

@@ -23,7 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 
 def test_the_lines_for_our_own_client(stack, tmp_path):
-    assert len(follow(stack, "sigbox", Shell(tmp_path))) == 2
+    assert len(follow(stack, "sigbox", Shell(tmp_path))) == 5
 
 
 def test_the_lines_for_sigstore_python(stack, tmp_path):
