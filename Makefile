@@ -9,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl chromium
+DEBIAN = openssl gcc chromium
 
 VENV = .venv
 BIN = $(VENV)/bin

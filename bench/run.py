@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from bench import log_scale, rekor_add, signing_cert, startup, whole_signature
+from bench import log_scale, rekor_add, signing_cert, startup, timestamps, whole_signature
 from bench.reference import Figure, verifies_per_second
 
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "log-scale": log_scale.run,
     "signing-cert": signing_cert.run,
     "whole-signature": whole_signature.run,
+    "timestamps": timestamps.run,
 }
 
 

@@ -94,8 +94,8 @@ async def _body(request: web.Request) -> bytes:
             data += chunk
             if len(data) > limits.CERTIFICATE_REQUEST:
                 raise Malformed(f"the certificate request is longer than {limits.CERTIFICATE_REQUEST} bytes")
-    except web.RequestPayloadError as error:
-        raise Malformed("the certificate request's body cannot be decoded") from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise Malformed("the certificate request's body did not arrive whole") from error
     return bytes(data)
 
 

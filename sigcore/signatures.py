@@ -62,8 +62,10 @@ def algorithm_for(key: PrivateKey | PublicKey) -> bytes:
     return RSA_WITH_SHA256 if isinstance(public, rsa.RSAPublicKey) else ED25519
 
 
-def sign(algorithm: bytes, key: PrivateKey, message: bytes) -> bytes:
+def sign(algorithm: bytes, key: PrivateKey, message: bytes, *, repeatable: bool = False) -> bytes:
     """The signature of ``message`` by ``key`` as ``algorithm`` (AlgorithmIdentifier DER) says.
+
+    ``repeatable`` makes ECDSA give the same bytes every time (RFC 6979), as the other algorithms do anyway.
 
     Raises:
         Refused: the algorithm is none of the table, or does not fit the key.
@@ -72,7 +74,7 @@ def sign(algorithm: bytes, key: PrivateKey, message: bytes) -> bytes:
     if isinstance(key, ed25519.Ed25519PrivateKey) or row.hash is None:
         return key.sign(message)  # type: ignore[call-arg]  # _row has checked that hash is None for Ed25519 only
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(message, ec.ECDSA(row.hash))
+        return key.sign(message, ec.ECDSA(row.hash, deterministic_signing=repeatable))
     return key.sign(message, padding.PKCS1v15(), row.hash)
 
 

@@ -19,8 +19,9 @@ from sigcore import certify, keys, x509
 from sigcore.errors import Malformed, Refused
 from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import SECRET, load_file, load_secret, make_folder, save_file
+from stack.seed import CREATED, LIFE, KeySource
 
-ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "anchor")
+ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 """A private root outlives the hardware; rotation is by validity windows, not by expiry."""
@@ -52,7 +53,14 @@ class Material:
 
 
 def prepare(
-    home: Home, *, url: str | None, default_url: str, ephemeral: bool, now: datetime, organization: str = ""
+    home: Home,
+    *,
+    url: str | None,
+    default_url: str,
+    ephemeral: bool,
+    now: datetime,
+    organization: str = "",
+    seed: int | None = None,
 ) -> Settings:
     """Bring ``home`` to a state that can be served, and say under which URL.
 
@@ -67,8 +75,10 @@ def prepare(
     """
     if not home.settings_file.exists():  # (1)
         _refuse_foreign(home.path)
-        created = now.replace(microsecond=0)
-        settings = Settings(url or default_url, created, ephemeral, url_follows_listen=url is None, name=organization)
+        created = now.replace(microsecond=0) if seed is None else CREATED
+        settings = Settings(
+            url or default_url, created, ephemeral, url_follows_listen=url is None, name=organization, seed=seed
+        )
         _create(home, settings)
         save_settings(home, settings)
         return settings
@@ -86,6 +96,9 @@ def prepare(
 def _refuse_foreign(folder: Path) -> None:
     if not folder.exists():
         return
+    for log in sorted(folder.glob("*/*.db")):
+        hint = "restore sigbox.toml from a backup: new keys would not be those of its logs"
+        raise Refused(f"{folder} has lost its sigbox.toml, but {log.relative_to(folder)} is there", hint)
     strangers = {path.name for path in folder.iterdir()} - {*ROLE_FOLDERS, "public", "lock"}
     if strangers:
         raise Refused(f"{folder} holds no stack but other files, such as {min(strangers)}", "give an empty --data")
@@ -94,15 +107,18 @@ def _refuse_foreign(folder: Path) -> None:
 # --- create ----------------------------------------------------------------------------------------
 def _create(home: Home, settings: Settings) -> None:
     """Make every key but the provider's, which :func:`oidc_key` makes when it is first asked for."""
+    durable = not settings.ephemeral
+    make_folder(home.path, durable=durable)
     for name in ROLE_FOLDERS:
-        make_folder(home.path / name)
-    make_folder(home.public, 0o755)
+        make_folder(home.path / name, durable=durable)
+    make_folder(home.public, 0o755, durable=durable)
     _create_ca(home, settings)
     _create_tsa(home, settings)
-    _save_keys(home, "ct", {"log": keys.generate_p256()}, settings)
-    _save_keys(home, "rekor", {"log": ed25519.Ed25519PrivateKey.generate()}, settings)
-    _save_keys(home, "rekor-v1", {"log": keys.generate_p256()}, settings)
-    _save_keys(home, "tuf", {role: ed25519.Ed25519PrivateKey.generate() for role in TUF_ROLES}, settings)
+    source = KeySource(settings.seed)
+    _save_keys(home, "ct", {"log": source.p256("ct")}, settings)
+    _save_keys(home, "rekor", {"log": source.ed25519("rekor")}, settings)
+    _save_keys(home, "rekor-v1", {"log": source.p256("rekor-v1")}, settings)
+    _save_keys(home, "tuf", {role: source.ed25519(f"tuf/{role}") for role in TUF_ROLES}, settings)
 
 
 def _add_rekor_v1(home: Home, settings: Settings) -> None:
@@ -113,14 +129,14 @@ def _add_rekor_v1(home: Home, settings: Settings) -> None:
     for trace in (folder / "log.db", home.path / "anchor" / "rekor-v1.db"):
         if trace.exists():
             raise Refused(f"{folder} has no log.key, but {trace} exists", "restore the key from a backup")
-    make_folder(folder)
+    make_folder(folder, durable=not settings.ephemeral)
     _save_keys(home, "rekor-v1", {"log": keys.generate_p256()}, settings)
     _log.warning("%s is from before the Rekor v1 log: made a key for that log in %s", home.path, folder)
 
 
 def _create_ca(home: Home, settings: Settings) -> None:
     folder = home.path / "ca"
-    root_key, key = keys.generate_p256(), keys.generate_p256()
+    root_key, key = (KeySource(settings.seed).p256(f"ca/{name}") for name in ("root", "intermediate"))
     root = certify.make_root(root_key, _subject("certificate authority root", settings))
     intermediate = certify.make_intermediate(
         x509.parse_certificate(root),
@@ -135,7 +151,8 @@ def _create_ca(home: Home, settings: Settings) -> None:
 
 def _create_tsa(home: Home, settings: Settings) -> None:
     folder, eku = home.path / "tsa", x509.EKU_TIME_STAMPING
-    root_key, middle_key, key = (keys.generate_p256() for _ in range(3))
+    names = ("root", "intermediate", "leaf")
+    root_key, middle_key, key = (KeySource(settings.seed).p256(f"tsa/{name}") for name in names)
     middle_spki, spki = (keys.encode_public_key(one.public_key()) for one in (middle_key, key))
     root = certify.make_root(root_key, _subject("timestamp authority root", settings))
     middle = certify.make_intermediate(
@@ -151,7 +168,9 @@ def _create_tsa(home: Home, settings: Settings) -> None:
 def _subject(role: str, settings: Settings) -> certify.Subject:
     created = settings.created
     common_name = f"{settings.name or 'sigbox'} {role}"
-    return certify.Subject(common_name, settings.organization, created, created + AUTHORITY_LIFE)
+    life = AUTHORITY_LIFE if settings.seed is None else LIFE
+    serial = KeySource(settings.seed).serial(role)
+    return certify.Subject(common_name, settings.organization, created, created + life, serial)
 
 
 def _save_keys(home: Home, role: str, secrets: Mapping[str, keys.PrivateKey], settings: Settings) -> None:

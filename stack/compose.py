@@ -9,7 +9,7 @@ tuf                         whose keys count
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
@@ -27,10 +27,10 @@ from ca.issuers import OWN, Issuer, IssuerTable, PinnedKeys
 from oidc_dev.provider import Provider
 from oidc_dev.signing import SigningKey
 from oidc_dev.store import SqliteAccounts
-from stack import control, health
+from stack import control, health, metrics
 from stack.bootstrap import Material
 from stack.config import Home, Settings
-from stack.edge import make_edge_app
+from stack.edge import Edge, make_edge_app
 from stack.last_time import make_timekeeper
 from stack.trust import serving
 from stack.web import front
@@ -57,8 +57,13 @@ async def compose(
     clock: Clock,
     *,
     control_api: bool,
-) -> AsyncIterator[web.Application]:
-    """Every role on one origin; the logs are open inside the ``async with``. ``issuers``: others whose tokens count."""
+    edge: Edge,
+    checks: Mapping[str, health.Check],
+) -> AsyncIterator[tuple[web.Application, metrics.Sources]]:
+    """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
+
+    ``issuers`` are others whose tokens count.
+    """
     provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
     accounts = SqliteAccounts(home.accounts)
     ct = CertificateLogService(
@@ -95,7 +100,9 @@ async def compose(
         now=clock(),
         timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
     )
-    app = make_edge_app()
+    logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
+    figures = metrics.Sources(home, edge.traffic, logs, clock)
+    app = make_edge_app(edge)
     app.add_routes(oidc_dev.http.make_routes(provider, accounts))
     app.add_routes(ca.http.make_routes(authority, clock))
     app.add_routes(tlog.ct.make_routes(ct))
@@ -103,15 +110,17 @@ async def compose(
     app.add_routes(tlog.rekor_v1.make_routes(rekor_v1))
     app.add_routes(tsa.http.make_routes(timestamps, clock))
     app.add_routes(serving.make_routes(home.tuf_repository))
-    app.add_routes(health.make_routes(home, (ct.log, rekor.log, rekor_v1.log)))
-    app.add_routes(front.make_routes(home, settings, {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}))
+    answering = health.make_checks(home, provider, material.ca_chain, logs, timestamps)
+    app.add_routes(health.make_routes({**answering, **checks}, clock))
+    app.add_routes(metrics.make_routes(figures))
+    app.add_routes(front.make_routes(home, settings, logs))
     if control_api:
         app.add_routes(control.make_routes(provider, accounts))
-    async with AsyncExitStack() as logs:
+    async with AsyncExitStack() as opened:
         for log in (ct, rekor, rekor_v1):
             await log.start()
-            logs.push_async_callback(log.stop)
-        yield app
+            opened.push_async_callback(log.stop)
+        yield app, figures
 
 
 def own_issuer(provider: Provider) -> Issuer:

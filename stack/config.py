@@ -9,6 +9,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -87,7 +88,7 @@ class Home:
 
     @property
     def tls_ca(self) -> Path:
-        """The authority of the stack's own TLS certificate, where it has one."""
+        """The stack's own TLS authority, when it has one (``--tls auto``)."""
         return self.public / "tls_ca.pem"
 
     @property
@@ -108,6 +109,8 @@ class Settings:
     """What Rekor v2 logs an envelope as; ``dsse`` is for clients before sigstore-go 1.2 and sigstore-python 4.3."""
     name: str = ""
     """The organization that was asked for; empty for one that follows from the host."""
+    seed: int | None = None
+    """Of an ephemeral stack whose keys are the same every time: :mod:`stack.seed`."""
 
     @property
     def issuer(self) -> str:
@@ -136,11 +139,16 @@ def parse_listen(text: str) -> tuple[str, int]:
 def parse_url(text: str) -> str:
     """An origin: scheme, host, port; no path, because clients join the service paths onto the root of an origin."""
     url = text.removesuffix("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not _HOST.match(parts.hostname or ""):
-        raise Malformed(
-            f"the URL is {shown(text)}, expected http(s)://HOST[:PORT]", "for example http://localhost:7780"
-        )
+    expected = Malformed(
+        f"the URL is {shown(text)}, expected http(s)://HOST[:PORT]", "for example http://localhost:7780"
+    )
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and _HOST.match(parts.hostname or "") and parts.port != 0
+    except ValueError as error:  # brackets without an address, or a port that is none
+        raise expected from error
+    if not fits:
+        raise expected
     if url != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise Malformed(f"the URL {shown(text)} has more than a host and a port", "clients need the root of an origin")
     return url
@@ -154,6 +162,14 @@ def parse_organization(text: str) -> str:
             "it stands in every certificate, for example: --organization 'ACME Build'",
         )
     return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this machine, whatever a resolver says (RFC 6761 section 6.3 for the name)."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def default_home() -> Home:
@@ -185,6 +201,7 @@ def load_settings(home: Home) -> Settings:
             url_follows_listen=table["url_follows_listen"] is True,
             rekor_v2_dsse=_dsse_kind(table.get("rekor_v2_dsse", "hashedrekord")),
             name=parse_organization(table["organization"]) if "organization" in table else "",
+            seed=table.get("seed"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
@@ -213,6 +230,7 @@ def save_settings(home: Home, settings: Settings) -> None:
         *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
         *([f"organization = {json.dumps(settings.name, ensure_ascii=False)}"] if settings.name else []),
         *_tables(home),
+        *([] if settings.seed is None else [f"seed = {settings.seed}"]),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)

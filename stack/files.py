@@ -14,10 +14,18 @@ SECRET = 0o600
 PUBLIC = 0o644
 
 
-def make_folder(path: Path, mode: int = 0o700) -> None:
-    """Create ``path`` with exactly ``mode`` under any umask; parents as usual."""
+def make_folder(path: Path, mode: int = 0o700, *, durable: bool = True) -> None:
+    """Create ``path`` with exactly ``mode`` under any umask; parents as usual.
+
+    With ``durable`` its name is on the disk when this returns, also where it was there before: whoever made it may have been
+    killed in between.
+    """
+    missing = [folder for folder in path.parents if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(mode)
+    if durable:
+        for made in (*reversed(missing), path):
+            _sync_folder(made.parent)
 
 
 def save_file(path: Path, data: bytes, *, mode: int = PUBLIC, durable: bool = True) -> None:

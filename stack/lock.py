@@ -18,7 +18,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         Refused: another process holds it; the message names that process.
     """
-    make_folder(folder)
+    make_folder(folder, durable=False)  # bootstrap knows whether it shall last
     lock = FileLock(folder / "lock", str(folder))
     lock.acquire()
     try:

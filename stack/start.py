@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -27,6 +30,25 @@ class Plan:
     control: bool
     config: Path | None
     ready_file: Path | None
+    tls: str | None = None
+    """``auto``, or ``CERT,KEY``; None serves plain HTTP."""
+    seed: int | None = None
+    log_format: str | None = None
+    """``json`` or ``text``; None follows the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """A context that is ready to be served with.
+
+    ``renew`` brings it up to new files, or makes them, when it is time; ``check`` raises when those in place are no good.
+    """
+
+    context: ssl.SSLContext
+    renew: Callable[[datetime], None]
+    check: Callable[[datetime], None]
+    authority: Path | None
+    """The certificate that clients must trust, when it is our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +60,7 @@ class Prepared:
     material: Material
     listener: socket.socket
     oidc_key: Future[rsa.RSAPrivateKey]
+    tls: ServerTls | None
     publisher: subprocess.Popen[str]
     """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
     issuers: tuple[Issuer, ...]

@@ -12,10 +12,11 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import quote
 
 from sigcore.errors import Refused, Unavailable
 
@@ -161,6 +162,19 @@ class SqliteAnchor:
         if self._thread is None:
             raise Unavailable("the anchor is not open")
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def load_anchored(path: Path) -> Anchored | None:
+    """What the :class:`SqliteAnchor` in ``path`` holds, without a change to it; None where there is none.
+
+    Raises:
+        Unavailable: it cannot be read.
+    """
+    if not path.exists():
+        return None
+    with _failures(), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        row = connection.execute("SELECT size, root, checkpoint FROM anchor").fetchone()
+    return Anchored(*row) if row else None
 
 
 def _moved(previous: Anchored | None) -> Refused:

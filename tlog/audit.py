@@ -2,13 +2,14 @@
 """The full pass: hash everything that is stored, and compare.
 
 The start-up checks the edge and a sample; this reads every byte. It needs no ownership and disturbs no writer, so it runs in
-the background of a service, or from a tool on a copy.
+the background of a service (:class:`Gentle`), or from a tool on a copy or beside the service (``sigbox fsck``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -20,10 +21,13 @@ from tlog.anchor import Anchored
 from tlog.publish import Publisher
 from tlog.recovery import keys_of
 from tlog.storage.base import LogStore, prefix_of
+from tlog.submission import Submission
 from tlog.tree import FullTile, Growth, Tree, grow
 
 Progress: TypeAlias = Callable[[int, int], None]
 """(entries done, entries in all)"""
+Pace: TypeAlias = Callable[[], Awaitable[None]]
+"""Called after each bundle: how long the others have the event loop."""
 
 _EMPTY: Final = Tree(Frontier(), ())
 
@@ -41,26 +45,57 @@ def quiet(_done: int, _total: int) -> None:
     """Progress that nobody looks at."""
 
 
+async def at_once() -> None:
+    """The pace of a tool: others get one turn."""
+    await asyncio.sleep(0)
+
+
+class Gentle:
+    """The pace of a background task: as long a pause as the last bundle took, and much longer while others work.
+
+    That others work shows in how long the event loop takes to come back.
+    """
+
+    BUSY_S: Final = 0.001
+    PAUSE: Final = 1
+    BUSY_PAUSE: Final = 19
+    """Pauses as multiples of the work: half of an idle loop, a twentieth of a busy one."""
+
+    def __init__(self) -> None:
+        self._since_s = time.monotonic()
+
+    async def __call__(self) -> None:
+        """Pause."""
+        asked_s = time.monotonic()
+        await asyncio.sleep(0)
+        busy = time.monotonic() - asked_s > self.BUSY_S
+        await asyncio.sleep((asked_s - self._since_s) * (self.BUSY_PAUSE if busy else self.PAUSE))
+        self._since_s = time.monotonic()
+
+
 async def audit(
     store: LogStore,
     publisher: Publisher,
     anchored: Anchored | None = None,
     *,
     progress: Progress = quiet,
+    pace: Pace = at_once,
 ) -> Audit:
     """Re-hash a whole log.
 
     1. Read the head; its checkpoint must be the log's signature over its size and root.
     2. Hash every entry, rebuild the tree from nothing; every tile that completes must be the stored one.
-    3. Every key of the entries that the index of hashes claims to hold must lead to its entry.
-    4. Where the tree has the anchored size, it must have the anchored root.
-    5. The root at the end must be the head's.
+    3. Where the tree has the anchored size, it must have the anchored root.
+    4. The root at the end must be the head's.
+    5. Every key of the entries that the index of hashes claims to hold must lead to its entry. This is said last: where an
+       entry was changed, that is the reason why the index does not know its hash.
 
     Args:
         store: open for reading; entries that are added meanwhile are left for the next time.
         publisher: of the log.
         anchored: what the anchor holds, if it is at hand.
         progress: called after each bundle.
+        pace: waited for after each bundle.
 
     Raises:
         Refused: the first thing that does not fit, by its place. Unavailable: the storage failed.
@@ -76,35 +111,44 @@ async def audit(
     if anchored is not None and anchored.size > head.size:
         raise Refused(f"the log has {head.size} entries, but a checkpoint of {anchored.size} has been published")
     remembered = await store.remembered()
-    tree, tiles = _EMPTY, 0
+    tree, tiles, lost = _EMPTY, 0, None
     for first in range(0, head.size, WIDTH):
         end = min(first + WIDTH, head.size)
-        leaf_hashes = await _read_bundle(store, first, end, remembered)
+        entries = await _read_bundle(store, first, end)
+        leaf_hashes = [merkle.hash_leaf(entry.leaf) for entry in entries]
         if anchored is not None and first < anchored.size <= end:
             _check_anchored(tree, leaf_hashes[: anchored.size - first], anchored)
         growth = grow(tree, leaf_hashes)
         await _check_tiles(store, growth)
         tree, tiles = growth.tree, tiles + len(growth.tiles)
+        if lost is None and first < remembered:
+            lost = await _find_lost(store, first, entries[: remembered - first], leaf_hashes)
         progress(end, head.size)
-        await asyncio.sleep(0)  # a service goes on answering meanwhile
+        await pace()
     root = tree.frontier.root()
     if root != head.root:
         raise Refused(f"the entries hash to {root.hex()}, the head of size {head.size} says {head.root.hex()}")
+    if lost is not None:
+        raise Refused(f"entry {lost} is not in the index of hashes", "rebuild the index")
     return Audit(head.size, tiles, root)
 
 
-async def _read_bundle(store: LogStore, first: int, end: int, remembered: int) -> list[Hash]:
+async def _read_bundle(store: LogStore, first: int, end: int) -> tuple[Submission, ...]:
     try:
-        entries = await store.entries(first, end)
+        return await store.entries(first, end)
     except NotFound as error:
         raise Refused(error.message) from error
-    leaf_hashes = [merkle.hash_leaf(entry.leaf) for entry in entries]
-    for index, (entry, leaf_hash) in enumerate(zip(entries, leaf_hashes, strict=True), first):
-        if index < remembered:
-            for key in keys_of(entry, leaf_hash):
-                if index not in await store.candidates(prefix_of(key)):
-                    raise Refused(f"entry {index} is not in the index of hashes", "rebuild the index")
-    return leaf_hashes
+
+
+async def _find_lost(
+    store: LogStore, first: int, entries: Sequence[Submission], leaf_hashes: Sequence[Hash]
+) -> int | None:
+    """The first of ``entries`` that cannot be found by one of its keys."""
+    for index, (entry, leaf_hash) in enumerate(zip(entries, leaf_hashes, strict=False), first):
+        for key in keys_of(entry, leaf_hash):
+            if index not in await store.candidates(prefix_of(key)):
+                return index
+    return None
 
 
 def _check_anchored(tree: Tree, leaf_hashes: list[Hash], anchored: Anchored) -> None:

@@ -15,7 +15,7 @@ from sigcore.merkle import HASH_SIZE
 from sigcore.sct import SignedCertificateTimestamp, encode_digitally_signed
 from sigcore.strict import Fields, encode_base64, parse_base64, parse_decimal
 from tlog.certificate_log import CertificateLogService
-from tlog.http import REVALIDATED, Encoded, Handler, TooLarge, answering, query, read_body
+from tlog.http import Encoded, Handler, TooLarge, answering, query, read_body
 
 __all__ = ["CertificateLogService", "make_routes"]
 
@@ -154,8 +154,9 @@ def _numbers(request: web.Request, *names: str) -> tuple[int, ...]:
 
 
 def _json(answer: object) -> web.Response:
+    # A cache that ignores the query would give one proof for another (TrustAsia log2026a).
     return web.Response(
-        body=orjson.dumps(answer), content_type="application/json", headers={"Cache-Control": REVALIDATED}
+        body=orjson.dumps(answer), content_type="application/json", headers={"Cache-Control": "no-store"}
     )
 
 

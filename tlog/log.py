@@ -3,16 +3,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from typing import Final
+
+from sigcore.errors import SigError, Unavailable
 from sigcore.merkle import Hash
 from sigcore.tiles import Tile
 from tlog.anchor import Anchor
-from tlog.audit import Audit, Progress, audit, quiet
+from tlog.audit import Audit, Gentle, Pace, Progress, at_once, audit, quiet
 from tlog.publish import Clock, Publisher, SigningClock
-from tlog.sequencer import Sequencer
+from tlog.sequencer import Commits, Sequencer
 from tlog.storage.base import Head, LogStore
 from tlog.submission import Receipt, Submission
 
 __all__ = ["Log", "Receipt", "Submission", "seed"]
+
+READS: Final = 3
+"""How often a background audit begins anew when the storage cannot be read, before that counts as damage."""
+RETRY_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class Log:
@@ -30,6 +41,10 @@ class Log:
         self._anchor = anchor
         self.publisher = publisher
         self.clock = SigningClock(clock)
+        self.audited: Audit | None = None
+        """What the background audit has covered; None until it has passed."""
+        self.damage = ""
+        """What the background audit found wrong; the log takes no entries any more. Empty when all is well."""
         self._sequencer = Sequencer(store, anchor, publisher, self.clock)
 
     async def start(self) -> None:
@@ -59,22 +74,62 @@ class Log:
 
     async def submit(self, submission: Submission) -> Receipt:
         """Add an entry; the receipt says where it is, durably. See :meth:`tlog.sequencer.Sequencer.submit`."""
+        if self.damage:
+            raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")
         return await self._sequencer.submit(submission)
 
     async def find(self, key: bytes) -> int | None:
         """The index of the entry with this identity or leaf hash; None when there is none."""
         return await self._sequencer.find(key)
 
-    async def audit(self, progress: Progress = quiet) -> Audit:
+    async def audit(self, progress: Progress = quiet, pace: Pace = at_once) -> Audit:
         """The full pass over what is stored, while the log serves. Refused and Unavailable: as :func:`tlog.audit.audit`."""
         anchored = await self._anchor.read()  # before the head, which is never behind it
-        return await audit(self._store, self.publisher, anchored, progress=progress)
+        return await audit(self._store, self.publisher, anchored, progress=progress, pace=pace)
+
+    async def audit_in_background(self) -> None:
+        """The full pass, gently; the outcome is in :attr:`audited` or :attr:`damage`, and in the process's log.
+
+        Whatever does not fit closes the log: no entry is added to a tree that cannot be reproduced. Reading goes on, so that
+        people can look. The caller cancels this before it stops the log.
+        """
+        try:
+            self.audited = await self._audit_gently()
+        except SigError as error:
+            self.damage = error.message
+            _log.critical("the audit closed the log %s: %s", self.publisher.origin, error)
+        else:
+            _log.info("the audit of the log %s: %d entries, intact", self.publisher.origin, self.audited.entries)
+
+    async def _audit_gently(self) -> Audit:
+        for _ in range(READS - 1):
+            try:
+                return await self.audit(pace=Gentle())
+            except Unavailable as unavailable:
+                _log.warning("the audit of the log %s begins again: %s", self.publisher.origin, unavailable)
+                await asyncio.sleep(RETRY_S)
+        return await self.audit(pace=Gentle())
 
     # --- what is published -------------------------------------------------------------------------------
     @property
     def size(self) -> int:
         """The number of published entries."""
         return self._sequencer.view.size
+
+    @property
+    def fault(self) -> str:
+        """Why no entry is taken now; empty when all is well."""
+        return self._sequencer.fault
+
+    @property
+    def waiting(self) -> int:
+        """Entries that were submitted and are not answered yet."""
+        return self._sequencer.waiting
+
+    @property
+    def commits(self) -> Commits:
+        """What was committed since the start."""
+        return self._sequencer.commits
 
     @property
     def head(self) -> Head:

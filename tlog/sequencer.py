@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,15 @@ RETRY_S: Final = 1.0
 """How often a store that failed is tried again."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Commits:
+    """What was committed since the start: batches, entries, and the seconds that the store took."""
+
+    batches: int = 0
+    entries: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,7 @@ class Sequencer:
         """Why no entry is taken now; empty when all is well."""
         self._stopping = False
         self._generation = 0
+        self.commits = Commits()
         self.view: View
         self._recent: Recent
 
@@ -154,6 +165,21 @@ class Sequencer:
             if generation == self._generation:
                 return index
 
+    @property
+    def fault(self) -> str:
+        """Why no entry is taken now; empty when all is well."""
+        return self._fault
+
+    @property
+    def waiting(self) -> int:
+        """Entries that were brought and are not answered."""
+        return len(self._pending)
+
+    def _count(self, entries: int, seconds: float) -> None:
+        self.commits.batches += 1
+        self.commits.entries += entries
+        self.commits.seconds += seconds
+
     def _check_open(self) -> None:
         if self._fault or self._stopping:
             raise self._unavailable()
@@ -183,8 +209,10 @@ class Sequencer:
         waiting = await self._answer_known([self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool)))])
         if waiting:
             step = self._prepare(waiting)
+            began = time.perf_counter()
             # --- commit point: the batch is durable. What fails from there on is answered with "try again", which finds it.
             await self._store.commit(step.batch, self._anchoring(step.batch.head))
+            self._count(len(waiting), time.perf_counter() - began)
             # --- visible: the checkpoint may be shown. Nothing above this line has told anyone about the batch.
             self._publish(step)
             await self._answer(step)

@@ -34,6 +34,12 @@ _PROMISED: Final = b'{"body":"%b","integratedTime":%d,"logID":"%b","logIndex":%d
 """In the form of RFC 8785."""
 
 
+def make_publisher(host: str, key: ec.EllipticCurvePrivateKey) -> CheckpointPublisher:
+    """Signs the checkpoints of a v1 log: the origin names host and tree, the signature line the host alone."""
+    tree_id = tree_id_of(keys.encode_public_key(key.public_key()))
+    return CheckpointPublisher(f"{host} - {tree_id}", key, signer=host)
+
+
 class RekorV1:
     """One log.
 
@@ -63,7 +69,7 @@ class RekorV1:
         self.log_id = keys.key_id(spki)
         self.tree_id = tree_id_of(spki)
         self.public_key_pem = keys.encode_public_key_pem(self._public_key)
-        publisher = CheckpointPublisher(f"{host} - {self.tree_id}", key, signer=host)
+        publisher = make_publisher(host, key)
         self.note_key = publisher.note_key
         self.log = Log(store, anchor, publisher, clock)
         self.search = Search(self.log, self.log_id, index, lambda entry: parse_kept(entry.extra).keys)

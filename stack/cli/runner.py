@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,16 @@ from importlib import import_module
 
 from sigcore.errors import SigError, Unavailable
 from stack.cli.table import Command, ExitCode
+
+_HINTS = {
+    errno.EACCES: "run it as the owner of that file, or give another place",
+    errno.EPERM: "run it as the owner of that file, or give another place",
+    errno.EROFS: "the file system is mounted read-only: give another place",
+    errno.ENOSPC: "the disk is full: make room, and start again",
+    errno.EDQUOT: "your quota is used up: make room, and start again",
+    errno.EFBIG: "a limit on the size of files stands in the way: see ulimit -f",
+    errno.ENOTDIR: "a part of that path is a file: give another place",
+}
 
 
 def run(name: str, command: Command, arguments: Sequence[str]) -> int:
@@ -46,7 +57,10 @@ def _failed(name: str, command: Command, error: Exception) -> int:
             sys.stderr.write(f"  hint: {error.hint}\n")
         return ExitCode.UNREACHABLE if isinstance(error, Unavailable) else _refused(command, error)
     if isinstance(error, OSError):
-        sys.stderr.write(f"sigbox {name}: {error}\n")
+        where = f": {error.filename}" if error.filename else ""
+        sys.stderr.write(f"sigbox {name}: {error.strerror or error}{where}\n")
+        if error.errno in _HINTS:
+            sys.stderr.write(f"  hint: {_HINTS[error.errno]}\n")
         return ExitCode.USAGE
     sys.stderr.write(f"sigbox {name}: internal error: {type(error).__name__}: {error}\n")
     sys.stderr.write("  hint: this is a bug; SIGBOX_TRACEBACK=1 shows where\n")

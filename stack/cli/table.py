@@ -43,6 +43,7 @@ COMMANDS = {
         "stack.cli.verify_blob_attestation", "verify statements about files, offline", ExitCode.REFUSED
     ),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
+    "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
     "version": Command("stack.cli.version", "print the version"),
 }

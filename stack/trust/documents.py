@@ -123,8 +123,8 @@ def save_documents(home: Home, material: Material, settings: Settings) -> None:
         home.signing_config_v2: signing_config.encode_signing_config(services(settings, (REKOR_V2_API,))),
         home.trust_config: signing_config.encode_trust_config(root, config),
     }
-    make_folder(home.public, 0o755)
-    make_folder(home.keys, 0o755)
+    make_folder(home.public, 0o755, durable=not settings.ephemeral)
+    make_folder(home.keys, 0o755, durable=not settings.ephemeral)
     for path, data in (documents | {home.keys / name: pem for name, pem in public_keys(material).items()}).items():
         if not path.exists() or path.read_bytes() != data:
             save_file(path, data, durable=not settings.ephemeral)

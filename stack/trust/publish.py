@@ -22,6 +22,7 @@ from stack.bootstrap import load_ed25519
 from stack.config import Home, Settings, load_settings
 from stack.files import load_file
 from stack.lock import held
+from stack.seed import CREATED, LIFE
 from stack.trust.documents import timestamp_url
 from stack.trust.repository import Repository, Target
 from stack.trust.targets import TARGETS, TSA
@@ -45,6 +46,7 @@ def publish(home: Home, now: datetime, *, force: bool = False) -> tuple[str, ...
             keys={role: load_ed25519(home, f"tuf/{role}.key") for role in ROLES},
             versions=Versions(home.path / "anchor" / "tuf.json", durable=durable),
             durable=durable,
+            root_expires=None if settings.seed is None else CREATED + LIFE,
         )
         return repository.publish(load_targets(home, settings), now, force=force)
 

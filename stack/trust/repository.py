@@ -66,6 +66,8 @@ class Repository:
     keys: Mapping[str, ed25519.Ed25519PrivateKey]
     versions: Versions
     durable: bool
+    root_expires: datetime | None = None
+    """When the first root expires, if not a lifetime from now."""
 
     def publish(self, targets: Mapping[str, Target], now: datetime, *, force: bool = False) -> tuple[str, ...]:
         """Bring the repository to ``targets``; the answer names the roles that were signed anew.
@@ -84,8 +86,8 @@ class Repository:
             Malformed: what is there cannot be read. Refused: the root was lost, or the keys are not those of the root.
             OSError: it cannot be written; what was published before stays.
         """
-        make_folder(self.folder, 0o755)
-        make_folder(self.folder / "targets", 0o755)
+        make_folder(self.folder, 0o755, durable=self.durable)
+        make_folder(self.folder / "targets", 0o755, durable=self.durable)
         self._sweep()
         published, begun = self._read(), self._begun()  # (1)
         wanted = {name: target.describe(name) for name, target in targets.items()}
@@ -164,7 +166,8 @@ class Repository:
         )
 
     def _root(self, now: datetime) -> Root:
-        root = Root(version=1, expires=now.replace(microsecond=0) + LIFETIME[Root.type], consistent_snapshot=True)
+        expires = self.root_expires or now.replace(microsecond=0) + LIFETIME[Root.type]
+        root = Root(version=1, expires=expires, consistent_snapshot=True)
         for role in ROLES:
             root.add_key(CryptoSigner(self.keys[role]).public_key, role)
         return root

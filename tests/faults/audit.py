@@ -225,11 +225,11 @@ def read_log(url: str) -> tuple[Checkpoint, list[bytes]]:
         number = f"{len(entries) // 256:03}"
         _expect(len(number) == 3, "this auditor reads up to 256,000 entries")
         data = _get(f"{url}/api/v2/tile/entries/{number}" + (f".p/{width}" if width < 256 else ""))
-        entries += _split_bundle(data)
+        entries += split_bundle(data)
     return checkpoint, entries
 
 
-def _split_bundle(data: bytes) -> list[bytes]:
+def split_bundle(data: bytes) -> list[bytes]:
     entries, position = [], 0
     while position < len(data):
         size = int.from_bytes(data[position : position + 2], "big")

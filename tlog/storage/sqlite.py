@@ -65,6 +65,10 @@ class SqliteStore:
             await self.close()
             raise
 
+    def open_for_reading(self) -> None:
+        """Beside whoever owns the log: no lock is taken and nothing written; only the reading calls work."""
+        self._reader = self._connect_reader()
+
     async def reopen(self) -> None:
         """New connections: SQLite must not be asked again about a write whose outcome it does not know."""
         self._close_reader()

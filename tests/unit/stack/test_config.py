@@ -67,6 +67,10 @@ def test_a_trailing_slash_is_dropped():
     [
         "localhost:7780",
         "http://",
+        "http://localhost:77[80",
+        "http://localhost:x",
+        "http://localhost:0",
+        "http://localhost:65536",
         "http://h/path",
         "http://h?q",
         "http://u:p@h",

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Re-hash the logs of a data directory, and compare: entries, tiles, root, checkpoint, index of hashes, anchor.
+
+Nothing is written, and a stack that serves meanwhile is not disturbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sigcore.errors import SigError
+from stack.bootstrap import Material, load_material
+from stack.config import Home, Settings, load_settings
+from tlog.anchor import load_anchored
+from tlog.audit import Audit, Progress, audit
+from tlog.publish import CheckpointPublisher, Publisher
+from tlog.signature_log import make_publisher
+from tlog.storage.sqlite import SqliteStore
+from tlog.tree_head import TreeHeadPublisher
+
+_PUBLISHERS: Final[dict[str, Callable[[Settings, Material], Publisher]]] = {
+    "ct": lambda settings, material: TreeHeadPublisher(f"{settings.host}/ct", material.ct_key),
+    "rekor": lambda settings, material: CheckpointPublisher(settings.host, material.rekor_key),
+    "rekor-v1": lambda settings, material: make_publisher(settings.host, material.rekor_v1_key),
+}
+"""Who signs for each log, as :mod:`stack.compose` has it."""
+LOGS: Final = tuple(_PUBLISHERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came out for one log: ``audit`` when all of it fits, otherwise ``problem`` and ``hint``."""
+
+    log: str
+    audit: Audit | None = None
+    problem: str = ""
+    hint: str = ""
+
+
+async def check(home: Home, progress: Callable[[str], Progress]) -> list[Finding]:
+    """A finding for each log of ``home``; ``progress`` gives what to call while a log is read.
+
+    Raises:
+        NotFound, Malformed, Refused: ``home`` is no stack, or its keys cannot be read.
+    """
+    settings, material = load_settings(home), load_material(home)
+    findings = []
+    for log, publisher in _PUBLISHERS.items():
+        try:
+            found = Finding(log, await _audit(home, log, publisher(settings, material), progress(log)))
+        except SigError as error:
+            found = Finding(log, problem=error.message, hint=error.hint)
+        findings.append(found)
+    return findings
+
+
+async def _audit(home: Home, log: str, publisher: Publisher, progress: Progress) -> Audit:
+    # The anchor first: it is never ahead of a head that is read after it.
+    anchored = load_anchored(home.path / "anchor" / f"{log}.db")
+    store = SqliteStore(home.path / log / "log.db")
+    store.open_for_reading()
+    try:
+        return await audit(store, publisher, anchored, progress=progress)
+    finally:
+        await store.close()

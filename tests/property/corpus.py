@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One row for each public ``parse_`` function: how it is called, valid inputs to begin from, and what writes its bytes again.
+
+A new parser without a row fails ``test_parsers.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509 as library
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+import ca.csr
+import ca.possession
+import ca.request
+import client.identity
+import client.verify.times
+import stack.config
+import tlog.entry_id
+import tlog.kept
+import tsa.json_request
+from sigcore import (
+    bundle,
+    checkpoint,
+    cms,
+    der,
+    dsse,
+    entries,
+    entries_v1,
+    entries_v1_artifact,
+    entries_v1_envelope,
+    entries_v1_verifier,
+    extensions,
+    fulcio,
+    keys,
+    limits,
+    note,
+    sct,
+    signing_config,
+    strict,
+    tiles,
+    timestamp,
+    trustroot,
+    tst_info,
+    x509,
+)
+from sigcore.algorithms import HashAlgorithm
+from sigcore.strict import Fields
+from sigcore.timestamp import TimestampRequest
+from tests.unit.client.minisig import MiniSigstore
+from tests.unit.sigcore import v1_proposals
+
+SIGSTORE = MiniSigstore()
+BUNDLE = SIGSTORE.sign()
+CERTIFICATE = x509.parse_certificate(BUNDLE.certificate)
+ROOT = SIGSTORE.ca.root
+P256, RSA = keys.generate_p256(), rsa.generate_private_key(65537, 2048)
+CHECKPOINT = BUNDLE.log_entries[0].proof.checkpoint
+SCT = sct.sign_sct(sct.X509Entry(CERTIFICATE.der), 1_700_000_000_000, P256)
+WHAT = "the input"
+
+
+@dataclass(frozen=True)
+class Parser:
+    """``parse`` takes bytes, or text where ``text`` is set.
+
+    ``encode`` gives the input again from the value: byte for byte where a value has one spelling (``exact``), otherwise
+    something that parses to the same value.
+    """
+
+    parse: Callable[[Any], Any]
+    seeds: list[bytes]
+    encode: Callable[[Any], bytes | str] | None = None
+    exact: bool = True
+    text: bool = False
+
+
+def in_certificate(parse: Callable[[x509.Certificate], Any], oid: str) -> Parser:
+    """A parser of an extension: its value is the input, in a certificate that has no other one."""
+
+    def call(value: bytes) -> Any:
+        return parse(replace(CERTIFICATE, extensions=(x509.Extension(oid, False, value),)))
+
+    found = [one.extension(oid) for one in (CERTIFICATE, ROOT)]
+    return Parser(call, [one.value for one in found if one is not None])
+
+
+def of_fields(parse: Callable[[Fields], Any], documents: list[dict[str, Any]], *, proto: bool = False) -> Parser:
+    def call(data: bytes) -> Any:
+        return parse(Fields.parse(data, what=WHAT, limit=limits.LOG_REQUEST, proto=proto))
+
+    return Parser(call, [json.dumps(document).encode() for document in documents])
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def csr(key: Any) -> bytes:
+    builder = library.CertificateSigningRequestBuilder(library.Name([]))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def jwt() -> bytes:
+    claims = {"iss": "https://issuer.example", "sub": "alice", "email": "alice@example.com"}
+    parts = [json.dumps({"alg": "RS256"}).encode(), json.dumps(claims).encode(), b"signature"]
+    return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+
+
+def proposals(kind: str) -> list[dict[str, Any]]:
+    spec = v1_proposals.KINDS[kind]()["spec"]
+    return [{name: value for name, value in spec.items() if value is not None}]
+
+
+SPKI = [keys.encode_public_key(key.public_key()) for key in (P256, RSA, ed25519.Ed25519PrivateKey.generate())]
+PEMS = [keys.encode_public_key_pem(keys.parse_public_key(spki)).encode() for spki in SPKI]
+CHAIN_PEM = "".join(x509.encode_certificate_pem(one.der) for one in (CERTIFICATE, ROOT)).encode()
+RESPONSE = BUNDLE.timestamps[0]
+IMPRINT = HashAlgorithm.SHA2_256.digest(b"x")
+REQUESTS = [
+    TimestampRequest(HashAlgorithm.SHA2_256, IMPRINT),
+    TimestampRequest(HashAlgorithm.SHA2_512, bytes(64), "1.2.3.4", 2**255, certificates=True),
+]
+INFO = tst_info.TimestampInfo("1.2.3.4", HashAlgorithm.SHA2_256, IMPRINT, 7, SIGSTORE.now, 99, 1_000_000)
+BODY = entries.parse_body(BUNDLE.log_entries[0].body)
+ENTRY_ID = tlog.entry_id.encode_entry_id(2**62 + 1, IMPRINT)
+SIGNING = {
+    "credentials": {"oidcIdentityToken": jwt().decode()},
+    "publicKeyRequest": {"publicKey": {"content": PEMS[0].decode()}, "proofOfPossession": b64(b"signature")},
+}
+JSON_STAMP = {"artifactHash": b64(IMPRINT), "hashAlgorithm": "sha256", "nonce": 7, "certificates": True}
+
+
+def content_info(response: bytes) -> bytes:
+    """The timeStampToken of a TimeStampResp."""
+    fields = der.Reader(response, WHAT).enter()
+    fields.raw(der.SEQUENCE)
+    return fields.raw(der.SEQUENCE)
+
+
+def encode_tls_signature(found: tuple[int, bytes]) -> bytes:
+    algorithm, signature = found
+    return sct.encode_digitally_signed(replace(SCT, signature=signature, signature_algorithm=algorithm))
+
+
+PARSERS: dict[str, Parser] = {
+    # --- strict
+    "sigcore.strict.parse_json": Parser(
+        lambda data: strict.parse_json(data, what=WHAT, limit=100_000),
+        [json.dumps(SIGNING).encode(), b'{"a":[1,null]}'],
+    ),
+    "sigcore.strict.parse_base64": Parser(
+        lambda text: strict.parse_base64(text, what=WHAT), [b"", b"AA==", b"+/8="], strict.encode_base64, text=True
+    ),
+    "sigcore.strict.parse_base64url": Parser(
+        lambda text: strict.parse_base64url(text, what=WHAT), [b"", b"AA", b"-_8"], strict.encode_base64url, text=True
+    ),
+    "sigcore.strict.parse_hex": Parser(
+        lambda text: strict.parse_hex(text, what=WHAT), [b"", b"00ff", b"0123456789abcdef"], bytes.hex, text=True
+    ),
+    "sigcore.strict.parse_decimal": Parser(
+        lambda text: strict.parse_decimal(text, what=WHAT), [b"0", b"7", b"9223372036854775807"], str, text=True
+    ),
+    "sigcore.strict.parse_time": Parser(
+        lambda text: strict.parse_time(text, what=WHAT),
+        [b"2026-03-01T12:00:00Z", b"2026-03-01T12:00:00.123456Z"],
+        strict.encode_time,
+        exact=False,
+        text=True,
+    ),
+    "sigcore.strict.parse_oid": Parser(
+        lambda text: strict.parse_oid(text, what=WHAT),
+        [b"1.2.3", b"2.999.1", b"1.3.6.1.4.1.57264.1.8"],
+        lambda arcs: ".".join(map(str, arcs)),
+        text=True,
+    ),
+    # --- trees and notes
+    "sigcore.tiles.parse_path": Parser(
+        tiles.parse_path, [b"0/000", b"3/x001/x234/067.p/17", b"63/255"], tiles.encode_path, text=True
+    ),
+    "sigcore.tiles.parse_entries_path": Parser(
+        tiles.parse_entries_path,
+        [b"000", b"x001/234.p/255"],
+        lambda place: tiles.encode_entries_path(*place),
+        text=True,
+    ),
+    "sigcore.tiles.parse_tile": Parser(lambda data: tiles.parse_tile(data, 2), [bytes(64)], tiles.encode_tile),
+    "sigcore.tiles.parse_entry_bundle": Parser(
+        lambda data: tiles.parse_entry_bundle(data, 3),
+        [tiles.encode_entry_bundle([b"", b"one", b"x" * 300])],
+        tiles.encode_entry_bundle,
+    ),
+    "sigcore.note.parse_note": Parser(note.parse_note, [CHECKPOINT.encode()], note.encode_note, text=True),
+    "sigcore.checkpoint.parse_checkpoint": Parser(
+        checkpoint.parse_checkpoint,
+        [note.parse_note(CHECKPOINT).text.encode(), f"log - 1\n0\n{b64(bytes(32))}\nmore\n".encode()],
+        checkpoint.encode_checkpoint,
+        text=True,
+    ),
+    # --- RFC 6962
+    "sigcore.sct.parse_leaf": Parser(
+        sct.parse_leaf,
+        [
+            sct.encode_leaf(sct.X509Entry(CERTIFICATE.der), 5),
+            sct.encode_leaf(sct.PrecertEntry(bytes(32), CERTIFICATE.tbs), 2**40, b"more"),
+        ],
+        lambda found: sct.encode_leaf(*found),
+    ),
+    "sigcore.sct.parse_sct": Parser(
+        sct.parse_sct, [sct.encode_sct(SCT), sct.encode_sct(replace(SCT, extensions=b"abc"))], sct.encode_sct
+    ),
+    "sigcore.sct.parse_sct_list": Parser(
+        sct.parse_sct_list, [sct.encode_sct_list([SCT]), sct.encode_sct_list([SCT, SCT])], sct.encode_sct_list
+    ),
+    "sigcore.sct.parse_digitally_signed": Parser(
+        sct.parse_digitally_signed, [sct.encode_digitally_signed(SCT)], encode_tls_signature
+    ),
+    # --- keys and certificates
+    "sigcore.keys.parse_public_key": Parser(keys.parse_public_key, SPKI, keys.encode_public_key),
+    "sigcore.keys.parse_public_key_pem": Parser(
+        keys.parse_public_key_pem, PEMS, keys.encode_public_key_pem, exact=False, text=True
+    ),
+    "sigcore.keys.parse_private_key": Parser(
+        keys.parse_private_key, [keys.encode_private_key(P256), keys.encode_private_key(RSA)]
+    ),
+    "sigcore.x509.parse_certificate": Parser(
+        x509.parse_certificate, [CERTIFICATE.der, ROOT.der], lambda certificate: certificate.der
+    ),
+    "sigcore.x509.parse_certificate_pem": Parser(
+        x509.parse_certificate_pem,
+        [x509.encode_certificate_pem(ROOT.der).encode()],
+        lambda certificate: x509.encode_certificate_pem(certificate.der),
+        exact=False,
+        text=True,
+    ),
+    "sigcore.x509.parse_certificates_pem": Parser(
+        x509.parse_certificates_pem,
+        [CHAIN_PEM],
+        lambda chain: "".join(x509.encode_certificate_pem(one.der) for one in chain),
+        exact=False,
+        text=True,
+    ),
+    "sigcore.x509.parse_san": replace(
+        in_certificate(x509.parse_san, "2.5.29.17"),
+        seeds=[x509.encode_san(one) for one in (x509.Email("a@b.c"), x509.Uri("https://a/b"), x509.OtherName("a!b"))],
+        encode=x509.encode_san,
+    ),
+    "sigcore.extensions.parse_basic_constraints": in_certificate(extensions.parse_basic_constraints, "2.5.29.19"),
+    "sigcore.extensions.parse_key_usage": in_certificate(extensions.parse_key_usage, "2.5.29.15"),
+    "sigcore.extensions.parse_extended_key_usage": in_certificate(extensions.parse_extended_key_usage, "2.5.29.37"),
+    "sigcore.extensions.parse_subject_key_id": in_certificate(extensions.parse_subject_key_id, "2.5.29.14"),
+    "sigcore.extensions.parse_authority_key_id": in_certificate(extensions.parse_authority_key_id, "2.5.29.35"),
+    "sigcore.fulcio.parse_extensions": in_certificate(fulcio.parse_extensions, f"{fulcio.ARC}.8"),
+    # --- timestamps
+    "sigcore.timestamp.parse_request": Parser(
+        timestamp.parse_request,
+        [timestamp.encode_request(one) for one in REQUESTS],
+        timestamp.encode_request,
+        exact=False,
+    ),
+    "sigcore.timestamp.parse_response": Parser(timestamp.parse_response, [RESPONSE]),
+    "sigcore.tst_info.parse_info": Parser(
+        tst_info.parse_info, [tst_info.encode_info(INFO)], tst_info.encode_info, exact=False
+    ),
+    "sigcore.cms.parse_signed_data": Parser(
+        lambda data: cms.parse_signed_data(data, what=WHAT), [content_info(RESPONSE)]
+    ),
+    "tsa.json_request.parse_json_request": Parser(
+        tsa.json_request.parse_json_request, [json.dumps(JSON_STAMP).encode()]
+    ),
+    # --- entries
+    "sigcore.dsse.parse_envelope": Parser(dsse.parse_envelope, [json.dumps(v1_proposals.envelope()).encode()]),
+    "sigcore.entries.parse_request_v2": Parser(
+        entries.parse_request_v2, [entries.encode_request_v2(BODY)], entries.encode_request_v2, exact=False
+    ),
+    "sigcore.entries.parse_body": Parser(
+        entries.parse_body, [entries.encode_body(BODY)], entries.encode_body, exact=False
+    ),
+    "sigcore.entries_v1.parse_proposal": Parser(
+        entries_v1.parse_proposal, [json.dumps(make()).encode() for make in v1_proposals.KINDS.values()]
+    ),
+    "sigcore.entries_v1_artifact.parse_hashedrekord": of_fields(
+        entries_v1_artifact.parse_hashedrekord, proposals("hashedrekord")
+    ),
+    "sigcore.entries_v1_artifact.parse_rekord": of_fields(entries_v1_artifact.parse_rekord, proposals("rekord")),
+    "sigcore.entries_v1_envelope.parse_dsse": of_fields(entries_v1_envelope.parse_dsse, proposals("dsse")),
+    "sigcore.entries_v1_envelope.parse_intoto": of_fields(entries_v1_envelope.parse_intoto, proposals("intoto")),
+    "sigcore.entries_v1_verifier.parse_verifier": Parser(
+        lambda pem: entries_v1_verifier.parse_verifier(pem, what=WHAT),
+        [*PEMS, x509.encode_certificate_pem(CERTIFICATE.der).encode()],
+    ),
+    "tlog.entry_id.parse_entry_id": Parser(
+        tlog.entry_id.parse_entry_id,
+        [ENTRY_ID.encode(), ENTRY_ID[16:].encode()],
+        lambda found: found[1].hex() if found[0] is None else tlog.entry_id.encode_entry_id(*found),
+        exact=False,
+        text=True,
+    ),
+    "tlog.kept.parse_kept": Parser(
+        tlog.kept.parse_kept,
+        [tlog.kept.encode_kept(tlog.kept.Kept(7, (bytes(16), b"k" * 16), b"attestation"))],
+        tlog.kept.encode_kept,
+    ),
+    # --- bundles and trust
+    "sigcore.bundle.parse_bundle": Parser(
+        bundle.parse_bundle, [bundle.encode_bundle(BUNDLE)], bundle.encode_bundle, exact=False
+    ),
+    "sigcore.bundle.parse_log_entry": of_fields(
+        bundle.parse_log_entry, [bundle.encode_log_entry(BUNDLE.log_entries[0])], proto=True
+    ),
+    "sigcore.trustroot.parse_trusted_root": Parser(
+        trustroot.parse_trusted_root,
+        [trustroot.encode_trusted_root(SIGSTORE.root)],
+        trustroot.encode_trusted_root,
+        exact=False,
+    ),
+    "sigcore.signing_config.parse_signing_config": Parser(
+        signing_config.parse_signing_config,
+        [signing_config.encode_signing_config(SIGSTORE.config)],
+        signing_config.encode_signing_config,
+        exact=False,
+    ),
+    "sigcore.signing_config.parse_trust_config": Parser(
+        signing_config.parse_trust_config,
+        [signing_config.encode_trust_config(SIGSTORE.root, SIGSTORE.config)],
+        lambda found: signing_config.encode_trust_config(*found),
+        exact=False,
+    ),
+    "client.verify.times.parse_chain": Parser(
+        lambda data: client.verify.times.parse_chain((data,)), [ROOT.der], lambda chain: chain[0].der
+    ),
+    "client.identity.parse_identity_token": Parser(client.identity.parse_identity_token, [jwt()], text=True),
+    # --- requests
+    "ca.csr.parse_csr": Parser(ca.csr.parse_csr, [csr(P256), csr(RSA)]),
+    "ca.possession.parse_public_key_text": Parser(ca.possession.parse_public_key_text, [*PEMS, *SPKI]),
+    "ca.request.parse_request_v2": Parser(
+        ca.request.parse_request_v2,
+        [json.dumps(SIGNING).encode(), json.dumps({"certificateSigningRequest": b64(csr(P256))}).encode()],
+    ),
+    "ca.request.parse_request_v1": Parser(
+        ca.request.parse_request_v1,
+        [json.dumps({"publicKey": {"content": b64(PEMS[0])}, "signedEmailAddress": b64(b"signature")}).encode()],
+    ),
+    "stack.config.parse_url": Parser(
+        stack.config.parse_url, [b"http://localhost:7780", b"https://a.example/"], str, exact=False, text=True
+    ),
+    "stack.config.parse_listen": Parser(stack.config.parse_listen, [b"127.0.0.1:7780", b"[::1]:0"], None, text=True),
+}
+
+
+def same(first: Any, second: Any) -> bool:
+    """Equality of values; keys of the library have no useful one."""
+    if isinstance(first, keys.PublicKey):
+        return keys.encode_public_key(first) == keys.encode_public_key(second)
+    return bool(first == second) and not (isinstance(first, datetime) and first.tzinfo is None)
