@@ -9,6 +9,7 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -236,7 +237,7 @@ async def test_the_running_stack_signs_what_grew_old(tmp_path, monkeypatch):
     home = init(tmp_path / "d")
     publish(home, datetime.now(UTC) - timedelta(days=20), force=True)
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._refresh(home))
+    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None)))
     try:
         async with asyncio.timeout(30):
             while load_state(home).roles[-1].version < 3:
@@ -254,7 +255,7 @@ async def test_a_failed_refresh_is_said_and_tried_again(tmp_path, monkeypatch, c
     hidden = home.path / "tuf" / "timestamp.key"
     hidden.rename(hidden.with_suffix(".away"))
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._refresh(home))
+    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None)))
     try:
         async with asyncio.timeout(60):
             while "was not refreshed" not in caplog.text:
