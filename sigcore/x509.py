@@ -29,6 +29,8 @@ EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 
 _SERIAL_BITS = 160
 """RFC 5280 section 4.1.2.2: at most 20 octets; some CAs set their top bit, which DER pads to 21."""
+_SMALL_EXTENSION = 256
+"""Bytes; larger ones are not kept, so that what others send cannot fill the memory."""
 _PEM = re.compile(
     r"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----(?=\s|\Z)\s*", re.ASCII
 )
@@ -193,13 +195,24 @@ def _parse_extensions(fields: der.Reader) -> tuple[Extension, ...]:
     explicit.finish()
     found: dict[str, Extension] = {}
     while not items.at_end or not found:
-        item = items.enter()
-        oid, critical, value = item.oid(), item.default_false(), item.octet_string()
-        item.finish()
-        if oid in found:
-            raise Malformed(f"{fields.what} has the extension {oid} twice")
-        found[oid] = Extension(oid, critical, value)
+        raw = items.raw(der.SEQUENCE)
+        read = _recent_extension if len(raw) <= _SMALL_EXTENSION else _parse_extension
+        extension = read(raw, fields.what)
+        if extension.oid in found:
+            raise Malformed(f"{fields.what} has the extension {extension.oid} twice")
+        found[extension.oid] = extension
     return tuple(found.values())
+
+
+def _parse_extension(raw: bytes, what: str) -> Extension:
+    item = der.Reader(raw, what).enter()
+    extension = Extension(item.oid(), item.default_false(), item.octet_string())
+    item.finish()
+    return extension
+
+
+_recent_extension = lru_cache(maxsize=256)(_parse_extension)
+"""Most extensions are the same in all certificates of one authority."""
 
 
 # --- PEM ---------------------------------------------------------------------------------------------
