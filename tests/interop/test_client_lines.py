@@ -4,22 +4,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.client_lines import Shell, follow
-from tests.stack_process import RunningStack, running_stack
+from tests.interop.tools import Cosign, SigstoreJs
 from tests.test_readme import block_after
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), "--ephemeral") as running:
-        yield running
 
 
 def test_the_lines_for_our_own_client(stack, tmp_path):
@@ -31,6 +24,23 @@ def test_the_lines_for_sigstore_python(stack, tmp_path):
     lines = follow(stack, "sigstore-python", shell)
     assert any("trust-instance" in line for line in lines)
     assert any("--rekor-version 1" in line for line in lines)
+
+
+def test_the_lines_for_cosign(stack, tmp_path, cosign_v3: Cosign):
+    lines = follow(stack, "cosign", Shell(tmp_path, cosign_v3.client.installed().parent))
+    assert "initialize" in lines[0]
+    assert any("signing_config_v1.json" in line for line in lines)
+
+
+def test_the_lines_for_cosign_2(stack, tmp_path, cosign_v2: Cosign):
+    lines = follow(stack, "cosign", Shell(tmp_path, cosign_v2.client.installed().parent), version="2")
+    assert "initialize" in lines[0]
+    assert any("--rekor-url" in line for line in lines)
+
+
+def test_the_lines_for_sigstore_js(stack, tmp_path, sigstore_js: SigstoreJs):
+    lines = follow(stack, "sigstore-js", Shell(tmp_path, sigstore_js.node.parent))
+    assert len(lines) == 2
 
 
 def test_the_lines_of_the_readme(stack, tmp_path):

@@ -146,20 +146,24 @@ class SigstoreJs:
     def require(self) -> None:
         SIGSTORE_JS.installed()
 
+    @property
+    def node(self) -> Path:
+        """The Node that it wants; its command lies beside."""
+        return SIGSTORE_JS.installed()
+
     def command(self, place: Place, *arguments: str | Path, **environment: str) -> Done:
         """``sigstore`` of @sigstore/cli."""
-        node = SIGSTORE_JS.installed()
-        return place.run(node, node.with_name("sigstore"), *arguments, **environment)
+        return place.run(self.node, self.node.with_name("sigstore"), *arguments, **environment)
 
     def script(self, place: Place, name: str, wanted: dict[str, object], **environment: str) -> Done:
         """One of our scripts, on the libraries that are installed."""
         home = {"SIGSTORE_JS": str(SIGSTORE_JS.home), **environment}
-        return place.run(SIGSTORE_JS.installed(), SIGSTORE_JS.folder / name, json.dumps(wanted), **home)
+        return place.run(self.node, SIGSTORE_JS.folder / name, json.dumps(wanted), **home)
 
     def sign(self, place: Place, kind: Kind, artifact: Path, bundle: Path) -> Done:
         if kind is Kind.INTOTO_V1:
             return self.attest(place, place.statement(artifact), bundle)
-        where = {"signingConfig": str(place.stack.signing_config)} if kind.version == 2 else {"tlog": True}
+        where = {"signingConfig": str(place.signing_config(2))} if kind.version == 2 else {"tlog": True}
         return self.write(place, place.statement(artifact) if kind.dsse else artifact, bundle, dsse=kind.dsse, **where)
 
     def attest(self, place: Place, statement: Path, bundle: Path, *options: str, **environment: str) -> Done:
