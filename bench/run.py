@@ -8,7 +8,15 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from bench import log_scale, rekor_add, signing_cert, startup, timestamps, whole_signature
+from bench import (
+    client_verify,
+    log_scale,
+    rekor_add,
+    signing_cert,
+    startup,
+    timestamps,
+    whole_signature,
+)
 from bench.reference import Figure, verifies_per_second
 
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
@@ -18,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "signing-cert": signing_cert.run,
     "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
+    "client-verify": client_verify.run,
 }
 
 

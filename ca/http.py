@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from ca.authority import Authority
 from ca.issuers import CHALLENGE_CLAIMS, Issuer
@@ -94,8 +95,8 @@ async def _body(request: web.Request) -> bytes:
             data += chunk
             if len(data) > limits.CERTIFICATE_REQUEST:
                 raise Malformed(f"the certificate request is longer than {limits.CERTIFICATE_REQUEST} bytes")
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise Malformed("the certificate request's body did not arrive whole") from error
+    except (web.RequestPayloadError, BadHttpMessage, ConnectionError) as error:
+        raise Malformed("the certificate request's body did not arrive whole, or cannot be decoded") from error
     return bytes(data)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
+import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from authlib.oauth2.rfc6749 import OAuth2Error  # type: ignore[import-untyped]  # Authlib brings no types
 
-from oidc_dev.accounts import Account
+from oidc_dev.accounts import Account, email_key
 from oidc_dev.pages import Pages, kept_request
 from oidc_dev.parameters import Parameters, parse_parameters
 from oidc_dev.passwords import password_holds
@@ -26,7 +27,9 @@ from oidc_dev.reply import Reply
 from oidc_dev.server import Request, Server
 from oidc_dev.store import Accounts
 from oidc_dev.throttle import Rate, Throttle
+from sigcore import limits
 from sigcore.errors import Malformed, Refused, SigError
+from sigcore.strict import shown
 
 WRONG: Final = "The email or the password is wrong."
 """The same words for both, after the same work."""
@@ -34,6 +37,9 @@ PER_ACCOUNT: Final = Rate(burst=6, pause_s=10)
 PER_ADDRESS: Final = Rate(burst=60, pause_s=1)
 QUEUE: Final = 32
 """Passwords that wait to be hashed, one after the other: the memory for one hash is all that logins ever take."""
+
+_COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
+"""As ``secrets.token_urlsafe(32)`` makes them; anything else is not ours."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,8 +93,10 @@ class Authorization:
             return self._refused(error)
         except Malformed as error:
             return self._refused_by_page("invalid_request", str(error))
-        cookie = cookie or secrets.token_urlsafe(32)
-        page = self._pages.login(asked, csrf=self._csrf(cookie, asked), email=asked.get("login_hint", "")[:254])  # 4
+        cookie = cookie if _COOKIE.match(cookie) else secrets.token_urlsafe(32)
+        page = self._pages.login(
+            asked, csrf=self._csrf(cookie, asked), email=asked.get("login_hint", "")[: limits.IDENTITY]
+        )  # 4
         return Reply(page.status, page.body, page.headers, cookie)
 
     async def login(self, data: bytes, browser: Browser) -> Reply:
@@ -129,7 +137,9 @@ class Authorization:
             raise Refused("the form was sent from a page of another origin")
         asked = parse_parameters(form.get("request", "").encode("utf-8"), what="the form's request")
         expected = self._csrf(browser.cookie, asked)
-        if not browser.cookie or not hmac.compare_digest(expected.encode(), form.get("csrf", "").encode("utf-8")):
+        if not _COOKIE.match(browser.cookie) or not hmac.compare_digest(
+            expected.encode(), form.get("csrf", "").encode("utf-8")
+        ):
             raise Refused("the form was not opened in this browser, or the stack has been started anew since")
         return asked
 
@@ -142,7 +152,7 @@ class Authorization:
         self, form: Parameters, asked: Parameters, browser: Browser, consent: tuple[Request, Any]
     ) -> Reply:
         request, grant = consent
-        email, csrf = form.get("email", ""), form.get("csrf", "")
+        email, csrf = form.get("email", "")[: limits.IDENTITY + 1], form.get("csrf", "")
         wait_s = self._wait(email, browser.address, request.now)
         if wait_s:
             again = f"Too many attempts. Try again in {wait_s} seconds."
@@ -160,8 +170,10 @@ class Authorization:
                 code="server_error",
             )
         if account is None:
+            _log.warning("failed login as %s from %s", shown(email), browser.address)
             return self._pages.login(asked, csrf=csrf, email=email, problem=WRONG, status=403)
-        self._per_account.forgive(email.lower())
+        _log.info("%s logged in from %s", account.email, browser.address)
+        self._per_account.forgive(email_key(email))
         return self._answer(request, grant, account)
 
     def _wait(self, email: str, address: str, now: datetime) -> int:
@@ -170,7 +182,7 @@ class Authorization:
         if self._queued >= QUEUE:
             return 1
         wait_s = self._per_address.take(_network(address), now_s=now_s)
-        return -int(-(wait_s or self._per_account.take(email.lower(), now_s=now_s)) // 1)
+        return -int(-(wait_s or self._per_account.take(email_key(email), now_s=now_s)) // 1)
 
     async def _authenticate(self, email: str, password: str) -> Account | None:
         """The account, if it exists and the password is its own. Runs beside the event loop, one at a time."""

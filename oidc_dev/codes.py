@@ -14,7 +14,7 @@ from oidc_dev.claims import Identity
 LIFETIME_S: Final = 60
 OUT_OF_BAND_LIFETIME_S: Final = 300
 """For a code that somebody copies by hand."""
-MOST: Final = 10_000
+MOST: Final = 1000
 """Codes that wait at one time; beyond it the oldest are dropped. Each costs a login, so nobody gets there by asking."""
 
 
@@ -45,8 +45,10 @@ class Codes:
     def __init__(self) -> None:
         self._waiting: OrderedDict[bytes, AuthorizationCode] = OrderedDict()
 
-    def save(self, code: str, granted: AuthorizationCode) -> None:
-        """Remember what ``code`` stands for."""
+    def save(self, code: str, granted: AuthorizationCode, *, now: datetime) -> None:
+        """Remember what ``code`` stands for; forget what has expired."""
+        for key in [key for key, waiting in self._waiting.items() if now >= waiting.expires]:
+            del self._waiting[key]
         self._waiting[_hashed(code)] = granted
         while len(self._waiting) > MOST:
             self._waiting.popitem(last=False)

@@ -26,6 +26,8 @@ from oidc_dev.clients import Client
 from oidc_dev.codes import LIFETIME_S, OUT_OF_BAND_LIFETIME_S, AuthorizationCode
 from oidc_dev.redirects import OUT_OF_BAND
 
+NONCE: Final = 512
+"""Characters; it is kept with the code and goes into the token. Clients send 22 to 43."""
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
 """SHA-256 in base64url."""
 _UNDERSTOOD_NOT: Final = ("request", "request_uri", "registration")
@@ -58,6 +60,8 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib brings
                 raise OAuth2Error(f"{name} is not supported", redirect_uri=uri, error=f"{name}_not_supported")
         if asked.get("response_mode", "query") != "query":
             raise InvalidRequestError("the response mode must be query", redirect_uri=uri)
+        if len(asked.get("nonce", "")) > NONCE:
+            raise InvalidRequestError(f"the nonce is longer than {NONCE} characters", redirect_uri=uri)
         return uri
 
     def create_authorization_response(
@@ -88,7 +92,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib brings
             code_challenge=asked["code_challenge"],
             expires=now + lifetime,
         )
-        self.server.codes.save(code, granted)
+        self.server.codes.save(code, granted, now=now)
 
     def query_authorization_code(self, code: str, client: Client) -> AuthorizationCode | None:
         """Redeem it, here and not after the other checks: a second try finds nothing, whatever became of the first."""

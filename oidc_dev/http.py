@@ -45,7 +45,7 @@ def make_routes(provider: Provider, accounts: Accounts, prefix: str = "/auth") -
     endpoints = _Endpoints(provider, accounts)
 
     async def configuration(_: web.Request) -> web.Response:
-        from oidc_dev.discovery import discovery  # noqa: PLC0415 - not before it is asked for: a start is counted in milliseconds
+        from oidc_dev.discovery import discovery  # noqa: PLC0415 - a start is counted in milliseconds
 
         return web.json_response(discovery(provider.issuer), headers=_PUBLIC)
 

@@ -7,10 +7,10 @@ import unicodedata
 from typing import Final
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from sigcore import limits
-from sigcore.errors import Malformed
+from sigcore.errors import Malformed, Unavailable
 
 SHORTEST: Final = 8
 """NIST SP 800-63B section 3.1.1.2. No rule about kinds of characters."""
@@ -36,14 +36,22 @@ def hash_password(password: str) -> str:
 
 
 def password_holds(hashed: str | None, password: str) -> bool:
-    """Whether ``password`` is the one that ``hashed`` was made of; None, for nobody's hash, takes as long and is false."""
+    """Whether ``password`` is the one that ``hashed`` was made of; None, for nobody's hash, takes as long and is false.
+
+    Raises:
+        Unavailable: there is no memory for it, or the hash is damaged.
+    """
     data = _encoded(password)
     # Longer ones exist nowhere; the work is the same, the answer is no.
     known = hashed if hashed is not None and len(data) <= limits.PASSWORD else None
     try:
         _HASHER.verify(known or _NOBODY, data[: limits.PASSWORD])
-    except (VerificationError, InvalidHashError):
+    except (VerifyMismatchError, InvalidHashError):
         return False
+    except VerificationError as error:
+        raise Unavailable(
+            f"no password can be checked: {error}", "is there memory left, and is the account whole?"
+        ) from error
     return known is not None
 
 

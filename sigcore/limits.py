@@ -56,8 +56,8 @@ STATEMENT_DIGESTS: Final = 4096
 """Digests of one in-toto statement that the entry is found by, in the order of the statement."""
 INDEX_KEY: Final = 512
 """Characters of one search key; Rekor's API has the same bound for subjects."""
-SEARCH_RESULTS: Final = 10_000
-"""Entries that one search may answer; who matches more is told so instead of given a part."""
+SEARCH_RESULTS: Final = 100_000
+"""Entries that one search may answer, 8 MB of ids; who matches more is told so instead of given a part."""
 RETRIEVE_QUERIES: Final = 10
 """Entries that one ``retrieve`` may ask for (Rekor's ``maxSearchQueries``)."""
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
@@ -190,6 +189,8 @@ def load_settings(home: Home) -> Settings:
     """
     if not home.settings_file.exists():
         raise NotFound(f"{home.path} holds no stack", "give its directory with --data, or start one: sigbox up")
+    import tomllib  # noqa: PLC0415 - 4 ms that the first start of a stack does without
+
     text = load_file(home.settings_file, what="the stack's settings", limit=limits.TEXT)
     try:
         table = tomllib.loads(text.decode("utf-8"))

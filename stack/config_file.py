@@ -9,7 +9,6 @@ not have is refused, with the keys that it has. Tables are left to whoever decla
 from __future__ import annotations
 
 import argparse
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +57,8 @@ def fill(
 
 
 def _load(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - only with --config
+
     text = load_file(path, what="the configuration", limit=limits.TRUSTED_ROOT)
     try:
         return tomllib.loads(text.decode("utf-8"))

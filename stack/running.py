@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -82,6 +83,8 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
             server = await _listen(gate, prepared)
             finish_publisher(prepared.publisher)
             announce(prepared, plan.ready_file)
+            gc.freeze()  # what a start makes stays: no collection needs to look at it
+            gc.enable()
             background = [asyncio.create_task(_keep_up(prepared)), asyncio.create_task(_audit(figures.logs.values()))]
             await stopping.wait()
             for task in background:

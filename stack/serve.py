@@ -7,6 +7,7 @@ signed by a child process on another core, and aiohttp, half of the start, is im
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 import socket
@@ -38,6 +39,7 @@ def serve(plan: Plan) -> int:
     Raises:
         Unavailable: the address is taken. Refused: another process serves this data directory. OSError: the disk refuses.
     """
+    gc.disable()  # until everything answers: stack.running
     with (
         _ended_by_sigterm(),
         _listener(plan.host, plan.port) as listener,

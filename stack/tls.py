@@ -7,7 +7,7 @@ Source: RFC 9325 (recommendations for TLS): 1.2 and 1.3, forward secrecy and aut
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -35,12 +35,21 @@ class TlsFiles:
     authority: Path = Path()
     authority_key: Path = Path()
     published: Path = Path()
+    passphrase: bytes | None = field(default=None, repr=False)
+    """What our own keys are encrypted with."""
 
     @classmethod
     def own(cls, home: Home) -> TlsFiles:
         """Those of ``--tls auto``."""
         folder = home.path / "tls"
-        return cls(folder / "server.pem", folder / "server.key", folder / "ca.pem", folder / "ca.key", home.tls_ca)
+        return cls(
+            folder / "server.pem",
+            folder / "server.key",
+            folder / "ca.pem",
+            folder / "ca.key",
+            home.tls_ca,
+            home.passphrase,
+        )
 
     @classmethod
     def given(cls, text: str) -> TlsFiles:
@@ -76,7 +85,7 @@ def load_files(context: ssl.SSLContext, files: TlsFiles, host: str, now: datetim
     check_certificate(files.certificate, host, now)
     load_file(files.key, what="the TLS key")  # for its message when it is not there
     try:
-        context.load_cert_chain(files.certificate, files.key, _no_passphrase)
+        context.load_cert_chain(files.certificate, files.key, files.passphrase or _no_passphrase)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise Refused(

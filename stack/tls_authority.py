@@ -96,7 +96,7 @@ def _make_authority(files: TlsFiles, names: Sequence[str], settings: Settings, n
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     certificate = builder.sign(key, hashes.SHA256())
-    save_file(files.authority_key, keys.encode_private_key(key), mode=SECRET, durable=not settings.ephemeral)
+    _save_key(files.authority_key, key, files, settings)
     save_file(files.authority, _pem(certificate), durable=not settings.ephemeral)
     return certificate
 
@@ -105,7 +105,7 @@ def _make_server(
     files: TlsFiles, authority: x509.Certificate, names: Sequence[str], settings: Settings, now: datetime
 ) -> None:
     secret = load_secret(files.authority_key, what="the key of the TLS authority")
-    issuer_key = keys.parse_private_key(secret, what=str(files.authority_key), ours=True)
+    issuer_key = keys.parse_private_key(secret, files.passphrase, what=str(files.authority_key), ours=True)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
         raise Malformed(
             f"{files.authority_key} is not an ECDSA key", "remove the folder; clients must then trust a new CA"
@@ -122,8 +122,13 @@ def _make_server(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
     certificate = builder.sign(issuer_key, hashes.SHA256())
-    save_file(files.key, keys.encode_private_key(key), mode=SECRET, durable=not settings.ephemeral)
+    _save_key(files.key, key, files, settings)
     save_file(files.certificate, _pem(certificate), durable=not settings.ephemeral)
+
+
+def _save_key(path: Path, key: ec.EllipticCurvePrivateKey, files: TlsFiles, settings: Settings) -> None:
+    data = keys.encode_private_key(key, files.passphrase)
+    save_file(path, data, mode=SECRET, durable=not settings.ephemeral)
 
 
 def _builder(

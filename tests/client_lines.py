@@ -33,12 +33,13 @@ def commands_of(guide: dict[str, Any], version: str = "") -> list[str]:
 
 
 class Shell:
-    """A shell of a user who has ``tools`` (folders for PATH) and our `sigbox`; FILE is a file that he has."""
+    """A shell of a user who has ``tools`` (folders for PATH) and our `sigbox`; FILE is a file that he has, PREDICATE.json a statement about it."""
 
     def __init__(self, folder: Path, *tools: Path, **extra: str) -> None:
         self.folder = folder
         self.artifact = folder / "release.txt"
         self.artifact.write_bytes(CONTENT)
+        (folder / "PREDICATE.json").write_text('{"buildDefinition": {}, "runDetails": {}}')
         programs = folder / "bin"
         programs.mkdir()
         ours = programs / "sigbox"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+from stack import issuers
 from stack.cli.table import COMMANDS
 from stack.config import Home, Settings, save_settings
 from tests import architecture_rules as rules
@@ -44,7 +45,7 @@ def test_every_key_of_the_settings_file_is_described(tmp_path):
     settings = Settings(
         "http://localhost:7780", datetime(2026, 1, 2, tzinfo=UTC), ephemeral=False, url_follows_listen=True
     )
-    save_settings(Home(tmp_path), replace(settings, name="ACME"))
+    save_settings(Home(tmp_path), replace(settings, name="ACME", rekor_v2_dsse="dsse"))
     keys = set(re.findall(r"^(\w+) =", (tmp_path / "sigbox.toml").read_text(), re.MULTILINE))
     assert first_cells(section("The settings file")) == keys
 
@@ -57,7 +58,14 @@ def test_every_variable_that_is_read_is_described():
             r"(?:environ(?:ment|)(?:\.get\(|\[)|\")(\w*(?:NO_COLOR|CREDENTIALS_DIRECTORY|SIGSTORE_ID_TOKEN))\b", sources
         )
     )
-    assert first_cells(section("Environment")) == read - FOREIGN
+    as_options = {f"SIGBOX_{option[2:].replace('-', '_').upper()}" for option in options_of("up")}
+    named = first_cells(section("Environment"))
+    assert named >= read - FOREIGN - as_options
+    assert named <= read | as_options
+
+
+def test_every_member_of_an_issuer_is_described():
+    assert first_cells(section("Other issuers")) == set(issuers._MEMBERS)
 
 
 def test_every_public_file_is_described():

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from stack import bootstrap
 from stack.compose import compose
 from stack.config import Home
+from stack.edge import Edge
+from stack.logs import RequestLog
+from stack.traffic import Traffic
 from stack.trust.documents import save_documents
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "http.md"
@@ -27,7 +32,11 @@ async def served(folder: Path) -> set[tuple[str, str]]:
     material = bootstrap.load_material(home)
     save_documents(home, material, settings)
     key = bootstrap.oidc_key(home, settings)
-    async with compose(home, settings, material, key, lambda: datetime.now(UTC), control_api=True) as app:
+    edge, clock = Edge(Traffic(), RequestLog("json", io.StringIO())), partial(datetime.now, UTC)
+    async with compose(home, settings, material, key, (), clock, control_api=True, edge=edge, checks={}) as (
+        app,
+        _figures,
+    ):
         routes = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
     return {(method, path) for method, path in routes if method not in ("HEAD", "OPTIONS", "*")}
 

@@ -43,8 +43,12 @@ def run(options: argparse.Namespace) -> int:
     """Make the stack, or say that it is there."""
     home = home_at(options.data)
     if home.settings_file.exists():
-        return _already(home, options)
-    if _may_ask(options):
+        _refuse_other(home, options)
+        if home.tuf_root.exists():
+            print(f"{home.path} holds a stack already; nothing was changed.")
+            print("\n".join(next_lines(home, load_settings(home), options.passphrase_file)))
+            return 0
+    elif _may_ask(options):
         _ask(home, options)
     url = parse_url(options.url) if options.url else None
     organization = parse_organization(options.organization) if options.organization else ""
@@ -72,7 +76,7 @@ def _make(home: Home, url: str | None, organization: str) -> Settings:
     return settings
 
 
-def _already(home: Home, options: argparse.Namespace) -> int:
+def _refuse_other(home: Home, options: argparse.Namespace) -> None:
     """A second ``init`` is no error, unless it asks for something else than what is there."""
     settings = load_settings(home)
     if options.url and parse_url(options.url) != settings.url:
@@ -80,11 +84,6 @@ def _already(home: Home, options: argparse.Namespace) -> int:
     if options.organization and options.organization != settings.organization:
         hint = "the name stands in its certificates; another one needs another --data"
         raise Refused(f"{home.path} holds a stack of {settings.organization!a}", hint)
-    if not home.tuf_root.exists():
-        raise Refused(f"{home.path} holds a stack whose first start was interrupted", "sigbox up completes it")
-    print(f"{home.path} holds a stack already; nothing was changed.")
-    print("\n".join(next_lines(home, settings, options.passphrase_file)))
-    return 0
 
 
 def next_lines(home: Home, settings: Settings, passphrase_file: Path | None) -> tuple[str, ...]:

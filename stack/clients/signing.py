@@ -18,6 +18,23 @@ def sigbox(place: Place) -> Guide:
             Step("sign", f"sigbox sign-blob FILE --identity-token {place.token}"),
             Step("verify", f"sigbox verify-blob FILE {_POLICY} {place.issuer}"),
         ),
+        more=(
+            Step(
+                "sign",
+                f"sigbox sign-blob FILE --rekor-version 1 --identity-token {place.token}",
+                "into the Rekor v1 log",
+            ),
+            Step(
+                "sign",
+                f"sigbox attest-blob FILE --predicate PREDICATE.json --type slsaprovenance1 --bundle FILE.att.json"
+                f" --identity-token {place.token}",
+                "a statement about the file: how it was built, what is in it",
+            ),
+            Step(
+                "verify",
+                f"sigbox verify-blob-attestation FILE --type slsaprovenance1 --bundle FILE.att.json {_POLICY} {place.issuer}",
+            ),
+        ),
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's Chromium, driven by Playwright: a browser per session, a profile per visitor, and an eye on what pages do.
+"""Debian's Chromium, driven by Playwright: a browser per module, a profile per visitor, and an eye on what pages do.
 
 ``with chromium() as browser, visitor(browser) as tab:`` gives a page. When the block ends, everything that a page must not do has
 failed the test: script errors, violations of its own policy, dialogs, requests to other hosts than loopback.
@@ -102,8 +102,12 @@ class Hook:
 
     @classmethod
     def make(cls, folder: Path) -> Hook:
-        """The program, in ``folder``; its path goes into the client's ``BROWSER``."""
-        program, note = folder / "browser", folder / "browser.url"
+        """The program, in a folder of its own below ``folder``.
+
+        A client finds it by ``BROWSER`` (Python), or as ``xdg-open`` with that folder first in ``PATH`` (Go).
+        """
+        program, note = folder / "hook" / "browser", folder / "browser.url"
+        program.parent.mkdir()
         program.write_text(
             f"#!{sys.executable}\nimport os, sys\n"
             f"note = {str(note)!r}\n"
@@ -111,6 +115,7 @@ class Hook:
             "os.replace(note + '.part', note)\n"
         )
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        (program.parent / "xdg-open").symlink_to(program)
         return cls(program, note)
 
     def url(self, timeout_s: float = WAIT_MS / 1000) -> str:

@@ -8,6 +8,9 @@
 // call and its event: what stands before a synchronisation in the trace had returned before it began. The synchronisation
 // itself is not passed on, because the disk of the replay decides what is durable.
 //
+// recorder_arm(after, error, count) makes calls fail instead: the one with this number from now on, and those behind it up to
+// count; an error of 0 kills the process there. recorder_calls() says how many there have been.
+//
 //   W write  T truncate  S sync a file  D sync a folder  C open for writing, perhaps new  M make a folder
 //   R rename  U unlink  X something that the replay cannot follow
 
@@ -17,6 +20,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -116,11 +120,33 @@ static uint64_t inode_of(int fd) {
     return fstat(fd, &found) ? 0 : found.st_ino;
 }
 
+// --- failures on order -------------------------------------------------------------------------------------
+static int calls, first_failure, failures, failure;
+
+void recorder_arm(int after, int error, int count) {
+    pthread_mutex_lock(&lock);
+    calls = 0, first_failure = after, failure = error, failures = count;
+    pthread_mutex_unlock(&lock);
+}
+
+int recorder_calls(void) { return calls; }
+
+// Whether this call, which changes something below the root, fails; errno says how.
+static int fails(void) {
+    pthread_mutex_lock(&lock);
+    int place = ++calls - first_failure, now = place >= 0 && place < failures;
+    pthread_mutex_unlock(&lock);
+    if (now && !failure) kill(getpid(), SIGKILL);
+    if (now) errno = failure;
+    return now;
+}
+
 // --- open ------------------------------------------------------------------------------------------------
 static int open_recorded(int folder, const char *name, int flags, mode_t mode) {
     char link[PATH_MAX];
     int (*real_openat)(int, const char *, int, ...) = dlsym(RTLD_NEXT, "openat64");
     if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT)) return real_openat(folder, name, flags, mode);
+    if (of_name(folder, name, link) && fails()) return -1;
     pthread_mutex_lock(&lock);
     int fd = real_openat(folder, name, flags, mode), error = errno;
     const char *path = fd < 0 ? NULL : of_descriptor(fd, link);
@@ -160,6 +186,7 @@ ssize_t write(int fd, const void *data, size_t size) {
     char link[PATH_MAX];
     const char *path = of_descriptor(fd, link);
     if (!path) return real_write(fd, data, size);
+    if (fails()) return -1;
     pthread_mutex_lock(&lock);
     ssize_t written = real_write(fd, data, size);
     int error = errno;
@@ -174,6 +201,7 @@ ssize_t write(int fd, const void *data, size_t size) {
         char link[PATH_MAX];                                                 \
         const char *path = of_descriptor(fd, link);                          \
         if (!path) return real_pwrite(fd, data, size, offset);               \
+        if (fails()) return -1;                                              \
         pthread_mutex_lock(&lock);                                           \
         ssize_t written = real_pwrite(fd, data, size, offset);               \
         int error = errno;                                                   \
@@ -189,6 +217,7 @@ PWRITE(pwrite64)
     int NAME(int fd, off_t size) {                                           \
         char link[PATH_MAX];                                                 \
         const char *path = of_descriptor(fd, link);                          \
+        if (path && fails()) return -1;                                      \
         pthread_mutex_lock(&lock);                                           \
         int answer = real_ftruncate(fd, size), error = errno;                \
         if (path && !answer) record('T', inode_of(fd), size, path, "", "", 0); \
@@ -206,6 +235,7 @@ TRUNCATE(ftruncate64)
         struct stat found;                                                   \
         const char *path = of_descriptor(fd, link);                          \
         if (!path || fstat(fd, &found)) return real_fsync(fd);               \
+        if (fails()) return -1;                                              \
         pthread_mutex_lock(&lock);                                           \
         record(S_ISDIR(found.st_mode) ? 'D' : 'S', found.st_ino, 0, path, "", "", 0); \
         pthread_mutex_unlock(&lock);                                         \
@@ -218,6 +248,7 @@ SYNC(fdatasync)
 int renameat(int from_folder, const char *from, int to_folder, const char *to) {
     char first[PATH_MAX], second[PATH_MAX];
     const char *old = of_name(from_folder, from, first), *new = of_name(to_folder, to, second);
+    if ((old || new) && fails()) return -1;
     pthread_mutex_lock(&lock);
     int answer = real_renameat(from_folder, from, to_folder, to), error = errno;
     if (!answer && old && new) record('R', 0, 0, old, new, "", 0);
@@ -231,6 +262,7 @@ int rename(const char *from, const char *to) { return renameat(AT_FDCWD, from, A
 int unlinkat(int folder, const char *name, int flags) {
     char buffer[PATH_MAX];
     const char *path = of_name(folder, name, buffer);
+    if (path && fails()) return -1;
     pthread_mutex_lock(&lock);
     int answer = real_unlinkat(folder, name, flags), error = errno;
     if (!answer && path) record('U', 0, 0, path, "", "", 0);
@@ -244,6 +276,7 @@ int rmdir(const char *name) { return unlinkat(AT_FDCWD, name, AT_REMOVEDIR); }
 int mkdirat(int folder, const char *name, mode_t mode) {
     char buffer[PATH_MAX];
     const char *path = of_name(folder, name, buffer);
+    if (path && fails()) return -1;
     pthread_mutex_lock(&lock);
     int answer = real_mkdirat(folder, name, mode), error = errno;
     if (!answer && path) record('M', 0, 0, path, "", "", 0);

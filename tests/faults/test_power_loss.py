@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -41,7 +39,6 @@ ENTRIES = 180
 CUTS = 240
 CONTROL_CUTS = 40
 WHOLE_CUTS = 4
-MEMORY = "/dev/shm"  # noqa: S108 - TemporaryDirectory chooses the name
 OIDC_KEY = rsa.generate_private_key(65537, 2048)
 
 
@@ -108,13 +105,6 @@ def events(tmp_path_factory) -> list[Event]:
     if shutil.which("gcc") is None:
         pytest.skip("gcc is missing: what a stack writes cannot be recorded")
     return record(tmp_path_factory.mktemp("recorded"))
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory where there is one: after the cut nothing depends on a real disk."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as name:
-        yield Path(name)
 
 
 def test_f03_a_power_cut_loses_nothing_that_was_told(events, memory: Path):

@@ -40,8 +40,12 @@ class FileLock:
             raise Refused(
                 f"{self._what} is in use by process {owner}", f"stop that process; {self._path.name} is its lock file"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise Unavailable(f"the lock file {self._path.name} cannot be written: {error.strerror}") from error
         self._descriptor = descriptor
 
     def release(self) -> None:

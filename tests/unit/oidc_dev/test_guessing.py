@@ -45,10 +45,15 @@ def test_checking_nobodys_password_takes_as_long_as_checking_somebodys_o19(hashe
     assert 0.7 < unknown / known < 1.4
 
 
-@pytest.mark.parametrize("hashed_none", [None, "", "plain", "$argon2id$broken"])
-def test_no_password_fits_nobody_and_no_damaged_hash(hashed_none):
+@pytest.mark.parametrize("hashed_none", [None, "", "plain", "$2b$12$of-another-kind"])
+def test_no_password_fits_nobody_and_no_other_hash(hashed_none):
     assert not password_holds(hashed_none, "")
     assert not password_holds(hashed_none, PASSWORD)
+
+
+def test_a_damaged_hash_is_no_wrong_password():
+    with pytest.raises(Unavailable, match="no password can be checked"):
+        password_holds("$argon2id$broken", PASSWORD)
 
 
 async def test_a_hundred_tries_are_twelve_in_a_minute_and_the_owner_gets_in_after_the_pause_o19(visitor, clock):

@@ -186,6 +186,7 @@ async def test_only_codes_are_given_and_the_refusal_quotes_nothing_o18(visitor, 
         ({"request": "eyJ"}, "request_not_supported"),
         ({"request_uri": "http://127.0.0.1:1/never-asked"}, "request_uri_not_supported"),
         ({"registration": "{}"}, "registration_not_supported"),
+        ({"nonce": "n" * 513}, "invalid_request"),
     ],
 )
 async def test_what_is_not_supported_is_told_to_the_client_and_nothing_is_fetched(visitor, wrong, error):
@@ -318,6 +319,21 @@ async def test_a_form_from_a_page_of_another_origin_is_refused_o17(visitor, orig
 async def test_a_form_from_our_own_origin_is_taken(visitor):
     answer = await visitor.send(await visitor.form() | FILLED, Origin="http://localhost:7780")
     assert answer.status == 303
+
+
+@pytest.mark.parametrize(
+    "cookie", ["", "x", "a" * 42, "a" * 44, '"\\012Set-Cookie: a=b"', "\u00e9" * 43, "%00" * 15, '"' + "a" * 41 + '"']
+)
+async def test_a_cookie_that_is_not_ours_is_replaced_and_opens_nothing_o17(visitor, cookie):
+    header = {"Cookie": f"sigbox-login={cookie}"}
+    page = await visitor.http.get(f"/auth/auth?{urlencode(REQUEST)}", headers=header)
+    assert page.status == 200
+    fresh = page.cookies["sigbox-login"].value
+    assert len(fresh) == 43
+    assert fresh != cookie
+    form = Html(await page.text()).inputs() | FILLED
+    visitor.http.session.cookie_jar.clear()
+    await refused(await visitor.send(form, **header))
 
 
 async def test_a_form_is_of_one_process_only(visitor, aiohttp_client, provider, accounts):

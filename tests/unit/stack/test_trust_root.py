@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +64,17 @@ def test_a_second_init_changes_nothing_and_says_so(made, capsys):
     assert main(["init", "--data", str(made.path)]) == 0
     assert "holds a stack already; nothing was changed" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in made.path.rglob("*") if path.is_file()} == before
+
+
+def test_an_interrupted_init_is_completed_by_the_next_one(tmp_path, capsys):
+    home = init(tmp_path / "d")
+    key = (home.path / "ca" / "root.key").read_bytes()
+    shutil.rmtree(home.public)
+    (home.path / "anchor" / "tuf.json").unlink()
+    assert main(["init", "--data", str(home.path)]) == 0
+    assert "root fingerprint" in capsys.readouterr().out
+    assert home.tuf_root.exists()
+    assert (home.path / "ca" / "root.key").read_bytes() == key
 
 
 @pytest.mark.parametrize("option", [("--url", "https://other.example"), ("--organization", "Other")])
@@ -224,7 +237,7 @@ async def test_the_running_stack_signs_what_grew_old(tmp_path, monkeypatch):
     home = init(tmp_path / "d")
     publish(home, datetime.now(UTC) - timedelta(days=20), force=True)
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._refresh(home))
+    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None)))
     try:
         async with asyncio.timeout(30):
             while load_state(home).roles[-1].version < 3:
@@ -242,7 +255,7 @@ async def test_a_failed_refresh_is_said_and_tried_again(tmp_path, monkeypatch, c
     hidden = home.path / "tuf" / "timestamp.key"
     hidden.rename(hidden.with_suffix(".away"))
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._refresh(home))
+    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None)))
     try:
         async with asyncio.timeout(60):
             while "was not refreshed" not in caplog.text:
