@@ -14,7 +14,7 @@ from sigcore.errors import SigError
 from stack.gate import Gate
 from stack.metrics import Sources
 from stack.traffic import BUCKETS_S, Traffic
-from stack.trust.expiry import expiries
+from stack.trust.state import load_roles
 from tlog.log import Log
 
 _CERTIFICATES: Final = ("/api/v2/signingCert", "/api/v1/signingCert")
@@ -93,8 +93,8 @@ def _trust(sources: Sources) -> Iterator[Metric]:
     family = GaugeMetricFamily("sigbox_tuf_expires_in_seconds", "Until a TUF role expires.", labels=("role",))
     now = sources.clock()
     try:
-        for role, expires in expiries(sources.home.tuf_repository).items():
-            family.add_metric((role,), (expires - now).total_seconds())
+        for role in load_roles(sources.home.tuf_repository):
+            family.add_metric((role.role,), role.left(now).total_seconds())
     except SigError:
         return  # not published: no series says so, and readiness says why
     yield family
