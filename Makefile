@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# `make help` lists the targets. Everything is installed into .venv; nothing outside the checkout is touched, except that
-# `make test` adds the Debian packages of $(DEBIAN) when it runs as root and they are missing.
+# `make help` lists the targets. Everything is installed into .venv. Outside of the checkout `make test` alone leaves something:
+# the official clients in the user's cache folder, for all checkouts (tests/interop/clients.py), and the Debian packages of
+# $(DEBIAN) when it runs as root and they are missing.
 
 .POSIX:
 .SUFFIXES:
@@ -8,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc
+DEBIAN = openssl gcc chromium
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -16,7 +17,7 @@ PACKAGES = sigcore oidc_dev ca tlog tsa client stack
 COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml requirements/build.in
 
-.PHONY: help demo up test lint format bench requirements clean system
+.PHONY: help demo up test matrix clients lint format bench requirements clean system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -27,8 +28,16 @@ demo: $(VENV)/run.stamp ## a stack, a signature, its verification, a refusal: ex
 up: $(VENV)/run.stamp ## a stack that stays, data in ./sigbox-data
 	@$(BIN)/sigbox up --data ./sigbox-data
 
-test: $(VENV)/test.stamp system ## all tests, the official Python client included
+test: $(VENV)/test.stamp system ## all tests, the official clients included
+	@$(MAKE) --no-print-directory clients || echo "the tests of a missing client are skipped; in CI they fail" >&2
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles through every client
+	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2
+	@$(BIN)/python -m tests.interop.matrix
+
+clients: ## build cosign with Go and install sigstore-js with npm, as pinned in tests/interop
+	@$(PYTHON) -m tests.interop.clients
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -48,7 +57,7 @@ requirements: ## pin anew what pyproject.toml asks for, with hashes
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --extra test --extra interop --output-file requirements/test.txt
 
-clean: ## remove .venv and every cache; sigbox-data stays
+clean: ## remove .venv and every cache of the checkout; sigbox-data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find $(PACKAGES) tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -8,13 +8,25 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from bench import rekor_add, startup, timestamps
+from bench import (
+    client_verify,
+    log_scale,
+    rekor_add,
+    signing_cert,
+    startup,
+    timestamps,
+    whole_signature,
+)
 from bench.reference import Figure, verifies_per_second
 
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "startup": startup.run,
     "rekor-add": rekor_add.run,
+    "log-scale": log_scale.run,
+    "signing-cert": signing_cert.run,
+    "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
+    "client-verify": client_verify.run,
 }
 
 

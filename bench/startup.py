@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the console script's start to the ready file, and from SIGTERM to the end with 0: an ephemeral stack, N times."""
+"""From the console script's start to the ready file, and from SIGTERM to the end with 0: an ephemeral stack, N times.
+
+As a user has it: with the byte code of every module cached. An environment that forbids writing it (PYTHONDONTWRITEBYTECODE)
+would have an editable checkout compile itself at every start, so the child is started without that variable.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from bench.reference import Figure, pass_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("sigcore", "oidc_dev", "ca", "tlog", "tsa", "client", "stack")
-GOAL_MS = 600
+GOAL_MS, GOAL_PASSES, GOAL_MIB = 500, 26, 80
 DEADLINE_S = 60
 POLL_S = 0.002
 
@@ -39,7 +43,7 @@ def environment() -> dict[str, str]:
 
 def measure(folder: Path) -> Sample:
     """Start, wait for the ready file, look, stop."""
-    before, ready = pass_seconds(), folder / "ready.json"
+    before, ready = passes(), folder / "ready.json"
     script = Path(sys.executable).with_name("sigbox")
     command: list[str | Path] = [script, "up", "--ephemeral", "--listen", "127.0.0.1:0", "--ready-file", ready]
     start = time.perf_counter()
@@ -62,7 +66,12 @@ def measure(folder: Path) -> Sample:
     _, errors = process.communicate(timeout=DEADLINE_S)
     if process.returncode != 0:
         raise RuntimeError(f"the stack ended with {process.returncode}: {errors.decode()}")
-    return Sample(ready_s, time.perf_counter() - start, (before + pass_seconds()) / 2, rss)
+    return Sample(ready_s, time.perf_counter() - start, statistics.median(before + passes()), rss)
+
+
+def passes() -> list[float]:
+    """Three times ``python -c pass``."""
+    return [pass_seconds() for _ in range(3)]
 
 
 def resident_mib(pid: int) -> float:
@@ -84,10 +93,12 @@ def run(rounds: int) -> list[Figure]:
     ready = statistics.median(s.ready_s for s in samples) * 1000
     ratio = statistics.median(s.ready_s / s.pass_s for s in samples)
     fastest = min(s.ready_s for s in samples) * 1000
+    rss = statistics.median(s.rss_mib for s in samples)
+    goal, met = f"<= {GOAL_MS} ms and <= {GOAL_PASSES} x pass", ready <= GOAL_MS and ratio <= GOAL_PASSES
     return [
-        Figure("start to ready, median", f"{ready:.0f} ms", ratio, "x pass", f"<= {GOAL_MS} ms", met=ready <= GOAL_MS),
+        Figure("start to ready, median", f"{ready:.0f} ms", ratio, "x pass", goal, met),
         Figure("start to ready, fastest", f"{fastest:.0f} ms"),
         Figure("SIGTERM to the end, median", f"{statistics.median(s.stop_s for s in samples) * 1000:.0f} ms"),
-        Figure("resident memory when ready", f"{statistics.median(s.rss_mib for s in samples):.0f} MiB"),
+        Figure("resident memory when ready", f"{rss:.0f} MiB", goal=f"<= {GOAL_MIB} MiB", met=rss <= GOAL_MIB),
         Figure("python -c pass, median", f"{statistics.median(s.pass_s for s in samples) * 1000:.1f} ms"),
     ]

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -16,11 +19,15 @@ from ca.possession import Proof, verify_possession
 from ca.principal import make_principal
 from ca.profile import Draft, Profile
 from ca.token import verify_token
-from sigcore import certify, extensions, keys, sct, x509
+from sigcore import certify, der, extensions, keys, sct, signatures, x509
 from sigcore.chain import verify_signed_by
-from sigcore.errors import Malformed, SigError, Unavailable
+from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.keys import PublicKey
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
+
+CLOCKS_APART_S: Final = 60
+"""How far the log's clock may be from ours, with the time that it takes to answer."""
+_ALGORITHM: Final = signatures.ECDSA_WITH_SHA256
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +46,26 @@ class Authority:
         issuers: whose tokens count.
         log: where precertificates are logged.
         log_key: the key that the log's SCTs verify with.
+        patience_s: seconds that the log may take.
 
     Raises:
         Malformed: the key does not belong to the first certificate, or the chain is none.
         Refused: a certificate of the chain is not signed by the next.
     """
 
-    __slots__ = ("_chain", "_key", "_log", "_log_key", "_profile", "issuers")
+    __slots__ = (
+        "_chain",
+        "_key",
+        "_key_hash",
+        "_log",
+        "_log_id",
+        "_log_key",
+        "_patience_s",
+        "_profile",
+        "_public_key",
+        "chain",
+        "issuers",
+    )
 
     def __init__(
         self,
@@ -55,6 +75,7 @@ class Authority:
         issuers: IssuerTable,
         log: CertificateLog,
         log_key: PublicKey,
+        patience_s: float = 10,
     ) -> None:
         certificates = tuple(x509.parse_certificate(der, what="a CA certificate") for der in chain)
         if not certificates or certificates[0].spki != keys.encode_public_key(key.public_key()):
@@ -66,12 +87,13 @@ class Authority:
         self._chain = certificates
         self._log = log
         self._log_key = log_key
+        self._log_id = keys.key_id(keys.encode_public_key(log_key))
+        self._patience_s = patience_s
         self._profile = Profile(certificates[0])
-
-    @property
-    def chain(self) -> tuple[bytes, ...]:
+        self._public_key = certificates[0].public_key()
+        self._key_hash = hashlib.sha256(certificates[0].spki).digest()
+        self.chain = tuple(certificate.der for certificate in certificates)
         """DER of the issuing CA's certificate, then of its issuers up to the root."""
-        return tuple(certificate.der for certificate in self._chain)
 
     async def issue(self, token: str, proof: Proof, *, now: datetime) -> IssuedCertificate:
         """A certificate for the identity in ``token`` and the key in ``proof``, logged before it exists.
@@ -82,11 +104,11 @@ class Authority:
         4. Draft: name, key, ``now`` and ten minutes, a random serial. Precertificate: draft + poison, last and critical.
         5. The precertificate keeps every rule of the profile (``lint``); else nothing is signed.
         6. The CA signs it. From here on the certificate counts as issued (RFC 6962 section 3.1): only into the log with it.
-        7. The log answers with an SCT, or there is no certificate.
-        8. The SCT is the right log's, for this very precertificate, and verifies.
+        7. The log answers with an SCT, in time, or there is no certificate.
+        8. The SCT is the right log's, for this very precertificate, of about this moment, and verifies. What we take for
+           logged is the draft without poison, and the log took the poison off by itself: the signature shows that both agree.
         9. Final certificate: the same draft + the SCT list, signed.
-        10. The final certificate verifies as the CA's, and corresponds to the precertificate byte for byte in all but the last
-            extension.
+        10. The CA's signature verifies, and the TBS is byte for byte what was logged and, last, the SCT list.
 
         The caller must still deliver the chain over a channel that the requester trusts; a token stays good for further
         requests until it expires.
@@ -100,33 +122,54 @@ class Authority:
         principal = make_principal(claims)  # 2
         spki = keys.encode_public_key(verify_possession(proof, principal.subject))  # 3
         draft = self._profile.draft(principal, spki, now)  # 4
-        tbs = self._profile.encode(draft, extensions.poison())
-        unsigned = lint(tbs, issuer=self._chain[0], principal=principal, spki=spki, now=now)  # 5
-        precert = certify.sign_tbs(tbs, self._key)  # 6
-        stamp = await self._logged(precert, sct.precert_entry(unsigned, self._chain[0].spki))  # 7, 8
-        return IssuedCertificate((self._finish(draft, unsigned, stamp), *self.chain))  # 9, 10
+        tbs = draft.encode(extensions.poison())
+        lint(tbs, issuer=self._chain[0], principal=principal, spki=spki, now=now)  # 5
+        precert, _ = self._sign(tbs)  # 6
+        entry = PrecertEntry(self._key_hash, draft.encode(None))
+        stamp = await self._logged(precert, entry, now)  # 7, 8
+        return IssuedCertificate((self._finish(draft, entry, stamp), *self.chain))  # 9, 10
 
-    async def _logged(self, precert: bytes, entry: PrecertEntry) -> SignedCertificateTimestamp:
+    async def _logged(self, precert: bytes, entry: PrecertEntry, now: datetime) -> SignedCertificateTimestamp:
         """Steps 7 and 8."""
         try:
-            stamp = await self._log.add_pre_chain((precert, *self.chain))
+            async with asyncio.timeout(self._patience_s):
+                stamp = await self._log.add_pre_chain((precert, *self.chain))
+        except TimeoutError as error:
+            raise Unavailable(f"the certificate log did not answer within {self._patience_s} seconds") from error
         except Unavailable:
             raise
         except SigError as error:
             raise Unavailable("the certificate log did not take the precertificate", str(error)) from error
         try:
-            sct.verify_sct(stamp, entry, self._log_key)
+            sct.verify_sct(stamp, entry, self._log_key, self._log_id)
+            _check_moment(stamp, now)
         except SigError as error:
             raise Unsound(f"the certificate log's SCT is not good: {error}") from error
         return stamp
 
-    def _finish(self, draft: Draft, precert: x509.Certificate, stamp: SignedCertificateTimestamp) -> bytes:
+    def _finish(self, draft: Draft, entry: PrecertEntry, stamp: SignedCertificateTimestamp) -> bytes:
         """Steps 9 and 10."""
-        tbs = self._profile.encode(draft, extensions.sct_list(sct.encode_sct_list((stamp,))))
-        final = x509.parse_certificate(certify.sign_tbs(tbs, self._key), what="the certificate")
+        sct_list = extensions.sct_list(sct.encode_sct_list((stamp,)))
+        tbs = draft.encode(sct_list)
+        final, signature = self._sign(tbs)
         try:
-            verify_signed_by(final, self._chain[0])
-            sct.correspond(precert, final)
+            signatures.verify(_ALGORITHM, self._public_key, signature, tbs, what="the CA's signature")
+            if tbs != sct.with_sct_list(entry.tbs, certify.encode_extension(sct_list)):
+                raise Malformed("it differs from its precertificate in more than the last extension")
         except SigError as error:
             raise Unsound(f"the certificate is not what was logged: {error}") from error
-        return final.der
+        return final
+
+    def _sign(self, tbs: bytes) -> tuple[bytes, bytes]:
+        """(the certificate, its signature alone)."""
+        signature = signatures.sign(_ALGORITHM, self._key, tbs)
+        return der.sequence(tbs, _ALGORITHM, der.bit_string(signature)), signature
+
+
+def _check_moment(stamp: SignedCertificateTimestamp, now: datetime) -> None:
+    """A certificate that nobody has seen before is logged now: readers refuse a promise from the future."""
+    apart_s = stamp.timestamp_ms / 1000 - now.timestamp()
+    if abs(apart_s) > CLOCKS_APART_S:
+        raise Refused(
+            f"its time is {apart_s:+.0f} seconds from ours, expected at most {CLOCKS_APART_S}", "compare the clocks"
+        )

@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final, TypeAlias
 
+import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from ca.authority import Authority
 from ca.issuers import CHALLENGE_CLAIMS, Issuer
@@ -44,22 +46,23 @@ _log = logging.getLogger(__name__)
 
 def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
     """The routes of API v2 and v1; each request reads ``clock`` once."""
-    bundle = [_pem(der) for der in authority.chain]
-    configuration = {"issuers": [_issuer(issuer) for issuer in authority.issuers]}
+    bundle = [encode_certificate_pem(der) for der in authority.chain]
+    issuers_pem = [pem.rstrip("\n") for pem in bundle]
+    configuration = {"issuers": [_issuer(issuer, kind) for issuer in authority.issuers for kind in issuer.kinds]}
 
     async def signing_cert_v2(request: web.Request) -> web.Response:
-        chain = await _issue(authority, clock(), request, parse_request_v2(await _body(request)))
-        return _json({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}})
+        leaf = await _issue(authority, clock(), request, parse_request_v2(await _body(request)))
+        return _json({"signedCertificateEmbeddedSct": {"chain": {"certificates": [leaf, *issuers_pem]}}})
 
     async def signing_cert_v1(request: web.Request) -> web.Response:
-        chain = await _issue(authority, clock(), request, parse_request_v1(await _body(request)))
-        return _pem_chain(chain, status=201)
+        leaf = await _issue(authority, clock(), request, parse_request_v1(await _body(request)))
+        return _pem_chain([leaf, *issuers_pem], status=201)
 
     async def trust_bundle(_: web.Request) -> web.Response:
         return _json({"chains": [{"certificates": bundle}]})
 
     async def root_cert(_: web.Request) -> web.Response:
-        return _pem_chain(bundle, status=200)
+        return _pem_chain(issuers_pem, status=200)
 
     async def issuers(_: web.Request) -> web.Response:
         return _json(configuration)
@@ -73,13 +76,15 @@ def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
         web.get("/api/v2/trustBundle", trust_bundle),
         web.get("/api/v2/configuration", issuers),
         web.post("/api/v1/signingCert", _answered(signing_cert_v1)),
+        web.options("/api/v1/signingCert", preflight),
         web.get("/api/v1/rootCert", root_cert),
     ]
 
 
-async def _issue(authority: Authority, now: datetime, request: web.Request, wanted: CertificateRequest) -> list[str]:
+async def _issue(authority: Authority, now: datetime, request: web.Request, wanted: CertificateRequest) -> str:
+    """The new certificate in PEM, without its final newline, as Fulcio writes it in this answer."""
     issued = await authority.issue(_token(request, wanted.token), wanted.proof, now=now)
-    return [_pem(der) for der in issued.chain]
+    return encode_certificate_pem(issued.chain[0]).rstrip("\n")
 
 
 async def _body(request: web.Request) -> bytes:
@@ -90,8 +95,8 @@ async def _body(request: web.Request) -> bytes:
             data += chunk
             if len(data) > limits.CERTIFICATE_REQUEST:
                 raise Malformed(f"the certificate request is longer than {limits.CERTIFICATE_REQUEST} bytes")
-    except web.RequestPayloadError as error:
-        raise Malformed("the certificate request's body cannot be decoded") from error
+    except (web.RequestPayloadError, BadHttpMessage, ConnectionError) as error:
+        raise Malformed("the certificate request's body did not arrive whole, or cannot be decoded") from error
     return bytes(data)
 
 
@@ -119,7 +124,10 @@ def _answered(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except SigError as error:
-            return _error(*_STATUS.get(type(error), _INTERNAL), str(error))
+            response = _error(*_STATUS.get(type(error), _INTERNAL), str(error))
+            if isinstance(error, Unavailable):
+                response.headers["Retry-After"] = "1"
+            return response
         except Exception:  # noqa: BLE001 - the last line of defence; logged with its traceback
             _log.exception("the certificate request failed for a reason that is not the requester's")
             return _error(*_INTERNAL, "internal error; the server's log says more")
@@ -132,26 +140,21 @@ def _error(code: int, status: int, message: str) -> web.Response:
 
 
 def _json(value: Mapping[str, object], *, status: int = 200) -> web.Response:
-    return web.json_response(value, status=status, headers=_HEADERS)
-
-
-def _pem(der: bytes) -> str:
-    """PEM without its final newline, as Fulcio writes it."""
-    return encode_certificate_pem(der).rstrip("\n")
+    return web.Response(body=orjson.dumps(value), status=status, headers=_HEADERS, content_type="application/json")
 
 
 def _pem_chain(chain: list[str], *, status: int) -> web.Response:
     return web.Response(text="\n".join(chain), status=status, headers=_HEADERS, content_type=_PEM_CHAIN)
 
 
-def _issuer(issuer: Issuer) -> dict[str, object]:
+def _issuer(issuer: Issuer, kind: str) -> dict[str, object]:
     """A member of ``GET /api/v2/configuration``, zero values spelt out."""
     return {
         "issuerUrl": issuer.url,
         "audience": issuer.audience,
-        "challengeClaim": CHALLENGE_CLAIMS[issuer.kind],
+        "challengeClaim": CHALLENGE_CLAIMS[kind],
         "spiffeTrustDomain": "",
-        "issuerType": issuer.kind,
+        "issuerType": kind,
         "subjectDomain": issuer.subject_domain,
         "skipEmailVerification": False,
     }

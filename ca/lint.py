@@ -8,7 +8,7 @@ parser finds; they share no constant with ``profile``, which builds what they ch
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -44,13 +44,14 @@ class _Case:
     principal: Principal
     spki: bytes
     now: datetime
+    values: Mapping[str, bytes]
+    """Extension -> value."""
 
 
 def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, now: datetime) -> Certificate:
     """Refuse a precertificate TBS that leaves the profile; the answer is the certificate as it was read.
 
-    The TBS is read inside an unsigned shell, so that the CA key touches nothing before the last rule has passed: of the
-    answer everything but ``der`` and ``signature`` holds for the signed precertificate too.
+    The TBS is read inside an unsigned shell, so that the CA key touches nothing before the last rule has passed.
 
     Raises:
         Unsound: names every rule that is broken.
@@ -58,7 +59,8 @@ def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, 
     shell = der.sequence(tbs, _ECDSA_SHA256, der.bit_string(b""))
     try:
         certificate = x509.parse_certificate(shell, what="the precertificate")
-        case = _Case(certificate, issuer, principal, spki, now)
+        values = {extension.oid: extension.value for extension in certificate.extensions}
+        case = _Case(certificate, issuer, principal, spki, now, values)
         broken = [*_frame(case), *_extensions(case), *_identity(case)]
     except SigError as error:
         raise Unsound(f"the precertificate cannot be read: {error}") from error
@@ -99,10 +101,11 @@ def _extensions(case: _Case) -> Iterator[str]:
     for extension, (oid, _, value) in zip(found, expected, strict=False):
         if value is not None and extension.value != value:
             yield f"extension {oid}: value {value.hex()}"
-    if _value(case.certificate, "2.5.29.14") != b"\x04\x14" + _key_hash(case.spki):
+    if case.values.get("2.5.29.14") != b"\x04\x14" + _key_hash(case.spki):
         yield "subjectKeyIdentifier: RFC 7093 method 1"
-    identifier = _value(case.issuer, "2.5.29.14")[2:]
-    if _value(case.certificate, "2.5.29.35") != der.sequence(der.tlv(0x80, identifier)):
+    key_id = case.issuer.extension("2.5.29.14")
+    identifier = key_id.value[2:] if key_id else b""
+    if case.values.get("2.5.29.35") != der.sequence(der.tlv(0x80, identifier)):
         yield "authorityKeyIdentifier: the CA's subjectKeyIdentifier"
 
 
@@ -113,15 +116,10 @@ def _identity(case: _Case) -> Iterator[str]:
     if parse_extensions(case.certificate) != case.principal.extensions:
         yield "Fulcio extensions: exactly the principal's"
     issuer = case.principal.extensions.issuer.encode("utf-8")
-    if not issuer or _value(case.certificate, _FULCIO + "1") != issuer:
+    if not issuer or case.values.get(_FULCIO + "1") != issuer:
         yield "issuer (v1): the raw issuer string"
-    if _value(case.certificate, _FULCIO + "8") != der.tlv(0x0C, issuer):
+    if case.values.get(_FULCIO + "8") != der.tlv(0x0C, issuer):
         yield "issuer (v2): the issuer as UTF8String"
-
-
-def _value(certificate: Certificate, oid: str) -> bytes:
-    extension = certificate.extension(oid)
-    return extension.value if extension else b""
 
 
 def _key_hash(spki: bytes) -> bytes:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from sigcore.keys import PublicKey
@@ -22,10 +23,18 @@ class CertificateLog(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """A public key and the one JWS algorithm that it is used with."""
+
+    key: PublicKey
+    algorithm: str
+
+
 class KeySet(Protocol):
     """The keys of one issuer. An id means something only inside the set of its issuer."""
 
-    async def find(self, key_id: str) -> PublicKey:
+    async def find(self, key_id: str) -> TokenKey:
         """The key with exactly this ``kid``.
 
         Raises:

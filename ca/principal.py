@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ca.issuers import CHALLENGE_CLAIMS
+from ca.issuers import CHALLENGE_CLAIMS, OWN
 from ca.token import Claims
 from sigcore import limits
 from sigcore.errors import Refused
@@ -28,7 +28,9 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _MAILBOX = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}\Z", re.ASCII)
 """RFC 5321 section 4.1.2: Dot-string "@" Domain. No quoted local part, no address literal, and no numeric last label, which
 some readers take for an IPv4 address."""
-_PATH = re.compile(r"(?:[/?](?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?\Z", re.ASCII)
+_ANY_ORIGIN = rf"https?://(?:{_LABEL}\.)*{_LABEL}(?::[1-9][0-9]{{0,4}})?"
+"""RFC 3986 sections 3.1 and 3.2, for issuers without a subject domain; no user information."""
+_PATH = r"(?:[/?](?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?\Z"
 """RFC 3986 sections 3.3 and 3.4: what may follow the authority. No fragment: it names no resource of its own."""
 
 
@@ -53,12 +55,23 @@ def make_principal(claims: Claims) -> Principal:
     Raises:
         Malformed: a claim is missing or of the wrong type. Refused: the claims do not make a name that may be certified.
     """
-    kind = claims.issuer.kind
+    kind = _kind(claims)
     return Principal(
         san=SANS[kind](claims),
         subject=claims.fields.text(CHALLENGE_CLAIMS[kind]),
         extensions=FulcioExtensions(issuer=claims.issuer.url, token_subject=_plain(claims.subject)),
     )
+
+
+def _kind(claims: Claims) -> str:
+    """The row that the claims belong to. Tokens of our own provider say it by themselves, in the way that clients read them.
+
+    sigstore-go and sigstore-js sign the email as their proof where the token has one, and ``sub`` where it has none or an
+    empty one.
+    """
+    if claims.issuer.kind != OWN:
+        return claims.issuer.kind
+    return "uri" if claims.fields.raw().get("email", "") == "" else "email"
 
 
 def _email(claims: Claims) -> Email:
@@ -75,10 +88,13 @@ def _email(claims: Claims) -> Email:
 
 def _uri(claims: Claims) -> Uri:
     domain, subject = claims.issuer.subject_domain, claims.subject
-    if len(subject) > URI_LENGTH or not subject.startswith(domain) or not _PATH.match(subject, len(domain)):
+    start = re.escape(domain) if domain else _ANY_ORIGIN
+    if len(subject) > URI_LENGTH or not re.match(f"{start}{_PATH}", subject, re.ASCII):
         raise Refused(
-            f"the subject {shown(subject)} is not a URI below {domain} of at most {URI_LENGTH} characters",
-            "scheme and host of the subject must be those of the issuer's subject domain",
+            f"the subject {shown(subject)} is not a URI below {domain or 'https://HOST'} of at most {URI_LENGTH} characters",
+            "scheme and host of the subject must be those of the issuer's subject domain"
+            if domain
+            else "a token names a person in email, or a machine by a URI in sub",
         )
     return Uri(subject)
 

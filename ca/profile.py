@@ -3,7 +3,8 @@
 
     precertificate = draft + poison          final = draft + SCT list
 
-Both come from one :class:`Draft`, so that they cannot differ in anything else.
+Both come from one :class:`Draft`, so that they cannot differ in anything else. The general builder, ``certify.encode_tbs``,
+makes the same bytes and is their oracle in the tests; here the parts that never vary are joined ready-made.
 """
 
 from __future__ import annotations
@@ -13,34 +14,52 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ca.principal import Principal
-from sigcore import certify, der, extensions, fulcio
+from sigcore import certify, der, extensions, fulcio, signatures
 from sigcore.errors import Refused, Unavailable
 from sigcore.strict import encode_time
 from sigcore.x509 import EKU_CODE_SIGNING, Certificate, Extension
 
 LIFETIME: Final = timedelta(minutes=10)
 EMPTY_NAME: Final = der.sequence()
+_VERSION_3: Final = der.tlv(der.context(0), der.integer(2))
+_EXTENSIONS: Final = der.context(3)
+_USAGE: Final = b"".join(
+    map(
+        certify.encode_extension,
+        (extensions.key_usage("digitalSignature"), extensions.extended_key_usage(EKU_CODE_SIGNING)),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All of a certificate but its last extension and its signature."""
+    """All of a certificate but its last extension and its signature, in DER.
 
-    serial: int
-    not_before: datetime
-    spki: bytes
-    extensions: tuple[Extension, ...]
+    Attributes:
+        head: the fields of the TBSCertificate before the extensions.
+        extensions: one after the other, without what holds them together.
+    """
+
+    head: bytes
+    extensions: bytes
+
+    def encode(self, last: Extension | None) -> bytes:
+        """The TBSCertificate with ``last`` as its last extension."""
+        end = certify.encode_extension(last) if last else b""
+        return der.sequence(self.head, der.tlv(_EXTENSIONS, der.sequence(self.extensions, end)))
 
 
 class Profile:
-    """The certificates of one issuing CA; what is the same in all of them is encoded once."""
+    """The certificates of one issuing CA. What is the same in all of them is encoded once."""
 
-    __slots__ = ("_constant", "_issuer", "_key_identifier")
+    __slots__ = ("_authority_key_id", "_issuer", "_issuer_name")
 
     def __init__(self, issuer: Certificate) -> None:
         self._issuer = issuer
-        self._constant = (extensions.key_usage("digitalSignature"), extensions.extended_key_usage(EKU_CODE_SIGNING))
-        self._key_identifier = extensions.authority_key_id(subject_key_identifier(issuer))
+        self._issuer_name = signatures.ECDSA_WITH_SHA256 + issuer.subject
+        self._authority_key_id = certify.encode_extension(
+            extensions.authority_key_id(subject_key_identifier(issuer)),
+        )
 
     def draft(self, principal: Principal, spki: bytes, now: datetime) -> Draft:
         """A fresh certificate for ``principal`` and the key ``spki``, valid from ``now`` (whole seconds) for ten minutes.
@@ -49,31 +68,26 @@ class Profile:
             Unavailable: the CA certificate is not valid for the whole of that time.
         """
         start = now.replace(microsecond=0)
-        if not self._issuer.not_before <= start <= start + LIFETIME <= self._issuer.not_after:
+        end = start + LIFETIME
+        if not self._issuer.not_before <= start <= end <= self._issuer.not_after:
             raise Unavailable(
                 f"the CA certificate is valid from {encode_time(self._issuer.not_before)} to"
                 f" {encode_time(self._issuer.not_after)}, a certificate from {encode_time(start)} would leave that",
                 "check the clock, or rotate the CA",
             )
-        found = (
-            *self._constant,
-            extensions.subject_key_id(spki),
-            self._key_identifier,
-            extensions.subject_alternative_name(principal.san),
-            *fulcio.encode_extensions(principal.extensions),
-        )
-        return Draft(certify.random_serial(), start, spki, found)
-
-    def encode(self, draft: Draft, last: Extension) -> bytes:
-        """The TBSCertificate of ``draft`` with ``last`` as its last extension."""
-        return certify.encode_tbs(
-            serial=draft.serial,
-            issuer=self._issuer.subject,
-            not_before=draft.not_before,
-            not_after=draft.not_before + LIFETIME,
-            subject=EMPTY_NAME,
-            spki=draft.spki,
-            extensions=(*draft.extensions, last),
+        validity = der.sequence(der.time(start), der.time(end))
+        serial = der.integer(certify.random_serial())
+        return Draft(
+            b"".join((_VERSION_3, serial, self._issuer_name, validity, EMPTY_NAME, spki)),
+            b"".join(
+                (
+                    _USAGE,
+                    certify.encode_extension(extensions.subject_key_id(spki)),
+                    self._authority_key_id,
+                    certify.encode_extension(extensions.subject_alternative_name(principal.san)),
+                    *map(certify.encode_extension, fulcio.encode_extensions(principal.extensions)),
+                )
+            ),
         )
 
 

@@ -1,31 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rekor's API v2, from the signer's side.
+"""Rekor from the signer's side, both generations of its API: put an entry in the log, believe nothing of the answer.
 
-Source: rekor-tiles ``rekor_service.proto``, ``CLIENTS.md``.
+Sources: rekor ``openapi.yaml`` (v1); rekor-tiles ``rekor_service.proto``, ``CLIENTS.md`` (v2).
 """
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
-from client.transport import Transport, call
+from client.transport import ServiceRefused, Transport, call
+from client.verify.bodies import proposal_v1
 from client.verify.entry import verify_log_entry
+from client.verify.promise import verify_promise
+from client.verify.signed import Signed
 from sigcore import entries, limits
-from sigcore.bundle import LogEntry, parse_log_entry
 from sigcore.entries import HashedRekord
-from sigcore.strict import Fields
+from sigcore.errors import Malformed, Refused
+from sigcore.log_entry import InclusionProof, LogEntry, parse_log_entry
+from sigcore.signing_config import Service
+from sigcore.strict import JSON, Fields, parse_hex, parse_json
 from sigcore.trustroot import TrustedRoot
+
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+_SERVICE = "the transparency log"
+_ANSWER = "the log's answer"
 
 
 async def add_entry(
-    transport: Transport, url: str, entry: HashedRekord, *, root: TrustedRoot, now: datetime
+    transport: Transport, log: Service, signed: Signed, *, root: TrustedRoot, now: datetime
 ) -> LogEntry:
-    """Put ``entry`` in the log; the answer's proof, checkpoint and body are verified before it is returned.
+    """Put the entry for ``signed`` in the log; the answer's proof, checkpoint, promise and body are verified.
 
     Args:
         transport: how to get there.
-        url: base URL of the log.
-        entry: what is logged.
+        log: the service; its API version decides how it is spoken to.
+        signed: what is logged.
         root: whom to believe.
         now: the log must be trusted at this time.
 
@@ -33,15 +43,84 @@ async def add_entry(
         ServiceRefused, Unavailable: as :func:`client.transport.call`. Malformed: the answer is no log entry.
         Refused: its proof does not hold, or it is the proof of something else.
     """
+    url = log.url.rstrip("/")
+    logged = await (_add_v1 if log.api_version == 1 else _add_v2)(transport, url, signed)
+    times = [now]
+    if log.api_version == 1:
+        promised = verify_promise(logged, root.logs)
+        if promised is None:
+            raise Refused("the log's answer holds no promise (SET)", "this is no complete Rekor v1")
+        times.append(promised.time)
+    verify_log_entry(logged, signed, root.logs, times)
+    return logged
+
+
+# --- v2 --------------------------------------------------------------------------------------------------
+async def _add_v2(transport: Transport, url: str, signed: Signed) -> LogEntry:
+    """A hashedrekord, over the PAE where an envelope was signed: what servers take since rekor-tiles 2.3."""
     answer = await call(
         transport,
         "POST",
-        f"{url.rstrip('/')}/api/v2/log/entries",
-        service="the transparency log",
-        headers={"Content-Type": "application/json", "Accept": "application/json"},
-        body=entries.encode_request_v2(entry),
+        f"{url}/api/v2/log/entries",
+        service=_SERVICE,
+        headers=_HEADERS,
+        body=entries.encode_request_v2(HashedRekord(signed.digest, signed.signature, signed.verifier)),
         expected=(200, 201),
     )
-    logged = parse_log_entry(Fields.parse(answer, what="the log's answer", limit=limits.SERVICE_RESPONSE, proto=True))
-    verify_log_entry(logged, entry, root.logs, [now])
-    return logged
+    return parse_log_entry(Fields.parse(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE, proto=True))
+
+
+# --- v1 --------------------------------------------------------------------------------------------------
+async def _add_v1(transport: Transport, url: str, signed: Signed) -> LogEntry:
+    proposal = proposal_v1(signed)
+
+    async def post(path: str, document: JSON) -> JSON:
+        answer = await call(
+            transport,
+            "POST",
+            f"{url}/api/v1/log/entries{path}",
+            service=_SERVICE,
+            headers=_HEADERS,
+            body=json.dumps(document).encode("utf-8"),
+            expected=(200, 201),
+        )
+        return parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE)
+
+    try:
+        found = await post("", proposal)
+    except ServiceRefused as error:
+        if error.status != 409:
+            raise
+        # A deterministic signature over the same file: the entry is there already, and just as good.
+        answers = await post("/retrieve", {"entries": [proposal]})
+        found = answers[0] if isinstance(answers, list) and answers else None
+    return _parse_v1(found, proposal)
+
+
+def _parse_v1(answer: JSON, proposal: JSON) -> LogEntry:
+    """``{"<uuid>": {body, integratedTime, logID, logIndex, verification}}``."""
+    members = Fields.of(answer, _ANSWER)
+    if len(members.names()) != 1:
+        raise Malformed(f"{_ANSWER} holds {len(members.names())} entries, expected one")
+    fields = members.object(members.names()[0])
+    verification = fields.object("verification")
+    proof = verification.object("inclusionProof")
+    what = Fields.of(proposal, "the proposed entry")
+    return LogEntry(
+        index=fields.int64("logIndex"),
+        log_id=parse_hex(fields.text("logID"), what="logID", size=32),
+        kind=what.text("kind"),
+        version=what.text("apiVersion"),
+        integrated_time=fields.int64("integratedTime"),
+        body=fields.base64("body", limit=limits.ENTRY),
+        proof=InclusionProof(
+            index=proof.int64("logIndex"),
+            size=proof.int64("treeSize"),
+            root=parse_hex(proof.text("rootHash"), what="rootHash", size=32),
+            hashes=tuple(
+                parse_hex(node, what="hashes", size=32) for node in proof.texts("hashes", limit=limits.PROOF_HASHES)
+            ),
+            checkpoint=proof.text("checkpoint", limit=limits.NOTE),
+        ),
+        promise=verification.base64("signedEntryTimestamp", limit=limits.SIGNATURE),
+    )

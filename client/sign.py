@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sign a blob without a key of one's own: from a digest and an identity token to a verified bundle.
+"""Sign a file, or attest to one: from a digest or a statement to a verified bundle.
 
 1. Choose the services from the signing config: one certificate authority, and logs and timestamp authorities as it says.
-2. Make a key. It lives in this function only.
-3. Ask the certificate authority for a certificate that binds the key to the token's identity.
-4. Sign the digest.
-5. Ask the timestamp authorities to witness the signature; each answer is verified.
-6. Put certificate, signature and digest in the logs; each answer is verified.
-7. Put it all in a bundle, encode it, and verify what a reader will read. Only then is it handed out.
+2. With an identity token: make a key, which lives in this function only, and ask the certificate authority for a certificate
+   that binds it to the token's identity. With a key of the user: the services of step 1 need no certificate authority.
+3. Sign the digest; or the statement, in a DSSE envelope.
+4. Ask the timestamp authorities to witness the signature; each answer is verified.
+5. Put verifier, signature and digest in the logs; each answer is verified.
+6. Put it all in a bundle, encode it, and verify what a reader will read. Only then is it handed out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from client.fulcio import request_certificate
 from client.identity import IdentityToken
@@ -25,28 +23,51 @@ from client.transport import Transport
 from client.trust import Trust
 from client.tsa import request_timestamp
 from client.verify import verify_own
-from sigcore import entries, keys
+from client.verify.signed import ManagedKey, read_signed
+from sigcore import dsse, keys
 from sigcore.algorithms import HashAlgorithm
-from sigcore.bundle import Bundle, MessageSignature, encode_bundle, parse_bundle
-from sigcore.entries import HashedRekord
-from sigcore.errors import Malformed
+from sigcore.bundle import Bundle, Content, MessageSignature, encode_bundle, parse_bundle
+from sigcore.dsse import Envelope, EnvelopeSignature
+from sigcore.errors import Malformed, Refused
+from sigcore.intoto import parse_statement
+from sigcore.keys import PrivateKey
 from sigcore.signing_config import Selector, Service, SigningConfig, select_services
+from sigcore.strict import encode_base64, parse_hex
+from sigcore.values import dataclass
 
-CA_VERSION, LOG_VERSION, TSA_VERSION = 1, 2, 1
+CA_VERSION, TSA_VERSION = 1, 1
 """Major API versions that we speak. Fulcio's is 1 although its path says v2 (that is how signing configs write it)."""
+LOG_VERSIONS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Whom one signing asks."""
+    """Whom one signing asks. ``ca`` is None where the user has a key."""
 
-    ca: Service
+    ca: Service | None
     logs: tuple[Service, ...]
     timestamp_authorities: tuple[Service, ...]
 
 
-def choose_services(config: SigningConfig, now: datetime) -> Services:
-    """Step 1.
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What stays the same for all files of one run.
+
+    Args:
+        signer: the identity to sign as, which the certificate authority judges; or a key of the user.
+        trust: whom to ask, and whom to believe.
+        transport: how to get there.
+        rekor_version: 1 or 2 to have logs of that API only; None for the highest that the signing config lists.
+    """
+
+    signer: IdentityToken | PrivateKey
+    trust: Trust
+    transport: Transport
+    rekor_version: int | None = None
+
+
+def choose_services(config: SigningConfig, now: datetime, *, certify: bool, rekor_version: int | None) -> Services:
+    """Step 1. ``certify``: whether a certificate is needed.
 
     Raises:
         Refused: a kind of service is missing; a Rekor v2 log needs a timestamp authority beside it.
@@ -55,44 +76,87 @@ def choose_services(config: SigningConfig, now: datetime) -> Services:
     def select(services: tuple[Service, ...], selector: Selector, version: int, what: str) -> tuple[Service, ...]:
         return select_services(services, selector, supported=[version], now=now, what=what)
 
-    return Services(
-        ca=select(config.ca, Selector(), CA_VERSION, "certificate authorities")[0],
-        logs=select(config.rekor, config.rekor_selector, LOG_VERSION, "logs"),
-        timestamp_authorities=select(config.tsa, config.tsa_selector, TSA_VERSION, "timestamp authorities"),
-    )
+    versions = LOG_VERSIONS if rekor_version is None else (rekor_version,)
+    logs = select_services(config.rekor, config.rekor_selector, supported=versions, now=now, what="logs")
+    stamps: tuple[Service, ...] = ()
+    if config.tsa or (certify and logs[0].api_version != 1):  # a v1 log signs a time itself
+        stamps = select(config.tsa, config.tsa_selector, TSA_VERSION, "timestamp authorities")
+    ca = select(config.ca, Selector(), CA_VERSION, "certificate authorities")[0] if certify else None
+    return Services(ca, logs, stamps)
 
 
-async def sign_blob(
-    digest: bytes, *, token: IdentityToken, trust: Trust, transport: Transport, now: datetime
-) -> Bundle:
-    """A bundle for the artifact with this SHA-256 ``digest``.
+async def sign_blob(signing: Signing, digest: bytes, *, now: datetime) -> Bundle:
+    """A bundle for the artifact with this ``digest``.
 
     Args:
-        digest: SHA-256 of the artifact, 32 bytes.
-        token: the identity to sign as; the certificate authority judges it.
-        trust: whom to ask, and whom to believe.
-        transport: how to get there.
+        signing: who signs, and where.
+        digest: of the artifact, by :func:`hash_of` the signer.
         now: chooses the services that are valid today.
 
     Raises:
         Refused: a service said no, or an answer (or our own bundle) does not verify. Unavailable: no answer.
         Malformed: a digest of another length, or an answer that is none.
     """
-    if len(digest) != HashAlgorithm.SHA2_256.size:
-        raise Malformed(f"the digest has {len(digest)} bytes, expected the 32 of SHA-256")
-    services = choose_services(trust.config, now)  # 1
-    key = keys.generate_p256()  # 2
-    leaf, *_ = await request_certificate(transport, services.ca.url, token=token, key=key)  # 3
-    signature = key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))  # 4
-    stamps = [  # 5
-        await request_timestamp(transport, authority.url, signature, root=trust.root)
+    hashing = hash_of(signing.signer)
+    if len(digest) != hashing.size:
+        raise Malformed(f"the digest has {len(digest)} bytes, expected the {hashing.size} of {hashing.name}")
+
+    def content(key: PrivateKey) -> Content:
+        return MessageSignature(hashing, digest, keys.sign_digest(key, digest))
+
+    return await _sign(signing, content, digest, now)
+
+
+async def attest(signing: Signing, statement: bytes, *, now: datetime) -> Bundle:
+    """A bundle with ``statement`` (an in-toto statement in JSON, kept byte for byte) in a DSSE envelope.
+
+    Raises:
+        Malformed: not a statement about something with a digest; else as :func:`sign_blob`.
+    """
+    parsed = parse_statement(statement)
+    algorithm = parsed.algorithm()
+    named = (text for subject in parsed.subjects for name, text in subject.digests if name == algorithm.hashlib_name)
+    digest = parse_hex(next(named), what="a digest of the statement", size=algorithm.size)
+
+    def content(key: PrivateKey) -> Content:
+        signature = keys.sign(key, dsse.pre_authentication_encoding(dsse.IN_TOTO, statement))
+        return Envelope(dsse.IN_TOTO, statement, (EnvelopeSignature(signature),))
+
+    return await _sign(signing, content, digest, now)
+
+
+def hash_of(signer: IdentityToken | PrivateKey) -> HashAlgorithm:
+    """The hash that a signature of ``signer`` is over."""
+    if isinstance(signer, IdentityToken):
+        return HashAlgorithm.SHA2_256
+    return keys.default_details(signer.public_key()).hash
+
+
+async def _sign(signing: Signing, make: Callable[[PrivateKey], Content], digest: bytes, now: datetime) -> Bundle:
+    trust, transport = signing.trust, signing.transport
+    certify = isinstance(signing.signer, IdentityToken)
+    services = choose_services(trust.config, now, certify=certify, rekor_version=signing.rekor_version)  # 1
+    key, certificate = await _credential(signing, services)  # 2
+    managed = ManagedKey(key.public_key()) if certificate is None else None
+    hint = encode_base64(keys.key_id(keys.encode_public_key(key.public_key()))) if managed else None
+    draft = Bundle(certificate, (), (), make(key), key_hint=hint)  # 3
+    stamps = [  # 4
+        await request_timestamp(transport, authority.url, draft.signature, root=trust.root)
         for authority in services.timestamp_authorities
     ]
-    entry = HashedRekord(digest, signature, entries.certificate_verifier(leaf.der))
-    logged = [  # 6
-        await add_entry(transport, log.url, entry, root=trust.root, now=now) for log in services.logs
-    ]
-    content = MessageSignature(HashAlgorithm.SHA2_256, digest, signature)
-    bundle = parse_bundle(encode_bundle(Bundle(leaf.der, tuple(logged), tuple(stamps), content)))  # 7
-    verify_own(bundle, digest, root=trust.root)
+    signed = read_signed(draft, digest, managed)
+    logged = [await add_entry(transport, log, signed, root=trust.root, now=now) for log in services.logs]  # 5
+    bundle = parse_bundle(encode_bundle(replace(draft, log_entries=tuple(logged), timestamps=tuple(stamps))))  # 6
+    verify_own(bundle, digest, root=trust.root, key=managed)
     return bundle
+
+
+async def _credential(signing: Signing, services: Services) -> tuple[PrivateKey, bytes | None]:
+    """The key, and the certificate for it (DER) where an identity signs."""
+    if not isinstance(signing.signer, IdentityToken):
+        return signing.signer, None
+    if services.ca is None:
+        raise Refused("no certificate authority was chosen")
+    key = keys.generate_p256()
+    leaf, *_ = await request_certificate(signing.transport, services.ca.url, token=signing.signer, key=key)
+    return key, leaf.der

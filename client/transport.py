@@ -11,17 +11,19 @@ Only commands that talk to services import this module: aiohttp takes 280 ms to 
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 
-from sigcore import limits
-from sigcore.errors import Malformed, Refused, SigError, Unavailable
+from sigcore import limits, x509
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.strict import Fields, shown
+from sigcore.values import dataclass
 
 CONNECT_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 30.0
@@ -72,7 +74,7 @@ class AiohttpTransport:
     """The Protocol on aiohttp; use it as an asynchronous context manager.
 
     Args:
-        tls: what to trust for https; the system's certificates (and ``SSL_CERT_FILE``) when None.
+        tls: what to trust for https, from :func:`tls_context`; the system's certificates (and ``SSL_CERT_FILE``) when None.
         timeout_s: for one whole request, in seconds.
     """
 
@@ -83,7 +85,7 @@ class AiohttpTransport:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=True if self._tls is None else self._tls, limit=16),
+            connector=aiohttp.TCPConnector(limit=16),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -104,11 +106,17 @@ class AiohttpTransport:
         """As the Protocol says."""
         if self._session is None:
             raise RuntimeError("the transport is used outside its `async with`")
+        if self._tls is None and url.startswith("https:"):
+            self._tls = tls_context()  # made here and not by aiohttp, which may have been imported without any roots
         try:
-            async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
+            async with self._session.request(
+                method, url, headers=headers, data=body, allow_redirects=False, ssl=self._tls or True
+            ) as answer:
                 return Response(answer.status, await _read(answer, limit, url))
         except aiohttp.InvalidURL as error:
             raise Malformed(f"{shown(url)} is no http or https URL") from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise await _untrusted(url, error.certificate_error) from error
         except TimeoutError as error:
             raise Unavailable(
                 f"{url} did not answer within {self._timeout.total:g} s", "is the service overloaded or blocked?"
@@ -118,6 +126,53 @@ class AiohttpTransport:
                 f"{url} cannot be reached: {shown(str(error), _WORDS)}",
                 "is the stack running, and is the URL in the signing config the one you can reach?",
             ) from error
+
+
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """What https connections trust: the authorities in ``ca_file`` alone, or the system's and those of ``SSL_CERT_FILE``.
+
+    Raises:
+        NotFound: no such file. Malformed: it holds no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        raise Malformed(
+            f"{ca_file} holds no certificate authority in PEM", "give the file of a CA certificate"
+        ) from error
+    except OSError as error:
+        raise NotFound(f"the file of certificate authorities {ca_file} cannot be read: {error.strerror}") from error
+
+
+async def _untrusted(url: str, error: Exception) -> Unavailable:
+    """The failure of a TLS handshake, with the name of the authority that would have to be trusted."""
+    if not isinstance(error, ssl.SSLCertVerificationError) or "ostname" in error.verify_message:
+        return Unavailable(
+            f"{url} shows a TLS certificate that is not its own: {shown(str(error), _WORDS)}",
+            "use the host name that the certificate is for",
+        )
+    issuer = await _issuer_of(url)
+    return Unavailable(
+        f"{url} shows a TLS certificate by {shown(issuer or 'an unknown authority')}, which is not trusted here: "
+        f"{error.verify_message}",
+        "name the file of that authority with --ca-file, or in SSL_CERT_FILE; check it first with whoever runs the service",
+    )
+
+
+async def _issuer_of(url: str) -> str:
+    """Who issued the certificate that ``url`` shows. A second connection, on which nothing is sent and nothing believed."""
+    parts = urlsplit(url)
+    blind = ssl.create_default_context()
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=blind)
+        shown_certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        issuer = x509.parse_certificate(shown_certificate).issuer
+        return x509.common_name(issuer) or x509.organization(issuer)
+    except (OSError, TimeoutError, SigError):
+        return ""
 
 
 async def _read(answer: aiohttp.ClientResponse, limit: int, url: str) -> bytes:

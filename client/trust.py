@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
-from client.files import read_file
-from sigcore import limits
+from client.files import AnyPath
+from client.root import load_trusted_root, read_trust_file
 from sigcore.errors import NotFound, Refused
 from sigcore.signing_config import SigningConfig, parse_signing_config, parse_trust_config
-from sigcore.trustroot import TrustedRoot, parse_trusted_root
+from sigcore.trustroot import TrustedRoot
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +20,7 @@ class Trust:
 
 
 def load_trust(
-    *, trusted_root: Path | None = None, signing_config: Path | None = None, trust_config: Path | None = None
+    *, trusted_root: AnyPath | None = None, signing_config: AnyPath | None = None, trust_config: AnyPath | None = None
 ) -> Trust:
     """Trust from ``trusted_root`` (with ``signing_config`` for signing) or from ``trust_config``, which holds both.
 
@@ -35,14 +33,10 @@ def load_trust(
     if trust_config is not None:
         if trusted_root is not None or signing_config is not None:
             raise Refused("trust is given twice", "give --trust-config, or --trusted-root with --signing-config")
-        return Trust(*parse_trust_config(_read(trust_config, "the trust config")))
+        return Trust(*parse_trust_config(read_trust_file(trust_config, "the trust config")))
     if trusted_root is None:
         raise NotFound("there is nothing to trust", "give --trusted-root FILE or --trust-config FILE")
-    root = parse_trusted_root(_read(trusted_root, "the trusted root"))
+    root = load_trusted_root(trusted_root)
     if signing_config is None:
         return Trust(root, SigningConfig())
-    return Trust(root, parse_signing_config(_read(signing_config, "the signing config")))
-
-
-def _read(path: Path, what: str) -> bytes:
-    return read_file(path, what=what, limit=limits.TRUSTED_ROOT)
+    return Trust(root, parse_signing_config(read_trust_file(signing_config, "the signing config")))

@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from oidc_dev.http import Provider, make_routes
+from oidc_dev.http import make_routes
+from oidc_dev.provider import Provider
+from oidc_dev.store import Accounts
 
 
-def make_app(provider: Provider) -> web.Application:
-    """An application that serves ``provider`` below the path of its issuer."""
+def make_app(provider: Provider, accounts: Accounts) -> web.Application:
+    """An application that serves ``provider`` below the path of its issuer; ``accounts`` may log in."""
     app = web.Application()
-    app.add_routes(make_routes(provider, urlsplit(provider.issuer).path))
+    app.add_routes(make_routes(provider, accounts, urlsplit(provider.issuer).path))
     return app

@@ -7,11 +7,11 @@ Source: sigstore protobuf-specs ``sigstore_common.proto`` (HashAlgorithm, Public
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import Enum
 
 from sigcore.errors import Malformed
 from sigcore.strict import shown
+from sigcore.values import dataclass
 
 
 class HashAlgorithm(Enum):

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sigcore import chain, der, extensions, keys, signatures
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey
 from sigcore.strict import encode_time, shown
+from sigcore.values import dataclass
 from sigcore.x509 import COMMON_NAME, EKU_TIME_STAMPING, ORGANIZATION, Certificate, Extension, parse_certificate
 
 _UPPER_BOUND = 64
@@ -89,8 +89,8 @@ def encode_tbs(
     )
 
 
-def sign_tbs(tbs: bytes, key: PrivateKey) -> bytes:
-    """The certificate (DER) of a TBS, signed with the algorithm that the TBS names.
+def sign_tbs(tbs: bytes, key: PrivateKey, *, repeatable: bool = False) -> bytes:
+    """The certificate (DER) of a TBS, signed with the algorithm that the TBS names; ``repeatable`` as in :func:`signatures.sign`.
 
     Raises:
         Refused: that algorithm does not fit the key.
@@ -99,7 +99,7 @@ def sign_tbs(tbs: bytes, key: PrivateKey) -> bytes:
     fields.raw(der.context(0))
     fields.raw(der.INTEGER)
     algorithm = fields.raw(der.SEQUENCE)
-    return der.sequence(tbs, algorithm, der.bit_string(signatures.sign(algorithm, key, tbs)))
+    return der.sequence(tbs, algorithm, der.bit_string(signatures.sign(algorithm, key, tbs, repeatable=repeatable)))
 
 
 # --- chains of ours ------------------------------------------------------------------------------------
@@ -111,6 +111,8 @@ class Subject:
     organization: str
     not_before: datetime
     not_after: datetime
+    serial: int | None = None
+    """Of a certificate that shall be the same, byte for byte, every time; None takes a random one."""
 
 
 def make_root(key: PrivateKey, subject: Subject) -> bytes:
@@ -122,7 +124,8 @@ def make_root(key: PrivateKey, subject: Subject) -> bytes:
         extensions.subject_key_id(spki),
     )
     issuer = name(subject.common_name, subject.organization)
-    data = sign_tbs(_tbs(issuer, subject, spki, constraints, signatures.algorithm_for(key)), key)
+    tbs = _tbs(issuer, subject, spki, constraints, signatures.algorithm_for(key))
+    data = sign_tbs(tbs, key, repeatable=subject.serial is not None)
     certificate = parse_certificate(data, what="the new root")
     chain.verify_signed_by(certificate, certificate)
     return data
@@ -171,7 +174,9 @@ def _issue(
     issuer_key_id = extensions.parse_subject_key_id(issuer) or extensions.key_identifier(issuer.spki)
     items = (*constraints, extensions.subject_key_id(spki), extensions.authority_key_id(issuer_key_id))
     tbs = _tbs(issuer.subject, subject, spki, items, signatures.algorithm_for(issuer_key))
-    certificate = parse_certificate(sign_tbs(tbs, issuer_key), what="the new certificate")
+    certificate = parse_certificate(
+        sign_tbs(tbs, issuer_key, repeatable=subject.serial is not None), what="the new certificate"
+    )
     if certificate.not_before < issuer.not_before or certificate.not_after > issuer.not_after:
         raise Refused(
             "the new certificate would be valid when its issuer is not",
@@ -182,7 +187,7 @@ def _issue(
 
 def _tbs(issuer: bytes, subject: Subject, spki: bytes, items: Sequence[Extension], algorithm: bytes) -> bytes:
     return encode_tbs(
-        serial=random_serial(),
+        serial=random_serial() if subject.serial is None else subject.serial,
         issuer=issuer,
         not_before=subject.not_before,
         not_after=subject.not_after,

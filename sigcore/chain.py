@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from sigcore import extensions, keys, limits, signatures, strict
@@ -45,9 +46,18 @@ def verify_signed_by(certificate: Certificate, issuer: Certificate) -> None:
         raise Refused(f"{_called(certificate)} names another issuer than {_called(issuer)}")
     _check_authority(issuer)
     _check_key_ids(certificate, issuer)
-    what = f"the signature of {_called(issuer)} on {_called(certificate)}"
     algorithm, signature = certificate.signature_algorithm, certificate.signature
-    signatures.verify(algorithm, issuer.public_key(), signature, certificate.tbs, what=what)
+    try:
+        signatures.verify(algorithm, _issuer_key(issuer.spki), signature, certificate.tbs, what="its signature")
+    except Refused as error:
+        message = f"{_called(certificate)} is not signed by {_called(issuer)}: {error.message}"
+        raise Refused(message, error.hint) from error
+
+
+@lru_cache(maxsize=64)
+def _issuer_key(spki: bytes) -> keys.PublicKey:
+    """Issuers are few and sign much."""
+    return keys.parse_public_key(spki, what="the public key of the issuer")
 
 
 def verify_chain(

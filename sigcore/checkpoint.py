@@ -13,14 +13,13 @@ Source: C2SP tlog-checkpoint.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sigcore import limits
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey
 from sigcore.merkle import HASH_SIZE
 from sigcore.note import NoteKey, encode_note, parse_note, sign_note, verify_note
 from sigcore.strict import encode_base64, parse_base64, parse_decimal, shown
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import der, signatures
 from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Malformed, Refused
 from sigcore.extensions import parse_subject_key_id
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 SIGNED_DATA: Final = "1.2.840.113549.1.7.2"

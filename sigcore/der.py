@@ -136,7 +136,7 @@ class Reader:
 
     def peek(self) -> int:
         """The next tag byte, or -1 at the end."""
-        return -1 if self.at_end else self._data[self._position]
+        return self._data[self._position] if self._position < len(self._data) else -1
 
     def element(self) -> tuple[int, bytes, bytes]:
         """The next TLV as (tag, content, whole TLV)."""
@@ -159,6 +159,12 @@ class Reader:
 
     def content(self, tag: int) -> bytes:
         """The content of the next element, which must have ``tag``."""
+        data, start = self._data, self._position
+        head = start + 2
+        # The common case, a short length, is done here: issuing one certificate reads some hundred elements.
+        if head <= len(data) and data[start] == tag and data[start + 1] < 0x80 and head + data[start + 1] <= len(data):
+            self._position = end = head + data[start + 1]
+            return data[head:end]
         if self.peek() != tag:
             found = "the end" if self.at_end else f"tag {self.peek():#04x}"
             raise Malformed(f"{self.what} has {found} at byte {self._position}, expected DER tag {tag:#04x}")
@@ -174,13 +180,15 @@ class Reader:
 
     def raw(self, tag: int | None = None) -> bytes:
         """The next element as it stands, tag and length included."""
-        if tag is not None and self.peek() != tag:
-            self.content(tag)
-        return self.element()[2]
+        start = self._position
+        if tag is None:
+            return self.element()[2]
+        self.content(tag)
+        return self._data[start : self._position]
 
     def finish(self) -> None:
         """Refuse anything that is left."""
-        if not self.at_end:
+        if self._position != len(self._data):
             raise Malformed(f"{self.what} has {len(self._data) - self._position} bytes after its end")
 
     def integer(self) -> int:

@@ -10,7 +10,7 @@ Source: DSSE 1.0 ``protocol.md`` (PAE), ``envelope.md`` (JSON form; unknown memb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sigcore import limits, signatures
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey
-from sigcore.strict import Fields, encode_base64
+from sigcore.strict import JSON, Fields, encode_base64
+from sigcore.values import dataclass
 
 IN_TOTO: Final = "application/vnd.in-toto+json"
 """The payload type of in-toto statements."""
@@ -54,6 +55,21 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
     """What the signatures of an envelope are over."""
     kind = payload_type.encode("utf-8")
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def envelope_json(envelope: Envelope) -> dict[str, JSON]:
+    """The JSON form; a key id is written also where it is empty, as every writer does."""
+    signatures: list[JSON] = [{"sig": one.text, "keyid": one.key_id} for one in envelope.signatures]
+    return {
+        "payload": encode_base64(envelope.payload),
+        "payloadType": envelope.payload_type,
+        "signatures": signatures,
+    }
+
+
+def encode_envelope(envelope: Envelope) -> str:
+    """The JSON form as text on one line."""
+    return json.dumps(envelope_json(envelope), separators=(",", ":"))
 
 
 def parse_envelope(text: str | bytes, *, what: str = "the envelope") -> Envelope:

@@ -10,8 +10,8 @@ Sources: rekor-tiles ``api/proto/rekor/v2`` (HashedRekordRequestV002, Verifier, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -20,7 +20,8 @@ from sigcore import keys, limits, x509
 from sigcore.algorithms import KeyDetails
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey
-from sigcore.strict import Fields, encode_base64, shown
+from sigcore.strict import JSON, Fields, base64_characters, encode_base64, parse_base64, parse_plain_json, shown
+from sigcore.values import dataclass
 
 HASHEDREKORD: Final = "hashedrekord"
 VERSION_002: Final = "0.0.2"
@@ -38,6 +39,7 @@ REKOR_V2_DETAILS: Final = frozenset(
 )
 """Schemes that sign a digest, as rekor-tiles registers them. Pure Ed25519 needs the message, which the log never sees."""
 
+_KIND: Final = re.compile(rb'\{"apiVersion":"0\.0\.2","kind":"([a-z]+)",')
 _SIGNATURE = b'"signature":{"content":"%b","verifier":{"keyDetails":"%b","%b":{"rawBytes":"%b"}}}'
 _REQUEST: Final = b'{"hashedRekordRequestV002":{"digest":"%b",' + _SIGNATURE + b"}}"
 _BODY: Final = (
@@ -89,7 +91,19 @@ def verification_key(verifier: Verifier) -> PublicKey:
     """
     if verifier.public_key is not None:
         return keys.parse_public_key(verifier.public_key, what="the verifier's public key")
-    return x509.parse_certificate(verifier.certificate or b"", what="the verifier's certificate").public_key()
+    return x509.parse_certified_key(verifier.certificate or b"", what="the verifier's certificate")
+
+
+def verifier_value(verifier: Verifier) -> dict[str, JSON]:
+    """What :func:`parse_verifier` reads back."""
+    member, raw = _member(verifier)
+    return {"keyDetails": verifier.details.name, member: {"rawBytes": encode_base64(raw)}}
+
+
+def _member(verifier: Verifier) -> tuple[str, bytes]:
+    if verifier.certificate is not None:
+        return "x509Certificate", verifier.certificate
+    return "publicKey", verifier.public_key or b""
 
 
 def _default_details(key: PublicKey) -> KeyDetails:
@@ -122,16 +136,70 @@ def verify_entry(entry: HashedRekord) -> None:
 
 # --- requests ----------------------------------------------------------------------------------------
 def parse_request_v2(data: bytes) -> HashedRekord:
-    """The body of ``POST /api/v2/log/entries``; camelCase and snake_case names.
+    """The body of ``POST /api/v2/log/entries`` about a hashedrekord; camelCase and snake_case names.
 
     Raises:
         Malformed: not strict JSON, an unknown or missing member, a value out of bounds.
     """
-    fields = Fields.parse(data, what="the log request", limit=limits.LOG_REQUEST, proto=True)
+    return parse_plain_request(data) or parse_hashedrekord_request(parse_request_object(data))
+
+
+def parse_request_object(data: bytes) -> Fields:
+    """The body as one JSON object. Malformed when it is none."""
+    return Fields.parse(data, what="the log request", limit=limits.LOG_REQUEST, proto=True)
+
+
+def parse_hashedrekord_request(fields: Fields) -> HashedRekord:
+    """The request object with its one member ``hashedRekordRequestV002``. Malformed when it is not that."""
     fields.only("hashedRekordRequestV002")
     request = fields.object("hashedRekordRequestV002")
     request.only("digest", "signature")
     return _parse_signature(request.object("signature"), _digest(request))
+
+
+_DETAILS: Final = dict(KeyDetails.__members__)
+_STRINGS: Final = 12
+"""Of a request: eight names and four values."""
+
+
+def parse_plain_request(data: bytes) -> HashedRekord | None:
+    """What :func:`parse_hashedrekord_request` reads out of the form that clients send; None for any other form, and for errors.
+
+    1. Count the strings. With as many as the shape has, and each of them found in its place, there is nothing else.
+    2. Take the values in their bounds.
+    3. Decode, re-encode, compare.
+    """
+    match parse_plain_json(data, strings=_STRINGS):
+        case {
+            "hashedRekordRequestV002": {
+                "digest": str(digest),
+                "signature": {"content": str(content), "verifier": {"keyDetails": str(name), **holder}},
+            }
+        }:
+            pass
+        case _:
+            return None
+    details = _DETAILS.get(name)
+    match holder:
+        case {"publicKey": {"rawBytes": str(raw)}}:
+            limit = limits.PUBLIC_KEY
+        case {"x509Certificate": {"rawBytes": str(raw)}}:
+            limit = limits.CERTIFICATE
+        case _:
+            return None
+    bounded = ((digest, _DIGEST), (content, limits.SIGNATURE), (raw, limit))
+    if (
+        details is None
+        or len(data) > limits.LOG_REQUEST
+        or any(len(text) > base64_characters(size) for text, size in bounded)
+    ):
+        return None
+    try:
+        hashed, signature, key = (parse_base64(text, what="") for text, _ in bounded)
+    except Malformed:
+        return None
+    verifier = Verifier(details, public_key=key) if "publicKey" in holder else Verifier(details, certificate=key)
+    return HashedRekord(hashed, signature, verifier)
 
 
 def encode_request_v2(entry: HashedRekord) -> bytes:
@@ -147,6 +215,14 @@ def encode_body(entry: HashedRekord) -> bytes:
     """
     algorithm = entry.verifier.details.hash.name.encode()
     return _BODY % (algorithm, encode_base64(entry.digest).encode(), *_signature_values(entry))
+
+
+def kind_of(body: bytes) -> str:
+    """The kind that a canonical body of version 0.0.2 names: its first members have fixed places. Malformed otherwise."""
+    match = _KIND.match(body)
+    if match is None:
+        raise Malformed("the log entry is not a canonical body of version 0.0.2")
+    return match[1].decode("ascii")
 
 
 def parse_body(data: bytes) -> HashedRekord:
@@ -187,17 +263,22 @@ _BODIES: Final[Mapping[tuple[str, str], Callable[[Fields], HashedRekord]]] = {
 """(kind, version) -> parser of ``spec``."""
 
 
+_DIGEST: Final = 64
+"""Bytes of SHA-512."""
+
+
 def _digest(fields: Fields) -> bytes:
-    return fields.base64("digest", limit=64)
+    return fields.base64("digest", limit=_DIGEST)
 
 
 def _parse_signature(signature: Fields, digest: bytes) -> HashedRekord:
     signature.only("content", "verifier")
     content = signature.base64("content", limit=limits.SIGNATURE)
-    return HashedRekord(digest, content, _parse_verifier(signature.object("verifier")))
+    return HashedRekord(digest, content, parse_verifier(signature.object("verifier")))
 
 
-def _parse_verifier(fields: Fields) -> Verifier:
+def parse_verifier(fields: Fields) -> Verifier:
+    """A Verifier in JSON. Malformed when it is none."""
     fields.only("publicKey", "x509Certificate", "keyDetails")
     details = KeyDetails.parse(fields.text("keyDetails"), what=f"{fields.path}.keyDetails")
     member = fields.one_of("publicKey", "x509Certificate")
@@ -210,10 +291,6 @@ def _parse_verifier(fields: Fields) -> Verifier:
 
 def _signature_values(entry: HashedRekord) -> tuple[bytes, bytes, bytes, bytes]:
     """What fills ``_SIGNATURE``."""
-    verifier = entry.verifier
-    if verifier.certificate is not None:
-        member, raw = b"x509Certificate", verifier.certificate
-    else:
-        member, raw = b"publicKey", verifier.public_key or b""
+    member, raw = _member(entry.verifier)
     content = encode_base64(entry.signature).encode()
-    return content, verifier.details.name.encode(), member, encode_base64(raw).encode()
+    return content, entry.verifier.details.name.encode(), member.encode(), encode_base64(raw).encode()

@@ -7,7 +7,6 @@ Source: rekor ``pkg/types/hashedrekord/v0.0.1`` and ``pkg/types/rekord/v0.0.1``,
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import dsse, keys, limits
@@ -15,6 +14,7 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.entries_v1_verifier import LoggableEntry, PemVerifier, read_signature, read_verifier
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import Fields, encode_base64, parse_hex, shown
+from sigcore.values import dataclass
 
 _ALGORITHMS: Final = {algorithm.hashlib_name: algorithm for algorithm in HashAlgorithm}
 _HASH: Final = b'"data":{"hash":{"algorithm":"%b","value":"%b"}}'

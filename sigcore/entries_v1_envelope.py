@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sigcore import canonical, limits
 from sigcore.dsse import IN_TOTO, Envelope, EnvelopeSignature, parse_envelope, verify_signature
@@ -20,6 +19,7 @@ from sigcore.entries_v1_verifier import LoggableEntry, PemVerifier, parse_verifi
 from sigcore.errors import Malformed, Refused
 from sigcore.statement import statement_digests
 from sigcore.strict import JSON, Fields, encode_base64, parse_base64, parse_hex, shown
+from sigcore.values import dataclass
 
 
 # --- dsse 0.0.1 --------------------------------------------------------------------------------------------

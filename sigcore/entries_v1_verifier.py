@@ -7,14 +7,17 @@ Source: rekor ``pkg/pki/x509`` (NewPublicKey, CanonicalValue, Subjects).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from sigcore import keys, limits, x509
-from sigcore.errors import Malformed
+from sigcore.chain import verify_signed_by
+from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey
 from sigcore.strict import Fields, shown
 from sigcore.subjects import subject_names
+from sigcore.values import dataclass
+from sigcore.x509 import Certificate
 
 _KEY: Final = b"-----BEGIN PUBLIC KEY-----"
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
@@ -24,7 +27,7 @@ _PEM: Final = 2 * limits.CERTIFICATE
 
 @dataclass(frozen=True, slots=True)
 class PemVerifier:
-    """``pem`` in canonical form: one block, lines of 64 characters, a final newline."""
+    """``pem`` in canonical form: each block with lines of 64 characters and a final newline."""
 
     pem: bytes
     key: PublicKey
@@ -49,21 +52,22 @@ class LoggableEntry:
 
 
 def parse_verifier(pem: bytes, *, what: str) -> PemVerifier:
-    """One ``PUBLIC KEY`` or ``CERTIFICATE`` block. Nothing of a certificate is judged: the log vouches for no identity.
+    """One ``PUBLIC KEY`` block, or the ``CERTIFICATE`` blocks of a chain, whose first one verifies.
 
-    Not done: chains, which Rekor takes and no client sends.
+    Nothing of a certificate is judged, the log vouches for no identity; but a chain that is none is refused.
 
     Raises:
-        Malformed: anything else. Refused: a key that is too weak.
+        Malformed: anything else. Refused: a key that is too weak, or certificates that do not lead to each other.
     """
     text = pem.strip()
-    if text.count(b"-----BEGIN ") > 1:
-        raise Malformed(f"{what} has {text.count(b'-----BEGIN ')} PEM blocks, expected one", "send the leaf alone")
     if text.startswith(_CERTIFICATE):
-        certificate = x509.parse_certificate_pem(text, what=what)
-        canonical, key = x509.encode_certificate_pem(certificate.der), certificate.public_key()
-        names = subject_names(certificate)
+        chain = x509.parse_certificates_pem(text, what=what)
+        _check_chain(chain, what)
+        canonical, key = "".join(x509.encode_certificate_pem(one.der) for one in chain), chain[0].public_key()
+        names = subject_names(chain[0])
     elif text.startswith(_KEY):
+        if (blocks := text.count(b"-----BEGIN ")) > 1:
+            raise Malformed(f"{what} has {blocks} PEM blocks, expected one key", "send the key that verifies alone")
         key = keys.parse_public_key_pem(text, what=what)
         canonical, names = keys.encode_public_key_pem(key), ()
     else:
@@ -73,6 +77,17 @@ def parse_verifier(pem: bytes, *, what: str) -> PemVerifier:
         )
     keys.check_strength(key, what=what)
     return PemVerifier(canonical.encode("ascii"), key, names)
+
+
+def _check_chain(chain: tuple[Certificate, ...], what: str) -> None:
+    """Each certificate is signed by the next one, and all were valid when the first one began to be.
+
+    The original looks for a path to the last certificate; this order is the one in which chains are sent.
+    """
+    for certificate, issuer in pairwise(chain):
+        verify_signed_by(certificate, issuer)
+        if not issuer.not_before <= chain[0].not_before <= issuer.not_after:
+            raise Refused(f"{what} has an issuer that was not valid when its first certificate was made")
 
 
 def read_verifier(fields: Fields, name: str) -> PemVerifier:

@@ -9,11 +9,11 @@ Source: RFC 5280 section 4.2; RFC 6962 sections 3.1 and 3.3 (poison, SCT list).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from sigcore import der
 from sigcore.errors import Malformed
+from sigcore.values import dataclass
 from sigcore.x509 import SUBJECT_ALTERNATIVE_NAME, Certificate, Extension, San, encode_san
 
 SUBJECT_KEY_ID: Final = "2.5.29.14"

@@ -11,11 +11,10 @@ Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sigcore import der
 from sigcore.errors import Malformed
 from sigcore.strict import shown
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate, Extension
 
 ARC = "1.3.6.1.4.1.57264.1"
@@ -76,6 +75,8 @@ _TABLE: tuple[tuple[int, str], ...] = (
 )
 """(last arc, field), in the order in which Fulcio writes them."""
 _LAST_RAW_ARC = 6
+_OIDS = {arc: f"{ARC}.{arc}" for arc, _ in _TABLE}
+_FIELDS = {_OIDS[arc]: (arc, field) for arc, field in _TABLE}
 
 
 def encode_extensions(values: FulcioExtensions) -> tuple[Extension, ...]:
@@ -86,9 +87,7 @@ def encode_extensions(values: FulcioExtensions) -> tuple[Extension, ...]:
     """
     present = ((arc, field, getattr(values, field)) for arc, field in _TABLE)
     return tuple(
-        Extension(f"{ARC}.{arc}", critical=False, value=_encode(arc, field, text))
-        for arc, field, text in present
-        if text
+        Extension(_OIDS[arc], critical=False, value=_encode(arc, field, text)) for arc, field, text in present if text
     )
 
 
@@ -107,10 +106,10 @@ def parse_extensions(certificate: Certificate) -> FulcioExtensions:
         Malformed: a value is not UTF-8 or not in its arc's form, or arcs 1 and 8 name two issuers.
     """
     values: dict[str, str] = {}
-    for arc, field in _TABLE:
-        extension = certificate.extension(f"{ARC}.{arc}")
-        if extension is None:
+    for extension in certificate.extensions:
+        if extension.oid not in _FIELDS:
             continue
+        arc, field = _FIELDS[extension.oid]
         text = _parse(arc, field, extension.value)
         if values.setdefault(field, text) != text:
             raise Malformed(f"the certificate names two issuers, {shown(values[field])} and {shown(text)}")
@@ -119,7 +118,9 @@ def parse_extensions(certificate: Certificate) -> FulcioExtensions:
 
 def _parse(arc: int, field: str, value: bytes) -> str:
     what = f"the extension {field}"
-    reader = der.Reader(der.tlv(der.UTF8_STRING, value) if arc <= _LAST_RAW_ARC else value, what)
+    if arc <= _LAST_RAW_ARC:
+        value = der.tlv(der.UTF8_STRING, value)
+    reader = der.Reader(value, what)
     text = reader.utf8()
     reader.finish()
     return text

@@ -7,15 +7,17 @@ Sources: RFC 5280 section 4.1.2.7 (SubjectPublicKeyInfo), RFC 7468 (PEM), RFC 59
 from __future__ import annotations
 
 import hashlib
-from typing import NewType, TypeAlias
+from collections.abc import Callable
+from typing import Final, NewType, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.errors import Malformed, Refused
+from sigcore.strict import encode_base64
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
@@ -27,33 +29,71 @@ _HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
     HashAlgorithm.SHA2_384: hashes.SHA384(),
     HashAlgorithm.SHA2_512: hashes.SHA512(),
 }
+_PREHASHED = {algorithm: utils.Prehashed(hash_) for algorithm, hash_ in _HASHES.items()}
+_ECDSA_PREHASHED = {algorithm: ec.ECDSA(hash_) for algorithm, hash_ in _PREHASHED.items()}
+_P256_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""SubjectPublicKeyInfo of P-256 up to the coordinates (RFC 5480 section 2; 04: uncompressed)."""
 _CURVES = {"secp256r1": 256, "secp384r1": 384, "secp521r1": 521}
 _RSA_SIZES = (2048, 3072, 4096)
 RSA_EXPONENT = 65537
 
 
+_DEFAULTS = {
+    (family, size): next(d for d in KeyDetails if d.value.family == family and d.value.size == size)
+    for family, sizes in (("ecdsa", _CURVES.values()), ("rsa-pkcs1v15", _RSA_SIZES))
+    for size in sizes
+}
+"""Family and size -> the first row of the registry that fits."""
+
+
 # --- bytes <-> keys --------------------------------------------------------------------------------
+_SPKI: Final[dict[str, tuple[bytes, Callable[[], ec.EllipticCurve], int]]] = {
+    "secp256r1": (bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), ec.SECP256R1, 32),
+    "secp384r1": (bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"), ec.SECP384R1, 48),
+    "secp521r1": (bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004"), ec.SECP521R1, 66),
+}
+"""Curve -> what stands before the two coordinates of a point in its SPKI, and the size of each (RFC 5480 section 2)."""
+_ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
+"""What stands before the key (RFC 8410 section 4)."""
+
+
 def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
     """An SPKI in DER; decode, re-encode, compare.
+
+    The four forms that nearly all keys have are compared with their fixed beginnings, which leave no second spelling. For
+    the others the library's loader is imported: it costs 7 ms, half a start of Python.
 
     Raises:
         Malformed: not one DER SubjectPublicKeyInfo, or of a kind outside the registry.
     """
     if len(der) > limits.PUBLIC_KEY:
         raise Malformed(f"{what} is {len(der)} bytes long, the limit is {limits.PUBLIC_KEY}")
+    for head, curve, size in _SPKI.values():
+        if der.startswith(head) and len(der) == len(head) + 2 * size:
+            try:
+                return ec.EllipticCurvePublicKey.from_encoded_point(curve(), b"\x04" + der[len(head) :])
+            except ValueError as error:
+                raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo: its point is not on the curve") from error
+    if der.startswith(_ED25519_SPKI) and len(der) == len(_ED25519_SPKI) + 32:
+        return ed25519.Ed25519PublicKey.from_public_bytes(der[len(_ED25519_SPKI) :])
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the docstring
+
     try:
         key = serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo") from error
     if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
-    if encode_public_key(key) != der:
+    # An uncompressed point behind the one head of its curve has no other spelling: most keys need no second look.
+    if not (len(der) == len(_P256_HEAD) + 64 and der.startswith(_P256_HEAD)) and encode_public_key(key) != der:
         raise Malformed(f"{what} is not in canonical DER")
     return key
 
 
 def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> PublicKey:
     """A ``PUBLIC KEY`` PEM block (RFC 7468 section 13)."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as in parse_public_key
+
     data = pem.encode("utf-8", "surrogateescape") if isinstance(pem, str) else pem
     if len(data) > limits.PUBLIC_KEY:
         raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.PUBLIC_KEY}")
@@ -68,13 +108,22 @@ def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> P
 
 def encode_public_key(key: PublicKey) -> bytes:
     """SPKI in DER."""
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _SPKI:
+        head, _, size = _SPKI[key.curve.name]
+        point = key.public_numbers()
+        return head + point.x.to_bytes(size, "big") + point.y.to_bytes(size, "big")
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return _ED25519_SPKI + key.public_bytes_raw()
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as in parse_public_key
+
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def encode_public_key_pem(key: PublicKey) -> str:
     """SPKI in PEM, 64-character lines, final newline."""
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_bytes(serialization.Encoding.PEM, form).decode("ascii")
+    text = encode_base64(encode_public_key(key))
+    lines = (text[start : start + 64] for start in range(0, len(text), 64))
+    return "\n".join(("-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""))
 
 
 def parse_private_key(
@@ -88,6 +137,8 @@ def parse_private_key(
     Raises:
         Malformed: not such a PEM. Refused: the passphrase is wrong, missing or superfluous.
     """
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as in parse_public_key
+
     try:
         key = serialization.load_pem_private_key(pem, passphrase, unsafe_skip_rsa_key_validation=ours)
     except TypeError as error:
@@ -104,6 +155,8 @@ def parse_private_key(
 
 def encode_private_key(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
     """PKCS#8 in PEM, encrypted (PBES2, the library's best) when a passphrase is given."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as in parse_public_key
+
     cipher: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase:
         cipher = serialization.BestAvailableEncryption(passphrase)
@@ -136,11 +189,10 @@ def default_details(key: PublicKey) -> KeyDetails:
     """The PublicKeyDetails that goes with a key when nothing else is said: what sigstore-go rebuilds entries with."""
     check_strength(key)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        size = _CURVES[key.curve.name]
-        return next(d for d in KeyDetails if d.value.family == "ecdsa" and d.value.size == size)
+        return _DEFAULTS["ecdsa", _CURVES[key.curve.name]]
     if isinstance(key, ed25519.Ed25519PublicKey):
         return KeyDetails.PKIX_ED25519
-    return next(d for d in KeyDetails if d.value.family == "rsa-pkcs1v15" and d.value.size == key.key_size)
+    return _DEFAULTS["rsa-pkcs1v15", key.key_size]
 
 
 def _matches(key: PublicKey, details: KeyDetails) -> bool:
@@ -163,6 +215,25 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
     return key.sign(message, padding.PKCS1v15(), algorithm)
 
 
+def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
+    """As :func:`sign`, over a message of which only the digest (by the key's default hash) is known.
+
+    Raises:
+        Refused: an Ed25519 key, which signs messages; a digest of another length.
+    """
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        raise Refused("an Ed25519 key cannot sign a digest", "use an ECDSA or RSA key")
+    hashing = default_details(key.public_key()).hash
+    if len(digest) != hashing.size:
+        raise Refused(
+            f"the digest has {len(digest)} bytes, a key of this kind signs the {hashing.size} of {hashing.name}"
+        )
+    hashed = utils.Prehashed(_HASHES[hashing])
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(digest, ec.ECDSA(hashed))
+    return key.sign(digest, padding.PKCS1v15(), hashed)
+
+
 def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, details: KeyDetails | None = None) -> None:
     """Check ``signature`` over ``message``; ``details`` defaults to :func:`default_details`.
 
@@ -180,27 +251,38 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
 
 
 def verify_digest(
-    key: PublicKey, signature: bytes, digest: bytes, *, what: str, details: KeyDetails | None = None
+    key: PublicKey,
+    signature: bytes,
+    digest: bytes,
+    *,
+    what: str,
+    details: KeyDetails | None = None,
+    hashing: HashAlgorithm | None = None,
 ) -> None:
     """Check ``signature`` over a message of which only the digest is known. Pure Ed25519 cannot do that.
+
+    ``hashing`` names another hash than that of the details. Only ECDSA may have one: clients used to sign with P-384 keys
+    over SHA-256, and the logs of that time took it.
 
     Raises:
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
     details = details or default_details(key)
     scheme = details.value
+    hashing = hashing or scheme.hash
+    if hashing is not scheme.hash and scheme.family != "ecdsa":
+        raise Refused(f"{what} is over a {hashing.name} digest, a key of this kind signs {scheme.hash.name}")
     if not _matches(key, details):
         raise Refused(
             f"{what}: key details {details.name} do not fit the key", "name the details of the key's own type"
         )
-    if len(digest) != scheme.hash.size:
-        raise Refused(f"{what}: the digest has {len(digest)} bytes, {details.name} needs {scheme.hash.size}")
-    hashed = utils.Prehashed(_HASHES[scheme.hash])
+    if len(digest) != hashing.size:
+        raise Refused(f"{what}: the digest has {len(digest)} bytes, {hashing.name} has {hashing.size}")
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, digest, ec.ECDSA(hashed))
+            key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
         elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, digest, _rsa_padding(details), hashed)
+            key.verify(signature, digest, _rsa_padding(details), _PREHASHED[hashing])
         else:
             raise Refused(f"{what}: Ed25519 over a digest is not supported", "use an ECDSA or RSA key")
     except InvalidSignature as error:

@@ -28,7 +28,12 @@ SIGNATURE: Final = 1024
 CERTIFICATE: Final = 32 * 1024
 CSR: Final = 16 * 1024
 CHAIN_CERTIFICATES: Final = 8
+PASSPHRASE: Final = 1024
+"""One line that somebody chose; PBKDF2 takes any length."""
 IDENTITY_TOKEN: Final = 16 * 1024
+TOKEN_KEY_SET: Final = 256 * 1024
+"""Keys come with certificate chains (x5c) at some providers."""
+TOKEN_KEYS: Final = 50
 IDENTITY: Final = 254
 """RFC 5321 section 4.5.3.1.3: a path has at most 256 octets with its angle brackets."""
 
@@ -51,8 +56,8 @@ STATEMENT_DIGESTS: Final = 4096
 """Digests of one in-toto statement that the entry is found by, in the order of the statement."""
 INDEX_KEY: Final = 512
 """Characters of one search key; Rekor's API has the same bound for subjects."""
-SEARCH_RESULTS: Final = 10_000
-"""Entries that one search may answer; who matches more is told so instead of given a part."""
+SEARCH_RESULTS: Final = 100_000
+"""Entries that one search may answer, 8 MB of ids; who matches more is told so instead of given a part."""
 RETRIEVE_QUERIES: Final = 10
 """Entries that one ``retrieve`` may ask for (Rekor's ``maxSearchQueries``)."""
 
@@ -62,6 +67,11 @@ TIMESTAMP_REQUEST: Final = 2 * 1024
 TIMESTAMP_JSON_REQUEST: Final = 1024
 TIMESTAMP_RESPONSE: Final = 64 * 1024
 NONCE: Final = 32
+OAUTH_PARAMETERS: Final = 8 * 1024
+"""A query or a form of the OpenID provider; aiohttp takes no longer request line."""
+REDIRECT_URI: Final = 1024
+PASSWORD: Final = 1024
+"""Hashed whole; longer ones would be work for nothing."""
 
 # --- client ------------------------------------------------------------------------------------------
 BUNDLE: Final = 32 * 1024 * 1024
@@ -73,5 +83,9 @@ TRUST_INSTANCES: Final = 64
 BUNDLE_LOG_ENTRIES: Final = 32
 """sigstore-go caps entries and timestamps at 32 each (CVE-2024-45395): each one costs signature checks."""
 BUNDLE_TIMESTAMPS: Final = 32
+STATEMENT_SUBJECTS: Final = 1024
+"""sigstore-go's bound for the subjects of one in-toto statement."""
+SUBJECT_DIGESTS: Final = 32
+"""sigstore-go's bound for the digests of one subject."""
 IDENTITY_PATTERN: Final = 1024
 """Characters of a regular expression for identities."""

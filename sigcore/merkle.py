@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Final, TypeAlias
 
 from sigcore import limits
 from sigcore.errors import Malformed, Refused
+from sigcore.values import dataclass
 
 Hash: TypeAlias = bytes
 """SHA-256: 32 bytes."""
@@ -103,6 +103,39 @@ def inclusion_proof(index: int, size: int, node: NodeReader) -> tuple[Hash, ...]
     return tuple(_path(0, index, size, node))
 
 
+def inclusion_proofs(first: int, end: int, size: int, node: NodeReader) -> tuple[tuple[Hash, ...], ...]:
+    """:func:`inclusion_proof` for each leaf of [first, end), in their order.
+
+    The paths of neighbours meet after a few levels and are one from there on; it is built once. Going down from the root, a
+    subtree that holds leaves of the run hands each half its own path with the other half in front.
+
+    Raises:
+        Malformed: a leaf is not in the tree.
+    """
+    if first == end:
+        return ()
+    _check_index(first, size)
+    _check_index(end - 1, size)
+    proofs: list[tuple[Hash, ...]] = []
+
+    def descend(level: int, index: int, path: tuple[Hash, ...]) -> None:
+        if level == 0:
+            proofs.append(path)
+            return
+        level, left = level - 1, 2 * index
+        middle = (left + 1) << level
+        if middle >= size:  # there is no right half, the left one stands for both
+            descend(level, left, path)
+            return
+        if first < middle:
+            descend(level, left, (_range_root(middle, min(middle + (1 << level), size), node), *path))
+        if end > middle:
+            descend(level, left + 1, (node(level, left), *path))
+
+    descend((size - 1).bit_length(), 0, ())
+    return tuple(proofs)
+
+
 def consistency_proof(first: int, second: int, node: NodeReader) -> tuple[Hash, ...]:
     """PROOF(first, D[second]) (RFC 6962 section 2.1.2): that the tree of ``first`` leaves is a prefix of ``second``.
 
@@ -174,9 +207,37 @@ def verify_inclusion(*, leaf_hash: Hash, index: int, size: int, proof: Sequence[
         Malformed, Refused: as :func:`root_from_inclusion`. Refused: the proof leads to another root.
     """
     _check_hashes((root,), "the root")
-    found = root_from_inclusion(leaf_hash=leaf_hash, index=index, size=size, proof=proof)
-    if found != root:
-        raise Refused(f"the inclusion proof leads to the root {found.hex()}, expected {root.hex()}")
+    _check_root(root_from_inclusion(leaf_hash=leaf_hash, index=index, size=size, proof=proof), root)
+
+
+def verify_inclusions(
+    *, first: int, leaf_hashes: Sequence[Hash], size: int, proofs: Sequence[tuple[Hash, ...]], root: Hash
+) -> None:
+    """:func:`verify_inclusion` for leaves that follow each other, the first of them at ``first``: every proof is checked.
+
+    1. Climb from each leaf. Where an earlier leaf has reached the same subtree with the same hash and had the same path from
+       there on, the rest has been checked.
+    2. Otherwise climb to the top, which must be ``root``.
+
+    Raises:
+        Malformed, Refused: as :func:`verify_inclusion`, for the first proof that does not hold.
+    """
+    _check_hashes((root,), "the root")
+    reached: dict[tuple[int, int], tuple[Hash, tuple[Hash, ...]]] = {}
+    for index, (leaf_hash, proof) in enumerate(zip(leaf_hashes, proofs, strict=True), first):
+        _check_index(index, size)
+        _check_hashes((leaf_hash, *proof), "the inclusion proof")
+        inner, border = _shape(index, size)
+        _check_length(proof, inner + border, "the inclusion proof")
+        node = leaf_hash
+        for height in range(inner):
+            place = height, index >> height
+            earlier = reached.setdefault(place, (node, proof))
+            if earlier[1] is not proof and earlier[0] == node and earlier[1][height:] == proof[height:]:
+                break
+            node = _climb(node, index >> height, proof[height : height + 1], ())
+        else:
+            _check_root(_climb(node, 0, (), proof[inner:]), root)
 
 
 def verify_consistency(*, first: int, second: int, first_root: Hash, second_root: Hash, proof: Sequence[Hash]) -> None:
@@ -254,6 +315,11 @@ def _check_hashes(hashes: Sequence[Hash], what: str) -> None:
     for hash_ in hashes:
         if len(hash_) != HASH_SIZE:
             raise Malformed(f"{what} has a hash of {len(hash_)} bytes, expected {HASH_SIZE}")
+
+
+def _check_root(found: Hash, root: Hash) -> None:
+    if found != root:
+        raise Refused(f"the inclusion proof leads to the root {found.hex()}, expected {root.hex()}")
 
 
 def _check_length(proof: Sequence[Hash], expected: int, what: str) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -23,6 +22,7 @@ from sigcore import keys, limits
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey, PublicKey
 from sigcore.strict import encode_base64, parse_base64, shown
+from sigcore.values import dataclass
 
 KEY_HASH_SIZE: Final = 4
 _DASH: Final = "\u2014 "

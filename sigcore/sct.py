@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, TypeAlias
 
@@ -29,6 +28,7 @@ from sigcore import der, keys, limits, tls
 from sigcore.errors import Malformed, Refused
 from sigcore.extensions import POISON, SCT_LIST
 from sigcore.keys import PrivateKey, PublicKey
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 POISON_OID: Final = POISON
@@ -39,6 +39,7 @@ _X509_ENTRY, _PRECERT_ENTRY = 0, 1
 _CERTIFICATE_TIMESTAMP, _TREE_HASH = 0, 1
 _TIMESTAMPED_ENTRY = 0
 _EXTENSIONS: Final = der.context(3)
+_CT_EXTENSIONS: Final = (der.oid(POISON_OID), der.oid(SCT_LIST_OID))
 _TBS_FIELDS: Final = (
     "the version",
     "the serial number",
@@ -146,14 +147,17 @@ def sign_sct(entry: Entry, timestamp_ms: int, key: PrivateKey) -> SignedCertific
     return SignedCertificateTimestamp(_log_id(public), timestamp_ms, b"", signature, algorithm)
 
 
-def verify_sct(sct: SignedCertificateTimestamp, entry: Entry, key: PublicKey) -> None:
+def verify_sct(sct: SignedCertificateTimestamp, entry: Entry, key: PublicKey, log_id: bytes = b"") -> None:
     """Check the log's signature. The caller checks that the log is trusted at the SCT's time.
+
+    ``log_id`` is that of ``key``; who knows it may give it.
 
     Raises:
         Refused: of another log, signed in another way than the key signs, or the signature does not verify.
     """
-    if sct.log_id != _log_id(key):
-        raise Refused(f"the SCT is of the log {sct.log_id.hex()}, the key is of {_log_id(key).hex()}")
+    log_id = log_id or _log_id(key)
+    if sct.log_id != log_id:
+        raise Refused(f"the SCT is of the log {sct.log_id.hex()}, the key is of {log_id.hex()}")
     algorithm = _signature_algorithm(key)
     if sct.signature_algorithm != algorithm:
         raise Refused(f"the SCT has signature algorithm {sct.signature_algorithm}, the log's key needs {algorithm}")
@@ -288,6 +292,25 @@ def precert_tbs(certificate: Certificate) -> bytes:
     return der.sequence(*parts)
 
 
+def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
+    """The final TBSCertificate for a logged one: ``extension`` (Extension in DER) comes last, all else stays as it is.
+
+    Raises:
+        Malformed: ``tbs`` is no TBSCertificate that ends with extensions.
+    """
+    reader = der.Reader(tbs, "the TBSCertificate")
+    fields = reader.enter()
+    reader.finish()
+    parts: list[bytes] = []
+    while fields.peek() not in (_EXTENSIONS, -1):
+        parts.append(fields.raw())
+    wrapper = fields.enter(_EXTENSIONS)
+    fields.finish()
+    logged = wrapper.content(der.SEQUENCE)
+    wrapper.finish()
+    return der.sequence(*parts, der.tlv(_EXTENSIONS, der.sequence(logged, extension)))
+
+
 def _stripped(fields: der.Reader) -> bytes:
     """The next field, [3] Extensions, without the two of Certificate Transparency."""
     wrapper = fields.enter(_EXTENSIONS)
@@ -296,7 +319,8 @@ def _stripped(fields: der.Reader) -> bytes:
     kept: list[bytes] = []
     while not extensions.at_end:
         extension = extensions.raw(der.SEQUENCE)
-        if der.Reader(extension, "the extension").enter().oid() not in (POISON_OID, SCT_LIST_OID):
+        content = 2 if extension[1] < 0x80 else 2 + (extension[1] & 0x7F)
+        if not extension.startswith(_CT_EXTENSIONS, content):
             kept.append(extension)
     return der.tlv(_EXTENSIONS, der.sequence(*kept)) if kept else b""
 

@@ -9,8 +9,6 @@ RFC 8410 section 3 (Ed25519: no parameters).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from sigcore import der, keys
 from sigcore.errors import Refused
 from sigcore.keys import PrivateKey, PublicKey
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,10 @@ def algorithm_for(key: PrivateKey | PublicKey) -> bytes:
     return RSA_WITH_SHA256 if isinstance(public, rsa.RSAPublicKey) else ED25519
 
 
-def sign(algorithm: bytes, key: PrivateKey, message: bytes) -> bytes:
+def sign(algorithm: bytes, key: PrivateKey, message: bytes, *, repeatable: bool = False) -> bytes:
     """The signature of ``message`` by ``key`` as ``algorithm`` (AlgorithmIdentifier DER) says.
+
+    ``repeatable`` makes ECDSA give the same bytes every time (RFC 6979), as the other algorithms do anyway.
 
     Raises:
         Refused: the algorithm is none of the table, or does not fit the key.
@@ -73,7 +74,7 @@ def sign(algorithm: bytes, key: PrivateKey, message: bytes) -> bytes:
     if isinstance(key, ed25519.Ed25519PrivateKey) or row.hash is None:
         return key.sign(message)  # type: ignore[call-arg]  # _row has checked that hash is None for Ed25519 only
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(message, ec.ECDSA(row.hash))
+        return key.sign(message, ec.ECDSA(row.hash, deterministic_signing=repeatable))
     return key.sign(message, padding.PKCS1v15(), row.hash)
 
 

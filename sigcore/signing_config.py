@@ -10,7 +10,6 @@ Source: sigstore protobuf-specs ``sigstore_trustroot.proto``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -28,6 +27,7 @@ from sigcore.trustroot import (
     trusted_root_json,
     validity_json,
 )
+from sigcore.values import dataclass
 
 SIGNING_CONFIG: Final = "application/vnd.dev.sigstore.signingconfig.v0.2+json"
 TRUST_CONFIG: Final = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"

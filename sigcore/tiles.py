@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import limits, merkle
 from sigcore.errors import Malformed
 from sigcore.strict import shown
+from sigcore.values import dataclass
 
 HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT

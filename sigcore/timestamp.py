@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -26,6 +25,7 @@ from sigcore.errors import Malformed, Refused, SigError
 from sigcore.extensions import EXTENDED_KEY_USAGE, parse_basic_constraints
 from sigcore.strict import shown
 from sigcore.tst_info import INTEGER_BITS, TimestampInfo, encode_imprint, parse_info
+from sigcore.values import dataclass
 from sigcore.x509 import EKU_TIME_STAMPING, Certificate, parse_certificate
 
 TST_INFO: Final = "1.2.840.113549.1.9.16.1.4"

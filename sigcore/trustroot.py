@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +21,7 @@ from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey, parse_public_key
 from sigcore.strict import JSON, Fields, encode_base64, encode_time, shown
+from sigcore.values import dataclass
 
 TRUSTED_ROOT: Final = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 

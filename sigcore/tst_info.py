@@ -13,7 +13,6 @@ Source: RFC 3161 section 2.4.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -22,6 +21,7 @@ from sigcore import cms, der, limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import shown
+from sigcore.values import dataclass
 
 _DEPTH: Final = 16
 """Its deepest member is the tsa name, which nests six levels."""

@@ -19,12 +19,15 @@ from sigcore import certify, keys, x509
 from sigcore.errors import Malformed, Refused
 from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import SECRET, load_file, load_secret, make_folder, save_file
+from stack.seed import CREATED, LIFE, KeySource
 
-ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "anchor")
+ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 """A private root outlives the hardware; rotation is by validity windows, not by expiry."""
 RSA_BITS: Final = 2048
+ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+"""How such a PEM file begins (RFC 7468 section 11)."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,20 +52,33 @@ class Material:
         return keys.encode_public_key(self.ct_key.public_key())
 
 
-def prepare(home: Home, *, url: str | None, default_url: str, ephemeral: bool, now: datetime) -> Settings:
+def prepare(
+    home: Home,
+    *,
+    url: str | None,
+    default_url: str,
+    ephemeral: bool,
+    now: datetime,
+    organization: str = "",
+    seed: int | None = None,
+) -> Settings:
     """Bring ``home`` to a state that can be served, and say under which URL.
 
     1. An empty directory gets keys, chains and settings; the settings come last, so an interrupted first run starts over.
     2. A directory from before a role was there gets that role's keys, and says so.
     3. The URL is the one given, else the one of the first run, else it follows the listening address.
 
+    ``organization`` is what a new stack's certificates name; empty for a name that follows from the host.
+
     Raises:
         Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
     """
     if not home.settings_file.exists():  # (1)
         _refuse_foreign(home.path)
-        created = now.replace(microsecond=0)
-        settings = Settings(url or default_url, created, ephemeral, url_follows_listen=url is None)
+        created = now.replace(microsecond=0) if seed is None else CREATED
+        settings = Settings(
+            url or default_url, created, ephemeral, url_follows_listen=url is None, name=organization, seed=seed
+        )
         _create(home, settings)
         save_settings(home, settings)
         return settings
@@ -80,6 +96,9 @@ def prepare(home: Home, *, url: str | None, default_url: str, ephemeral: bool, n
 def _refuse_foreign(folder: Path) -> None:
     if not folder.exists():
         return
+    for log in sorted(folder.glob("*/*.db")):
+        hint = "restore sigbox.toml from a backup: new keys would not be those of its logs"
+        raise Refused(f"{folder} has lost its sigbox.toml, but {log.relative_to(folder)} is there", hint)
     strangers = {path.name for path in folder.iterdir()} - {*ROLE_FOLDERS, "public", "lock"}
     if strangers:
         raise Refused(f"{folder} holds no stack but other files, such as {min(strangers)}", "give an empty --data")
@@ -95,10 +114,11 @@ def _create(home: Home, settings: Settings) -> None:
     make_folder(home.public, 0o755, durable=durable)
     _create_ca(home, settings)
     _create_tsa(home, settings)
-    _save_keys(home.path / "ct", {"log": keys.generate_p256()}, settings)
-    _save_keys(home.path / "rekor", {"log": ed25519.Ed25519PrivateKey.generate()}, settings)
-    _save_keys(home.path / "rekor-v1", {"log": keys.generate_p256()}, settings)
-    _save_keys(home.path / "tuf", {role: ed25519.Ed25519PrivateKey.generate() for role in TUF_ROLES}, settings)
+    source = KeySource(settings.seed)
+    _save_keys(home, "ct", {"log": source.p256("ct")}, settings)
+    _save_keys(home, "rekor", {"log": source.ed25519("rekor")}, settings)
+    _save_keys(home, "rekor-v1", {"log": source.p256("rekor-v1")}, settings)
+    _save_keys(home, "tuf", {role: source.ed25519(f"tuf/{role}") for role in TUF_ROLES}, settings)
 
 
 def _add_rekor_v1(home: Home, settings: Settings) -> None:
@@ -110,13 +130,13 @@ def _add_rekor_v1(home: Home, settings: Settings) -> None:
         if trace.exists():
             raise Refused(f"{folder} has no log.key, but {trace} exists", "restore the key from a backup")
     make_folder(folder, durable=not settings.ephemeral)
-    _save_keys(folder, {"log": keys.generate_p256()}, settings)
+    _save_keys(home, "rekor-v1", {"log": keys.generate_p256()}, settings)
     _log.warning("%s is from before the Rekor v1 log: made a key for that log in %s", home.path, folder)
 
 
 def _create_ca(home: Home, settings: Settings) -> None:
     folder = home.path / "ca"
-    root_key, key = keys.generate_p256(), keys.generate_p256()
+    root_key, key = (KeySource(settings.seed).p256(f"ca/{name}") for name in ("root", "intermediate"))
     root = certify.make_root(root_key, _subject("certificate authority root", settings))
     intermediate = certify.make_intermediate(
         x509.parse_certificate(root),
@@ -125,13 +145,14 @@ def _create_ca(home: Home, settings: Settings) -> None:
         _subject("certificate authority", settings),
         eku=x509.EKU_CODE_SIGNING,
     )
-    _save_keys(folder, {"root": root_key, "intermediate": key}, settings)
+    _save_keys(home, "ca", {"root": root_key, "intermediate": key}, settings)
     _save_chain(folder, {"root": root, "intermediate": intermediate}, settings)
 
 
 def _create_tsa(home: Home, settings: Settings) -> None:
     folder, eku = home.path / "tsa", x509.EKU_TIME_STAMPING
-    root_key, middle_key, key = (keys.generate_p256() for _ in range(3))
+    names = ("root", "intermediate", "leaf")
+    root_key, middle_key, key = (KeySource(settings.seed).p256(f"tsa/{name}") for name in names)
     middle_spki, spki = (keys.encode_public_key(one.public_key()) for one in (middle_key, key))
     root = certify.make_root(root_key, _subject("timestamp authority root", settings))
     middle = certify.make_intermediate(
@@ -140,19 +161,22 @@ def _create_tsa(home: Home, settings: Settings) -> None:
     leaf = certify.make_leaf(
         x509.parse_certificate(middle), middle_key, spki, _subject("timestamp authority", settings), eku=eku
     )
-    _save_keys(folder, {"root": root_key, "intermediate": middle_key, "leaf": key}, settings)
+    _save_keys(home, "tsa", {"root": root_key, "intermediate": middle_key, "leaf": key}, settings)
     _save_chain(folder, {"root": root, "intermediate": middle, "leaf": leaf}, settings)
 
 
 def _subject(role: str, settings: Settings) -> certify.Subject:
     created = settings.created
-    return certify.Subject(f"sigbox {role}", settings.organization, created, created + AUTHORITY_LIFE)
+    common_name = f"{settings.name or 'sigbox'} {role}"
+    life = AUTHORITY_LIFE if settings.seed is None else LIFE
+    serial = KeySource(settings.seed).serial(role)
+    return certify.Subject(common_name, settings.organization, created, created + life, serial)
 
 
-def _save_keys(folder: Path, secrets: Mapping[str, keys.PrivateKey], settings: Settings) -> None:
+def _save_keys(home: Home, role: str, secrets: Mapping[str, keys.PrivateKey], settings: Settings) -> None:
     for name, key in secrets.items():
-        data = keys.encode_private_key(key)
-        save_file(folder / f"{name}.key", data, mode=SECRET, durable=not settings.ephemeral)
+        data = keys.encode_private_key(key, home.passphrase)
+        save_file(home.path / role / f"{name}.key", data, mode=SECRET, durable=not settings.ephemeral)
 
 
 def _save_chain(folder: Path, chain: Mapping[str, bytes], settings: Settings) -> None:
@@ -169,12 +193,12 @@ def load_material(home: Home) -> Material:
         NotFound, Malformed, Refused: a file is missing, damaged, of another kind, or readable by others.
     """
     material = Material(
-        ca_key=_load_ecdsa(home.path / "ca" / "intermediate.key"),
+        ca_key=_load_ecdsa(home, "ca/intermediate.key"),
         ca_chain=_load_chain(home.path / "ca", ("intermediate", "root")),
-        ct_key=_load_ecdsa(home.path / "ct" / "log.key"),
-        rekor_key=load_ed25519(home.path / "rekor" / "log.key"),
-        rekor_v1_key=_load_ecdsa(home.path / "rekor-v1" / "log.key"),
-        tsa_key=_load_ecdsa(home.path / "tsa" / "leaf.key"),
+        ct_key=_load_ecdsa(home, "ct/log.key"),
+        rekor_key=load_ed25519(home, "rekor/log.key"),
+        rekor_v1_key=_load_ecdsa(home, "rekor-v1/log.key"),
+        tsa_key=_load_ecdsa(home, "tsa/leaf.key"),
         tsa_chain=_load_chain(home.path / "tsa", ("leaf", "intermediate", "root")),
     )
     for key, chain in ((material.ca_key, material.ca_chain), (material.tsa_key, material.tsa_chain)):
@@ -191,36 +215,39 @@ def oidc_key(home: Home, settings: Settings) -> rsa.RSAPrivateKey:
     """
     if not (home.path / "oidc" / "signing.key").exists():
         fresh = rsa.generate_private_key(keys.RSA_EXPONENT, RSA_BITS)
-        _save_keys(home.path / "oidc", {"signing": fresh}, settings)
+        _save_keys(home, "oidc", {"signing": fresh}, settings)
     return load_oidc_key(home)
 
 
 def load_oidc_key(home: Home) -> rsa.RSAPrivateKey:
     """The provider's signing key, for ``sigbox token``; errors as :func:`load_material`."""
-    path = home.path / "oidc" / "signing.key"
-    key = _load_key(path)
+    key = _load_key(home, "oidc/signing.key")
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise _another_kind(path, "RSA")
+        raise _another_kind(home.path / "oidc" / "signing.key", "RSA")
     return key
 
 
-def load_ed25519(path: Path) -> ed25519.Ed25519PrivateKey:
-    """The Ed25519 key in ``path``; errors as :func:`load_material`."""
-    key = _load_key(path)
+def load_ed25519(home: Home, name: str) -> ed25519.Ed25519PrivateKey:
+    """The Ed25519 key in the file ``name`` of ``home``; errors as :func:`load_material`."""
+    key = _load_key(home, name)
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise _another_kind(path, "Ed25519")
+        raise _another_kind(home.path / name, "Ed25519")
     return key
 
 
-def _load_ecdsa(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = _load_key(path)
+def _load_ecdsa(home: Home, name: str) -> ec.EllipticCurvePrivateKey:
+    key = _load_key(home, name)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise _another_kind(path, "ECDSA")
+        raise _another_kind(home.path / name, "ECDSA")
     return key
 
 
-def _load_key(path: Path) -> keys.PrivateKey:
-    return keys.parse_private_key(load_secret(path, what="the key"), what=str(path), ours=True)
+def _load_key(home: Home, name: str) -> keys.PrivateKey:
+    path = home.path / name
+    pem = load_secret(path, what="the key")
+    if home.passphrase is None and pem.startswith(ENCRYPTED):
+        raise Refused(f"{path} is encrypted", "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE")
+    return keys.parse_private_key(pem, home.passphrase, what=str(path), ours=True)
 
 
 def _another_kind(path: Path, expected: str) -> Malformed:

@@ -9,7 +9,7 @@ tuf                         whose keys count
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
@@ -23,19 +23,19 @@ import tlog.rekor_v1
 import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
-from ca.issuers import Issuer, IssuerTable, PinnedKeys
-from oidc_dev.http import Provider
+from ca.issuers import OWN, Issuer, IssuerTable, PinnedKeys
+from oidc_dev.provider import Provider
 from oidc_dev.signing import SigningKey
-from stack import control, health
+from oidc_dev.store import SqliteAccounts
+from stack import control, health, metrics
 from stack.bootstrap import Material
 from stack.config import Home, Settings
-from stack.edge import make_edge_app
+from stack.edge import Edge, make_edge_app
 from stack.last_time import make_timekeeper
 from stack.trust import serving
 from stack.web import front
 from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
 from tlog.ct import CertificateLogService
-from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
 from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
@@ -45,8 +45,6 @@ from tlog.storage.sqlite import SqliteStore
 from tsa.authority import TimestampAuthority
 
 Clock = Callable[[], datetime]
-LOGS: web.AppKey[Sequence[Log]] = web.AppKey("logs")
-"""What the background audit goes through."""
 
 
 @asynccontextmanager
@@ -55,12 +53,19 @@ async def compose(
     settings: Settings,
     material: Material,
     oidc_key: rsa.RSAPrivateKey,
+    issuers: tuple[Issuer, ...],
     clock: Clock,
     *,
     control_api: bool,
-) -> AsyncIterator[web.Application]:
-    """Every role on one origin; the logs are open inside the ``async with``."""
-    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock)
+    edge: Edge,
+    checks: Mapping[str, health.Check],
+) -> AsyncIterator[tuple[web.Application, metrics.Sources]]:
+    """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
+
+    ``issuers`` are others whose tokens count.
+    """
+    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
+    accounts = SqliteAccounts(home.accounts)
     ct = CertificateLogService(
         *_kept(home, settings, "ct"),
         origin=f"{settings.host}/ct",
@@ -68,7 +73,13 @@ async def compose(
         roots=(material.ca_chain[-1].der,),
         clock=clock,
     )
-    rekor = RekorV2(*_kept(home, settings, "rekor"), origin=settings.host, key=material.rekor_key, clock=clock)
+    rekor = RekorV2(
+        *_kept(home, settings, "rekor"),
+        origin=settings.host,
+        key=material.rekor_key,
+        clock=clock,
+        dsse=settings.rekor_v2_dsse,
+    )
     rekor_v1 = RekorV1(
         *_kept(home, settings, "rekor-v1"),
         _index(home, settings, "rekor-v1"),
@@ -79,7 +90,7 @@ async def compose(
     authority = Authority(
         key=material.ca_key,
         chain=tuple(certificate.der for certificate in material.ca_chain),
-        issuers=IssuerTable((own_issuer(provider),)),
+        issuers=IssuerTable((own_issuer(provider), *issuers)),
         log=ct,
         log_key=material.ct_key.public_key(),
     )
@@ -89,30 +100,33 @@ async def compose(
         now=clock(),
         timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
     )
-    app = make_edge_app()
-    app.add_routes(oidc_dev.http.make_routes(provider))
+    logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
+    figures = metrics.Sources(home, edge.traffic, logs, clock)
+    app = make_edge_app(edge)
+    app.add_routes(oidc_dev.http.make_routes(provider, accounts))
     app.add_routes(ca.http.make_routes(authority, clock))
     app.add_routes(tlog.ct.make_routes(ct))
     app.add_routes(tlog.rekor_v2.make_routes(rekor))
     app.add_routes(tlog.rekor_v1.make_routes(rekor_v1))
     app.add_routes(tsa.http.make_routes(timestamps, clock))
     app.add_routes(serving.make_routes(home.tuf_repository))
-    app[LOGS] = (ct.log, rekor.log, rekor_v1.log)
-    app.add_routes(health.make_routes(home, app[LOGS]))
-    app.add_routes(front.make_routes(home, settings))
+    answering = health.make_checks(home, provider, material.ca_chain, logs, timestamps)
+    app.add_routes(health.make_routes({**answering, **checks}, clock))
+    app.add_routes(metrics.make_routes(figures))
+    app.add_routes(front.make_routes(home, settings, logs))
     if control_api:
-        app.add_routes(control.make_routes(provider))
-    async with AsyncExitStack() as logs:
+        app.add_routes(control.make_routes(provider, accounts))
+    async with AsyncExitStack() as opened:
         for log in (ct, rekor, rekor_v1):
             await log.start()
-            logs.push_async_callback(log.stop)
-        yield app
+            opened.push_async_callback(log.stop)
+        yield app, figures
 
 
 def own_issuer(provider: Provider) -> Issuer:
     """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
-    pinned = PinnedKeys(tuple((key.id, key.key.public_key()) for key in provider.keys))
-    return Issuer(provider.issuer, pinned)
+    pinned = PinnedKeys((key.id, key.key.public_key()) for key in provider.keys)
+    return Issuer(provider.issuer, pinned, kind=OWN)
 
 
 def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from sigcore import limits
@@ -20,6 +22,8 @@ DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
 FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
+ORGANIZATION_LIMIT = 40
+"""A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
 
 
@@ -28,6 +32,8 @@ class Home:
     """The data directory: one folder per role with its secrets, ``public/`` for everybody."""
 
     path: Path
+    passphrase: bytes | None = field(default=None, repr=False)
+    """What its keys are encrypted with; None for a stack whose keys are not."""
 
     @property
     def settings_file(self) -> Path:
@@ -38,6 +44,11 @@ class Home:
     def public(self) -> Path:
         """What may be shown to anybody: trust documents and the TUF repository."""
         return self.path / "public"
+
+    @property
+    def accounts(self) -> Path:
+        """Who may log in: made by ``sigbox user``, read by the running provider."""
+        return self.path / "oidc" / "accounts.db"
 
     @property
     def tuf_repository(self) -> Path:
@@ -55,9 +66,29 @@ class Home:
         return self.public / "signing_config.json"
 
     @property
+    def signing_config_v1(self) -> Path:
+        """The same services, but Rekor v1 alone: for whoever chooses it by ``--signing-config``."""
+        return self.public / "signing_config_v1.json"
+
+    @property
+    def signing_config_v2(self) -> Path:
+        """The same services, but Rekor v2 alone."""
+        return self.public / "signing_config_v2.json"
+
+    @property
     def trust_config(self) -> Path:
         """Both of them in one file: sigstore-python's ClientTrustConfig."""
         return self.public / "trust_config.json"
+
+    @property
+    def keys(self) -> Path:
+        """Public keys and certificates as PEM files, for clients that are told them one by one."""
+        return self.public / "keys"
+
+    @property
+    def tls_ca(self) -> Path:
+        """The stack's own TLS authority, when it has one (``--tls auto``)."""
+        return self.public / "tls_ca.pem"
 
     @property
     def tuf_root(self) -> Path:
@@ -73,6 +104,12 @@ class Settings:
     created: datetime
     ephemeral: bool
     url_follows_listen: bool
+    rekor_v2_dsse: Literal["hashedrekord", "dsse"] = "hashedrekord"
+    """What Rekor v2 logs an envelope as; ``dsse`` is for clients before sigstore-go 1.2 and sigstore-python 4.3."""
+    name: str = ""
+    """The organization that was asked for; empty for one that follows from the host."""
+    seed: int | None = None
+    """Of an ephemeral stack whose keys are the same every time: :mod:`stack.seed`."""
 
     @property
     def issuer(self) -> str:
@@ -87,7 +124,7 @@ class Settings:
     @property
     def organization(self) -> str:
         """The name that certificates and trust documents carry. An ephemeral stack says what it is worth."""
-        return "sigbox UNTRUSTED ephemeral" if self.ephemeral else f"sigbox {self.host}"
+        return "sigbox UNTRUSTED ephemeral" if self.ephemeral else self.name or f"sigbox {self.host}"
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -116,9 +153,32 @@ def parse_url(text: str) -> str:
     return url
 
 
+def parse_organization(text: str) -> str:
+    """The name that certificates carry: one line of printable characters, at most :data:`ORGANIZATION_LIMIT` long."""
+    if not text.isprintable() or text != text.strip() or not 1 <= len(text) <= ORGANIZATION_LIMIT:
+        raise Malformed(
+            f"the organization is {shown(text)}, expected 1 to {ORGANIZATION_LIMIT} printable characters",
+            "it stands in every certificate, for example: --organization 'ACME Build'",
+        )
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this machine, whatever a resolver says (RFC 6761 section 6.3 for the name)."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def default_home() -> Home:
     """``$SIGBOX_DATA``, or ``./sigbox-data``."""
     return Home(Path(os.environ.get("SIGBOX_DATA", DEFAULT_DATA)).absolute())
+
+
+def home_at(data: str | Path | None) -> Home:
+    """The data directory that an option names, or the default one."""
+    return Home(Path(data).absolute()) if data else default_home()
 
 
 def load_settings(home: Home) -> Settings:
@@ -129,6 +189,8 @@ def load_settings(home: Home) -> Settings:
     """
     if not home.settings_file.exists():
         raise NotFound(f"{home.path} holds no stack", "give its directory with --data, or start one: sigbox up")
+    import tomllib  # noqa: PLC0415 - 4 ms that the first start of a stack does without
+
     text = load_file(home.settings_file, what="the stack's settings", limit=limits.TEXT)
     try:
         table = tomllib.loads(text.decode("utf-8"))
@@ -138,6 +200,9 @@ def load_settings(home: Home) -> Settings:
             created=parse_time(table["created"], what="created"),
             ephemeral=table["ephemeral"] is True,
             url_follows_listen=table["url_follows_listen"] is True,
+            rekor_v2_dsse=_dsse_kind(table.get("rekor_v2_dsse", "hashedrekord")),
+            name=parse_organization(table["organization"]) if "organization" in table else "",
+            seed=table.get("seed"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
@@ -146,8 +211,16 @@ def load_settings(home: Home) -> Settings:
     return settings
 
 
+def _dsse_kind(text: str) -> Literal["hashedrekord", "dsse"]:
+    if text == "dsse":
+        return "dsse"
+    if text != "hashedrekord":
+        raise Malformed(f"rekor_v2_dsse is {shown(text)}", "expected hashedrekord or dsse")
+    return "hashedrekord"
+
+
 def save_settings(home: Home, settings: Settings) -> None:
-    """Write ``sigbox.toml``; its presence says that the directory holds a stack."""
+    """Write ``sigbox.toml``; its presence says that the directory holds a stack. Tables in it are the operator's and stay."""
     lines = (
         "# Written by sigbox. The URL is part of the trust root: change it with `sigbox up --url`, not here.",
         f"format = {FORMAT}",
@@ -155,6 +228,21 @@ def save_settings(home: Home, settings: Settings) -> None:
         f'created = "{encode_time(settings.created)}"',
         f"ephemeral = {str(settings.ephemeral).lower()}",
         f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
+        *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
+        *([f"organization = {json.dumps(settings.name, ensure_ascii=False)}"] if settings.name else []),
+        *_tables(home),
+        *([] if settings.seed is None else [f"seed = {settings.seed}"]),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)
+
+
+def _tables(home: Home) -> list[str]:
+    """The lines of the settings file from its first table on, with the comments right above that."""
+    if not home.settings_file.exists():
+        return []
+    lines = home.settings_file.read_text("utf-8").splitlines()
+    first = next((at for at, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    while first < len(lines) and lines[first - 1].startswith("#"):
+        first -= 1
+    return ["", *lines[first:]] if first < len(lines) else []

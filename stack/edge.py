@@ -1,52 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outer edge of HTTP: what every answer of the stack has in common, whatever role gave it."""
+"""The outer edge of HTTP: what every request of the stack goes through, whatever role answers it. One middleware."""
 
 from __future__ import annotations
 
 import logging
+import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from sigcore import limits
+from stack import plain
+from stack.gate import Connection
+from stack.logs import RequestLog, request_id
+from stack.traffic import Traffic, method_of, route_of
 
 _log = logging.getLogger("sigbox.http")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'",
-}
+ID_HEADER: Final = "X-Request-Id"
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
 
 
-@web.middleware
-async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give each request an id; turn what no role expected into a plain 500 with that id, never a traceback."""
-    request_id = secrets.token_hex(8)
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        response = _plain(error)
-    except Exception:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
-        _log.exception("request %s %s %s failed", request_id, request.method, request.path)
-        response = web.json_response({"code": 500, "message": f"internal error, request {request_id}"}, status=500)
-    response.headers.setdefault("X-Request-Id", request_id)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+@dataclass(slots=True)
+class Edge:
+    """What the middleware writes to. ``draining`` says that every answer from now on ends its connection."""
+
+    traffic: Traffic
+    requests: RequestLog
+    draining: bool = False
 
 
-def _plain(error: web.HTTPException) -> web.Response:
-    """404, 405, 413 and the like, which aiohttp raises before a role is asked, in the JSON that clients print."""
-    response = web.json_response({"code": error.status, "message": error.reason}, status=error.status)
-    if "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
-    return response
-
-
-def make_edge_app() -> web.Application:
+def make_edge_app(edge: Edge) -> web.Application:
     """An application with the edge in front and the largest body that any role takes as its limit."""
-    return web.Application(middlewares=[edge], client_max_size=limits.LOG_REQUEST)
+    return web.Application(middlewares=[_make_middleware(edge)], client_max_size=limits.LOG_REQUEST)
+
+
+def _make_middleware(edge: Edge) -> Middleware:
+    """The middleware.
+
+    1. Give the request an id: the client's own, if it is short and plain.
+    2. Refuse a body that says to be larger than any role takes, and a compressed one: nothing here needs that, and
+       unpacking is where bombs go off.
+    3. Let the role answer. What no role expected becomes a plain 500 with the id, never a traceback.
+    4. Add the headers of every answer; count and log the request.
+    """
+    prefix, numbers = secrets.token_hex(5), count()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
+        connection = request.protocol if isinstance(request.protocol, Connection) else None
+        if connection is not None:
+            connection.begin(request)
+        identifier = request.headers.get(ID_HEADER, "")  # (1)
+        if not _ID.match(identifier):
+            identifier = f"{prefix}{next(numbers):06x}"
+        request_id.set(identifier)
+        try:
+            response = _refused_body(request) or await _answer(request, handler, identifier)  # (2), (3)
+        finally:
+            if connection is not None:
+                connection.end()
+        own = response.headers  # (4)
+        own.setdefault(ID_HEADER, identifier)
+        for name, value in plain.HEADERS.items():
+            own.setdefault(name, value)
+        if edge.draining:
+            response.force_close()
+        seconds, method, route = time.perf_counter() - began, method_of(request), route_of(request)
+        edge.traffic.record(method, route, response.status, seconds)
+        edge.requests.write(identifier, method, route, response.status, seconds, response.content_length or 0)
+        return response
+
+    return middleware
+
+
+async def _answer(request: web.Request, handler: Handler, identifier: str) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return plain.from_exception(error)
+    except Exception as error:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
+        if isinstance(error, ConnectionError) and request.content.exception() is not None:
+            return plain.refusal(400, "the request did not arrive whole")  # for the log; its sender has gone
+        _log.exception("%s %s failed", method_of(request), route_of(request))
+        return plain.refusal(500, f"internal error, request {identifier}")
+
+
+def _refused_body(request: web.Request) -> web.StreamResponse | None:
+    if (request.content_length or 0) > limits.LOG_REQUEST:
+        return plain.refusal(
+            413, f"the request body is {request.content_length} bytes long, the limit is {limits.LOG_REQUEST}"
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() == "identity":
+        return None
+    response = plain.refusal(415, "the request body is compressed; send it as it is")
+    response.headers["Accept-Encoding"] = "identity"
+    return response

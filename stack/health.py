@@ -1,36 +1,105 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Liveness and readiness, in the forms that the clients' probes know."""
+"""Liveness and readiness, in the forms that the clients' probes know.
+
+``/healthz`` and ``/ping`` say that the process answers. ``/readyz`` asks each role whether what it would answer now is good,
+and gives the reason of each that would not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from aiohttp import web
 
-from sigcore.errors import SigError
+from oidc_dev.provider import Provider
+from sigcore.errors import SigError, Unavailable
+from sigcore.x509 import Certificate, common_name
 from stack.config import Home
+from stack.trust.expiry import check_expiries
 from tlog.log import Log
+from tsa.authority import TimestampAuthority
+
+CLOCK_STEP = timedelta(seconds=60)
+"""A clock may be this far behind the head of a log, which an NTP correction explains."""
+Check = Callable[[datetime], None]
+"""Raises a SigError for the reason why the role cannot do its work at that moment."""
 
 
-def make_routes(home: Home, logs: Sequence[Log]) -> list[web.RouteDef]:
-    """``/healthz`` and ``/ping``: the process answers. ``/readyz``: so does every role."""
+def make_routes(checks: Mapping[str, Check], clock: Callable[[], datetime]) -> list[web.RouteDef]:
+    """The three routes; HEAD goes to the same handlers."""
 
     async def alive(_request: web.Request) -> web.Response:
         return web.json_response({"status": "SERVING"})
 
     async def ready(_request: web.Request) -> web.Response:
-        faults = _faults(home, logs)
-        return web.json_response({"ready": not faults, "faults": faults}, status=503 if faults else 200)
+        roles = answers(checks, clock())
+        faults = [f"{name}: {answer}" for name, answer in roles.items() if answer != "ok"]
+        status = HTTPStatus.SERVICE_UNAVAILABLE if faults else HTTPStatus.OK
+        return web.json_response({"ready": not faults, "roles": roles, "faults": faults}, status=status)
 
     return [web.get("/healthz", alive), web.get("/ping", alive), web.get("/readyz", ready)]
 
 
-def _faults(home: Home, logs: Sequence[Log]) -> list[str]:
-    faults = [] if (home.tuf_repository / "timestamp.json").exists() else ["the TUF repository is not published yet"]
-    faults += [log.damage for log in logs if log.damage]
-    for log in logs:
+def answers(checks: Mapping[str, Check], now: datetime) -> dict[str, str]:
+    """Each role's ``ok``, or what is wrong with it."""
+    found = {}
+    for name, check in checks.items():
         try:
-            log.checkpoint()
+            check(now)
         except SigError as error:
-            faults.append(error.message)
-    return faults
+            found[name] = error.message
+        except OSError as error:
+            found[name] = f"its files cannot be read: {error.strerror}"
+        else:
+            found[name] = "ok"
+    return found
+
+
+def make_checks(
+    home: Home,
+    provider: Provider,
+    ca_chain: Sequence[Certificate],
+    logs: Mapping[str, Log],
+    timestamps: TimestampAuthority,
+) -> dict[str, Check]:
+    """One check for each role of a whole stack."""
+
+    def oidc(_now: datetime) -> None:
+        if not provider.keys:
+            raise Unavailable("the provider has no signing key")
+
+    def ca(now: datetime) -> None:
+        _check_validity(ca_chain, now)
+
+    def tsa(now: datetime) -> None:
+        _check_validity(timestamps.chain, now)
+        timestamps.timekeeper.check(now)
+
+    def trust(now: datetime) -> None:
+        check_expiries(home.tuf_repository, now)
+
+    checks: dict[str, Check] = {"oidc": oidc, "ca": ca}
+    checks |= {name: _log_check(log) for name, log in logs.items()}
+    return checks | {"tsa": tsa, "trust": trust}
+
+
+def _log_check(log: Log) -> Check:
+    def check(now: datetime) -> None:
+        if log.damage:
+            raise Unavailable(log.damage)
+        if log.fault:
+            raise Unavailable(f"the log takes no entries: {log.fault}")
+        ahead = timedelta(milliseconds=log.head.timestamp_ms) - timedelta(seconds=now.timestamp())
+        if ahead > CLOCK_STEP:
+            raise Unavailable(f"the clock is {ahead.total_seconds():.0f} s behind the log's head")
+
+    return check
+
+
+def _check_validity(chain: Sequence[Certificate], now: datetime) -> None:
+    for certificate in chain:
+        if not certificate.not_before <= now <= certificate.not_after:
+            name, first, last = common_name(certificate.subject), certificate.not_before, certificate.not_after
+            raise Unavailable(f"the certificate of {name} is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d} only")

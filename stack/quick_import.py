@@ -1,28 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import the web server without reading the system's certificate authorities.
+"""Import aiohttp's server without its client.
 
-aiohttp makes a TLS client context when it is imported and reads every public root into it: 60 to 100 ms, a sixth of a start.
-The serving process asks nobody over TLS. So it takes the context empty, which is also the safer one: a connection that
-nobody planned finds nobody to trust. Whoever will need TLS towards somebody gives a context with the roots for that one.
+``import aiohttp.web`` runs ``aiohttp/__init__.py`` first, which imports the client: a seventh of a start, and 60 to 100 ms more
+for the TLS context into which it reads every public root. The serving process asks nobody. So the package's own code waits
+until somebody takes something of it that is no submodule, such as ``aiohttp.ClientSession``; from then on it is as ever.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Final
+import sys
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from typing import Any, Final
 
-_VARIABLE: Final = "SSL_CERT_FILE"
-"""Where OpenSSL looks first."""
+_SEEN_BY_THE_SERVER: Final = {"__version__": "3"}
+"""What aiohttp's server modules take of the package itself: for the Server header, which the edge replaces."""
 
 
 def import_server() -> None:
-    """Import aiohttp's server; the environment is afterwards as it was."""
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = os.devnull
-    try:
-        import aiohttp.web  # noqa: F401, PLC0415 - importing it here and now is the point
-    finally:
-        if before is None:
-            del os.environ[_VARIABLE]
-        else:
-            os.environ[_VARIABLE] = before
+    """Import ``aiohttp.web``; harmless when aiohttp is imported already."""
+    spec = None if "aiohttp" in sys.modules else find_spec("aiohttp")
+    if spec is None or spec.loader is None:
+        import_module("aiohttp.web")
+        return
+    package, loader = module_from_spec(spec), spec.loader
+    vars(package).update(_SEEN_BY_THE_SERVER)
+    sys.modules["aiohttp"] = package
+    import_module("aiohttp.web")
+
+    def complete(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        del vars(package)["__getattr__"]
+        loader.exec_module(package)
+        return getattr(package, name)
+
+    vars(package)["__getattr__"] = complete  # PEP 562; only now, since "from . import hdrs" asks for attributes too

@@ -7,45 +7,90 @@ signed by a child process on another core, and aiohttp, half of the start, is im
 
 from __future__ import annotations
 
+import gc
 import shutil
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
-from sigcore.errors import Unavailable
+from sigcore.errors import Malformed, Unavailable
 from stack import bootstrap
-from stack.config import Home
+from stack.config import Home, Settings
+from stack.issuers import load_issuers
 from stack.lock import held
 from stack.quick_import import import_server
-from stack.start import Plan, Prepared
+from stack.start import Plan, Prepared, ServerTls
 from stack.trust.documents import save_documents
-from stack.trust.publisher import start_publisher
+from stack.trust.publisher import ended_with, start_publisher
 
 
 def serve(plan: Plan) -> int:
     """Serve until a signal; the answer is the exit code.
 
-    Raises:
-        Unavailable: the address is taken. Refused: another process serves this data directory.
-    """
-    with _listener(plan.host, plan.port) as listener, _home(plan.home) as home, held(home.path):
-        port = listener.getsockname()[1]
-        url = plan.url or f"http://localhost:{port}"
-        now = datetime.now(UTC)
-        settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now)
-        oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
-        material = bootstrap.load_material(home)
-        save_documents(home, material, settings)
-        prepared = Prepared(home, settings, material, listener, oidc_key, start_publisher(home))
-        import_server()
-        # Deferred: everything that imports aiohttp comes after that.
-        from stack.running import run  # noqa: PLC0415 - see the line above
+    A first start that fails leaves the data directory as it was: not there, or empty.
 
-        return run(prepared, control=plan.control, ready_file=plan.ready_file)
+    Raises:
+        Unavailable: the address is taken. Refused: another process serves this data directory. OSError: the disk refuses.
+    """
+    gc.disable()  # until everything answers: stack.running
+    with (
+        _ended_by_sigterm(),
+        _listener(plan.host, plan.port) as listener,
+        _home(plan.home) as home,
+        ExitStack() as undo,
+    ):
+        _undo_first_start(home.path, undo)
+        with held(home.path):
+            now = datetime.now(UTC)
+            url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
+            settings = bootstrap.prepare(
+                home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now, seed=plan.seed
+            )
+            tls = _tls(plan, home, settings, now)
+            oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
+            material = bootstrap.load_material(home)
+            save_documents(home, material, settings)
+            files = (file for file in (home.settings_file, plan.config) if file is not None)
+            issuers = tuple(issuer for file in files for issuer in load_issuers(file))
+            with ended_with(start_publisher(home)) as publisher:
+                prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher, issuers)
+                import_server()
+                # Deferred: everything that imports aiohttp comes after that.
+                from stack.running import run  # noqa: PLC0415 - see the line above
+
+                undo.pop_all()
+                return run(prepared, plan)
+
+
+def _tls(plan: Plan, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
+    if plan.tls is None:
+        return None
+    if not settings.url.startswith("https:"):
+        raise Malformed(f"--tls serves HTTPS, but the URL is {settings.url}", "give an https URL with --url")
+    from stack.server_tls import make_server_tls  # noqa: PLC0415 - nothing of it is needed without --tls
+
+    return make_server_tls(plan.tls, home, settings, now)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM before the event loop has it: end in order, with 0, as later."""
+
+    def end(_number: int, _frame: object) -> NoReturn:
+        sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -72,3 +117,16 @@ def _home(home: Home | None) -> Iterator[Home]:
         yield Home(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _undo_first_start(folder: Path, undo: ExitStack) -> None:
+    """Unless it is called off, ``undo`` will take away what was made in a folder that is not there yet, or empty."""
+    if not folder.exists():
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+    elif folder.is_dir() and not any(folder.iterdir()):
+        undo.callback(_empty, folder)
+
+
+def _empty(folder: Path) -> None:
+    for made in folder.iterdir():
+        shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink()

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ca.issuers import Issuer
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 
@@ -24,7 +28,27 @@ class Plan:
     port: int
     url: str | None
     control: bool
+    config: Path | None
     ready_file: Path | None
+    tls: str | None = None
+    """``auto``, or ``CERT,KEY``; None serves plain HTTP."""
+    seed: int | None = None
+    log_format: str | None = None
+    """``json`` or ``text``; None follows the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """A context that is ready to be served with.
+
+    ``renew`` brings it up to new files, or makes them, when it is time; ``check`` raises when those in place are no good.
+    """
+
+    context: ssl.SSLContext
+    renew: Callable[[datetime], None]
+    check: Callable[[datetime], None]
+    authority: Path | None
+    """The certificate that clients must trust, when it is our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +60,8 @@ class Prepared:
     material: Material
     listener: socket.socket
     oidc_key: Future[rsa.RSAPrivateKey]
+    tls: ServerTls | None
     publisher: subprocess.Popen[str]
     """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
+    issuers: tuple[Issuer, ...]
+    """Those that were configured, beside the stack's own; see :mod:`stack.issuers`."""

@@ -35,6 +35,7 @@ class RunningStack:
     url: str
     data: Path
     trusted_root: Path
+    signing_config: Path
     trust_config: Path
     tuf_root: Path
     tuf_mirror: str
@@ -63,12 +64,12 @@ class RunningStack:
         return self.log.read_text("utf-8", "replace")[-8000:]
 
 
-def sigbox(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run one ``sigbox`` command to its end."""
+def sigbox(*arguments: str | Path, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run one ``sigbox`` command to its end, with ``extra`` in its environment."""
     return subprocess.run(
         [*SIGBOX, *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=environment(**extra),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -105,6 +106,7 @@ def start_stack(folder: Path, *options: str | Path) -> RunningStack:
         url=ready["url"],
         data=Path(ready["data"]),
         trusted_root=Path(ready["trusted_root"]),
+        signing_config=Path(ready["signing_config"]),
         trust_config=Path(ready["trust_config"]),
         tuf_root=Path(ready["tuf_root"]),
         tuf_mirror=ready["tuf_mirror"],

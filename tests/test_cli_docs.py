@@ -7,12 +7,14 @@ import argparse
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from stack.cli.table import COMMANDS
 from stack.cli.up import EXAMPLES as UP_EXAMPLES
+from stack.cli.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 CALL = re.compile(r"(?<![\w./-])sigbox ([a-z][a-z-]*)(?=([^\n]*))")
@@ -26,6 +28,14 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     return parser
 
 
+def options_of(parser: argparse.ArgumentParser, words: list[str]) -> set[str]:
+    """The options of a command, or of the action of it that comes first in ``words``."""
+    actions = next((action for action in parser._actions if isinstance(action, argparse._SubParsersAction)), None)
+    if actions is None:
+        return set(parser._option_string_actions)
+    return options_of(actions.choices[words[0]], words[1:]) if words and words[0] in actions.choices else set()
+
+
 def problems(text: str) -> Iterator[str]:
     """Each call of ``sigbox`` in ``text`` whose command or option does not exist."""
     for name, rest in CALL.findall(text.replace("\\\n", " ")):
@@ -33,7 +43,7 @@ def problems(text: str) -> Iterator[str]:
             yield f"sigbox {name}"
             continue
         own = re.split(r"[`)#|]|\$\(", rest)[0]
-        known = parser_of(name)._option_string_actions
+        known = options_of(parser_of(name), own.split())
         yield from (f"sigbox {name} {option}" for option in OPTION.findall(own) if option not in known)
 
 
@@ -62,6 +72,13 @@ def test_examples_in_the_help_can_be_typed(command):
 
 def test_the_check_finds_what_does_not_exist():
     assert list(problems("sigbox up --bogus 1")) == ["sigbox up --bogus"]
+    assert list(problems("sigbox trust show --bogus")) == ["sigbox trust --bogus"]
+    assert list(problems("sigbox trust --json")) == ["sigbox trust --json"]
+    assert not list(problems("sigbox trust show --json"))
     assert list(problems("$ sigbox frobnicate x")) == ["sigbox frobnicate"]
     assert list(problems('sigbox sign-blob F --identity-token "$(sigbox token --wrong x)"')) == ["sigbox token --wrong"]
     assert not list(problems(UP_EXAMPLES))
+
+
+def test_the_version_is_that_of_the_package():
+    assert version("sigbox") == VERSION

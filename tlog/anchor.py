@@ -47,6 +47,10 @@ class Anchor(Protocol):
         """Record ``current`` durably if ``previous`` is what is recorded; Refused otherwise."""
         ...
 
+    def advance_here(self, previous: Anchored | None, current: Anchored) -> None:
+        """:meth:`advance`, on the thread of the caller, who waits."""
+        ...
+
     async def close(self) -> None:
         """Release what it holds."""
         ...
@@ -66,6 +70,10 @@ class MemoryAnchor:
         return self._anchored
 
     async def advance(self, previous: Anchored | None, current: Anchored) -> None:
+        """See :class:`Anchor`."""
+        self.advance_here(previous, current)
+
+    def advance_here(self, previous: Anchored | None, current: Anchored) -> None:
         """See :class:`Anchor`."""
         if self._anchored != previous:
             raise _moved(previous)
@@ -98,7 +106,7 @@ class SqliteAnchor:
 
     async def advance(self, previous: Anchored | None, current: Anchored) -> None:
         """See :class:`Anchor`."""
-        await self._run(lambda: self._advance(previous, current))
+        await self._run(lambda: self.advance_here(previous, current))
 
     async def close(self) -> None:
         """Close the file; harmless when it is not open."""
@@ -110,7 +118,8 @@ class SqliteAnchor:
     def _connect(self) -> None:
         with _failures():
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self._path, isolation_level=None)
+            # Used on two threads, which SQLite serialises (threading mode 3).
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             self._connection = connection
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -129,7 +138,8 @@ class SqliteAnchor:
             row = self._open().execute("SELECT size, root, checkpoint FROM anchor").fetchone()
         return Anchored(*row) if row else None
 
-    def _advance(self, previous: Anchored | None, current: Anchored) -> None:
+    def advance_here(self, previous: Anchored | None, current: Anchored) -> None:
+        """See :class:`Anchor`. The commit that is to be anchored was made on the thread that calls: no time is lost between."""
         values = (current.size, current.root, current.checkpoint)
         with _failures():
             # One statement outside a transaction: SQLite commits it, and with FULL returns when it is on disk.

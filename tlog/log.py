@@ -13,7 +13,7 @@ from sigcore.tiles import Tile
 from tlog.anchor import Anchor
 from tlog.audit import Audit, Gentle, Pace, Progress, at_once, audit, quiet
 from tlog.publish import Clock, Publisher, SigningClock
-from tlog.sequencer import Sequencer
+from tlog.sequencer import Commits, Sequencer
 from tlog.storage.base import Head, LogStore
 from tlog.submission import Receipt, Submission
 
@@ -117,6 +117,21 @@ class Log:
         return self._sequencer.view.size
 
     @property
+    def fault(self) -> str:
+        """Why no entry is taken now; empty when all is well."""
+        return self._sequencer.fault
+
+    @property
+    def waiting(self) -> int:
+        """Entries that were submitted and are not answered yet."""
+        return self._sequencer.waiting
+
+    @property
+    def commits(self) -> Commits:
+        """What was committed since the start."""
+        return self._sequencer.commits
+
+    @property
     def head(self) -> Head:
         """The published head. Unavailable while the log is empty."""
         return self._sequencer.view.head
@@ -127,7 +142,7 @@ class Log:
 
     async def receipt(self, index: int) -> Receipt:
         """The receipt of a published entry at the current head. NotFound beyond it."""
-        return await self._sequencer.view.receipt(index, duplicate=True)
+        return await self._sequencer.view.receipt(index)
 
     async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
         """The published entries [first, end). NotFound when one of them is not published."""

@@ -6,7 +6,8 @@ Source: rekor ``openapi.yaml``; ``pkg/api`` for what it leaves open (statuses, m
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import orjson
@@ -16,6 +17,7 @@ from sigcore import entries_v1, limits, merkle
 from sigcore.entries_v1_verifier import parse_verifier
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.strict import JSON, Fields, parse_decimal, parse_hex, shown
+from tlog.entry_id import parse_entry_id
 from tlog.http import Encoded, Handler, TooLarge, answering, optional_query, query, read_body
 from tlog.signature_log import Answer, RekorV1
 from tlog.submission import Receipt
@@ -23,12 +25,12 @@ from tlog.submission import Receipt
 ENTRIES: Final = "/api/v1/log/entries"
 
 
-class TooMany(Malformed):
-    """More queries in one request than are answered."""
+class Unprocessable(Malformed):
+    """What the original's API description rules out: its generated server answers 422 before any other code sees it."""
 
 
 _STATUS: Final[Mapping[type[SigError], int]] = {
-    TooMany: 422,
+    Unprocessable: 422,
     TooLarge: 413,
     Encoded: 415,
     Malformed: 400,
@@ -67,7 +69,7 @@ class _Face:
 
     # --- entries -------------------------------------------------------------------------------------------
     async def add(self, request: web.Request) -> web.Response:
-        proposal = entries_v1.parse_proposal(await read_body(request, limit=limits.LOG_REQUEST))
+        proposal = entries_v1.parse_proposal(await _body(request))
         receipt = await self._rekor.add(proposal.verify())
         entry_id = self._rekor.entry_id(receipt.leaf)
         if receipt.duplicate:
@@ -81,21 +83,24 @@ class _Face:
         return response
 
     async def by_index(self, request: web.Request) -> web.Response:
-        (index,) = query(request, "logIndex")
-        return self._entry(await self._log.receipt(parse_decimal(index, what="the parameter logIndex")))
+        with _described():
+            (text,) = query(request, "logIndex")
+            index = parse_decimal(text, what="the parameter logIndex")
+        return self._entry(await self._log.receipt(index))
 
     async def by_id(self, request: web.Request) -> web.Response:
-        query(request)
-        return self._entry(await self._rekor.by_id(request.match_info["entry_id"]))
+        with _described():
+            query(request)
+            parse_entry_id(entry_id := request.match_info["entry_id"])
+        return self._entry(await self._rekor.by_id(entry_id))
 
     async def retrieve(self, request: web.Request) -> web.Response:
-        body = await read_body(request, limit=limits.LOG_REQUEST)
-        fields = Fields.parse(body, what="the query", limit=limits.LOG_REQUEST)
+        fields = Fields.parse(await _body(request), what="the query", limit=limits.LOG_REQUEST)
         fields.only("entryUUIDs", "logIndexes", "entries")
         ids, indexes, proposals = (_list(fields, name) for name in ("entryUUIDs", "logIndexes", "entries"))
         count = len(ids) + len(indexes) + len(proposals)
         if count > limits.RETRIEVE_QUERIES:
-            raise TooMany(f"the query asks for {count} entries, more than max allowed {limits.RETRIEVE_QUERIES}")
+            raise Unprocessable(f"the query asks for {count} entries, more than max allowed {limits.RETRIEVE_QUERIES}")
         found: list[Receipt] = []
         for id_ in ids:
             found += await _if_found(self._rekor.by_id(_id(id_)))
@@ -116,7 +121,8 @@ class _Face:
 
     # --- the log -------------------------------------------------------------------------------------------
     async def log_info(self, request: web.Request) -> web.Response:
-        optional_query(request, "stable")
+        with _described():
+            optional_query(request, "stable")
         head = self._log.head
         return _json(
             {
@@ -129,15 +135,18 @@ class _Face:
         )
 
     async def proof(self, request: web.Request) -> web.Response:
-        given = optional_query(request, "firstSize", "lastSize", "treeID")
+        with _described():
+            given = optional_query(request, "firstSize", "lastSize", "treeID")
+            if "lastSize" not in given:
+                raise Malformed("the query has the parameter lastSize 0 times, expected once")
+            first, last = (
+                parse_decimal(given.get(name, "1"), what=f"the parameter {name}") for name in ("firstSize", "lastSize")
+            )
+            if not (first and last):
+                raise Malformed("firstSize and lastSize are sizes of trees, expected 1 and more")
         self._check_tree(given)
-        if "lastSize" not in given:
-            raise Malformed("the query has the parameter lastSize 0 times, expected once")
-        first, last = (
-            parse_decimal(given.get(name, "1"), what=f"the parameter {name}") for name in ("firstSize", "lastSize")
-        )
-        if not 1 <= first <= last:
-            raise Malformed(f"firstSize is {first} and lastSize {last}, expected 1 <= firstSize <= lastSize")
+        if first > last:
+            raise Malformed(f"firstSize is {first} and lastSize {last}, expected firstSize <= lastSize")
         head = self._log.head
         if last > head.size:
             raise Malformed(f"lastSize is {last}, the log has {head.size} entries")
@@ -145,22 +154,41 @@ class _Face:
         return _json({"hashes": [hash_.hex() for hash_ in hashes], "rootHash": head.root.hex()})
 
     async def public_key(self, request: web.Request) -> web.Response:
-        self._check_tree(optional_query(request, "treeID"))
+        with _described():
+            given = optional_query(request, "treeID")
+        self._check_tree(given)
         return web.Response(text=self._rekor.public_key_pem, content_type="application/x-pem-file")
 
     def _check_tree(self, given: Mapping[str, str]) -> None:
         text = given.get("treeID") or str(self._rekor.tree_id)
-        if parse_decimal(text, what="the parameter treeID") != self._rekor.tree_id:
+        with _described():
+            tree_id = parse_decimal(text, what="the parameter treeID")
+        if tree_id != self._rekor.tree_id:
             raise Malformed(f"the tree {text} is not of this log", f"its tree is {self._rekor.tree_id}")
 
     # --- search --------------------------------------------------------------------------------------------
     async def search(self, request: web.Request) -> web.Response:
-        body = await read_body(request, limit=limits.LOG_REQUEST)
-        keys, every = _parse_search(body)
+        keys, every = _parse_search(await _body(request))
         return _json(await self._rekor.find(keys, every=every))
 
 
 # --- reading queries -------------------------------------------------------------------------------------
+@contextmanager
+def _described() -> Iterator[None]:
+    """Parameters and members that do not fit the API description: Malformed becomes Unprocessable."""
+    try:
+        yield
+    except Malformed as error:
+        raise Unprocessable(error.message, error.hint) from error
+
+
+async def _body(request: web.Request) -> bytes:
+    body = await read_body(request, limit=limits.LOG_REQUEST)
+    if not body:
+        raise Unprocessable("the request has no body", "send JSON")
+    return body
+
+
 async def _if_found(receipt: Awaitable[Receipt]) -> tuple[Receipt, ...]:
     """What is not there is left out of an answer to several questions."""
     try:
@@ -181,12 +209,16 @@ def _list(fields: Fields, name: str) -> list[JSON]:
 def _id(value: JSON) -> str:
     if not isinstance(value, str):
         raise Malformed(f"an element of entryUUIDs is {shown(value)}, expected a string")
+    with _described():
+        parse_entry_id(value)
     return value
 
 
 def _index(value: JSON) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise Malformed(f"an element of logIndexes is {shown(value)}, expected a number from 0 on")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Malformed(f"an element of logIndexes is {shown(value)}, expected a number")
+    if value < 0:
+        raise Unprocessable(f"an element of logIndexes is {value}, expected a number from 0 on")
     return value
 
 
@@ -196,7 +228,7 @@ def _parse_search(data: bytes) -> tuple[list[str], bool]:
     fields.only("hash", "publicKey", "email", "subject", "operator")
     operator = _given(fields, "operator") or "or"
     if operator not in ("and", "or"):
-        raise Malformed(f"{fields.path}.operator is {shown(operator)}, expected and, or")
+        raise Unprocessable(f"{fields.path}.operator is {shown(operator)}, expected and, or")
     keys = []
     if text := _given(fields, "hash"):
         keys.append(_hash_key(text))
@@ -207,22 +239,28 @@ def _parse_search(data: bytes) -> tuple[list[str], bool]:
 
 
 def _given(fields: Fields, name: str) -> str:
-    return "" if fields.raw().get(name) is None else fields.text(name, limit=limits.INDEX_KEY)
+    text = "" if fields.raw().get(name) is None else fields.text(name)
+    if len(text) > limits.INDEX_KEY:
+        raise Unprocessable(f"{fields.path}.{name} is {len(text)} characters long, the limit is {limits.INDEX_KEY}")
+    return text
 
 
 def _hash_key(text: str) -> str:
     name, colon, value = text.rpartition(":")
     expected = _HASHES.get(len(value))
     if expected is None or (colon and name.lower() != expected):
-        raise Malformed(
+        raise Unprocessable(
             f"the hash is {shown(text)}, expected hexadecimal digits, with or without their algorithm before a colon",
             ", ".join(f"{algorithm}: {digits} digits" for digits, algorithm in _HASHES.items()),
         )
-    return f"{expected}:{parse_hex(value.lower(), what='the hash').hex()}"
+    with _described():
+        return f"{expected}:{parse_hex(value.lower(), what='the hash').hex()}"
 
 
 def _verifier_key(fields: Fields) -> str:
     fields.only("format", "content", "url")
+    if "format" not in fields:
+        raise Unprocessable(f"{fields.path}.format is missing", "this log has x509 keys")
     if (form := fields.text("format")) != "x509":
         raise Refused(f"{fields.path}.format is {shown(form)}, this log has x509 keys")
     if fields.raw().get("url"):

@@ -6,8 +6,8 @@ Source: rekor-tiles ``api/proto/rekor/v2/rekor_service.proto`` (CreateEntry; pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, TypeAlias
 
 import orjson
 from aiohttp import web
@@ -15,6 +15,7 @@ from aiohttp import web
 from sigcore import entries, keys, limits, merkle
 from sigcore.algorithms import HashAlgorithm
 from sigcore.entries import HashedRekord
+from sigcore.entries_v2_dsse import DsseRequest, dsse_body, hashedrekord_body, parse_request
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.keys import PrivateKey
 from sigcore.strict import encode_base64
@@ -32,8 +33,20 @@ from tlog.log import Log, Receipt, Submission, seed
 from tlog.publish import CheckpointPublisher, Clock
 from tlog.storage.base import LogStore
 
-_INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _RESOURCE_EXHAUSTED, _UNAVAILABLE = 3, 5, 6, 8, 14
+_INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 6, 8, 12, 14
+
+
+class Frozen(Refused):
+    """The log takes nothing any more."""
+
+
+DsseKind: TypeAlias = Literal["hashedrekord", "dsse"]
+_DSSE_BODIES: Final[Mapping[DsseKind, Callable[[DsseRequest], bytes]]] = {
+    "hashedrekord": hashedrekord_body,
+    "dsse": dsse_body,
+}
 _STATUS: Final[Mapping[type[SigError], int]] = {
+    Frozen: 405,
     TooLarge: 413,
     Encoded: 415,
     Malformed: 400,
@@ -44,6 +57,7 @@ _STATUS: Final[Mapping[type[SigError], int]] = {
 _CODES: Final = {
     400: _INVALID_ARGUMENT,
     404: _NOT_FOUND,
+    405: _UNIMPLEMENTED,
     413: _RESOURCE_EXHAUSTED,
     415: _INVALID_ARGUMENT,
     503: _UNAVAILABLE,
@@ -52,22 +66,37 @@ _CODES: Final = {
 
 
 class RekorV2:
-    """A log of hashedrekord entries.
+    """A log of hashedrekord entries, and of dsse entries where it is told so.
 
     Args:
         store, anchor: where it is kept.
         origin: the bare host name of the URL that clients are given (no scheme, port or path).
         key: Ed25519 or ECDSA P-256, of this log only.
         clock: the time of day.
+        dsse: the kind of entry that an envelope is logged as. Newer clients verify hashedrekord only; dsse is for those who sign
+            with sigstore-go before 1.2 or sigstore-python before 4.3 and look at what they get.
+        frozen: take no new entry, for good: the shard that clients were told to leave.
     """
 
-    def __init__(self, store: LogStore, anchor: Anchor, *, origin: str, key: PrivateKey, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        anchor: Anchor,
+        *,
+        origin: str,
+        key: PrivateKey,
+        clock: Clock,
+        dsse: DsseKind = "hashedrekord",
+        frozen: bool = False,
+    ) -> None:
         publisher = CheckpointPublisher(origin, key)
         self.log = Log(store, anchor, publisher, clock)
         self.origin = origin
         self.key = publisher.note_key
         self.log_id = publisher.note_key.id
         self._log_id = encode_base64(self.log_id)
+        self._dsse_body = _DSSE_BODIES[dsse]
+        self._frozen = frozen
 
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
@@ -78,12 +107,17 @@ class RekorV2:
         """Commit what waits and release the log."""
         await self.log.stop()
 
-    async def add(self, entry: HashedRekord) -> Receipt:
+    async def add(self, entry: HashedRekord | DsseRequest) -> Receipt:
         """Verify ``entry`` and log it.
 
         Raises:
-            Malformed, Refused: as :func:`sigcore.entries.verify_entry`. Unavailable: as :meth:`tlog.log.Log.submit`.
+            Malformed, Refused: as :func:`sigcore.entries.verify_entry` and :meth:`DsseRequest.verify`.
+            Frozen: the log is closed for good. Unavailable: as :meth:`tlog.log.Log.submit`.
         """
+        if self._frozen:
+            raise Frozen("this log is frozen", "switch to the log that the newest signing config names")
+        if isinstance(entry, DsseRequest):
+            return await self.log.submit(_submission(self._dsse_body(entry)))
         entries.verify_entry(entry)
         return await self.log.submit(submission(entry))
 
@@ -94,7 +128,7 @@ class RekorV2:
             {
                 "logIndex": index,
                 "logId": {"keyId": self._log_id},
-                "kindVersion": {"kind": entries.HASHEDREKORD, "version": entries.VERSION_002},
+                "kindVersion": {"kind": entries.kind_of(receipt.leaf), "version": entries.VERSION_002},
                 "integratedTime": "0",
                 "inclusionPromise": None,
                 "inclusionProof": {
@@ -111,7 +145,10 @@ class RekorV2:
 
 def submission(entry: HashedRekord) -> Submission:
     """``entry`` for the log: two entries are the same when their canonical bodies are."""
-    body = entries.encode_body(entry)
+    return _submission(entries.encode_body(entry))
+
+
+def _submission(body: bytes) -> Submission:
     return Submission(body, merkle.hash_leaf(body))
 
 
@@ -145,7 +182,7 @@ class _Face:
 
     async def add(self, request: web.Request) -> web.Response:
         body = await read_body(request, limit=limits.LOG_REQUEST)
-        receipt = await self._rekor.add(_parse_request(body))
+        receipt = await self._rekor.add(parse_request(body))
         if receipt.duplicate:
             return _duplicate(receipt.index)
         return web.Response(
@@ -159,18 +196,6 @@ class _Face:
 
     async def tile(self, request: web.Request) -> web.Response:
         return await tile_response(self._rekor.log, request)
-
-
-def _parse_request(body: bytes) -> HashedRekord:
-    try:
-        return entries.parse_request_v2(body)
-    except Malformed as error:
-        if b'"dsseRequestV002"' in body or b'"dsse_request_v002"' in body:
-            raise Malformed(
-                "dsseRequestV002 is not taken by this log",
-                "send hashedRekordRequestV002 with the hash of the envelope's pre-authentication encoding",
-            ) from error
-        raise
 
 
 def _refusal(status: int, error: SigError) -> web.Response:

@@ -143,9 +143,10 @@ class Search:
         if size - self._stored > LAG_ENTRIES:
             raise Unavailable(f"the search index is at entry {self._stored} of {size}", "try again in a moment")
         await self._read_to(size)
-        found = self._index.find(keys, every=every, limit=limits.SEARCH_RESULTS + 1)
+        # The tail first: what moves to the store meanwhile is in both answers, and never in neither.
         recent = [set(self._by_key.get(key, ())) for key in keys]
-        found |= set.intersection(*recent) if every else set.union(*recent)
+        found = set.intersection(*recent) if every else set.union(*recent)
+        found |= await self._index.find(keys, every=every, limit=limits.SEARCH_RESULTS + 1)
         if len(found) > limits.SEARCH_RESULTS:
             raise Malformed(
                 f"the search matches more than {limits.SEARCH_RESULTS} entries", 'narrow it with "operator": "and"'

@@ -3,8 +3,8 @@
 
 One batch:
 
-1. Take what is in the pool. Hash the leaves, grow the tree, sign the head.
-2. Commit entries, tiles and head in one transaction.                      <- the commit point
+1. Take what is in the pool, with what arrives while the event loop turns. Answer those entries that the log has already.
+2. Hash the other leaves, grow the tree, sign the head. Commit entries, tiles and head in one transaction.                      <- the commit point
 3. Move the anchor to the new head, durably.                               <- from here on it may have been seen
 4. Publish the head to readers.
 5. Prove each entry in the new tree, check each proof, answer the callers.
@@ -20,8 +20,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from sigcore import limits, merkle
@@ -31,7 +34,7 @@ from tlog.anchor import Anchor, Anchored
 from tlog.publish import Publisher, SigningClock
 from tlog.recent import Recent
 from tlog.recovery import keys_of, recover
-from tlog.storage.base import Batch, Head, LogStore
+from tlog.storage.base import Batch, Head, LogStore, prefix_of
 from tlog.submission import Receipt, Submission
 from tlog.tree import Growth, grow
 from tlog.view import View
@@ -40,16 +43,41 @@ BATCH_ENTRIES: Final = 256
 """Entries of one commit: large enough that its cost is shared well, small enough that callers do not wait for others."""
 POOL_ENTRIES: Final = 4096
 """Entries that may wait; more callers are turned away with Unavailable."""
+GATHER_TURNS: Final = 3
+"""Turns of the event loop from the arrival of a request to its entry in the pool: read, handle, and one to be sure."""
 RETRY_S: Final = 1.0
 """How often a store that failed is tried again."""
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Commits:
+    """What was committed since the start: batches, entries, and the seconds that the store took."""
+
+    batches: int = 0
+    entries: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
+    """An entry and everyone who waits for it; for all but the first one it is a duplicate."""
+
     submission: Submission
-    answer: asyncio.Future[Receipt]
+    callers: list[asyncio.Future[Receipt]] = field(default_factory=list)
+
+    def answer(self, receipt: Receipt) -> None:
+        for caller in self.callers:
+            if not caller.done():
+                caller.set_result(receipt)
+            if not receipt.duplicate:
+                receipt = replace(receipt, duplicate=True)
+
+    def fail(self, error: SigError) -> None:
+        for caller in self.callers:
+            if not caller.done():
+                caller.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +99,14 @@ class Sequencer:
         self._publisher = publisher
         self._clock = clock
         self._pool: deque[_Waiting] = deque()
-        self._pending: dict[bytes, asyncio.Future[Receipt]] = {}
+        self._pending: dict[bytes, _Waiting] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._fault = "it is not open"
         """Why no entry is taken now; empty when all is well."""
         self._stopping = False
         self._generation = 0
+        self.commits = Commits()
         self.view: View
         self._recent: Recent
 
@@ -111,35 +140,19 @@ class Sequencer:
         """
         if len(submission.leaf) > limits.ENTRY:
             raise Malformed(f"the log entry is {len(submission.leaf)} bytes long, the limit is {limits.ENTRY}")
-        same = self._pending.get(submission.identity)
-        if same is not None:
-            return replace(await asyncio.shield(same), duplicate=True)
-        self._check_open()
-        if len(self._pending) >= POOL_ENTRIES:
-            raise Unavailable(f"{POOL_ENTRIES} entries are waiting for the log", "try again in a moment")
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        # From here on everyone else who brings this entry waits for the same answer.
-        self._pending[submission.identity] = answer
-        answer.add_done_callback(lambda done: self._forget(submission.identity, done))
-        try:
-            known = await self._known(submission, answer)
-        except BaseException as error:
-            _fail(answer, error if isinstance(error, SigError) else Unavailable("the entry was not looked up"))
-            raise
-        return await asyncio.shield(answer) if known is None else known
-
-    async def _known(self, submission: Submission, answer: asyncio.Future[Receipt]) -> Receipt | None:
-        """The receipt of an entry that is there already; otherwise it is in the pool now."""
-        index = await self.find(submission.identity)
-        self._check_open()
-        if index is None:
-            self._pool.append(_Waiting(submission, answer))
+        waiting = self._pending.get(submission.identity)
+        if waiting is None:
+            self._check_open()
+            if len(self._pending) >= POOL_ENTRIES:
+                raise Unavailable(f"{POOL_ENTRIES} entries are waiting for the log", "try again in a moment")
+            # From here on everyone else who brings this entry waits for the same answer.
+            waiting = self._pending[submission.identity] = _Waiting(submission)
+            self._pool.append(waiting)
             self._wake.set()
-            return None
-        receipt = await self.view.receipt(index, duplicate=True)
-        if not answer.done():
-            answer.set_result(receipt)
-        return receipt
+        # A future for each caller: one who gives up cancels his own only.
+        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        waiting.callers.append(answer)
+        return await answer
 
     async def find(self, key: bytes) -> int | None:
         """The index of the published entry with this identity or leaf hash; exact."""
@@ -152,6 +165,21 @@ class Sequencer:
             if generation == self._generation:
                 return index
 
+    @property
+    def fault(self) -> str:
+        """Why no entry is taken now; empty when all is well."""
+        return self._fault
+
+    @property
+    def waiting(self) -> int:
+        """Entries that were brought and are not answered."""
+        return len(self._pending)
+
+    def _count(self, entries: int, seconds: float) -> None:
+        self.commits.batches += 1
+        self.commits.entries += entries
+        self.commits.seconds += seconds
+
     def _check_open(self) -> None:
         if self._fault or self._stopping:
             raise self._unavailable()
@@ -159,11 +187,6 @@ class Sequencer:
     def _unavailable(self) -> Unavailable:
         reason = self._fault or "it is shutting down"
         return Unavailable(f"the log takes no entries: {reason}", "submitting again later is safe")
-
-    def _forget(self, identity: bytes, answer: asyncio.Future[Receipt]) -> None:
-        del self._pending[identity]
-        if not answer.cancelled():
-            answer.exception()  # taken note of, so that an answer without a listener is no warning
 
     # --- the writer --------------------------------------------------------------------------------------
     async def _run(self) -> None:
@@ -182,17 +205,52 @@ class Sequencer:
                 return
 
     async def _advance(self) -> None:
-        waiting = tuple(self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool))))
+        await self._gather()
+        waiting = await self._answer_known([self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool)))])
         if waiting:
             step = self._prepare(waiting)
-            await self._store.commit(step.batch)
-            # --- commit point: the batch is durable. What fails from here on is answered with "try again", which finds it.
-            await self._move_anchor(step.batch.head)
+            began = time.perf_counter()
+            # --- commit point: the batch is durable. What fails from there on is answered with "try again", which finds it.
+            await self._store.commit(step.batch, self._anchoring(step.batch.head))
+            self._count(len(waiting), time.perf_counter() - began)
             # --- visible: the checkpoint may be shown. Nothing above this line has told anyone about the batch.
             self._publish(step)
             await self._answer(step)
         if self._recent.due():
             await self._store_chunk()
+
+    async def _gather(self) -> None:
+        """Turns of the event loop, not time: what has arrived already shares this commit instead of waiting for it."""
+        found = 0
+        while found < len(self._pool) < BATCH_ENTRIES:
+            found = len(self._pool)
+            for _ in range(GATHER_TURNS):
+                await asyncio.sleep(0)
+
+    async def _answer_known(self, waiting: Sequence[_Waiting]) -> tuple[_Waiting, ...]:
+        """Answer the entries that are in the log; those that are not are left to be added.
+
+        Nothing is being committed meanwhile, so this is exact.
+        """
+        recent = [self._recent.get(one.submission.identity) for one in waiting]
+        prefixes = [prefix_of(one.submission.identity) for one in waiting]
+        sought = [prefix for prefix, index in zip(prefixes, recent, strict=True) if index is None]
+        stored = {key.prefix for key in await self._store.known(sought)}
+        new: list[_Waiting] = []
+        for one, prefix, index in zip(waiting, prefixes, recent, strict=True):
+            found = await self.view.find(one.submission.identity) if index is None and prefix in stored else index
+            if found is None:
+                new.append(one)
+            else:
+                await self._answer_duplicate(one, found)
+        return tuple(new)
+
+    async def _answer_duplicate(self, one: _Waiting, index: int) -> None:
+        try:
+            one.answer(await self.view.receipt(index))
+        except SigError as error:  # damage to one entry is no fault of the others
+            one.fail(error)
+        del self._pending[one.submission.identity]
 
     def _prepare(self, waiting: tuple[_Waiting, ...]) -> _Step:
         entries = tuple(one.submission for one in waiting)
@@ -204,12 +262,12 @@ class Sequencer:
         batch = Batch(tree.size, entries, growth.tiles, Head(size, root, timestamp_ms, checkpoint))
         return _Step(waiting, leaf_hashes, growth, batch)
 
-    async def _move_anchor(self, head: Head) -> None:
+    def _anchoring(self, head: Head) -> Callable[[], None]:
         previous = None
         if self.view.size:
             shown = self.view.head
             previous = Anchored(shown.size, shown.root, shown.checkpoint)
-        await self._anchor.advance(previous, Anchored(head.size, head.root, head.checkpoint))
+        return partial(self._anchor.advance_here, previous, Anchored(head.size, head.root, head.checkpoint))
 
     def _publish(self, step: _Step) -> None:
         self.view.publish(step.growth, step.batch.head)
@@ -219,10 +277,11 @@ class Sequencer:
             self._recent.add(index, keys_of(entry, leaf_hash))
 
     async def _answer(self, step: _Step) -> None:
-        for index, one in enumerate(step.waiting, step.batch.first):
-            receipt = await self.view.receipt(index, duplicate=False, entry=one.submission)
-            if not one.answer.done():
-                one.answer.set_result(receipt)
+        batch = step.batch
+        receipts = await self.view.receipts(batch.first, batch.entries, step.leaf_hashes, duplicate=False)
+        for one, receipt in zip(step.waiting, receipts, strict=True):
+            del self._pending[one.submission.identity]
+            one.answer(receipt)
 
     async def _store_chunk(self) -> None:
         self._recent.begin()
@@ -241,8 +300,9 @@ class Sequencer:
         self._fault = error.message if isinstance(error, SigError) else f"{type(error).__name__} in the log"
         self._generation += 1
         self._pool.clear()
-        for answer in tuple(self._pending.values()):
-            _fail(answer, self._unavailable())
+        for waiting in self._pending.values():
+            waiting.fail(self._unavailable())
+        self._pending.clear()
 
     async def _read_back(self) -> None:
         """Until it succeeds, or until there is no point in trying: the log is another's now, or is not what it was."""
@@ -267,8 +327,3 @@ class Sequencer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S):
                 await self._wake.wait()
-
-
-def _fail(answer: asyncio.Future[Receipt], error: SigError) -> None:
-    if not answer.done():
-        answer.set_exception(error)

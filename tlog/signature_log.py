@@ -9,6 +9,7 @@ Source: rekor ``pkg/api/entries.go`` (signEntry), ``pkg/util/checkpoint.go``.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -25,7 +26,7 @@ from tlog.entry_id import encode_entry_id, parse_entry_id, tree_id_of
 from tlog.kept import Kept, encode_kept, key_digests, parse_kept
 from tlog.log import Log, Receipt, Submission, seed
 from tlog.publish import CheckpointPublisher, Clock
-from tlog.search import Search
+from tlog.search import READ_ENTRIES, Search
 from tlog.storage.base import LogStore
 from tlog.storage.search_index import SearchIndex
 
@@ -118,11 +119,13 @@ class RekorV1:
 
     async def find(self, texts: Sequence[str], *, every: bool) -> list[str]:
         """The ids of the entries under one of these search keys, or under ``every`` one, oldest first. Errors: Search.find."""
-        return [await self._id_at(index) for index in await self.search.find(key_digests(texts), every=every)]
-
-    async def _id_at(self, index: int) -> str:
-        (entry,) = await self.log.entries(index, index + 1)
-        return self.entry_id(entry.leaf)
+        found = []
+        for index in await self.search.find(key_digests(texts), every=every):
+            (entry,) = await self.log.entries(index, index + 1)
+            found.append(encode_entry_id(self.tree_id, entry.identity))
+            if len(found) % READ_ENTRIES == 0:
+                await asyncio.sleep(0)  # others get their turn
+        return found
 
     # --- answers -------------------------------------------------------------------------------------------
     def entry_id(self, leaf: bytes) -> str:

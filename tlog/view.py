@@ -6,7 +6,7 @@ Everything that is read from a log is read through here, so nothing beyond the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sigcore import merkle
@@ -64,27 +64,39 @@ class View:
         self._check_size(size)
         return await self._compute(lambda node: merkle.root_of(size, node))
 
-    async def receipt(self, index: int, *, duplicate: bool, entry: Submission | None = None) -> Receipt:
-        """The receipt of a published entry at the current head, its proof verified.
+    async def receipts(
+        self, first: int, entries: Sequence[Submission], leaf_hashes: Sequence[Hash], *, duplicate: bool
+    ) -> tuple[Receipt, ...]:
+        """The receipts of published entries that follow each other, at the current head, every proof verified.
 
         Args:
-            index: of the entry.
-            duplicate: what the receipt says about it.
-            entry: what is stored under ``index``, when the caller has it.
+            first: the index of the first one.
+            entries: what is stored there.
+            leaf_hashes: of the leaves of ``entries``.
+            duplicate: what the receipts say about them.
 
         Raises:
             Unavailable: what is stored does not hash to the published root.
         """
         head = self.head
-        entry = entry or (await self.entries(index, index + 1))[0]
-        proof = await self.inclusion(index, head.size)
+        proofs = await self._compute(lambda node: merkle.inclusion_proofs(first, first + len(entries), head.size, node))
         try:
-            merkle.verify_inclusion(
-                leaf_hash=merkle.hash_leaf(entry.leaf), index=index, size=head.size, proof=proof, root=head.root
+            merkle.verify_inclusions(
+                first=first, leaf_hashes=leaf_hashes, size=head.size, proofs=proofs, root=head.root
             )
         except SigError as error:
-            raise Unavailable(f"entry {index} does not verify: {error.message}", "audit the log") from error
-        return Receipt(index, entry.leaf, head.size, head.root, proof, head.checkpoint, duplicate, entry.extra)
+            where = f"entry {first}" if len(entries) == 1 else f"an entry from {first} to {first + len(entries) - 1}"
+            raise Unavailable(f"{where} does not verify: {error.message}", "audit the log") from error
+        return tuple(
+            Receipt(index, entry.leaf, head.size, head.root, proof, head.checkpoint, duplicate, entry.extra)
+            for index, (entry, proof) in enumerate(zip(entries, proofs, strict=True), first)
+        )
+
+    async def receipt(self, index: int) -> Receipt:
+        """The receipt of one published entry, as :meth:`receipts`. NotFound beyond the head."""
+        (entry,) = await self.entries(index, index + 1)
+        (receipt,) = await self.receipts(index, (entry,), (merkle.hash_leaf(entry.leaf),), duplicate=True)
+        return receipt
 
     async def _compute(self, compute: Callable[[NodeReader], _T]) -> _T:
         while True:

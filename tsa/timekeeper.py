@@ -42,9 +42,18 @@ class TimeKeeper:
                 self._record(moment)
             self._last = moment
             return moment
-        if last - moment > TOLERANCE:
+        self.check(moment)
+        return last
+
+    def check(self, now: datetime) -> None:
+        """Whether a timestamp could be issued at ``now``.
+
+        Raises:
+            Unavailable: the clock is further back than ``TOLERANCE``.
+        """
+        moment, last = now.replace(microsecond=0), self._last
+        if last is not None and last - moment > TOLERANCE:
             raise Unavailable(
                 f"timeNotAvailable: the clock says {encode_time(moment)}, a timestamp of {encode_time(last)} was issued",
                 "set the clock right; timestamps resume when it passes the last one",
             )
-        return last

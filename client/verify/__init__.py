@@ -1,44 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verify a bundle: pure, offline, without a clock. Time comes from verified timestamps only.
+"""Verify a bundle: pure, offline, without a clock. Time comes from verified signatures only.
 
-Given a bundle (0.3, message signature), the artifact's digest, a trusted root and the identity that is expected:
+Given a bundle (0.1, 0.2, 0.3; a file's signature or an attestation), the artifact's digest, a trusted root, and who is
+expected to have signed (an identity, or a key):
 
-1. The bundle is of a kind that we know: a certificate (not a bare key), log entries of Rekor v2, at least one of them. Its
-   message digest is the artifact's.
-2. Times: every timestamp is over the signature and by a trusted timestamp authority; there is at least one.
+1. Material: the bundle is signed with a certificate where an identity is expected, with a bare key where a key is. It is
+   about the artifact: its message digest is the artifact's, or a subject of its in-toto statement is. It has log entries of
+   kinds that we know, and neither an entry nor a timestamp twice.
+2. Times: every timestamp is over the signature and by a trusted timestamp authority; every promise (SET) of a Rekor v1 entry
+   is by a trusted log. Where a certificate signed there is at least one time. A time that nothing signs is never used.
 3. Certificate: an end entity's for code signing, with a chain to a trusted authority that is valid at every time of step 2.
+   Intermediates that came with it are part of that chain, and no root came with it.
 4. Publication: every SCT of a trusted certificate-transparency log verifies; there is at least one.
 5. Identity: the certificate's one name and its issuer are the expected ones.
 6. Transparency: every log entry is of a trusted log and is, byte for byte, the entry of this certificate, signature and
-   digest, and its proof leads to a checkpoint that the log has signed.
-7. Signature: made by the certificate's key over the artifact's digest.
+   digest; its proof leads to a checkpoint that the log has signed. In bundles of version 0.1 the promise may stand for that.
+7. Signature: made by the certificate's key, or by the expected one, over the artifact's digest or the envelope.
+
+For a bare key the steps 3 to 5 have nothing to look at: whoever names the key vouches for it.
 
 Any step that fails raises; there is no partial success. What the caller must still do: compute the digest from the bytes
-that it will use, and use those bytes.
+that it will use, and use those bytes; for an attestation, judge the predicate.
 
 Sources: sigstore client specification (``client-spec.md`` section 4), protobuf-specs ``sigstore_bundle.proto``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from client.verify.bodies import kind_of
 from client.verify.certificate import verify_certificate
-from client.verify.entry import VerifiedEntry, check_kind, verify_log_entry
-from client.verify.identity import IdentityPolicy, Signer, read_signer, verify_identity
+from client.verify.entry import VerifiedEntry, verify_log_entry
+from client.verify.identity import IdentityPolicy, Signer, key_signer, read_signer, verify_identity
+from client.verify.promise import verify_promise
 from client.verify.scts import VerifiedSct, verify_scts
+from client.verify.signed import ManagedKey, Signed, read_signed, verify_signature
 from client.verify.times import VerifiedTime, verify_times
-from sigcore import entries, keys, x509
-from sigcore.bundle import Bundle
-from sigcore.entries import HashedRekord
+from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import Refused
+from sigcore.intoto import Statement
+from sigcore.strict import shown
 from sigcore.trustroot import TrustedRoot
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A verified signature: the proof that the steps above were all taken, with what each of them found."""
+    """A verified signature: the proof that the steps above were all taken, with what each of them found.
+
+    ``statement`` is there for an attestation. ``chain`` and ``scts`` are empty where a bare key signed.
+    """
 
     digest: bytes
     signature: bytes
@@ -47,61 +58,100 @@ class Verified:
     times: tuple[VerifiedTime, ...]
     scts: tuple[VerifiedSct, ...]
     entries: tuple[VerifiedEntry, ...]
+    statement: Statement | None = None
 
 
-def verify_blob(bundle: Bundle, digest: bytes, *, root: TrustedRoot, identity: IdentityPolicy) -> Verified:
-    """Steps 1 to 7.
+def verify_blob(bundle: Bundle, digest: bytes, *, root: TrustedRoot, identity: IdentityPolicy | ManagedKey) -> Verified:
+    """Steps 1 to 7 for the signature of a file.
 
     Args:
         bundle: what :func:`sigcore.bundle.parse_bundle` returned.
-        digest: of the artifact, with the algorithm that ``bundle.content.algorithm`` names.
+        digest: of the artifact, by :func:`client.verify.signed.digest_algorithm`.
         root: what is trusted.
         identity: who must have signed.
 
     Raises:
         Refused: a step failed; the message says which and why. Malformed: a part of the bundle is not well-formed.
     """
+    if not isinstance(bundle.content, MessageSignature):
+        raise Refused(
+            "the bundle holds an attestation, expected the signature of a file",
+            "what it says about the file must be looked at: use verify-blob-attestation",
+        )
     return _verify(bundle, digest, root, identity)
 
 
-def verify_own(bundle: Bundle, digest: bytes, *, root: TrustedRoot) -> Verified:
-    """All steps but 5: for a signer that looks at its own bundle before it hands it out.
+def verify_attestation(
+    bundle: Bundle,
+    digest: bytes,
+    *,
+    root: TrustedRoot,
+    identity: IdentityPolicy | ManagedKey,
+    predicate_type: str = "",
+) -> Verified:
+    """Steps 1 to 7 for an attestation about a file; ``predicate_type`` (a URI) is demanded where it is given.
 
-    It says nothing about who signed. Verifiers must use :func:`verify_blob`.
+    Raises:
+        Refused, Malformed: as :func:`verify_blob`; also when the statement is of another predicate type.
     """
-    return _verify(bundle, digest, root, None)
-
-
-def _verify(bundle: Bundle, digest: bytes, root: TrustedRoot, identity: IdentityPolicy | None) -> Verified:
-    content = bundle.content
-    leaf = _check_material(bundle, digest)  # 1
-    times = verify_times(bundle.timestamps, content.signature, root.timestamp_authorities)  # 2
-    moments = [verified.time for verified in times]
-    chain = verify_certificate(leaf, moments, root.certificate_authorities)  # 3
-    scts = verify_scts(leaf, chain[1], root.ct_logs)  # 4
-    signer = read_signer(leaf)
-    if identity is not None:
-        verify_identity(signer, identity)  # 5
-    expected = HashedRekord(digest, content.signature, entries.certificate_verifier(leaf.der))  # 6
-    logged = tuple(verify_log_entry(entry, expected, root.logs, moments) for entry in bundle.log_entries)
-    what = "the signature over the artifact"
-    keys.verify_digest(leaf.public_key(), content.signature, digest, what=what)  # 7
-    return Verified(digest, content.signature, chain, signer, times, scts, logged)
-
-
-def _check_material(bundle: Bundle, digest: bytes) -> Certificate:
-    if bundle.certificate is None:
+    if isinstance(bundle.content, MessageSignature):
+        raise Refused("the bundle holds the signature of a file, expected an attestation", "use verify-blob")
+    verified = _verify(bundle, digest, root, identity)
+    found = verified.statement.predicate_type if verified.statement is not None else ""
+    if predicate_type and found != predicate_type:
         raise Refused(
-            "the bundle is signed with a bare key, which has no identity to verify",
-            "verification with --key is not supported yet",
+            f"the attestation is of the predicate type {shown(found, 200)}, expected {shown(predicate_type, 200)}",
+            "it may be genuine, and say something else than what is asked for",
         )
+    return verified
+
+
+def verify_own(bundle: Bundle, digest: bytes, *, root: TrustedRoot, key: ManagedKey | None = None) -> Verified:
+    """All steps but 5: for a signer (with ``key``, if it has one) that looks at its own bundle before it hands it out.
+
+    It says nothing about who signed. Verifiers must use :func:`verify_blob` or :func:`verify_attestation`.
+    """
+    return _verify(bundle, digest, root, key)
+
+
+def _verify(bundle: Bundle, digest: bytes, root: TrustedRoot, expected: IdentityPolicy | ManagedKey | None) -> Verified:
+    signed = read_signed(bundle, digest, expected if isinstance(expected, ManagedKey) else None)  # 1
+    _check_material(bundle)
+    times = _verify_times(bundle, signed, root)  # 2
+    moments = [verified.time for verified in times]
+    chain: tuple[Certificate, ...] = ()
+    scts: tuple[VerifiedSct, ...] = ()
+    if signed.leaf is not None:
+        chain = verify_certificate(signed.leaf, moments, root.certificate_authorities, bundle.intermediates)  # 3
+        scts = verify_scts(signed.leaf, chain[1], root.ct_logs)  # 4
+        signer = read_signer(signed.leaf)
+        if isinstance(expected, IdentityPolicy):
+            verify_identity(signer, expected)  # 5
+    else:
+        signer = key_signer(signed.key)
+    logged = tuple(verify_log_entry(entry, signed, root.logs, moments) for entry in bundle.log_entries)  # 6
+    verify_signature(signed)  # 7
+    return Verified(digest, signed.signature, chain, signer, times, scts, logged, signed.statement)
+
+
+def _check_material(bundle: Bundle) -> None:
     if not bundle.log_entries:
         raise Refused("the bundle holds no log entry, so the signature was never made public", "sign with a log")
     for entry in bundle.log_entries:
-        check_kind(entry)
-    if digest != bundle.content.digest:
+        kind_of(entry)
+    if len({(entry.log_id, entry.body) for entry in bundle.log_entries}) < len(bundle.log_entries):
+        raise Refused("the bundle holds one log entry twice", "a second copy is no second witness")
+    if len(set(bundle.timestamps)) < len(bundle.timestamps):
+        raise Refused("the bundle holds one timestamp twice", "a second copy is no second witness")
+
+
+def _verify_times(bundle: Bundle, signed: Signed, root: TrustedRoot) -> tuple[VerifiedTime, ...]:
+    stamped = verify_times(bundle.timestamps, signed.signature, root.timestamp_authorities)
+    promised = (verify_promise(entry, root.logs) for entry in bundle.log_entries)
+    times = (*stamped, *(time for time in promised if time is not None))
+    if not times and signed.leaf is not None:
         raise Refused(
-            f"the bundle is for another artifact: it signs {bundle.content.digest.hex()}, the artifact is {digest.hex()}",
-            "did the artifact change since it was signed?",
+            "nothing says when it was signed: the bundle holds no timestamp, and no log has signed a time",
+            "sign with a timestamp authority in the signing config; an entry of Rekor v2 has no signed time",
         )
-    return x509.parse_certificate(bundle.certificate, what="the signing certificate")
+    return times

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from client.verify.times import parse_chain
-from sigcore import extensions
+from sigcore import extensions, x509
 from sigcore.chain import verify_chain
 from sigcore.errors import Refused, SigError
 from sigcore.strict import encode_time
@@ -16,28 +16,41 @@ from sigcore.x509 import EKU_CODE_SIGNING, Certificate
 
 
 def verify_certificate(
-    leaf: Certificate, times: Sequence[datetime], authorities: Sequence[AuthorityInstance]
+    leaf: Certificate,
+    times: Sequence[datetime],
+    authorities: Sequence[AuthorityInstance],
+    intermediates: Sequence[bytes] = (),
 ) -> tuple[Certificate, ...]:
     """The chain of ``leaf`` at the first of ``times``, leaf first, root last; there is a valid one at each of them.
 
     1. The leaf has the profile of a code-signing certificate.
     2. At each time, some authority of the trusted root vouches for it: the authority's window covers the time, and the chain
        to its root is valid at that time (RFC 5280 section 6). What is valid now plays no role.
+    3. Certificates that came with the leaf stand, in their order, in the chain, and none of them is a root: what a bundle
+       brings along decides nothing, and what is in it without being needed is somebody's mistake or trick.
 
     Args:
         leaf: the signing certificate.
         times: verified times of signing; not empty.
         authorities: certificate authorities of the trusted root.
+        intermediates: DER, as they came with the leaf.
 
     Raises:
         Refused: one of these does not hold.
     """
     _check_profile(leaf)
-    first, *_ = [_chain_at(leaf, time, authorities) for time in times]
+    given = [x509.parse_certificate(der, what="a certificate of the bundle's chain") for der in intermediates]
+    if any(certificate.subject == certificate.issuer for certificate in given):
+        raise Refused("the bundle's certificate chain contains a root", "whom to trust is not for the bundle to say")
+    first, *_ = [_chain_at(leaf, time, authorities, given) for time in times]
+    if tuple(given) != first[1 : 1 + len(given)]:
+        raise Refused("the bundle's certificate chain is not the one that leads to the trusted root")
     return first
 
 
-def _chain_at(leaf: Certificate, time: datetime, authorities: Sequence[AuthorityInstance]) -> tuple[Certificate, ...]:
+def _chain_at(
+    leaf: Certificate, time: datetime, authorities: Sequence[AuthorityInstance], given: Sequence[Certificate]
+) -> tuple[Certificate, ...]:
     refusals: list[str] = []
     for authority in authorities:
         if not authority.validity.covers(time):
@@ -45,7 +58,7 @@ def _chain_at(leaf: Certificate, time: datetime, authorities: Sequence[Authority
             continue
         *intermediates, root = parse_chain(authority.chain)
         try:
-            return verify_chain(leaf, intermediates, [root], at=time, eku=EKU_CODE_SIGNING)
+            return verify_chain(leaf, [*intermediates, *given], [root], at=time, eku=EKU_CODE_SIGNING)
         except SigError as error:
             refusals.append(f"{authority.common_name}: {error.message}")
     raise Refused(

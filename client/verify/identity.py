@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from sigcore import fulcio, limits, x509
+from sigcore import fulcio, keys, limits, x509
 from sigcore.errors import Refused
+from sigcore.keys import PublicKey
 from sigcore.strict import shown
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who a certificate speaks for. ``kind`` is the form of the name: Email, Uri or OtherName."""
+    """Who signed. ``kind`` is the form of a certificate's name (Email, Uri or OtherName), or Key for a bare key.
+
+    A bare key's ``identity`` is ``sha256:`` and the hash of its SPKI; nobody has identified it, so ``issuer`` is empty.
+    """
 
     identity: str
     kind: str
@@ -72,6 +76,11 @@ def read_signer(leaf: Certificate) -> Signer:
         raise Refused("the certificate names no OIDC issuer", "it was not issued by a Fulcio-compatible authority")
     san = x509.parse_san(leaf)
     return Signer(san.value, type(san).__name__, issuer)
+
+
+def key_signer(key: PublicKey) -> Signer:
+    """The signer that a bare key is."""
+    return Signer(f"sha256:{keys.key_id(keys.encode_public_key(key)).hex()}", "Key", "")
 
 
 def verify_identity(signer: Signer, policy: IdentityPolicy) -> None:

@@ -7,10 +7,10 @@ A report is made from a :class:`~client.verify.Verified` value alone, so it can 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from client.verify import Verified
 from sigcore.strict import encode_time, shown
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,28 @@ def list_checks(verified: Verified) -> tuple[Check, ...]:
 
 
 def _checks(verified: Verified) -> Iterator[Check]:
-    yield Check("artifact", "the bundle's digest is the artifact's", verified.digest.hex())
+    about = "a subject of the statement" if verified.statement is not None else "the bundle's digest"
+    yield Check("artifact", f"{about} is the artifact's", verified.digest.hex())
     for time in verified.times:
         yield Check("time", f"{shown(time.authority)} saw the signature", encode_time(time.time))
+    yield from _signer_checks(verified)
+    for entry in verified.entries:
+        place = (
+            f"entry {entry.index} of {entry.size}, root {entry.root.hex()}" if entry.size else f"index {entry.index}"
+        )
+        how = "holds" if entry.size else "has promised to hold"
+        yield Check("transparency", f"the log {shown(entry.log)} {how} this very signature ({entry.kind})", place)
+    by = "the certificate's" if verified.chain else "the named"
+    over = "the attestation" if verified.statement is not None else "the artifact's digest"
+    yield Check("signature", f"by {by} key over {over}", verified.signature.hex())
+    if verified.statement is not None:
+        yield Check("predicate", "what kind of statement it is", shown(verified.statement.predicate_type, 300))
+
+
+def _signer_checks(verified: Verified) -> Iterator[Check]:
+    if not verified.chain:
+        yield Check("key", "signed with a bare key, which the verifier named", verified.signer.identity)
+        return
     leaf, *issuers = verified.chain
     window = f"{encode_time(leaf.not_before)} to {encode_time(leaf.not_after)}"
     yield Check("certificate", f"valid at every time above, {len(issuers)} issuers up to a trusted root", window)
@@ -38,7 +57,3 @@ def _checks(verified: Verified) -> Iterator[Check]:
         yield Check("publication", f"the certificate log {shown(sct.log)} promised to hold it", encode_time(sct.time))
     yield Check("identity", "the certificate's one name", shown(verified.signer.identity, 300))
     yield Check("issuer", "who identified the signer", shown(verified.signer.issuer, 300))
-    for entry in verified.entries:
-        place = f"entry {entry.index} of {entry.size}, root {entry.root.hex()}"
-        yield Check("transparency", f"the log {shown(entry.log)} holds this very signature", place)
-    yield Check("signature", "by the certificate's key over the artifact's digest", verified.signature.hex())

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sigcore import der, sct
@@ -12,6 +11,7 @@ from sigcore.errors import Malformed, Refused
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
 from sigcore.strict import encode_time
 from sigcore.trustroot import LogInstance
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

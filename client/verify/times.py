@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """When it was signed: RFC 3161 timestamps over the signature, by authorities of the trusted root.
 
-An entry of Rekor v2 carries no signed time, so these are the only source. A time that nothing signs is never used.
+The other source, the promise of a Rekor v1 log, is in :mod:`client.verify.promise`; an entry of v2 carries no signed time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
@@ -15,12 +14,13 @@ from sigcore import timestamp, x509
 from sigcore.errors import Refused
 from sigcore.strict import encode_time
 from sigcore.trustroot import AuthorityInstance
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedTime:
-    """The signature existed at ``time``, says the timestamp authority named ``authority``."""
+    """The signature existed at ``time``, says ``authority``: the name of a timestamp authority, or the URL of a log."""
 
     time: datetime
     authority: str
@@ -29,16 +29,11 @@ class VerifiedTime:
 def verify_times(
     responses: Sequence[bytes], signature: bytes, authorities: Sequence[AuthorityInstance]
 ) -> tuple[VerifiedTime, ...]:
-    """The verified time of every response; there must be one, and each must verify.
+    """The verified time of every response; each must verify.
 
     Raises:
-        Refused: there is none, or one does not verify. Malformed: one is no timestamp response.
+        Refused: one does not verify. Malformed: one is no timestamp response.
     """
-    if not responses:
-        raise Refused(
-            "the bundle holds no timestamp, so nothing says when it was signed",
-            "sign with a timestamp authority in the signing config; an entry of Rekor v2 has no signed time",
-        )
     count = len(responses)
     return tuple(
         verify_time(response, signature, authorities, what=f"timestamp {number} of {count}")

@@ -1,69 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Print the exact lines that make an official client use your stack; they can be pasted into a shell."""
+"""Print the exact lines that make an official client use your stack; they can be pasted into a shell.
+
+FILE, IMAGE and REGISTRY are yours to fill in. Where a client can do only a part, a comment says so.
+"""
 
 from __future__ import annotations
 
 import argparse
-import shlex
-from collections.abc import Callable
-from pathlib import Path
+import json
 
-from stack.config import Home, Settings, default_home, load_settings
+from stack.cli.placing import add_data_option
+from stack.clients.table import GUIDES, guide
+from stack.config import home_at, load_settings
 
 EXAMPLES = """\
 examples:
-  sigbox env sigstore-python
-  sigbox env sigstore-python --data /srv/sigbox"""
-
-_IDENTITY = '--identity-token "$(sigbox token --data {data} --email alice@example.com)"'
-
-
-def _sigstore_python(home: Home, settings: Settings) -> tuple[str, ...]:
-    mirror = f"{settings.url}/tuf"
-    data, root, trust = (shlex.quote(str(path)) for path in (home.path, home.tuf_root, home.trust_config))
-    verify = f"--cert-identity alice@example.com --cert-oidc-issuer {settings.issuer}"
-    return (
-        "# sigstore-python (pip install sigstore): trust the stack once, then sign and verify",
-        f"sigstore --instance {mirror} trust-instance {root}",
-        f"sigstore --instance {mirror} sign {_IDENTITY.format(data=data)} FILE",
-        f"sigstore --instance {mirror} verify identity {verify} FILE",
-        "# the same from one file, without TUF",
-        f"sigstore --trust-config {trust} sign {_IDENTITY.format(data=data)} FILE",
-        f"sigstore --trust-config {trust} verify identity {verify} FILE",
-    )
-
-
-def _sigbox(home: Home, settings: Settings) -> tuple[str, ...]:
-    data, trust = shlex.quote(str(home.path)), shlex.quote(str(home.trust_config))
-    return (
-        "# sigbox: the trust material of the stack, for every command that follows",
-        f"export SIGBOX_TRUST_CONFIG={trust}",
-        f"sigbox sign-blob FILE {_IDENTITY.format(data=data)}",
-        f"sigbox verify-blob FILE --certificate-identity alice@example.com --certificate-oidc-issuer {settings.issuer}",
-    )
-
-
-CLIENTS: dict[str, Callable[[Home, Settings], tuple[str, ...]]] = {
-    "sigbox": _sigbox,
-    "sigstore-python": _sigstore_python,
-}
+  sigbox env cosign
+  sigbox env sigstore-python --data /srv/sigbox
+  sigbox env sigstore-js --json                    the same for programs"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox env``."""
-    parser.add_argument("client", choices=CLIENTS, metavar="CLIENT", help=f"one of: {', '.join(CLIENTS)}")
-    parser.add_argument(
-        "--data", metavar="DIR", help="data directory of the stack (default: $SIGBOX_DATA, ./sigbox-data)"
-    )
+    parser.add_argument("client", choices=GUIDES, metavar="CLIENT", help=f"one of: {', '.join(GUIDES)}")
+    add_data_option(parser)
+    parser.add_argument("--json", action="store_true", help="environment and commands as JSON on standard output")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the lines."""
-    home = Home(Path(options.data).absolute()) if options.data else default_home()
-    print("\n".join(client_lines(options.client, home, load_settings(home))))
+    home = home_at(options.data)
+    found = guide(options.client, home, load_settings(home))
+    print(json.dumps(found.document(), indent=2) if options.json else "\n".join(found.lines()))
     return 0
-
-
-def client_lines(client: str, home: Home, settings: Settings) -> tuple[str, ...]:
-    """The lines for ``client``, comments included."""
-    return CLIENTS[client](home, settings)

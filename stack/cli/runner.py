@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -12,15 +14,28 @@ from importlib import import_module
 from sigcore.errors import SigError, Unavailable
 from stack.cli.table import Command, ExitCode
 
+_HINTS = {
+    errno.EACCES: "run it as the owner of that file, or give another place",
+    errno.EPERM: "run it as the owner of that file, or give another place",
+    errno.EROFS: "the file system is mounted read-only: give another place",
+    errno.ENOSPC: "the disk is full: make room, and start again",
+    errno.EDQUOT: "your quota is used up: make room, and start again",
+    errno.EFBIG: "a limit on the size of files stands in the way: see ulimit -f",
+    errno.ENOTDIR: "a part of that path is a file: give another place",
+}
+
 
 def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     """The exit code of ``sigbox NAME ARGUMENTS``. A traceback is never an answer."""
+    gc.disable()  # the collector would walk the half-imported modules again and again, and find nothing
     module = import_module(command.module)
+    gc.freeze()
+    gc.enable()
     parser = argparse.ArgumentParser(
         prog=f"sigbox {name}",
         description=module.__doc__,
         epilog=getattr(module, "EXAMPLES", None),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
@@ -39,6 +54,15 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     return code
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """With the width given: argparse would import ``shutil`` to find it, for each option, in every run."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
+    except (OSError, ValueError):
+        columns = 80
+    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
+
+
 def _failed(name: str, command: Command, error: Exception) -> int:
     if isinstance(error, SigError):
         sys.stderr.write(f"sigbox {name}: {error.message}\n")
@@ -46,7 +70,10 @@ def _failed(name: str, command: Command, error: Exception) -> int:
             sys.stderr.write(f"  hint: {error.hint}\n")
         return ExitCode.UNREACHABLE if isinstance(error, Unavailable) else _refused(command, error)
     if isinstance(error, OSError):
-        sys.stderr.write(f"sigbox {name}: {error}\n")
+        where = f": {error.filename}" if error.filename else ""
+        sys.stderr.write(f"sigbox {name}: {error.strerror or error}{where}\n")
+        if error.errno in _HINTS:
+            sys.stderr.write(f"  hint: {_HINTS[error.errno]}\n")
         return ExitCode.USAGE
     sys.stderr.write(f"sigbox {name}: internal error: {type(error).__name__}: {error}\n")
     sys.stderr.write("  hint: this is a bug; SIGBOX_TRACEBACK=1 shows where\n")
@@ -58,6 +85,6 @@ def _failed(name: str, command: Command, error: Exception) -> int:
 def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
     kind = type(error).__name__
-    if command.refused is ExitCode.REFUSED and kind != "NotFound":
+    if command.refused == ExitCode.REFUSED and kind != "NotFound":
         return ExitCode.REFUSED
     return ExitCode.USAGE if kind in ("Malformed", "NotFound") else command.refused

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import NamedTuple
 
-
-class ExitCode(IntEnum):
-    """What the process ends with; scripts may rely on these."""
+class ExitCode:
+    """What the process ends with; scripts may rely on these. Plain numbers: ``enum`` would cost half of ``--help``."""
 
     DONE = 0
     REFUSED = 1
@@ -21,20 +18,31 @@ class ExitCode(IntEnum):
     """A service could not be reached."""
 
 
-class Command(NamedTuple):
+class Command:
     """One row of the table. ``refused`` is the exit code for a refusal: 1 when verifying, 3 when asking a service."""
 
-    module: str
-    summary: str
-    refused: ExitCode = ExitCode.SERVICE
+    __slots__ = ("module", "refused", "summary")
+
+    def __init__(self, module: str, summary: str, refused: int = ExitCode.SERVICE) -> None:
+        self.module = module
+        self.summary = summary
+        self.refused = refused
 
 
 COMMANDS = {
+    "init": Command("stack.cli.init", "make a stack without starting it: keys, chains, trust root, settings"),
     "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
+    "user": Command("stack.cli.user", "local accounts: who may log in to your stack's OpenID provider"),
+    "trust": Command("stack.cli.trust", "show the trust root: versions, expiries, key ids; or sign it anew"),
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
     "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),
     "verify-blob": Command("stack.cli.verify_blob", "verify files and their bundles, offline", ExitCode.REFUSED),
+    "attest-blob": Command("stack.cli.attest_blob", "sign a statement about a file with an identity"),
+    "verify-blob-attestation": Command(
+        "stack.cli.verify_blob_attestation", "verify statements about files, offline", ExitCode.REFUSED
+    ),
+    "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
     "version": Command("stack.cli.version", "print the version"),

@@ -11,65 +11,66 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from oidc_dev.claims import Identity, make_claims
+from oidc_dev.claims import make_claims
 from oidc_dev.signing import SigningKey, mint
 from sigcore.errors import Malformed
-from sigcore.strict import JSON, parse_json
-from stack.config import Home, default_home, load_settings
+from stack.cli.persona import AUDIENCE, Persona, load_persona, parse_claim
+from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.config import Home, load_settings
 
 EXAMPLES = """\
 examples:
   sigbox token --email alice@example.com
   sigbox sign-blob release.tar.gz --identity-token "$(sigbox token --email alice@example.com)"
-  sigbox token --subject https://ci.example.com/job/7 --claim pipeline=release"""
+  sigbox token --subject https://ci.example.com/job/7 --claim pipeline=release
+  sigbox token --persona release-job.json --claim run=17    {"subject": "https://ci.example.com/job/7", "claims": {...}}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox token``."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--data", metavar="DIR", help="data directory of the stack (default: $SIGBOX_DATA, ./sigbox-data)"
-    )
+    add_data_option(where)
     where.add_argument("--url", metavar="URL", help="URL of a stack that was started with --control")
-    parser.add_argument("--email", metavar="E", default="", help="email identity, said to be verified")
-    parser.add_argument("--subject", metavar="S", default="", help="the sub claim (default: the email)")
-    parser.add_argument("--audience", metavar="A", default="sigstore", help="the aud claim (default: %(default)s)")
+    add_passphrase_option(parser)
+    parser.add_argument("--persona", metavar="FILE", type=Path, help="JSON with email, subject, audience, claims")
+    parser.add_argument("--email", metavar="E", help="email identity, said to be verified")
+    parser.add_argument("--subject", metavar="S", help="the sub claim (default: the email)")
+    parser.add_argument("--audience", metavar="A", help=f"the aud claim (default: {AUDIENCE})")
     parser.add_argument("--claim", metavar="K=V", action="append", default=[], help="one more claim; V is JSON or text")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the token."""
-    claims = dict(_claim(text) for text in options.claim)
-    if not options.email and not options.subject:
-        raise Malformed("the token has no identity", "give --email or --subject")
-    if options.url:
-        print(_ask(options, claims))
-        return 0
-    # Deferred: the key material of a stack is not needed when a stack is asked.
-    from stack.bootstrap import load_oidc_key  # noqa: PLC0415 - see the line above
-
-    home = Home(Path(options.data).absolute()) if options.data else default_home()
-    settings = load_settings(home)
-    identity = Identity(email=options.email, subject=options.subject, extra=tuple(claims.items()))
-    now = datetime.now(UTC)
-    token_claims = make_claims(identity, issuer=settings.issuer, audience=options.audience, now=now)
-    print(mint(token_claims, SigningKey.of(load_oidc_key(home))))
+    persona = load_persona(options.persona) if options.persona else Persona()
+    persona = persona.over(
+        email=options.email,
+        subject=options.subject,
+        audience=options.audience,
+        claims=dict(parse_claim(text) for text in options.claim),
+    )
+    if not persona.email and not persona.subject:
+        raise Malformed("the token has no identity", "give --email or --subject, or a --persona that has one")
+    print(_ask(options.url, persona) if options.url else _mint(unlocked(options), persona))
     return 0
 
 
-def _claim(text: str) -> tuple[str, JSON]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise Malformed(f"--claim is {text!r}, expected NAME=VALUE", 'for example --claim groups=["dev"]')
-    try:
-        return name, parse_json(value, what=f"--claim {name}", limit=4096)
-    except Malformed:
-        return name, value
+def _mint(home: Home, persona: Persona) -> str:
+    # Deferred: the key material of a stack is not needed when a stack is asked.
+    from stack.bootstrap import load_oidc_key  # noqa: PLC0415 - see the line above
+
+    issuer = load_settings(home).issuer
+    claims = make_claims(persona.identity(), issuer=issuer, audience=persona.audience, now=datetime.now(UTC))
+    return mint(claims, SigningKey.of(load_oidc_key(home)))
 
 
-def _ask(options: argparse.Namespace, claims: dict[str, JSON]) -> str:
+def _ask(url: str, persona: Persona) -> str:
     # Deferred: HTTP is needed on this branch only.
     from stack.cli.asking import ask_control  # noqa: PLC0415 - see the line above
 
-    body = {"email": options.email, "subject": options.subject, "audience": options.audience, "claims": claims}
-    return ask_control(options.url, "token", json.dumps(body).encode())
+    body = {
+        "email": persona.email,
+        "subject": persona.subject,
+        "audience": persona.audience,
+        "claims": dict(persona.claims),
+    }
+    return ask_control(url, "token", json.dumps(body).encode())

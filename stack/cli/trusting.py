@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
-from client.trust import Trust, load_trust
+from client.root import load_trusted_root as load_root_file
 from sigcore.errors import NotFound
+from sigcore.trustroot import TrustedRoot
 
 _VARIABLES = {
     "trust_config": "SIGBOX_TRUST_CONFIG",
@@ -17,20 +17,37 @@ _VARIABLES = {
 }
 
 
-def add_trust_options(parser: argparse.ArgumentParser) -> None:
-    """``--trust-config``, ``--trusted-root``, ``--signing-config``."""
+def add_root_options(parser: argparse.ArgumentParser) -> None:
+    """``--trust-config``, ``--trusted-root``, ``--signing-config``: the last is read over where nothing is signed."""
     group = parser.add_argument_group("trust", "options win over variables; nothing is trusted on first use")
     group.add_argument("--trust-config", metavar="FILE", help="ClientTrustConfig: both in one ($SIGBOX_TRUST_CONFIG)")
     group.add_argument("--trusted-root", metavar="FILE", help="trusted_root.json ($SIGBOX_TRUSTED_ROOT)")
     group.add_argument("--signing-config", metavar="FILE", help="signing config v0.2 ($SIGBOX_SIGNING_CONFIG)")
 
 
-def load_trust_options(options: argparse.Namespace) -> Trust:
-    """Trust from the options, or from the variables where no option is given.
+def add_trust_options(parser: argparse.ArgumentParser) -> None:
+    """The same, and ``--ca-file`` for the services that are asked."""
+    add_root_options(parser)
+    parser.add_argument(
+        "--ca-file",
+        metavar="PEM",
+        help="certificate authorities to trust for https, instead of the system's and $SSL_CERT_FILE",
+    )
 
-    Raises:
-        NotFound: neither names a file, or it is not there. Malformed, Refused: see :func:`client.trust.load_trust`.
-    """
+
+def load_trusted_root(options: argparse.Namespace) -> TrustedRoot:
+    """The trusted root, for verifying. Errors as :func:`client.trust.load_trust`."""
+    files = given_trust(options)
+    if set(files) <= {"trusted_root", "signing_config"} and "trusted_root" in files:
+        return load_root_file(files["trusted_root"])
+    # Deferred: a trust config holds a signing config too, whose code costs time that verifying seldom needs.
+    from client.trust import load_trust  # noqa: PLC0415 - see the line above
+
+    return load_trust(**files).root
+
+
+def given_trust(options: argparse.Namespace) -> dict[str, str]:
+    """The files that the options name, or the variables where no option is given; NotFound where there is none."""
     given: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
     if not any(given.values()):
         given = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
@@ -39,4 +56,4 @@ def load_trust_options(options: argparse.Namespace) -> Trust:
             "give --trust-config FILE, or set SIGBOX_TRUST_CONFIG; `sigbox env sigbox` prints the line for your stack"
         )
         raise NotFound("there is nothing to trust", hint)
-    return load_trust(**{name: Path(value) for name, value in given.items() if value})
+    return {name: value for name, value in given.items() if value}

@@ -8,57 +8,97 @@ end with 0.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed
-from stack.config import DEFAULT_LISTEN, Home, default_home, parse_listen, parse_url
+from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.config import DEFAULT_LISTEN, is_loopback, parse_listen, parse_url
+from stack.config_file import fill
+from stack.seed import SEED_BITS
+from stack.start import Plan
 
 EXAMPLES = """\
 examples:
   sigbox up                                        data in ./sigbox-data, URL http://localhost:7780
   sigbox up --data /srv/sigbox --url https://sigstore.corp.example --listen 127.0.0.1:7780
+  sigbox up --tls auto --url https://sigstore.corp.example:7780 --listen 0.0.0.0:7780
   sigbox up --ephemeral --control --listen 127.0.0.1:0 --ready-file ready.json     for tests"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox up``."""
-    parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="data directory (default: $SIGBOX_DATA, ./sigbox-data)"
+    add = parser.add_argument
+    add_data_option(parser)
+    add_passphrase_option(parser)
+    add("--listen", metavar="HOST:PORT", help=f"default {DEFAULT_LISTEN}; port 0 picks a free one")
+    add("--url", metavar="URL", help="how clients reach the stack (default: http://localhost:PORT)")
+    add(
+        "--tls",
+        metavar="auto|CERT,KEY",
+        help="serve HTTPS, with a certificate authority of its own or with these files",
     )
-    parser.add_argument("--listen", metavar="HOST:PORT", help=f"default {DEFAULT_LISTEN}; port 0 picks a free one")
-    parser.add_argument("--url", metavar="URL", help="how clients reach the stack (default: http://localhost:PORT)")
-    parser.add_argument(
-        "--ephemeral", action="store_true", help="keep nothing: for tests; loopback only, says UNTRUSTED"
-    )
-    parser.add_argument("--control", action="store_true", help="serve the control API /_ctl/ (only with --ephemeral)")
-    parser.add_argument(
-        "--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths"
-    )
+    add("--ephemeral", action="store_const", const=True, help="keep nothing: for tests; loopback only, says UNTRUSTED")
+    add("--control", action="store_const", const=True, help="serve the control API /_ctl/ (only with --ephemeral)")
+    add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
+    add("--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths")
+    add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
+    add("--config", metavar="FILE", type=Path, help="TOML with the names of these flags as keys, and [[issuers]]")
+    parser.set_defaults(parser=parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
-    host, port = parse_listen(options.listen or DEFAULT_LISTEN)
-    if options.ephemeral and options.data:
-        raise Malformed("--ephemeral keeps nothing, so it takes no --data", "leave one of them out")
-    if options.control and not options.ephemeral:
-        raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
-    if options.ephemeral and host not in ("127.0.0.1", "::1", "localhost"):
-        raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", "leave --ephemeral out")
+    fill(options.parser, options, _environment(options), tables=("issuers",))
+    plan = _plan(options)
     # Deferred: everything that costs time comes after the command line is known to be right.
     from stack.serve import serve  # noqa: PLC0415 - see the line above
-    from stack.start import Plan  # noqa: PLC0415 - the same
 
-    plan = Plan(
-        home=None if options.ephemeral else _home(options.data),
-        host=host,
-        port=port,
-        url=parse_url(options.url) if options.url else None,
-        control=options.control,
-        ready_file=options.ready_file,
-    )
     return serve(plan)
 
 
-def _home(data: Path | None) -> Home:
-    return Home(data.absolute()) if data else default_home()
+def _plan(options: argparse.Namespace) -> Plan:
+    """The options as a plan.
+
+    Raises:
+        Malformed: they contradict each other.
+    """
+    host, port = parse_listen(options.listen or DEFAULT_LISTEN)
+    url = parse_url(options.url) if options.url else None
+    if options.ephemeral:
+        _guard_ephemeral(options, host, url)
+    elif options.control:
+        raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
+    elif options.seed is not None:
+        raise Malformed("--seed makes keys that anybody can make", "it is given only together with --ephemeral")
+    if options.tls and url and not url.startswith("https:"):
+        raise Malformed(f"--tls serves HTTPS, but --url is {url}", "give an https URL")
+    return Plan(
+        home=None if options.ephemeral else unlocked(options),
+        host=host,
+        port=port,
+        url=url,
+        control=bool(options.control),
+        config=options.config.absolute() if options.config else None,
+        ready_file=options.ready_file,
+        tls=options.tls,
+        seed=options.seed,
+        log_format=options.log_format,
+    )
+
+
+def _environment(options: argparse.Namespace) -> dict[str, str]:
+    """What the environment says; the directory that it names for every other command is not meant for an ephemeral stack."""
+    return {name: value for name, value in os.environ.items() if not (options.ephemeral and name == "SIGBOX_DATA")}
+
+
+def _guard_ephemeral(options: argparse.Namespace, host: str, url: str | None) -> None:
+    if options.data:
+        raise Malformed("--ephemeral keeps nothing, so it takes no --data", "leave one of them out")
+    if not is_loopback(host):
+        raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", "leave --ephemeral out")
+    if url and not is_loopback(urlsplit(url).hostname or ""):
+        raise Malformed(f"an ephemeral stack is for this machine only, not for {url}", "give a localhost URL, or none")
+    if options.seed is not None and not 0 <= options.seed < 1 << SEED_BITS:
+        raise Malformed(f"--seed is {options.seed}, expected 0 to 2**{SEED_BITS}-1")

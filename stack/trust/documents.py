@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from sigcore import note, signing_config, trustroot, x509
 from sigcore.algorithms import HashAlgorithm
-from sigcore.keys import default_details, encode_public_key, key_id, parse_public_key
+from sigcore.keys import default_details, encode_public_key, encode_public_key_pem, key_id, parse_public_key
 from stack.bootstrap import Material
 from stack.config import Home, Settings
-from stack.files import save_file
+from stack.files import make_folder, save_file
 
 CA_API = 1
 """Fulcio's major version is 1 although its path says v2."""
@@ -69,33 +69,62 @@ def _since_creation(settings: Settings) -> trustroot.Validity:
     return trustroot.Validity(start=settings.created, end=None)
 
 
-def services(settings: Settings) -> signing_config.SigningConfig:
-    """Where to sign. One operator and ANY: every client picks the same service.
+def services(settings: Settings, rekor: Sequence[int] = (REKOR_V2_API, REKOR_V1_API)) -> signing_config.SigningConfig:
+    """Where to sign; ``rekor`` are the API versions of the logs to list.
 
-    Of the two logs that is v2: sigstore-go and sigstore-python take the highest version, sigstore-js the first of those that
-    began last.
+    One operator, ANY, one start for all: every client picks the same service. Of the two logs that is v2: sigstore-go and
+    sigstore-python take the highest version that they know, sigstore-js the first of those that began last. A client that
+    knows version 1 only drops the other and takes v1.
     """
 
-    def service(url: str, version: int) -> tuple[signing_config.Service, ...]:
-        return (signing_config.Service(url, version, _since_creation(settings), settings.organization),)
+    def service(url: str, version: int) -> signing_config.Service:
+        return signing_config.Service(url, version, _since_creation(settings), settings.organization)
 
     one = signing_config.Selector(signing_config.SelectorKind.ANY)
     return signing_config.SigningConfig(
-        ca=service(settings.url, CA_API),
-        oidc=service(settings.issuer, OIDC_API),
-        rekor=service(settings.url, REKOR_V2_API) + service(settings.url, REKOR_V1_API),
-        tsa=service(timestamp_url(settings), TSA_API),
+        ca=(service(settings.url, CA_API),),
+        oidc=(service(settings.issuer, OIDC_API),),
+        rekor=tuple(service(settings.url, version) for version in rekor),
+        tsa=(service(timestamp_url(settings), TSA_API),),
         rekor_selector=one,
         tsa_selector=one,
     )
 
 
+def public_keys(material: Material) -> dict[str, bytes]:
+    """Every public key and certificate as a PEM file, by name: the TUF targets of the first generation, and two chains."""
+    intermediate, root = (_pem(certificate) for certificate in material.ca_chain)
+    tsa_leaf, tsa_intermediate, tsa_root = (_pem(certificate) for certificate in material.tsa_chain)
+    return {
+        "fulcio_v1.crt.pem": root,
+        "fulcio.crt.pem": root,
+        "fulcio_intermediate_v1.crt.pem": intermediate,
+        "fulcio_chain.pem": intermediate + root,
+        "rekor.pub": encode_public_key_pem(material.rekor_v1_key.public_key()).encode("ascii"),
+        "ctfe.pub": encode_public_key_pem(material.ct_key.public_key()).encode("ascii"),
+        "tsa_leaf.crt.pem": tsa_leaf,
+        "tsa_intermediate_0.crt.pem": tsa_intermediate,
+        "tsa_root.crt.pem": tsa_root,
+        "tsa_chain.pem": tsa_leaf + tsa_intermediate + tsa_root,
+    }
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return x509.encode_certificate_pem(certificate.der).encode("ascii")
+
+
 def save_documents(home: Home, material: Material, settings: Settings) -> None:
-    """Write the three trust documents to ``public/``."""
+    """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone."""
     root, config = trusted_root(material, settings), services(settings)
-    for path, data in (
-        (home.trusted_root, trustroot.encode_trusted_root(root)),
-        (home.signing_config, signing_config.encode_signing_config(config)),
-        (home.trust_config, signing_config.encode_trust_config(root, config)),
-    ):
-        save_file(path, data, durable=not settings.ephemeral)
+    documents = {
+        home.trusted_root: trustroot.encode_trusted_root(root),
+        home.signing_config: signing_config.encode_signing_config(config),
+        home.signing_config_v1: signing_config.encode_signing_config(services(settings, (REKOR_V1_API,))),
+        home.signing_config_v2: signing_config.encode_signing_config(services(settings, (REKOR_V2_API,))),
+        home.trust_config: signing_config.encode_trust_config(root, config),
+    }
+    make_folder(home.public, 0o755, durable=not settings.ephemeral)
+    make_folder(home.keys, 0o755, durable=not settings.ephemeral)
+    for path, data in (documents | {home.keys / name: pem for name, pem in public_keys(material).items()}).items():
+        if not path.exists() or path.read_bytes() != data:
+            save_file(path, data, durable=not settings.ephemeral)

@@ -1,41 +1,90 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m stack.trust.publish DATA``: bring the TUF repository up to the trust documents, re-sign what grows old.
 
-Run as a child process by the stack, at start and once an hour: see :mod:`stack.trust.repository` for the reason.
-Ends with 0 and prints the roles that were signed anew.
+Run as a child process by the stack, at start and once an hour, and by ``sigbox trust refresh``: see
+:mod:`stack.trust.repository` for the reason. Ends with 0 and prints the roles that were signed anew. With ``--force`` all but
+the root are; with ``--passphrase`` the first line of standard input is the passphrase of the keys, in hex.
 """
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from sigcore.errors import SigError
+from sigcore.errors import Refused, SigError
+from sigcore.strict import parse_hex
 from stack.bootstrap import load_ed25519
-from stack.config import Home, load_settings
+from stack.config import Home, Settings, load_settings
 from stack.files import load_file
-from stack.trust.repository import ROLES, Repository
+from stack.lock import held
+from stack.seed import CREATED, LIFE
+from stack.trust.documents import timestamp_url
+from stack.trust.repository import Repository, Target
+from stack.trust.targets import TARGETS, TSA
+from stack.trust.versions import ROLES, Versions
+
+PATIENCE_S: Final = 10.0
+"""Another publication takes a fraction of this."""
 
 
-def publish(home: Home, now: datetime) -> tuple[str, ...]:
-    """Publish the trust documents of ``home``; the answer names the roles that were signed."""
-    repository = Repository(
-        folder=home.tuf_repository,
-        keys={role: load_ed25519(home.path / "tuf" / f"{role}.key") for role in ROLES},
-        durable=not load_settings(home).ephemeral,
-    )
-    targets = {
-        "trusted_root.json": load_file(home.trusted_root, what="the trusted root"),
-        "signing_config.v0.2.json": load_file(home.signing_config, what="the signing config"),
+def publish(home: Home, now: datetime, *, force: bool = False) -> tuple[str, ...]:
+    """Publish the trust documents of ``home``; the answer names the roles that were signed.
+
+    Raises:
+        Refused: another process is at it for too long, or as :meth:`~stack.trust.repository.Repository.publish`.
+    """
+    settings = load_settings(home)
+    with _alone(home.path / "tuf"):
+        durable = not settings.ephemeral
+        repository = Repository(
+            folder=home.tuf_repository,
+            keys={role: load_ed25519(home, f"tuf/{role}.key") for role in ROLES},
+            versions=Versions(home.path / "anchor" / "tuf.json", durable=durable),
+            durable=durable,
+            root_expires=None if settings.seed is None else CREATED + LIFE,
+        )
+        return repository.publish(load_targets(home, settings), now, force=force)
+
+
+def load_targets(home: Home, settings: Settings) -> dict[str, Target]:
+    """Every target with its bytes, in the order of :data:`~stack.trust.targets.TARGETS`."""
+    return {
+        carried.name: Target(
+            load_file(carried.path(home), what="the TUF target"),
+            carried.usage,
+            timestamp_url(settings) if carried.usage == TSA else settings.url,
+        )
+        for carried in TARGETS
     }
-    return repository.publish(targets, now)
 
 
-def main() -> int:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One publication at a time; wait a little for the one that is running."""
+    deadline = time.monotonic() + PATIENCE_S
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(held(folder))
+                break
+            except Refused:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        yield
+
+
+def main(arguments: Sequence[str]) -> int:
     """Exit code of the child process."""
+    line = sys.stdin.readline().rstrip("\n") if "--passphrase" in arguments else ""
+    passphrase = parse_hex(line, what="the passphrase") if line else None
     try:
-        signed = publish(Home(Path(sys.argv[1])), datetime.now(UTC))
+        signed = publish(Home(Path(arguments[0]), passphrase), datetime.now(UTC), force="--force" in arguments)
     except (SigError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -44,4 +93,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

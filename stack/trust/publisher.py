@@ -5,17 +5,43 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sigcore.errors import Refused
 from stack.config import Home
 
 
-def start_publisher(home: Home) -> subprocess.Popen[str]:
-    """Sign the TUF repository in a process of its own (:mod:`stack.trust.publish`)."""
+def start_publisher(home: Home, *, force: bool = False) -> subprocess.Popen[str]:
+    """Sign the TUF repository in a process of its own (:mod:`stack.trust.publish`).
+
+    The passphrase goes through a pipe: neither arguments nor environment, which others on the machine may see.
+    """
     command = [sys.executable, "-P", "-m", "stack.trust.publish", str(home.path)]
-    return subprocess.Popen(  # noqa: S603 - our own module, a path as argument, no shell
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    command += ["--force"] if force else []
+    command += ["--passphrase"] if home.passphrase else []
+    child = subprocess.Popen(  # noqa: S603 - our own module, a path as argument, no shell
+        command,
+        stdin=subprocess.PIPE if home.passphrase else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    if child.stdin is not None and home.passphrase:
+        child.stdin.write(f"{home.passphrase.hex()}\n")
+        child.stdin.flush()
+    return child
+
+
+@contextmanager
+def ended_with(publisher: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """The child for the length of a block; when the block fails first, so does the child."""
+    try:
+        yield publisher
+    finally:
+        if publisher.returncode is None:
+            publisher.kill()
+            publisher.communicate()
 
 
 def finish_publisher(publisher: subprocess.Popen[str], timeout_s: float = 60) -> str:

@@ -9,9 +9,10 @@ imports it, in a process of its own. So the serving process holds no TUF key and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,90 +21,205 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
-from sigcore.errors import Malformed
+from sigcore.errors import Malformed, Refused
 from stack.files import make_folder, save_file
-
-ROLES: Final = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
-LIFETIME: Final = {
-    Root.type: timedelta(days=3650),
-    Targets.type: timedelta(days=3650),
-    Snapshot.type: timedelta(days=90),
-    Timestamp.type: timedelta(days=30),
-}
-"""Root and targets are long-lived so that a closed network never has to hurry; the running stack re-signs the others."""
+from stack.trust.lifetimes import LIFETIME
+from stack.trust.versions import ROLES, Versions
 
 _S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
+_NUMBERED: Final = re.compile(r"([1-9][0-9]{0,8})\.(root|targets|snapshot)\.json\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One file to publish. ``usage`` and ``uri`` tell clients of the first generation what it is for."""
+
+    data: bytes
+    usage: str = ""
+    """``Fulcio``, ``Rekor``, ``CTFE`` or ``TSA``; empty for a file that is asked for by name."""
+    uri: str = ""
+
+    def describe(self, name: str) -> TargetFile:
+        """Length and SHA-256 (and nothing else: go-tuf names files by any hash that it finds), and the usage."""
+        described = TargetFile.from_data(name, self.data, ["sha256"])
+        if self.usage:
+            custom = {"sigstore": {"usage": self.usage, "status": "Active", "uri": self.uri}}
+            described.unrecognized_fields["custom"] = custom
+        return described
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a client finds now; None for a role that is not there."""
+
+    root: Root | None
+    targets: Targets | None
+    snapshot: Snapshot | None
+    timestamp: Timestamp | None
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """The folder that is served as ``/tuf``, and the keys of its four roles."""
+    """The folder that is served as ``/tuf``, the keys of its four roles, and the memory of their versions."""
 
     folder: Path
     keys: Mapping[str, ed25519.Ed25519PrivateKey]
+    versions: Versions
     durable: bool
+    root_expires: datetime | None = None
+    """When the first root expires, if not a lifetime from now."""
 
-    def publish(self, targets: Mapping[str, bytes], now: datetime) -> tuple[str, ...]:
+    def publish(self, targets: Mapping[str, Target], now: datetime, *, force: bool = False) -> tuple[str, ...]:
         """Bring the repository to ``targets``; the answer names the roles that were signed anew.
 
-        1. There is no root yet: sign version 1.
-        2. The targets differ from what is published: store them under their hashes, sign targets.
-        3. Targets changed, or snapshot has less than half of its life left: sign snapshot.
-        4. Snapshot changed, or timestamp has less than half of its life left: sign timestamp.
+        1. Read what is published, and the newest version of each role that was ever begun.
+        2. There is no root and never was: sign version 1.
+        3. A role is due when it is missing; when a newer version of it was begun; when what it says differs; when it has
+           less than half of its life left (targets and root: never by themselves); with ``force`` (root excepted); and
+           when the role that it points at is due.
+        4. Write the new versions down, then sign, check by the root, and save: target files, targets, snapshot, timestamp.
 
-        The timestamp is replaced last, in one rename: a client sees the old state or the new one, both whole.
+        The timestamp is replaced last, in one rename: a client sees the old state or the new one, both whole. An expiry
+        never comes earlier by itself, so a clock that was set back takes nothing away from clients whose clock is right.
+
+        Raises:
+            Malformed: what is there cannot be read. Refused: the root was lost, or the keys are not those of the root.
+            OSError: it cannot be written; what was published before stays.
         """
         make_folder(self.folder, 0o755, durable=self.durable)
         make_folder(self.folder / "targets", 0o755, durable=self.durable)
-        signed: list[str] = []
-        if not (self.folder / "1.root.json").exists():  # (1)
-            self._save("1.root.json", self._sign(self._root(now)))
-            signed.append(Root.type)
-        timestamp = self._load("timestamp.json", Timestamp)
-        snapshot = self._load(f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot) if timestamp else None
-        published = self._load(f"{snapshot.meta['targets.json'].version}.targets.json", Targets) if snapshot else None
-        wanted = {name: TargetFile.from_data(name, data, ["sha256"]) for name, data in targets.items()}
-        if published is None or published.targets != wanted:  # (2)
+        self._sweep()
+        published, begun = self._read(), self._begun()  # (1)
+        wanted = {name: target.describe(name) for name, target in targets.items()}
+        due = self._due(published, begun, wanted, now, force=force)  # (2) (3)
+        if not due:
+            return ()
+        root = published.root or self._root(now)  # (4)
+        if Root.type in due:
+            self._save(root, root)  # before it is written down that there was one: see (2)
+        version = {role: begun.get(role, 0) + (role in due) for role in ROLES}
+        self.versions.save(version)
+        if Targets.type in due:
             self._save_targets(targets, wanted)
-            version = 1 if published is None else published.version + 1
-            published = Targets(version=version, expires=_expiry(Targets.type, now), targets=wanted)
-            self._save(f"{version}.targets.json", self._sign(published))
-            signed.append(Targets.type)
-        if snapshot is None or Targets.type in signed or _half_spent(snapshot, now):  # (3)
-            version = 1 if snapshot is None else snapshot.version + 1
-            meta = {"targets.json": MetaFile(version=published.version)}
-            snapshot = Snapshot(version=version, expires=_expiry(Snapshot.type, now), meta=meta)
-            self._save(f"{version}.snapshot.json", self._sign(snapshot))
-            signed.append(Snapshot.type)
-        if timestamp is None or Snapshot.type in signed or _half_spent(timestamp, now):  # (4)
-            version = 1 if timestamp is None else timestamp.version + 1
-            fresh = Timestamp(
-                version=version,
-                expires=_expiry(Timestamp.type, now),
-                snapshot_meta=MetaFile(version=snapshot.version),
-            )
-            self._save("timestamp.json", self._sign(fresh))
-            signed.append(Timestamp.type)
-        return tuple(signed)
+        renewed, snapshot, timestamp = self._renew(published, version, wanted, now, force=force)
+        if Targets.type in due:
+            self._save(renewed, root)
+        if Snapshot.type in due:
+            self._save(snapshot, root)
+        self._save(timestamp, root)
+        return tuple(role for role in ROLES if role in due)
+
+    def _due(
+        self,
+        published: Published,
+        begun: Mapping[str, int],
+        wanted: Mapping[str, TargetFile],
+        now: datetime,
+        *,
+        force: bool,
+    ) -> set[str]:
+        if published.root is None and begun:
+            raise Refused(f"{self.folder} has lost its 1.root.json", "restore it: with another root nobody is trusted")
+        due = set() if published.root else {Root.type}
+        below = False
+        for name in ROLES[1:]:
+            role: Signed | None = getattr(published, name)
+            below = below or force or role is None or role.version < begun.get(name, 0)
+            if isinstance(role, Targets):
+                below = below or role.targets != wanted
+            elif role is not None:
+                below = below or _half_spent(role, now)
+            due |= {name} if below else set()
+        return due
+
+    def _renew(
+        self,
+        published: Published,
+        version: Mapping[str, int],
+        wanted: Mapping[str, TargetFile],
+        now: datetime,
+        *,
+        force: bool,
+    ) -> tuple[Targets, Snapshot, Timestamp]:
+        """The three roles as a client shall find them, at the versions that were written down."""
+
+        def expiry(role: str, before: Signed | None) -> datetime:
+            fresh = now.replace(microsecond=0) + LIFETIME[role]
+            return fresh if before is None or force else max(fresh, before.expires)
+
+        return (
+            Targets(
+                version=version[Targets.type],
+                expires=expiry(Targets.type, published.targets),
+                targets=dict(wanted),
+            ),
+            Snapshot(
+                version=version[Snapshot.type],
+                expires=expiry(Snapshot.type, published.snapshot),
+                meta={"targets.json": MetaFile(version=version[Targets.type])},
+            ),
+            Timestamp(
+                version=version[Timestamp.type],
+                expires=expiry(Timestamp.type, published.timestamp),
+                snapshot_meta=MetaFile(version=version[Snapshot.type]),
+            ),
+        )
 
     def _root(self, now: datetime) -> Root:
-        root = Root(version=1, expires=_expiry(Root.type, now), consistent_snapshot=True)
+        expires = self.root_expires or now.replace(microsecond=0) + LIFETIME[Root.type]
+        root = Root(version=1, expires=expires, consistent_snapshot=True)
         for role in ROLES:
             root.add_key(CryptoSigner(self.keys[role]).public_key, role)
         return root
 
-    def _sign(self, payload: _S) -> bytes:
+    # --- disk --------------------------------------------------------------------------------------
+    def _begun(self) -> dict[str, int]:
+        """The newest version of each role: that of the memory, or of a file where the memory is older."""
+        begun, found = self.versions.load(), self._numbered()
+        if timestamp := self._load("timestamp.json", Timestamp):
+            found[Timestamp.type] = timestamp.version
+        return begun | {role: max(version, begun.get(role, 0)) for role, version in found.items()}
+
+    def _numbered(self) -> dict[str, int]:
+        """The highest number among the files of each role that has numbered ones."""
+        found: dict[str, int] = {}
+        for path in self.folder.iterdir():
+            if match := _NUMBERED.match(path.name):
+                found[match[2]] = max(found.get(match[2], 0), int(match[1]))
+        return found
+
+    def _read(self) -> Published:
+        """What is reachable from the timestamp; what is not is not published."""
+        newest = self._numbered().get(Root.type)
+        root = self._load(f"{newest}.root.json", Root) if newest else None
+        timestamp = self._load("timestamp.json", Timestamp)
+        snapshot = self._load(f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot) if timestamp else None
+        targets = self._load(f"{snapshot.meta['targets.json'].version}.targets.json", Targets) if snapshot else None
+        return Published(root, targets, snapshot, timestamp)
+
+    def _save(self, payload: _S, root: Root) -> None:
+        """Sign, check as a client will, and put it in its place."""
         metadata = Metadata(payload)
         metadata.sign(CryptoSigner(self.keys[payload.type]))
-        return metadata.to_bytes()
+        try:
+            root.verify_delegate(payload.type, metadata.signed_bytes, metadata.signatures)
+        except RepositoryError as error:
+            message = f"the key of the TUF role {payload.type} is not the one that the root names"
+            raise Refused(message, "restore the key and the root from one backup") from error
+        name = "timestamp.json" if payload.type == Timestamp.type else f"{payload.version}.{payload.type}.json"
+        save_file(self.folder / name, metadata.to_bytes(), durable=self.durable)
 
-    def _save(self, name: str, data: bytes) -> None:
-        save_file(self.folder / name, data, durable=self.durable)
-
-    def _save_targets(self, targets: Mapping[str, bytes], wanted: Mapping[str, TargetFile]) -> None:
+    def _save_targets(self, targets: Mapping[str, Target], wanted: Mapping[str, TargetFile]) -> None:
         """Consistent snapshots: ``targets/<sha256>.<name>``. Old ones stay, old clients may be half-way."""
-        for name, data in targets.items():
-            self._save(f"targets/{wanted[name].hashes['sha256']}.{name}", data)
+        for name, target in targets.items():
+            path = self.folder / "targets" / f"{wanted[name].hashes['sha256']}.{name}"
+            save_file(path, target.data, durable=self.durable)
+
+    def _sweep(self) -> None:
+        """Take away what an interrupted write left: such a file has a name that is never served."""
+        for folder in (self.folder, self.folder / "targets"):
+            for path in folder.glob(".*"):
+                path.unlink(missing_ok=True)
 
     def _load(self, name: str, kind: type[_S]) -> _S | None:
         path = self.folder / name
@@ -116,10 +232,6 @@ class Repository:
         if not isinstance(metadata.signed, kind):
             raise Malformed(f"{path} holds {metadata.signed.type}, expected {kind.type}", "restore it from a backup")
         return metadata.signed
-
-
-def _expiry(role: str, now: datetime) -> datetime:
-    return now.replace(microsecond=0) + LIFETIME[role]
 
 
 def _half_spent(signed: Signed, now: datetime) -> bool:

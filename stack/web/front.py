@@ -1,90 +1,120 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The front page: what this stack is, its fingerprint, and the lines for each client. No script, no outside asset."""
+"""The front page: what this stack is, its fingerprint, its logs, its trust root, and the lines for each client.
+
+No script and no outside asset; the page is whole without colours, and on a telephone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Final
 
 from aiohttp import web
 
-from stack.cli.env import CLIENTS, client_lines
+from sigcore.errors import SigError
+from stack.clients.table import FIRST, GUIDES, guide
 from stack.config import Home, Settings
 from stack.trust.documents import timestamp_url
 from stack.trust.serving import fingerprint
+from stack.trust.state import load_state
+from stack.web.style import ICON, STYLE
+from tlog.log import Log
+
+NAMES: Final = {"ct": "Certificates (CT)", "rekor": "Signatures (Rekor v2)", "rekor-v1": "Signatures (Rekor v1)"}
+"""What the logs are called on the page, by the folder that holds them."""
+
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """One log as the page shows it; ``fault`` says why there is nothing to show."""
+
+    name: str
+    size: int = 0
+    root: str = ""
+    signed: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What the page shows. ``clients`` are (name, lines); ``services`` are (name, URL)."""
+    """What the page shows. ``clients`` are (name, lines), ``services`` (name, URL), ``trust`` (role, version, days left)."""
 
-    title: str
+    url: str
+    organization: str
     untrusted: bool
     fingerprint: str
+    logs: Sequence[LogState]
+    trust: Sequence[tuple[str, int, int]]
     services: Sequence[tuple[str, str]]
     clients: Sequence[tuple[str, Sequence[str]]]
 
 
-STYLE: Final = """\
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --warn: #b3261e; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .25rem; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; white-space: nowrap; }
-code, pre { font: 14px/1.5 ui-monospace, monospace; }
-td code { overflow-wrap: anywhere; }
-pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .75rem; overflow-x: auto; }
-.warn { border-left: 4px solid var(--warn); padding: .5rem .75rem; background: var(--soft); }
-"""
-
-
-def make_routes(home: Home, settings: Settings) -> list[web.RouteDef]:
-    """The page and its style sheet."""
+def make_routes(home: Home, settings: Settings, logs: Mapping[str, Log]) -> list[web.RouteDef]:
+    """The page, its style sheet and its icon."""
 
     async def page(_request: web.Request) -> web.Response:
         return web.Response(
-            text=render(describe(home, settings)), content_type="text/html", headers={"Cache-Control": "no-cache"}
+            text=render(describe(home, settings, logs)), content_type="text/html", headers={"Cache-Control": "no-cache"}
         )
 
     async def style(_request: web.Request) -> web.Response:
         return web.Response(text=STYLE, content_type="text/css")
 
-    return [web.get("/", page), web.get("/style.css", style)]
+    async def icon(_request: web.Request) -> web.Response:
+        return web.Response(text=ICON, content_type="image/svg+xml")
+
+    return [web.get("/", page), web.get("/style.css", style), web.get("/icon.svg", icon)]
 
 
-def describe(home: Home, settings: Settings) -> Front:
+def describe(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Front:
     """What the page says of this stack."""
-    url = settings.url
+    url, now = settings.url, datetime.now(UTC)
     return Front(
-        title="sigbox",
+        url=url,
+        organization=settings.organization,
         untrusted=settings.ephemeral,
         fingerprint=fingerprint(home),
+        logs=tuple(_log_state(NAMES.get(name, name), log) for name, log in logs.items()),
+        trust=tuple((role.role, role.version, role.left(now) // timedelta(days=1)) for role in load_state(home).roles),
         services=(
-            ("Identity (OpenID Connect issuer)", settings.issuer),
-            ("Certificates (Fulcio v2)", f"{url}/api/v2/signingCert"),
+            ("Identity (OpenID Connect)", settings.issuer),
+            ("Certificates (Fulcio)", f"{url}/api/v2/signingCert"),
             ("Certificate log (RFC 6962)", f"{url}/ct/v1/get-sth"),
             ("Signature log (Rekor v2)", f"{url}/api/v2/checkpoint"),
             ("Signature log (Rekor v1)", f"{url}/api/v1/log"),
             ("Timestamps (RFC 3161)", timestamp_url(settings)),
             ("Trust root (TUF)", f"{url}/tuf/timestamp.json"),
+            ("Health of every role", f"{url}/readyz"),
         ),
-        clients=tuple((client, client_lines(client, home, settings)) for client in CLIENTS),
+        clients=tuple((client, _lines(client, home, settings)) for client in GUIDES),
     )
 
 
+def _lines(client: str, home: Home, settings: Settings) -> tuple[str, ...]:
+    """The guide; where the stack lies on its machine is said on that machine only."""
+    lines = guide(client, home, settings).lines()
+    if settings.host in LOOPBACK:
+        return lines
+    return tuple(line.replace(str(home.path), "DATA") for line in lines)
+
+
+def _log_state(name: str, log: Log) -> LogState:
+    try:
+        head = log.head
+    except SigError as error:
+        return LogState(name, fault=error.message)
+    moment = datetime.fromtimestamp(head.timestamp_ms // 1000, UTC)
+    return LogState(name, head.size, head.root.hex(), f"{moment:%Y-%m-%d %H:%M:%S} UTC")
+
+
+# --- HTML --------------------------------------------------------------------------------------------
 def render(front: Front) -> str:
     """The page as HTML; every value is escaped."""
-    rows = "\n".join(
-        f"<tr><th scope=row>{escape(name)}</th><td><code>{escape(url)}</code></td></tr>" for name, url in front.services
-    )
-    clients = "\n".join(
-        f"<h2>{escape(name)}</h2>\n<pre><code>{escape(chr(10).join(lines))}</code></pre>"
-        for name, lines in front.clients
-    )
     warning = (
         "<p class=warn><strong>UNTRUSTED.</strong> This stack is ephemeral: its keys and logs end with its process.</p>"
         if front.untrusted
@@ -95,21 +125,70 @@ def render(front: Front) -> str:
 <head>
 <meta charset=utf-8>
 <meta name=viewport content="width=device-width, initial-scale=1">
-<title>{escape(front.title)}</title>
+<title>sigbox at {escape(front.url)}</title>
 <link rel=stylesheet href=/style.css>
+<link rel=icon href=/icon.svg>
 </head>
 <body>
-<h1>{escape(front.title)}</h1>
-<p>A private Sigstore: certificates for identities, logs that anybody can check, timestamps, and the trust root.</p>
+<header>
+<h1>sigbox</h1>
+<p>A private Sigstore of <strong>{escape(front.organization)}</strong> at <code>{escape(front.url)}</code>: certificates for
+identities, logs that anybody can check, timestamps, and the trust root.</p>
 {warning}
+</header>
+<main>
 <h2>Root fingerprint</h2>
 <p>SHA-256 of the first TUF root. Compare it over a way that you trust before you use this stack.</p>
-<pre><code>{escape(front.fingerprint)}</code></pre>
+<pre class=print><code>{escape(front.fingerprint)}</code></pre>
+<h2>Logs</h2>
+<table class=logs>
+<thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
+{chr(10).join(map(_log_row, front.logs))}
+</table>
+<h2>Trust root</h2>
+<table>
+<thead><tr><th scope=col>TUF role<th scope=col>Version<th scope=col>Good for</thead>
+{chr(10).join(_trust_row(*row) for row in front.trust)}
+</table>
+<h2>Use it</h2>
+<p>On another machine, take the root from here, compare it, and give its path where these lines name
+<code>public/tuf/1.root.json</code>:</p>
+<pre tabindex=0><code>{escape(_fetch(front))}</code></pre>
+{chr(10).join(_client(name, lines) for name, lines in front.clients)}
 <h2>Services</h2>
 <table>
-{rows}
+{chr(10).join(_service_row(*row) for row in front.services)}
 </table>
-{clients}
+</main>
 </body>
 </html>
 """
+
+
+def _fetch(front: Front) -> str:
+    return f"curl -O {front.url}/tuf/1.root.json\necho '{front.fingerprint}  1.root.json' | sha256sum --check"
+
+
+def _log_row(log: LogState) -> str:
+    if log.fault:
+        return f"<tr><th scope=row>{escape(log.name)}<td colspan=3 class=bad>{escape(log.fault)}"
+    return (
+        f"<tr><th scope=row>{escape(log.name)}<td class=number data-name=Entries>{log.size:,}"
+        f'<td class=whole data-name="Last signed">{escape(log.signed)}<td data-name="Root hash"><code>{escape(log.root)}</code>'
+    )
+
+
+def _trust_row(role: str, version: int, days_left: int) -> str:
+    left = f"{days_left:,} days" if days_left >= 0 else "expired: clients refuse it"
+    mark = "" if days_left >= 0 else " class=bad"
+    return f"<tr><th scope=row>{escape(role)}<td class=number>{version}<td{mark}>{left}"
+
+
+def _service_row(name: str, url: str) -> str:
+    return f"<tr><th scope=row>{escape(name)}<td><code>{escape(url)}</code>"
+
+
+def _client(name: str, lines: Sequence[str]) -> str:
+    opened = " open" if name == FIRST[0] else ""
+    text = escape("\n".join(lines))
+    return f"<details{opened}><summary>{escape(name)}</summary>\n<pre tabindex=0><code>{text}</code></pre></details>"

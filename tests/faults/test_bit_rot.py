@@ -47,7 +47,7 @@ def database(tmp_path_factory) -> bytes:
     folder = tmp_path_factory.mktemp("log")
 
     async def fill() -> None:
-        clock = lambda: datetime(2026, 3, 1, tzinfo=UTC)  # noqa: E731
+        clock = lambda: datetime(2026, 3, 1, tzinfo=UTC)  # noqa: E731 - one clock for one log
         log = Log(SqliteStore(folder / "log.db"), SqliteAnchor(folder / "anchor.db"), PUBLISHER, clock)
         await log.start()
         leaves = [b"%d" % number * 100 for number in range(ENTRIES)]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +48,10 @@ def prefix_of(hash_: bytes) -> int:
     return int.from_bytes(hash_[:8], "big") >> 1
 
 
+def nothing() -> None:
+    """What follows a commit when nothing does."""
+
+
 class LogStore(Protocol):
     """Durable storage of one log, with exactly one writer.
 
@@ -86,8 +90,12 @@ class LogStore(Protocol):
         """The head of the last batch; None before the first."""
         ...
 
-    async def commit(self, batch: Batch) -> None:
-        """Store ``batch``. Refused, with nothing stored, when it does not follow the stored head or the epoch is over."""
+    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
+        """Store ``batch``; once it is durable call ``then``, which may block, and return when it has returned.
+
+        Refused, with nothing stored, when the batch does not follow the stored head or the epoch is over. What ``then`` raises
+        is raised; the batch is stored all the same.
+        """
         ...
 
     async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
@@ -100,6 +108,10 @@ class LogStore(Protocol):
 
     async def candidates(self, prefix: int) -> tuple[int, ...]:
         """The indexes remembered under ``prefix``, lowest first."""
+        ...
+
+    async def known(self, prefixes: Sequence[int]) -> tuple[Key, ...]:
+        """:meth:`candidates` of many prefixes at once, in no order."""
         ...
 
     async def remembered(self) -> int:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sigcore.errors import NotFound, Refused
-from tlog.storage.base import Batch, Head, Key
+from tlog.storage.base import Batch, Head, Key, nothing
 from tlog.submission import Submission
 
 
@@ -47,7 +47,7 @@ class MemoryStore:
         """See :class:`~tlog.storage.base.LogStore`."""
         return self._memory.head
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
         """See :class:`~tlog.storage.base.LogStore`."""
         self._check_owner()
         memory = self._memory
@@ -58,6 +58,7 @@ class MemoryStore:
         memory.entries.extend(batch.entries)
         memory.tiles.update(((tile.level, tile.index), tile.hashes) for tile in batch.tiles)
         memory.head = batch.head
+        then()
 
     async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
         """See :class:`~tlog.storage.base.LogStore`."""
@@ -76,6 +77,10 @@ class MemoryStore:
     async def candidates(self, prefix: int) -> tuple[int, ...]:
         """See :class:`~tlog.storage.base.LogStore`."""
         return tuple(sorted(self._memory.keys.get(prefix, ())))
+
+    async def known(self, prefixes: Sequence[int]) -> tuple[Key, ...]:
+        """See :class:`~tlog.storage.base.LogStore`."""
+        return tuple(Key(prefix, index) for prefix in set(prefixes) for index in self._memory.keys.get(prefix, ()))
 
     async def remembered(self) -> int:
         """See :class:`~tlog.storage.base.LogStore`."""

@@ -7,12 +7,10 @@ So a commit need not reach the disk at once (``synchronous=NORMAL``); it is whol
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 from sigcore.errors import Unavailable
+from tlog.storage.worker import Worker
 
 FORMAT: Final = 1
 MAX_KEYS: Final = 4
@@ -52,7 +51,7 @@ class SearchIndex(Protocol):
         """Empty it."""
         ...
 
-    def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
+    async def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
         """At most ``limit`` of the entries under one of the (at most ``MAX_KEYS``, distinct) keys, or under ``every`` one."""
         ...
 
@@ -86,7 +85,7 @@ class MemoryIndex:
         """See :class:`SearchIndex`."""
         self._found, self._position = {}, Position()
 
-    def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
+    async def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
         """See :class:`SearchIndex`."""
         found = [self._found.get(key, set()) for key in keys]
         both = set.intersection(*found) if every else set.union(*found)
@@ -97,23 +96,22 @@ class MemoryIndex:
 
 
 class SqliteIndex:
-    """A :class:`SearchIndex` in the file ``path``: written on a thread of its own, read on the caller's."""
+    """A :class:`SearchIndex` in the file ``path``: written on one thread, read on another. A wide search takes its time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._thread: ThreadPoolExecutor | None = None
+        self._writing: Worker | None = None
+        self._reading: Worker | None = None
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
 
     # --- open and close ----------------------------------------------------------------------------------
     async def open(self, log_id: bytes) -> Position:
         """See :class:`SearchIndex`."""
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._path.name)
+        self._writing, self._reading = Worker(f"{self._path.name} (write)"), Worker(f"{self._path.name} (read)")
         try:
-            position = await self._run(lambda: self._connect(log_id))
-            with _failures(self._path):
-                uri = f"file:{quote(str(self._path))}?mode=ro"
-                self._reader = sqlite3.connect(uri, uri=True, isolation_level=None)
+            position = await self._writing.run(lambda: self._connect(log_id))
+            await self._reading.run(self._connect_reader)
         except BaseException:
             await self.close()
             raise
@@ -121,13 +119,24 @@ class SqliteIndex:
 
     async def close(self) -> None:
         """See :class:`SearchIndex`."""
+        reading, self._reading = self._reading, None
+        writing, self._writing = self._writing, None
+        if reading is not None:
+            await reading.run(self._disconnect_reader)
+            reading.close()
+        if writing is not None:
+            await writing.run(self._disconnect)
+            writing.close()
+
+    def _connect_reader(self) -> None:
+        with _failures(self._path):
+            uri = f"file:{quote(str(self._path))}?mode=ro"
+            self._reader = sqlite3.connect(uri, uri=True, isolation_level=None)
+
+    def _disconnect_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
-        if self._thread is not None:
-            thread, self._thread = self._thread, None
-            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
-            thread.shutdown()
 
     def _disconnect(self) -> None:
         writer, self._writer = self._writer, None
@@ -195,9 +204,9 @@ class SqliteIndex:
             writer.execute("UPDATE position SET size = 0, mark = x''")
 
     async def _run(self, work: Callable[[], _T]) -> _T:
-        if self._thread is None:
+        if self._writing is None:
             raise Unavailable("the search index is not open")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._writing.run(work)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -218,8 +227,13 @@ class SqliteIndex:
         return self._writer.execute(statement, parameters).fetchall()
 
     # --- read --------------------------------------------------------------------------------------------
-    def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
+    async def find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
         """See :class:`SearchIndex`."""
+        if self._reading is None:
+            raise Unavailable("the search index is not open")
+        return await self._reading.run(lambda: self._find(keys, every=every, limit=limit))
+
+    def _find(self, keys: Sequence[bytes], *, every: bool, limit: int) -> set[int]:
         if self._reader is None:
             raise Unavailable("the search index is not open")
         repeated = [keys[0]] * (MAX_KEYS - len(keys))

@@ -37,7 +37,6 @@ def issuers(issuer_key, other_key, machine_key):
                 PinnedKeys((("key-1", machine_key.public_key()), ("es", machine_key.public_key()))),
                 kind="uri",
                 subject_domain=MACHINES,
-                algorithm="ES256",
             ),
         )
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -74,6 +75,38 @@ class OtherLogId(FakeLog):
     def stamp(self, entry):
         good = super().stamp(entry)
         return sct.SignedCertificateTimestamp(b"\x00" * 32, good.timestamp_ms, good.extensions, good.signature)
+
+
+@dataclass
+class Late(FakeLog):
+    """Answers only when it is told to, if ever."""
+
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def add_pre_chain(self, chain):
+        await self.told.wait()
+        return await super().add_pre_chain(chain)
+
+
+@dataclass
+class OfAnotherTime(FakeLog):
+    """A good SCT of a log whose clock is off."""
+
+    seconds: int = 0
+
+    def stamp(self, entry):
+        return sct.sign_sct(entry, (SECONDS + self.seconds) * 1000, self.key)
+
+
+@dataclass
+class Crossed(FakeLog):
+    """The first SCT again and again: good, and of another certificate from the second one on."""
+
+    first: object = None
+
+    def stamp(self, entry):
+        self.first = self.first or super().stamp(entry)
+        return self.first
 
 
 class Down(FakeLog):

@@ -15,8 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ca.authority import Authority
 from ca.lint import Unsound
 from ca.possession import SignedSubject, SigningRequest
-from ca.profile import Profile
-from sigcore import certify, der, keys, sct, x509
+from ca.profile import Draft, Profile
+from sigcore import certify, der, extensions, keys, sct, signatures, x509
 from sigcore.chain import verify_chain
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from tests.unit.ca import fakes
@@ -125,6 +125,7 @@ async def test_the_embedded_sct_is_of_the_logged_precertificate(authority, chain
     assert logged.extensions[-1].value == oracle.PrecertPoison()
     assert logged.extensions[-1].critical
     assert logged.serial_number == final.serial_number
+    sct.correspond(x509.parse_certificate(precert), x509.parse_certificate(issued.chain[0]))
     entry = sct.precert_entry(x509.parse_certificate(issued.chain[0]), chain.issuer.spki)
     (own,) = sct.parse_sct_list(
         der.Reader(x509.parse_certificate(issued.chain[0]).extension(sct.SCT_LIST_OID).value, "list").octet_string()
@@ -247,20 +248,45 @@ async def test_a_log_that_fails_gives_no_certificate(chain, issuers, token, kind
         await make_authority(chain, issuers, kind()).issue(token, proof(), now=NOW)
 
 
-async def test_precertificate_and_certificate_that_differ_are_not_handed_out(authority, token, monkeypatch):
-    genuine = Profile.encode
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("head", lambda head: head.replace(NOW.strftime("%y%m%d%H%M%SZ").encode(), b"260101000000Z", 1)),
+        ("extensions", lambda found: found.replace(NAME.encode(), b"elice" + NAME.encode()[5:], 1)),
+        ("extensions", lambda found: found + certify.encode_extension(extensions.poison())),
+        ("extensions", lambda found: certify.encode_extension(extensions.sct_list(b"")) + found),
+    ],
+)
+async def test_precertificate_and_certificate_that_differ_are_not_handed_out(
+    authority, token, monkeypatch, part, change
+):
+    genuine = Draft.encode
 
-    def drifting(self, draft, last):
-        return genuine(self, replace(draft, serial=draft.serial + (last.oid == sct.SCT_LIST_OID)), last)
+    def drifting(self, last):
+        if last is None or last.oid != sct.SCT_LIST_OID:
+            return genuine(self, last)
+        return genuine(replace(self, **{part: change(getattr(self, part))}), last)
 
-    monkeypatch.setattr(Profile, "encode", drifting)
+    monkeypatch.setattr(Draft, "encode", drifting)
     with pytest.raises(Unsound, match="not what was logged"):
         await authority.issue(token, proof(), now=NOW)
 
 
+async def test_a_draft_that_is_not_what_was_logged_fails_at_the_sct(authority, token, monkeypatch):
+    genuine = Draft.encode
+
+    def drifting(self, last):
+        return genuine(self, last) if last else genuine(replace(self, extensions=self.extensions[:-1] + b"X"), None)
+
+    monkeypatch.setattr(Draft, "encode", drifting)
+    with pytest.raises(Unsound, match="SCT is not good"):
+        await authority.issue(token, proof(), now=NOW)
+
+
 async def test_a_certificate_that_the_ca_key_did_not_sign_is_not_handed_out(authority, log, token, monkeypatch):
-    genuine, other = certify.sign_tbs, keys.generate_p256()
-    monkeypatch.setattr(certify, "sign_tbs", lambda tbs, key: genuine(tbs, other if log.chains else key))
+    genuine, other = signatures.sign, keys.generate_p256()
+    swap = lambda algorithm, key, tbs: genuine(algorithm, other if log.chains else key, tbs)  # noqa: E731 - one line
+    monkeypatch.setattr(signatures, "sign", swap)
     with pytest.raises(Unsound, match="not what was logged"):
         await authority.issue(token, proof(), now=NOW)
 
@@ -272,7 +298,7 @@ async def test_what_leaves_the_profile_never_meets_the_ca_key(authority, log, to
         return genuine(self, replace(principal, san=x509.Email("evil@example.com")), spki, now)
 
     monkeypatch.setattr(Profile, "draft", drifting)
-    monkeypatch.setattr(certify, "sign_tbs", lambda *_: pytest.fail("the CA key was used"))
+    monkeypatch.setattr(signatures, "sign", lambda *_: pytest.fail("the CA key was used"))
     with pytest.raises(Unsound, match="exactly the principal's one name"):
         await authority.issue(token, proof(), now=NOW)
     assert log.chains == []
@@ -297,6 +323,56 @@ async def test_a_certificate_never_precedes_its_issuer(authority, issuer_key):
     token = signed(issuer_key, claims(iat=seconds, nbf=seconds, exp=seconds + 600))
     with pytest.raises(Unavailable, match="check the clock"):
         await authority.issue(token, proof(), now=past)
+
+
+async def test_a_log_that_does_not_answer_in_time_gives_no_certificate(chain, issuers, token):
+    log = fakes.Late()
+    late = Authority(
+        key=chain.key,
+        chain=chain.certificates,
+        issuers=issuers,
+        log=log,
+        log_key=log.key.public_key(),
+        patience_s=0.01,
+    )
+    with pytest.raises(Unavailable, match=r"did not answer within 0\.01 seconds"):
+        await late.issue(token, proof(), now=NOW)
+    log.told.set()
+    await late.issue(token, proof(), now=NOW)
+
+
+YEAR = 365 * 86_400
+
+
+@pytest.mark.parametrize("seconds", [0, 59, -59])
+async def test_the_clock_of_the_log_may_be_off_by_a_minute(chain, issuers, token, seconds):
+    await make_authority(chain, issuers, fakes.OfAnotherTime(seconds=seconds)).issue(token, proof(), now=NOW)
+
+
+@pytest.mark.parametrize("seconds", [62, -62, YEAR, -YEAR, 10_000 * YEAR])
+async def test_an_sct_of_another_time_gives_no_certificate(chain, issuers, token, seconds):
+    authority = make_authority(chain, issuers, fakes.OfAnotherTime(seconds=seconds))
+    with pytest.raises(Unsound, match=r"seconds from ours.*compare the clocks"):
+        await authority.issue(token, proof(), now=NOW)
+
+
+async def test_an_sct_of_another_certificate_of_the_same_log_gives_no_certificate(chain, issuers, token):
+    authority = make_authority(chain, issuers, fakes.Crossed())
+    await authority.issue(token, proof(), now=NOW)
+    with pytest.raises(Unsound, match="the SCT's signature does not verify"):
+        await authority.issue(token, proof(), now=NOW)
+
+
+async def test_an_sct_of_another_log_with_its_own_key_gives_no_certificate(chain, issuers, log, token):
+    other = Authority(
+        key=chain.key,
+        chain=chain.certificates,
+        issuers=issuers,
+        log=log,
+        log_key=keys.generate_p256().public_key(),
+    )
+    with pytest.raises(Unsound, match="the SCT is of the log"):
+        await other.issue(token, proof(), now=NOW)
 
 
 # --- construction ---------------------------------------------------------------------------------------------

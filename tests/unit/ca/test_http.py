@@ -137,9 +137,11 @@ async def test_different_tokens_in_header_and_body_are_refused(http, issuer_key,
 async def test_browsers_may_ask(http, bearer):
     answer = await http.post(V2, json=key_request(), headers=bearer)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    preflight = await http.options(V2)
-    assert preflight.status == 204
-    assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    for path in (V2, V1):
+        preflight = await http.options(path)
+        assert preflight.status == 204
+        assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    assert (await http.post(V1)).headers["Access-Control-Allow-Origin"] == "*"
 
 
 async def test_the_trust_bundle_ends_with_the_root(http, chain):
@@ -326,7 +328,7 @@ async def test_the_root_certificate_of_v1_is_the_chain(http, chain):
 async def test_no_route_signs_without_a_token(http):
     routes = {(r.method, r.resource.canonical) for r in http.app.router.routes()}
     known = {(m, "/api/v2/" + p) for m in ("GET", "HEAD") for p in ("trustBundle", "configuration")}
-    known |= {("GET", "/api/v1/rootCert"), ("HEAD", "/api/v1/rootCert"), ("OPTIONS", V2)}
+    known |= {("GET", "/api/v1/rootCert"), ("HEAD", "/api/v1/rootCert"), ("OPTIONS", V2), ("OPTIONS", V1)}
     assert routes - known == {("POST", V2), ("POST", V1)}
     for path in (V2, V1):
         for body in (key_request(), {"certificateSigningRequest": CSR}):

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from ca.lint import Unsound, lint
 from ca.principal import Principal
-from ca.profile import LIFETIME, Profile, subject_key_identifier
-from sigcore import certify, der, extensions, keys, x509
+from ca.profile import Profile, subject_key_identifier
+from sigcore import certify, der, extensions, keys, signatures, x509
 from sigcore.errors import Refused
 from sigcore.fulcio import FulcioExtensions
 from tests.unit.ca import fakes
@@ -23,16 +23,16 @@ SPKI = keys.encode_public_key(keys.generate_p256().public_key())
 OTHER_SPKI = keys.encode_public_key(keys.generate_p256().public_key())
 PERSON = Principal(x509.Email(NAME), NAME, FulcioExtensions(issuer=ISSUER, token_subject=NAME))
 CHAIN = fakes.make_chain()
-DRAFT = Profile(CHAIN.issuer).draft(PERSON, SPKI, NOW)
-PARTS = {
-    "serial": DRAFT.serial,
-    "issuer": CHAIN.issuer.subject,
-    "not_before": DRAFT.not_before,
-    "not_after": DRAFT.not_before + LIFETIME,
-    "subject": der.sequence(),
-    "spki": SPKI,
-    "extensions": (*DRAFT.extensions, extensions.poison()),
-}
+
+
+def parts_of(tbs):
+    """What the general builder makes the same TBS from."""
+    made = x509.parse_certificate(der.sequence(tbs, signatures.ECDSA_WITH_SHA256, der.bit_string(b"")))
+    names = ("serial", "issuer", "not_before", "not_after", "subject", "spki", "extensions")
+    return {name: getattr(made, name) for name in names}
+
+
+PARTS = parts_of(Profile(CHAIN.issuer).draft(PERSON, SPKI, NOW).encode(extensions.poison()))
 
 
 def check(principal=PERSON, spki=SPKI, now=NOW, ca=CHAIN.issuer, **parts):
@@ -68,7 +68,8 @@ def test_the_profile_keeps_every_rule_for_any_key_and_name(key, san):
     profile = Profile(CHAIN.issuer)
     for second in range(100):
         now = NOW + timedelta(seconds=second * 1_001, microseconds=second)
-        tbs = profile.encode(profile.draft(principal, spki, now), extensions.poison())
+        tbs = profile.draft(principal, spki, now).encode(extensions.poison())
+        assert tbs == certify.encode_tbs(**parts_of(tbs))
         lint(tbs, issuer=CHAIN.issuer, principal=principal, spki=spki, now=now)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from ca.issuers import Issuer, PinnedKeys
+from ca.issuers import OWN, Issuer, PinnedKeys
 from ca.principal import make_principal
 from ca.token import Claims
 from sigcore import keys
@@ -14,6 +14,7 @@ from tests.unit.ca.tokens import ISSUER, MACHINES, claims
 
 KEYS = PinnedKeys((("a", keys.generate_p256().public_key()),))
 PEOPLE = Issuer(ISSUER, KEYS)
+OURS = Issuer(ISSUER, KEYS, kind=OWN)
 WORKLOADS = Issuer(MACHINES, KEYS, kind="uri", subject_domain=MACHINES)
 
 
@@ -165,6 +166,59 @@ def test_a_subject_below_the_domain(path):
 def test_any_other_subject_is_refused(subject):
     with pytest.raises(Refused, match="is not a URI below"):
         principal(WORKLOADS, sub=subject)
+
+
+# --- tokens of our own provider -------------------------------------------------------------------------
+@pytest.mark.parametrize("email", [None, ""])
+def test_our_own_provider_names_a_machine_by_its_subject(email):
+    made = principal(OURS, sub="https://ci.example.com/job/7", email=email, email_verified=None)
+    assert made.san == Uri("https://ci.example.com/job/7")
+    assert made.subject == "https://ci.example.com/job/7"
+    assert made.extensions.issuer == ISSUER
+
+
+def test_our_own_provider_names_a_person_by_the_email_whatever_the_subject():
+    made = principal(OURS, sub="https://ci.example.com/job/7")
+    assert (made.san, made.subject) == (Email("alice@example.com"), "alice@example.com")
+
+
+@pytest.mark.parametrize("email", [0, False, [], {}, "alice", " "])
+def test_an_email_that_is_there_is_never_passed_over_for_the_subject(email):
+    with pytest.raises(SigError):
+        principal(OURS, sub="https://ci.example.com/job/7", email=email)
+
+
+@pytest.mark.parametrize(
+    "subject", ["http://localhost:8080/x", "https://10.0.0.7", "https://a/?b=c", "https://xn--bcher-kva.example:1/%41"]
+)
+def test_our_own_provider_may_name_any_host(subject):
+    assert principal(OURS, sub=subject, email=None).san == Uri(subject)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "job-7",
+        "alice@example.com",
+        "ci.example.com/x",
+        "ftp://ci.example.com/x",
+        "HTTPS://ci.example.com/x",
+        "https:///x",
+        "https://u@ci.example.com/x",
+        "https://ci.example.com\\@evil.example",
+        "https://ci.example.com:/x",
+        "https://ci.example.com:0443/x",
+        "https://ci.example.com./x",
+        "https://[::1]/x",
+        "https://ci.example.com/x#y",
+        "https://ci.example.com/\n",
+        "https://ci.example.com\u3002evil/x",
+        "https://" + "a." * 8000 + "!",
+    ],
+)
+def test_our_own_provider_names_machines_by_plain_uris_only(subject):
+    with pytest.raises(Refused, match="a machine by a URI in sub"):
+        principal(OURS, sub=subject, email=None)
 
 
 # --- A06, claims ------------------------------------------------------------------------------------------

@@ -10,42 +10,45 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from client.transport import Response
 from client.trust import Trust
 from sigcore import (
+    canonical,
     certify,
-    checkpoint,
     der,
+    dsse,
     entries,
+    entries_v1,
     extensions,
     fulcio,
     keys,
     limits,
     merkle,
-    note,
     sct,
     timestamp,
     x509,
 )
 from sigcore.algorithms import HashAlgorithm, KeyDetails
-from sigcore.bundle import Bundle, InclusionProof, LogEntry, MessageSignature, encode_log_entry
+from sigcore.bundle import Bundle, MessageSignature
+from sigcore.dsse import Envelope, EnvelopeSignature
 from sigcore.entries import HashedRekord
 from sigcore.errors import SigError
+from sigcore.log_entry import LogEntry, encode_log_entry
 from sigcore.signing_config import Service, SigningConfig
-from sigcore.strict import Fields
+from sigcore.strict import Fields, encode_base64
 from sigcore.timestamp_signer import TimestampSigner
 from sigcore.trustroot import AuthorityInstance, LogInstance, TrustedRoot, Validity
 from sigcore.tst_info import TimestampInfo
 from sigcore.x509 import Extension
+from tests.unit.client.minilog import NOW, MiniLog, MiniLogV1, answer_v1
 
-NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 START, END = NOW - timedelta(days=30), NOW + timedelta(days=3650)
 OPEN = Validity(START)
 EMAIL, ISSUER = "signer@example.com", "https://issuer.example/auth"
@@ -85,32 +88,6 @@ class Chain:
 
 
 @dataclass
-class MiniLog:
-    """A Merkle log that keeps all its leaves and proves from the whole tree."""
-
-    origin: str
-    key: keys.PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
-    leaves: list[bytes] = field(default_factory=lambda: [b"seed"])
-
-    @property
-    def id(self) -> bytes:
-        return note.note_key(self.origin, self.key.public_key()).id
-
-    def node(self, level: int, index: int) -> bytes:
-        if level == 0:
-            return merkle.hash_leaf(self.leaves[index])
-        return merkle.hash_node(self.node(level - 1, 2 * index), self.node(level - 1, 2 * index + 1))
-
-    def append(self, body: bytes) -> LogEntry:
-        self.leaves.append(body)
-        index, size = len(self.leaves) - 1, len(self.leaves)
-        root = merkle.root_of(size, self.node)
-        signed = checkpoint.sign_checkpoint(checkpoint.Checkpoint(self.origin, size, root), self.key)
-        proof = InclusionProof(index, size, root, merkle.inclusion_proof(index, size, self.node), signed)
-        return LogEntry(index, self.id, "hashedrekord", "0.0.2", 0, body, proof)
-
-
-@dataclass
 class MiniSigstore:
     """One instance; ``name`` keeps two of them apart. ``now`` is the time that its services write."""
 
@@ -128,27 +105,33 @@ class MiniSigstore:
         self.tsa_signer = TimestampSigner.of(self.tsa_key, self.tsa_leaf)
         self.ct_key = keys.generate_p256()
         self.log = MiniLog("sig.example")
+        self.log_v1 = MiniLogV1("sig.example")
 
     # --- trust
     @property
     def root(self) -> TrustedRoot:
         ct_spki = keys.encode_public_key(self.ct_key.public_key())
-        log_spki = keys.encode_public_key(self.log.key.public_key())
-        details = keys.default_details(self.log.key.public_key())
         ct = KeyDetails.PKIX_ECDSA_P256_SHA_256
         ca = (self.ca.intermediate.der, self.ca.root.der)
         tsa = (self.tsa_leaf.der, self.tsa.intermediate.der, self.tsa.root.der)
         return TrustedRoot(
-            logs=(LogInstance(URL, HashAlgorithm.SHA2_256, log_spki, details, OPEN, self.log.id),),
+            logs=tuple(self._instance(log) for log in (self.log, self.log_v1)),
             certificate_authorities=(AuthorityInstance("mini", f"{self.name} ca", URL, ca, OPEN),),
             ct_logs=(LogInstance(f"{URL}/ct", HashAlgorithm.SHA2_256, ct_spki, ct, OPEN, keys.key_id(ct_spki)),),
             timestamp_authorities=(AuthorityInstance("mini", f"{self.name} tsa", URL, tsa, OPEN),),
         )
 
+    @staticmethod
+    def _instance(log: MiniLog) -> LogInstance:
+        key = log.key.public_key()
+        return LogInstance(
+            URL, HashAlgorithm.SHA2_256, keys.encode_public_key(key), keys.default_details(key), OPEN, log.id
+        )
+
     @property
     def config(self) -> SigningConfig:
         one, two = (Service(URL, version, OPEN, self.name) for version in (1, 2))
-        return SigningConfig((one,), (one,), (two,), (Service(f"{URL}/api/v1/timestamp", 1, OPEN, self.name),))
+        return SigningConfig((one,), (one,), (one, two), (Service(f"{URL}/api/v1/timestamp", 1, OPEN, self.name),))
 
     @property
     def trust(self) -> Trust:
@@ -212,7 +195,7 @@ class MiniSigstore:
         info = TimestampInfo("1.2.3.4", HashAlgorithm.SHA2_256, digest, serial, at or self.now, nonce)
         return self.tsa_signer.encode_granted(info, certificates=False)
 
-    # --- a bundle without the client
+    # --- bundles without the client
     def sign(self, artifact: bytes = ARTIFACT, **certificate) -> Bundle:
         key = keys.generate_p256()
         return self.bundle(key, self.certify(key.public_key(), **certificate), artifact)
@@ -223,6 +206,113 @@ class MiniSigstore:
         body = entries.encode_body(HashedRekord(digest, signature, entries.certificate_verifier(certificate)))
         content = MessageSignature(HashAlgorithm.SHA2_256, digest, signature)
         return Bundle(certificate, (self.log.append(body),), (self.timestamp(signature),), content)
+
+    def sign_v1(self, artifact: bytes = ARTIFACT, *, key: keys.PrivateKey | None = None) -> Bundle:
+        """A file's signature on Rekor v1, without timestamp; by ``key`` itself where it is given."""
+        signer = key or keys.generate_p256()
+        certificate = None if key else self.certify(signer.public_key())
+        digest = digest_of(artifact)
+        signature = sign_digest(signer, digest)
+        spec = {
+            "data": {"hash": {"algorithm": "sha256", "value": digest.hex()}},
+            "signature": {
+                "content": encode_base64(signature),
+                "publicKey": {"content": encode_base64(self.pem(signer, certificate))},
+            },
+        }
+        content = MessageSignature(HashAlgorithm.SHA2_256, digest, signature)
+        entry = self.log_v1.enter(body_of("hashedrekord", "0.0.1", spec))
+        return Bundle(certificate, (entry,), (), content, key_hint="hint" if key else None)
+
+    @staticmethod
+    def pem(key: keys.PrivateKey, certificate: bytes | None) -> bytes:
+        text = x509.encode_certificate_pem(certificate) if certificate else keys.encode_public_key_pem(key.public_key())
+        return text.encode()
+
+    def attest(self, kind: str, statement: bytes | None = None, *, payload_type: str = dsse.IN_TOTO) -> Bundle:
+        """An attestation, logged as ``kind``: a name of ``ATTESTATIONS``."""
+        key = keys.generate_p256()
+        certificate = self.certify(key.public_key())
+        payload = statement_about(ARTIFACT) if statement is None else statement
+        signature = keys.sign(key, dsse.pre_authentication_encoding(payload_type, payload))
+        envelope = Envelope(payload_type, payload, (EnvelopeSignature(signature),))
+        entry = ATTESTATIONS[kind](self, envelope, self.pem(key, certificate), certificate)
+        stamps = () if entry.promise else (self.timestamp(signature),)
+        return Bundle(certificate, (entry,), stamps, envelope)
+
+
+def statement_about(artifact: bytes, **members) -> bytes:
+    """An in-toto statement whose second subject is ``artifact``."""
+    subjects = [
+        {"name": "other", "digest": {"sha256": "00" * 32}},
+        {"name": "it", "digest": {"sha256": digest_of(artifact).hex(), "sha512": "ff" * 64}},
+    ]
+    document = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": subjects,
+        "predicateType": "https://example.com/p/v1",
+        "predicate": {"score": 0.5},
+    }
+    return json.dumps(document | members).encode()
+
+
+def body_of(kind: str, version: str, spec: dict) -> bytes:
+    return canonical.encode({"apiVersion": version, "kind": kind, "spec": spec})
+
+
+def hash_of(data: bytes) -> dict[str, str]:
+    return {"algorithm": "sha256", "value": digest_of(data).hex()}
+
+
+def dsse_v1(sigstore: MiniSigstore, envelope: Envelope, pem: bytes, _der: bytes) -> LogEntry:
+    (signature,) = envelope.signatures
+    spec = {
+        "envelopeHash": hash_of(b"however the client wrote it"),
+        "payloadHash": hash_of(envelope.payload),
+        "signatures": [{"signature": signature.text, "verifier": encode_base64(pem)}],
+    }
+    return sigstore.log_v1.enter(body_of("dsse", "0.0.1", spec))
+
+
+def intoto_v1(sigstore: MiniSigstore, envelope: Envelope, pem: bytes, _der: bytes) -> LogEntry:
+    (signature,) = envelope.signatures
+    member = {"publicKey": encode_base64(pem), "sig": encode_base64(signature.text.encode())}
+    spec = {
+        "content": {
+            "envelope": {"payloadType": envelope.payload_type, "signatures": [member]},
+            "hash": hash_of(b"however the client wrote it"),
+            "payloadHash": hash_of(envelope.payload),
+        }
+    }
+    return sigstore.log_v1.enter(body_of("intoto", "0.0.2", spec))
+
+
+def hashedrekord_v2(sigstore: MiniSigstore, envelope: Envelope, _pem: bytes, der: bytes) -> LogEntry:
+    verifier = entries.certificate_verifier(der)
+    (signature,) = envelope.signatures
+    entry = HashedRekord(digest_of(envelope.signed_bytes()), signature.signature, verifier)
+    return sigstore.log.append(entries.encode_body(entry))
+
+
+def dsse_v2(sigstore: MiniSigstore, envelope: Envelope, _pem: bytes, der: bytes) -> LogEntry:
+    (signature,) = envelope.signatures
+    verifier = {"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": {"rawBytes": encode_base64(der)}}
+    spec = {
+        "dsseV002": {
+            "payloadHash": {"algorithm": "SHA2_256", "digest": encode_base64(digest_of(envelope.payload))},
+            "signatures": [{"content": signature.text, "verifier": verifier}],
+        }
+    }
+    return sigstore.log.append(body_of("dsse", "0.0.2", spec), "dsse")
+
+
+ATTESTATIONS = {
+    "dsse 0.0.1": dsse_v1,
+    "intoto 0.0.2": intoto_v1,
+    "hashedrekord 0.0.2": hashedrekord_v2,
+    "dsse 0.0.2": dsse_v2,
+}
+"""Every kind of entry that an attestation is logged as."""
 
 
 @dataclass
@@ -241,6 +331,8 @@ class MiniTransport:
         handler = {
             "/api/v2/signingCert": self.certificate,
             "/api/v2/log/entries": self.entry,
+            "/api/v1/log/entries": self.entry_v1,
+            "/api/v1/log/entries/retrieve": self.retrieve_v1,
             "/api/v1/timestamp": self.timestamp,
         }.get(path)
         if handler is None:
@@ -266,6 +358,22 @@ class MiniTransport:
         entries.verify_entry(entry)
         logged = self.sigstore.log.append(entries.encode_body(entry))
         return Response(201, json.dumps(encode_log_entry(logged)).encode())
+
+    def entry_v1(self, body: bytes) -> Response:
+        entered = entries_v1.parse_proposal(body).verify().body
+        if entered in self.sigstore.log_v1.leaves:
+            return Response(409, b'{"code":409,"message":"an equivalent entry already exists"}')
+        return Response(201, json.dumps(answer_v1(self.sigstore.log_v1.enter(entered))).encode())
+
+    def retrieve_v1(self, body: bytes) -> Response:
+        (proposal,) = json.loads(body)["entries"]
+        entered = entries_v1.parse_proposal(json.dumps(proposal).encode()).verify().body
+        log = self.sigstore.log_v1
+        index = log.leaves.index(entered)
+        entry = log.enter(entered)
+        size = len(log.leaves)
+        proof = replace(entry.proof, index=index, hashes=merkle.inclusion_proof(index, size, log.node))
+        return Response(200, json.dumps([answer_v1(log.promise(replace(entry, proof=proof)))]).encode())
 
     def timestamp(self, body: bytes) -> Response:
         request = timestamp.parse_request(body)

@@ -12,13 +12,12 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import (
     MEDIA_TYPES,
     Bundle,
-    InclusionProof,
-    LogEntry,
     MessageSignature,
     encode_bundle,
     parse_bundle,
 )
-from sigcore.errors import Malformed, Refused, SigError
+from sigcore.errors import Malformed, SigError
+from sigcore.log_entry import InclusionProof, LogEntry
 
 PROOF = InclusionProof(index=1, size=2, root=b"r" * 32, hashes=(b"h" * 32,), checkpoint="log\n2\nx\n\n\u2014 log sig\n")
 ENTRY = LogEntry(1, b"i" * 32, "hashedrekord", "0.0.2", 0, b"{}", PROOF)
@@ -44,7 +43,7 @@ def entry(document) -> dict:
     "bundle",
     [
         A_BUNDLE,
-        replace(A_BUNDLE, media_type=MEDIA_TYPES[1]),
+        replace(A_BUNDLE, media_type=tuple(MEDIA_TYPES)[1]),
         replace(A_BUNDLE, certificate=None, key_hint="hint"),
         replace(A_BUNDLE, timestamps=(), log_entries=(ENTRY, replace(ENTRY, promise=b"set", integrated_time=7))),
     ],
@@ -106,9 +105,6 @@ def test_third_party_bundles_survive_a_round_trip(vectors):
 @pytest.mark.parametrize(
     ("case", "kind", "message"),
     [
-        ("happy-path-v0.1", Refused, "version 0.1, which is not supported yet"),
-        ("happy-path-v0.2", Refused, "version 0.2, which is not supported yet"),
-        ("happy-path-intoto-in-dsse-v3", Refused, "DSSE envelope"),
         ("bundle-malformed-json_fail", Malformed, "not JSON"),
         ("bundle-unknown-version_fail", Malformed, "version=99.9"),
         ("rekor2-no-inclusion-proof_fail", Malformed, "inclusionProof is missing"),

@@ -215,7 +215,7 @@ ISSUER_DEFECTS = {
     "another key": (
         dict(own_key="other"),
         (),
-        "the signature of the certificate '.*' on the certificate '.*' does not verify",
+        "the certificate '.*' is not signed by the certificate '.*': its signature does not verify",
     ),
     "weak key": (dict(own_key="k1 ca"), (), "is on curve secp256k1"),
     "key of another kind": (dict(own_key="rsa ca"), (), "does not fit the signer's key"),

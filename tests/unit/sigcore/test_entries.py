@@ -200,6 +200,91 @@ def test_the_parsers_raise_nothing_but_their_own_errors(data):
             parse(data)
 
 
+def slow(data: bytes) -> HashedRekord:
+    """The general way, which the fast one must agree with."""
+    return entries.parse_hashedrekord_request(entries.parse_request_object(data))
+
+
+def outcome(parse, data: bytes):
+    try:
+        return parse(data)
+    except SigError as error:
+        return type(error), str(error)
+
+
+NEAR = st.sampled_from(
+    [
+        b'"',
+        b"\\",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b" ",
+        b"=",
+        b"A",
+        b"null",
+        b"1",
+        b"\n",
+        b"\xff",
+        b'"digest":"AA=="',
+    ]
+)
+
+
+@given(entry_values, st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3), NEAR), max_size=3), st.booleans())
+def test_the_fast_way_reads_what_the_general_way_reads(entry, edits, spaced):
+    data = json.dumps(request_value(entry), indent=1 if spaced else None).encode()
+    for at, cut, put in edits:
+        place = at % (len(data) + 1)
+        data = data[:place] + put + data[place + cut :]
+    fast = entries.parse_plain_request(data)
+    expected = outcome(slow, data)
+    assert fast in (None, expected)
+    assert outcome(entries.parse_request_v2, data) == expected
+
+
+@given(entry_values)
+def test_the_usual_form_takes_the_fast_way(entry):
+    value = request_value(entry)["hashedRekordRequestV002"]
+    shuffled = {"signature": dict(reversed(value["signature"].items())), "digest": value["digest"]}
+    for form in (
+        entries.encode_request_v2(entry),
+        json.dumps({"hashedRekordRequestV002": shuffled}, indent=2).encode(),
+    ):
+        assert entries.parse_plain_request(form) == entry
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"digest":', b'"digest":"","digest":'),
+        (b'"digest":', b'"more":[1,2,{}],"digest":'),
+        (b'{"digest"', b'{"digest":null,"digest"'),
+        (b'"content":', b'"content":["'),
+        (b'"rawBytes":', b'"raw\\u0042ytes":'),
+        (b'"publicKey"', b'"x509Certificate"'),
+        (b"PKIX_ECDSA", b"PKIX_MADE_UP"),
+        (b"{", b'{"":"",'),
+        (b"}", b',"a":{}}'),
+        (b"==", b"="),
+    ],
+)
+def test_l18_what_only_resembles_a_request_is_left_to_the_general_way(old, new):
+    data = entries.encode_request_v2(KEY_ENTRY).replace(old, new, 1)
+    assert entries.parse_plain_request(data) in (None, outcome(slow, data))
+    assert outcome(entries.parse_request_v2, data) == outcome(slow, data)
+
+
+def test_the_kind_stands_in_a_body():
+    assert entries.kind_of(entries.encode_body(ENTRY)) == "hashedrekord"
+    for other in (b"", b'{"apiVersion":"0.0.1","kind":"hashedrekord",', b' {"apiVersion":"0.0.2","kind":"dsse",'):
+        with pytest.raises(Malformed, match="not a canonical body"):
+            entries.kind_of(other)
+
+
 # --- verification -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("entry", [ENTRY, KEY_ENTRY])
 def test_a_good_entry_verifies(entry):
@@ -216,7 +301,7 @@ def test_other_curves_go_with_their_hash(curve):
     ):
         entry = HashedRekord(verifier.details.hash.digest(ARTIFACT), keys.sign(key, ARTIFACT), verifier)
         entries.verify_entry(entry)
-        with pytest.raises(Refused, match=f"digest has 32 bytes, {verifier.details.name} needs"):
+        with pytest.raises(Refused, match=f"digest has 32 bytes, {verifier.details.hash.name} has"):
             entries.verify_entry(replace(entry, digest=DIGEST))
 
 

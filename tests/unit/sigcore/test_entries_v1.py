@@ -321,7 +321,9 @@ BAD = [
     (json.dumps(changed(hashedrekord(), "spec.signature.content", "")).encode(), "content is empty"),
     (json.dumps(hashedrekord(verifier=b"ssh-ed25519 AAAA")).encode(), "expected -----BEGIN CERTIFICATE-----"),
     (json.dumps(hashedrekord(verifier=pem(KEY) + pem(KEY))).encode(), "2 PEM blocks"),
-    (json.dumps(hashedrekord(verifier=certificate() * 2)).encode(), "2 PEM blocks"),
+    (json.dumps(hashedrekord(verifier=certificate() * 2)).encode(), "is no CA"),
+    (json.dumps(hashedrekord(verifier=certificate() * 9)).encode(), "more than 8 certificates"),
+    (json.dumps(hashedrekord(verifier=certificate() + pem(KEY))).encode(), "expected -----BEGIN CERTIFICATE-----"),
     (json.dumps(changed(rekord(), "spec.signature.format", "pgp")).encode(), "'pgp', this log takes x509"),
     (json.dumps(changed(rekord(), "spec.data.hash", {"algorithm": "sha256", "value": "00" * 32})).encode(), "not the SHA"),
     (json.dumps(dsse({**envelope(), "signatures": []})).encode(), "no signature"),
@@ -369,3 +371,51 @@ def test_a_logged_form_cannot_be_proposed():
         body = take(KINDS[kind]()).body
         with pytest.raises(Malformed):
             entries_v1.parse_proposal(body)
+
+
+# --- chains --------------------------------------------------------------------------------------------------
+def link(name: str, issuer: str, key, signer, *, ca: bool = True, year: int = 2020) -> bytes:
+    """One certificate of a chain, in PEM, valid for ten years."""
+    name_, issuer_ = (pyca.Name([pyca.NameAttribute(pyca.NameOID.COMMON_NAME, text)]) for text in (name, issuer))
+    start = datetime(year, 1, 1, tzinfo=UTC)
+    usage = pyca.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
+    built = (
+        pyca.CertificateBuilder(issuer_, name_, key.public_key(), 42, start, start + timedelta(days=3650))
+        .add_extension(pyca.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(pyca.SubjectAlternativeName([pyca.RFC822Name(f"{name}@example.com")]), critical=False)
+    )
+    return built.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+ROOT_KEY, MIDDLE_KEY = (ec.derive_private_key(number, ec.SECP256R1()) for number in (11, 12))
+LEAF = link("leaf", "middle", KEY, MIDDLE_KEY, ca=False)
+MIDDLE = link("middle", "root", MIDDLE_KEY, ROOT_KEY)
+ROOT = link("root", "root", ROOT_KEY, ROOT_KEY)
+
+
+@pytest.mark.parametrize("chain", [LEAF + MIDDLE, LEAF + MIDDLE + ROOT, LEAF + b"\n\n" + MIDDLE + b"\n"])
+def test_a_chain_is_kept_whole_and_its_first_certificate_verifies(chain):
+    logged = entries_v1.parse_proposal(json.dumps(hashedrekord(verifier=chain)).encode()).verify()
+    kept = base64.b64decode(json.loads(logged.body)["spec"]["signature"]["publicKey"]["content"])
+    assert kept == b"".join(line + b"\n" for line in chain.split(b"\n") if line)
+    assert hashlib.sha256(kept).hexdigest() in logged.index_keys
+    assert "leaf@example.com" in logged.index_keys
+    assert not {"middle@example.com", "root@example.com"} & set(logged.index_keys)
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        (LEAF + ROOT, "names another issuer"),
+        (LEAF + ROOT + MIDDLE, "names another issuer"),
+        (LEAF + link("middle", "root", ROOT_KEY, ROOT_KEY), "does not verify"),
+        (LEAF + link("middle", "root", MIDDLE_KEY, ROOT_KEY, ca=False), "no CA"),
+        (LEAF + link("middle", "root", MIDDLE_KEY, ROOT_KEY, year=2021), "was not valid when"),
+        (MIDDLE + LEAF, "names another issuer"),
+        (MIDDLE + ROOT, "the entry's signature does not verify"),
+    ],
+)
+def test_certificates_that_are_no_chain_are_refused(chain, message):
+    with pytest.raises(Refused, match=message):
+        entries_v1.parse_proposal(json.dumps(hashedrekord(verifier=chain)).encode()).verify()

@@ -228,3 +228,18 @@ def test_openssl_verifies_what_is_signed(kind, openssl, tmp_path):
     command = [openssl, "dgst", digest, "-verify", "key.pem", "-signature", "signature"]
     done = subprocess.run(command, input=MESSAGE, cwd=tmp_path, capture_output=True, check=False)
     assert b"Verified OK" in done.stdout, done.stderr
+
+
+def test_a_coordinate_beyond_the_field_is_no_other_spelling_of_a_point():
+    """P-256 has points with a small x; x + p fits 32 bytes and means the same point, were it taken."""
+    prime = 2**256 - 2**224 + 2**192 + 2**96 - 1
+    b = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+
+    def root(x: int) -> int:
+        return pow(x**3 - 3 * x + b, (prime + 1) // 4, prime)
+
+    x, y = next((x, root(x)) for x in range(60) if root(x) ** 2 % prime == (x**3 - 3 * x + b) % prime)
+    head = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+    keys.parse_public_key(head + x.to_bytes(32, "big") + y.to_bytes(32, "big"))
+    with pytest.raises(Malformed, match="not a DER SubjectPublicKeyInfo"):
+        keys.parse_public_key(head + (x + prime).to_bytes(32, "big") + y.to_bytes(32, "big"))

@@ -189,6 +189,59 @@ def test_no_inclusion_proof_for_a_leaf_outside(index, size):
         merkle.inclusion_proof(index, size, node)
 
 
+def test_proofs_of_a_run_are_those_of_its_leaves():
+    for size in range(1, 70):
+        for first in range(size):
+            for end in range(first, size + 1):
+                proofs = merkle.inclusion_proofs(first, end, size, node)
+                assert proofs == tuple(model_path(index, 0, size) for index in range(first, end))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 100, 255, 256])
+def test_a_run_verifies_as_a_whole(size):
+    root = model_root(0, size)
+    for first in range(size):
+        proofs = merkle.inclusion_proofs(first, size, size, node)
+        merkle.verify_inclusions(first=first, leaf_hashes=LEAVES[first:size], size=size, proofs=proofs, root=root)
+
+
+@pytest.mark.parametrize(("first", "size"), [(0, 8), (5, 21), (63, 65), (60, 70)])
+def test_no_proof_of_a_run_is_taken_for_another(first, size):
+    root, count = model_root(0, size), size - first
+    good = merkle.inclusion_proofs(first, size, size, node)
+    for at in range(count):
+        changed = [flipped_at(good[at], place) for place in range(len(good[at]))]
+        changed += [good[at][:-1], (*good[at], root), good[at - 1] if count > 1 else ()]
+        for bad in changed:
+            proofs = (*good[:at], bad, *good[at + 1 :])
+            if proofs != good:
+                with pytest.raises(Refused):
+                    merkle.verify_inclusions(
+                        first=first, leaf_hashes=LEAVES[first:size], size=size, proofs=proofs, root=root
+                    )
+        leaves = [flipped(leaf) if index == at else leaf for index, leaf in enumerate(LEAVES[first:size])]
+        with pytest.raises(Refused):
+            merkle.verify_inclusions(first=first, leaf_hashes=leaves, size=size, proofs=good, root=root)
+    with pytest.raises(Refused):
+        merkle.verify_inclusions(
+            first=first, leaf_hashes=LEAVES[first:size], size=size, proofs=good, root=flipped(root)
+        )
+
+
+def flipped_at(proof, place):
+    return (*proof[:place], flipped(proof[place]), *proof[place + 1 :])
+
+
+def test_an_empty_run_and_one_outside():
+    assert merkle.inclusion_proofs(3, 3, 5, node) == ()
+    merkle.verify_inclusions(first=3, leaf_hashes=(), size=5, proofs=(), root=model_root(0, 5))
+    for first, end in ((-1, 2), (4, 6), (5, 6)):
+        with pytest.raises(Malformed):
+            merkle.inclusion_proofs(first, end, 5, node)
+    with pytest.raises(Malformed, match="hash of 31 bytes"):
+        merkle.verify_inclusions(first=0, leaf_hashes=LEAVES[:1], size=2, proofs=((bytes(31),),), root=model_root(0, 2))
+
+
 # --- consistency ----------------------------------------------------------------------------------------
 def test_consistency_of_every_pair_of_sizes():
     for second in range(1, SIZE + 1):

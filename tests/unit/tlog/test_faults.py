@@ -26,21 +26,25 @@ class FaultyStore:
     def __getattr__(self, name: str):
         return getattr(self._store, name)
 
-    async def commit(self, batch) -> None:
+    async def commit(self, batch, then) -> None:
         order = self.orders.pop(0) if self.orders else "pass"
         if order == "before":
             raise Unavailable("disk I/O error")
-        await self._store.commit(batch)
         if order == "after":
+            await self._store.commit(batch)
             raise sqlite3.OperationalError("disk I/O error")
+        await self._store.commit(batch, then)
 
 
 class FaultyAnchor(FaultyStore):
     async def advance(self, previous, current) -> None:
+        self.advance_here(previous, current)
+
+    def advance_here(self, previous, current) -> None:
         order = self.orders.pop(0) if self.orders else "pass"
         if order == "before":
             raise Unavailable("disk I/O error")
-        await self._store.advance(previous, current)
+        self._store.advance_here(previous, current)
         if order == "after":
             raise Unavailable("disk I/O error")
 

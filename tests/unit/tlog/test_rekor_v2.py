@@ -30,16 +30,20 @@ from tlog.storage.memory import Memory, MemoryStore
 ADD = "/api/v2/log/entries"
 
 
-@pytest.fixture
-async def rekor(request):
-    key = getattr(request, "param", None) or ed25519.Ed25519PrivateKey.generate()
-    rekor = RekorV2(
+def make_rekor(key=None, **options) -> RekorV2:
+    return RekorV2(
         MemoryStore(Memory()),
         MemoryAnchor(),
         origin="log.example",
-        key=key,
+        key=key or ed25519.Ed25519PrivateKey.generate(),
         clock=lambda: datetime(2026, 3, 1, tzinfo=UTC),
+        **options,
     )
+
+
+@pytest.fixture
+async def rekor(request):
+    rekor = make_rekor(getattr(request, "param", None))
     await rekor.start()
     yield rekor
     await rekor.stop()
@@ -208,9 +212,72 @@ async def test_a_bad_request_is_told_what_is_wrong(rekor, client, body):
     assert rekor.log.size == 1
 
 
-async def test_dsse_is_refused_with_the_way_out(client):
-    response = await client.post(ADD, data=b'{"dsseRequestV002":{}}')
-    assert "hashedRekordRequestV002" in (await response.json())["message"]
+def dsse_request(key=KEY, payload: bytes = b"{}") -> dict:
+    kind = "application/vnd.in-toto+json"
+    signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind.encode(), len(payload), payload)
+    verifier = entries.key_verifier(keys.encode_public_key(key.public_key()))
+    envelope = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": kind,
+        "signatures": [{"sig": base64.b64encode(keys.sign(key, signed)).decode(), "keyid": ""}],
+    }
+    return {"dsseRequestV002": {"envelope": envelope, "verifiers": [entries.verifier_value(verifier)]}}
+
+
+@pytest.mark.parametrize("kind", ["hashedrekord", "dsse"])
+async def test_an_envelope_is_logged_as_the_kind_that_is_set(aiohttp_client, kind):
+    rekor = make_rekor(dsse=kind)
+    await rekor.start()
+    app = web.Application()
+    app.add_routes(rekor_v2.make_routes(rekor))
+    client = await aiohttp_client(app)
+    request = json.dumps(dsse_request())
+    response = await client.post(ADD, data=request)
+    assert response.status == 201, await response.text()
+    answer = await response.json()
+    assert answer["kindVersion"] == {"kind": kind, "version": "0.0.2"}
+    body = json.loads(base64.b64decode(answer["canonicalizedBody"]))
+    assert body["kind"] == kind
+    again = await client.post(ADD, data=request)
+    assert (again.status, again.headers["x-log-index"]) == (409, answer["logIndex"])
+    await rekor.stop()
+
+
+async def test_a_bad_envelope_is_told_what_is_wrong(rekor, client):
+    for change in ({"payload": "AAAA"}, {"payloadType": "x"}, {"signatures": []}, {"signatures": None}, {"more": 1}):
+        request = dsse_request()
+        request["dsseRequestV002"]["envelope"] |= change
+        response = await client.post(ADD, data=json.dumps(request))
+        assert response.status == 400, await response.text()
+        assert (await response.json())["code"] == 3
+    assert rekor.log.size == 1
+
+
+async def test_a_frozen_log_takes_nothing_and_serves_everything(aiohttp_client):
+    rekor = make_rekor(frozen=True)
+    await rekor.start()
+    app = web.Application()
+    app.add_routes(rekor_v2.make_routes(rekor))
+    client = await aiohttp_client(app)
+    for request in (entries.encode_request_v2(entry(1)), json.dumps(dsse_request())):
+        response = await client.post(ADD, data=request)
+        assert response.status == 405
+        answer = await response.json()
+        assert answer["code"] == 12
+        assert "frozen" in answer["message"]
+    assert (await client.get("/checkpoint")).status == 200
+    assert (await client.get("/tile/entries/000.p/1")).status == 200
+    assert rekor.log.size == 1
+    await rekor.stop()
+
+
+async def test_head_is_get_without_the_body(client):
+    for path in ("/checkpoint", "/api/v2/checkpoint", "/tile/0/000.p/1", "/tile/entries/000.p/1"):
+        got, head = await client.get(path), await client.head(path)
+        assert head.status == got.status == 200
+        assert head.headers["Content-Length"] == str(len(await got.read()))
+        assert head.headers["Cache-Control"] == got.headers["Cache-Control"]
+    assert (await client.head("/tile/0/001")).status == 404
 
 
 async def test_every_cut_and_flip_of_a_request_is_a_bad_request(client):

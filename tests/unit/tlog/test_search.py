@@ -286,21 +286,21 @@ async def test_the_stores_answer_alike(tmp_path, durable):
     await index.add([(a, 1), (a, 2), (b, 2), (b, 3)], Position(4, b"m"))
     await index.add([(a, 2), (c, 2), (d, 2)], Position(5, b"n"))
 
-    def find(*keys: bytes, every: bool = False, limit: int = 9) -> set[int]:
-        return index.find(keys, every=every, limit=limit)
+    async def find(*keys: bytes, every: bool = False, limit: int = 9) -> set[int]:
+        return await index.find(keys, every=every, limit=limit)
 
-    assert find(a) == {1, 2}
-    assert find(a, b) == {1, 2, 3}
-    assert find(a, b, limit=2) == {1, 2}
-    assert find(a, b, every=True) == {2}
-    assert find(a, b, c, d, every=True) == {2}
-    assert find(key_digest("x"), a, every=True) == set()
-    assert find(key_digest("x")) == set()
+    assert await find(a) == {1, 2}
+    assert await find(a, b) == {1, 2, 3}
+    assert await find(a, b, limit=2) == {1, 2}
+    assert await find(a, b, every=True) == {2}
+    assert await find(a, b, c, d, every=True) == {2}
+    assert await find(key_digest("x"), a, every=True) == set()
+    assert await find(key_digest("x")) == set()
     assert MAX_KEYS == 4
     await index.close()
     assert await index.open(LOG_ID) == Position(5, b"n")
     await index.clear()
-    assert find(a) == set()
+    assert await find(a) == set()
     await index.close()
     assert await index.open(LOG_ID) == Position()
     await index.close()
@@ -310,7 +310,7 @@ async def test_a_closed_index_says_so(tmp_path):
     index = SqliteIndex(tmp_path / "search.db")
     for _ in range(2):
         with pytest.raises(Unavailable, match="not open"):
-            index.find((bytes(16),), every=False, limit=1)
+            await index.find((bytes(16),), every=False, limit=1)
         with pytest.raises(Unavailable, match="not open"):
             await index.add([], Position())
         await index.open(LOG_ID)

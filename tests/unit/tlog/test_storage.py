@@ -81,6 +81,8 @@ async def test_keys_are_remembered_with_their_position(store):
     assert await store.candidates(7) == (0, 1)
     assert await store.candidates(9) == (3,)
     assert await store.candidates(10) == ()
+    assert sorted(await store.known([10, 9, 7, 9]), key=lambda key: key.index) == [Key(7, 0), Key(7, 1), Key(9, 3)]
+    assert await store.known([]) == ()
 
 
 async def test_the_largest_prefix_fits(store):

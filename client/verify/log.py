@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A transparency log of the trusted root: found by its id, and what it has signed of its tree.
+
+The two generations of Rekor name themselves differently in a checkpoint:
+
+- v2: origin and key name are the host name of the log's URL; the log's id is the id of that note key.
+- v1: the key's name is the host name, with the port where the log was told so; the origin is that name, " - " and the number
+  of the tree; the log's id is SHA-256 of the key.
+
+Sources: rekor-tiles ``CLIENTS.md``; rekor ``pkg/util/checkpoint.go``, ``pkg/util/signed_note.go``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sigcore import keys
+from sigcore.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from sigcore.errors import Refused
+from sigcore.log_entry import InclusionProof
+from sigcore.note import NoteKey, note_key, parse_note, verify_note
+from sigcore.strict import encode_time, shown
+from sigcore.trustroot import LogInstance
+
+_URL: Final = re.compile(r"https?://((\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#@\s]+)(?::[0-9]{1,5})?)(?:[/?#]|\Z)")
+"""Host with port, and host. ``urllib.parse`` would do it too; its import takes a fifth of Python's start."""
+_TREE: Final = re.compile(r" - [0-9]{1,20}\Z", re.ASCII)
+
+
+def find_log(log_id: bytes, logs: Sequence[LogInstance], times: Sequence[datetime]) -> LogInstance:
+    """The log with the full id whose window covers every one of ``times``.
+
+    Raises:
+        Refused: there is none.
+    """
+    known = [log for log in logs if log.log_id == log_id]
+    if not known:
+        raise Refused(
+            f"the log entry is of a log that is not trusted, id {log_id.hex()}",
+            "is the trusted root the right one and up to date?",
+        )
+    for log in known:
+        if all(log.validity.covers(time) for time in times):
+            return log
+    moments = ", ".join(map(encode_time, times))
+    raise Refused(
+        f"the signature is of {moments}, the log {known[0].base_url} is trusted from {known[0].validity}",
+        "is the trusted root up to date?",
+    )
+
+
+def verify_head(proof: InclusionProof, log: LogInstance, *, generation: int) -> None:
+    """That the log has signed the head which ``proof`` leads to. ``generation`` is 1 or 2.
+
+    Raises:
+        Refused: not signed by the log, of another log, or for another size or root. Malformed: no checkpoint.
+    """
+    read = _checkpoint_v1 if generation == 1 else _checkpoint_v2
+    checkpoint = read(proof.checkpoint, log)
+    if (proof.size, proof.root) != (checkpoint.size, checkpoint.root):
+        raise Refused(
+            f"the proof is for a tree of size {proof.size} with root {proof.root.hex()[:16]}..., "
+            f"the log signed size {checkpoint.size} with root {checkpoint.root.hex()[:16]}...",
+        )
+
+
+def _checkpoint_v2(envelope: str, log: LogInstance) -> Checkpoint:
+    key = note_key(_hosts(log)[1], log.public_key())
+    if key.id != log.log_id:
+        raise _foreign_id(log, key.id)
+    return verify_checkpoint(envelope, key)
+
+
+def _checkpoint_v1(envelope: str, log: LogInstance) -> Checkpoint:
+    key = log.public_key()
+    key_id = keys.key_id(log.key)
+    if key_id != log.log_id:
+        raise _foreign_id(log, key_id)
+    note = parse_note(envelope)
+    with_port, host = _hosts(log)
+    name = with_port if with_port in {line.name for line in note.signatures} else host
+    verify_note(note, NoteKey(name, key, key_id))
+    checkpoint = parse_checkpoint(note.text)
+    if checkpoint.origin != name and not (
+        checkpoint.origin.startswith(name) and _TREE.fullmatch(checkpoint.origin[len(name) :])
+    ):
+        raise Refused(f"the checkpoint is of the log {shown(checkpoint.origin)}, expected {shown(name)} and its tree")
+    return checkpoint
+
+
+def _hosts(log: LogInstance) -> tuple[str, str]:
+    """The host of the log's URL with its port, and without."""
+    match = _URL.match(log.base_url)
+    if match is None:
+        raise Refused(
+            f"the trusted root gives the log {log.log_id.hex()} the URL {shown(log.base_url)}, which has no host name",
+            "the host name is the log's origin; correct the trusted root",
+        )
+    with_port, host = match.groups()
+    return with_port, host.strip("[]").lower()
+
+
+def _foreign_id(log: LogInstance, key_id: bytes) -> Refused:
+    return Refused(
+        f"the trusted root gives the log {log.base_url} an id that does not belong to its key and host name",
+        f"the id of this key is {key_id.hex()}; correct the trusted root",
+    )

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Local accounts: a person, and what the provider says of that person. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from oidc_dev.claims import Identity
+from sigcore.strict import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who may log in. ``password`` is an argon2id hash in its usual text form."""
+
+    email: str
+    password: str
+    verified: bool
+    """Whoever makes the account answers for the email; false makes every certificate request fail, as it must."""
+    created: datetime
+
+
+def email_key(email: str) -> str:
+    """What accounts are found by: nobody remembers capitals, and two accounts that differ in them only invite mistakes."""
+    return email.lower()
+
+
+def identity_of(account: Account, *, scope: str, nonce: str, now: datetime) -> Identity:
+    """What a token says of ``account``, which logged in at ``now`` (OpenID Connect Core sections 2 and 5.4).
+
+    The email stands there when its scope was granted, the nonce when the client sent one.
+    """
+    extra: list[tuple[str, JSON]] = [("auth_time", int(now.timestamp()))]
+    if nonce:
+        extra.append(("nonce", nonce))
+    if "email" not in scope.split(" "):
+        return Identity(subject=account.email, extra=tuple(extra))
+    if not account.verified:
+        extra.append(("email_verified", False))
+    return Identity(email=account.email, extra=tuple(extra))

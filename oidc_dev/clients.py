@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may ask for tokens. Every client here is a public one: a program on somebody's machine that can keep no secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from oidc_dev.redirects import is_redirect_uri
+
+SCOPES: Final = ("openid", "email")
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered client. Its id is also the audience of its tokens, so nobody chooses an audience.
+
+    The methods are those that Authlib asks a client (its ``ClientMixin``); the restrictions of a client stand here and nowhere
+    else, so every grant meets them.
+    """
+
+    client_id: str
+    grant_types: tuple[str, ...] = ("authorization_code",)
+
+    def get_client_id(self) -> str:
+        """The identifier."""
+        return self.client_id
+
+    def get_default_redirect_uri(self) -> None:
+        """None: a client always says where it listens."""
+
+    def get_allowed_scope(self, scope: str | None) -> str | None:
+        """Of the requested scopes those that exist here, unknown ones dropped (OpenID Connect Core section 3.1.2.1).
+
+        None when ``openid`` is missing: nothing but OpenID Connect is spoken here.
+        """
+        asked = (scope or "").split(" ")
+        return " ".join(known for known in SCOPES if known in asked) if "openid" in asked else None
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """See :func:`oidc_dev.redirects.is_redirect_uri`."""
+        return is_redirect_uri(redirect_uri)
+
+    def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
+        """The one method is to name oneself."""
+        return method == "public"
+
+    def check_response_type(self, response_type: str) -> bool:
+        """Codes only: a token in a URL would stand in histories and logs."""
+        return response_type == "code"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        """Whether it may use this grant."""
+        return grant_type in self.grant_types
+
+
+CLIENTS: Final = {client.client_id: client for client in (Client("sigstore"),)}
+"""The audience that every official client asks for."""

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An answer of the provider before it is HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sigcore.strict import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``body`` is a page, or the members of a JSON object. ``cookie`` is set where it is not empty."""
+
+    status: int
+    body: str | Mapping[str, JSON]
+    headers: tuple[tuple[str, str], ...] = ()
+    cookie: str = ""

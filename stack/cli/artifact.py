@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The FILE of a command line: a path, a directory of signed files, or the digest of a file that is elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from client.files import digest_file
+from sigcore.algorithms import HashAlgorithm
+from sigcore.errors import NotFound, Refused
+from sigcore.strict import parse_hex, shown
+
+SUFFIX = ".sigstore.json"
+"""Where a bundle lies beside its file."""
+_ALGORITHMS = {algorithm.hashlib_name: algorithm for algorithm in HashAlgorithm}
+
+
+def digest_of(file: str, algorithm: HashAlgorithm) -> bytes:
+    """The digest of FILE by ``algorithm``.
+
+    Raises:
+        NotFound: no readable file. Malformed: not hexadecimal, or of another length.
+        Refused: FILE is a digest by another algorithm.
+    """
+    given, text = _digest(file)
+    if given is None:
+        return digest_file(file, algorithm)
+    if given is not algorithm:
+        raise Refused(
+            f"the digest is by {given.hashlib_name}, the bundle was made over {algorithm.hashlib_name}",
+            f"give the file, or {algorithm.hashlib_name}:HEX",
+        )
+    return parse_hex(text, what="the artifact's digest", size=algorithm.size)
+
+
+def is_digest(file: str) -> bool:
+    """Whether FILE is a digest and not a path."""
+    return _digest(file)[0] is not None
+
+
+def _digest(file: str) -> tuple[HashAlgorithm | None, str]:
+    name, colon, text = file.partition(":")
+    return (_ALGORITHMS.get(name) if colon else None), text
+
+
+def expand(files: Sequence[str]) -> tuple[str, ...]:
+    """FILEs with each directory replaced by the files in it that have a bundle beside them, by name.
+
+    Raises:
+        NotFound: a directory has none.
+    """
+    return tuple(one for file in files for one in _expanded(file))
+
+
+def _expanded(file: str) -> Iterator[str]:
+    if is_digest(file) or not os.path.isdir(file):  # noqa: PTH112 - as in client.files, no pathlib to verify one file
+        yield file
+        return
+    bundles = sorted(name for name in os.listdir(file) if name.endswith(SUFFIX))  # noqa: PTH208 - the same
+    if not bundles:
+        raise NotFound(f"the directory {shown(file)} holds no file with a bundle, *{SUFFIX}, beside it")
+    for bundle in bundles:
+        yield os.path.join(file, bundle.removesuffix(SUFFIX))  # noqa: PTH118 - the same

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that say which stack is meant and what opens its keys, the same for every command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from stack.config import Home, home_at
+from stack.passphrase import find_passphrase
+
+
+def add_data_option(parser: argparse._ActionsContainer) -> None:
+    """``--data``."""
+    text = "data directory of the stack (default: $SIGBOX_DATA, ./sigbox-data)"
+    parser.add_argument("--data", metavar="DIR", type=Path, help=text)
+
+
+def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
+    """``--passphrase-file``."""
+    text = "what the keys are encrypted with (default: $SIGBOX_PASSPHRASE_FILE, a systemd credential, or none)"
+    parser.add_argument("--passphrase-file", metavar="FILE", type=Path, help=text)
+
+
+def unlocked(options: argparse.Namespace) -> Home:
+    """The data directory together with the passphrase of its keys.
+
+    Raises:
+        NotFound, Malformed, Refused: see :func:`~stack.passphrase.find_passphrase`.
+    """
+    return replace(home_at(options.data), passphrase=find_passphrase(options.passphrase_file, os.environ))

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the signing commands share: who signs, where, and writing each bundle whole or not at all."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from client.files import read_file, save_bundle
+from client.identity import load_identity_token
+from client.sign import Signing
+from client.transport import AiohttpTransport, tls_context
+from client.trust import load_trust
+from sigcore import limits
+from sigcore.bundle import Bundle
+from sigcore.errors import Malformed
+from sigcore.keys import PrivateKey, parse_private_key
+from sigcore.strict import encode_base64
+from sigcore.x509 import encode_certificate_pem
+from stack.cli.artifact import SUFFIX
+from stack.cli.trusting import add_trust_options, given_trust
+from stack.files import save_file
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to sign: its name, and where the bundle goes."""
+
+    file: Path
+    target: Path
+
+
+Make: TypeAlias = Callable[[Signing, Job], Awaitable[Bundle]]
+
+
+def add_sign_options(parser: argparse.ArgumentParser) -> None:
+    """``--bundle``, the identity or the key, ``--rekor-version``, ``--output-*``, ``--json``, the trust options."""
+    parser.add_argument("--bundle", type=Path, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
+    parser.add_argument("--identity-token", metavar="T", help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN)")
+    parser.add_argument(
+        "--key", metavar="FILE", type=Path, help="sign with this private key (PEM), not with an identity"
+    )
+    parser.add_argument(
+        "--rekor-version",
+        type=int,
+        choices=(1, 2),
+        metavar="1|2",
+        help="use a log of this API (default: the highest that the signing config lists)",
+    )
+    parser.add_argument("--output-signature", type=Path, metavar="OUT", help="also write the signature, in base64")
+    parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")
+    parser.add_argument("-y", "--yes", action="store_true", help="accepted for cosign's sake: nothing is asked")
+    parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
+    add_trust_options(parser)
+
+
+def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -> int:
+    """Sign each file in turn; the first failure ends the run, what was signed before it stays."""
+    single = (options.bundle, options.output_signature, options.output_certificate)
+    if len(files) > 1 and any(single):
+        raise Malformed("one output file is named for several files", "leave --bundle and --output-* out")
+    jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
+    rows = asyncio.run(_sign_all(options, jobs, make))
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    return 0
+
+
+async def _sign_all(options: argparse.Namespace, jobs: Sequence[Job], make: Make) -> list[dict[str, object]]:
+    trust = load_trust(**given_trust(options))
+    if options.key is not None and options.identity_token is not None:
+        raise Malformed("--key and --identity-token are given", "leave one of them out")
+    signer = _load_key(options.key) if options.key else load_identity_token(options.identity_token, os.environ)
+    rows: list[dict[str, object]] = []
+    async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
+        signing = Signing(signer, trust, transport, options.rekor_version)
+        for number, job in enumerate(jobs, 1):
+            bundle = await make(signing, job)
+            save_bundle(bundle, job.target)
+            _save_parts(options, bundle)
+            entry = bundle.log_entries[0]
+            kind = f"{entry.kind} {entry.version}"
+            rows.append(
+                {"file": str(job.file), "bundle": str(job.target), "logIndex": entry.index, "logEntryKind": kind}
+            )
+            progress = f"[{number}/{len(jobs)}] " if len(jobs) > 1 else ""
+            sys.stderr.write(f"{progress}signed {job.file} -> {job.target} (log index {entry.index})\n")
+    return rows
+
+
+def _load_key(path: Path) -> PrivateKey:
+    return parse_private_key(read_file(path, what="the key", limit=limits.TEXT), what=f"the key {path}")
+
+
+def _save_parts(options: argparse.Namespace, bundle: Bundle) -> None:
+    if options.output_signature:
+        save_file(options.output_signature, encode_base64(bundle.signature).encode() + b"\n")
+    if options.output_certificate and bundle.certificate:
+        save_file(options.output_certificate, encode_certificate_pem(bundle.certificate).encode())

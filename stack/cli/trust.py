@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trust root of your stack: show what clients find in it and how long it is good for, or sign it anew.
+
+`show` reads public files only. `refresh` signs targets, snapshot and timestamp at once; the running stack does the last two
+by itself, once an hour, as soon as half of their life is spent. The root stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+
+from sigcore import trustroot
+from sigcore.algorithms import KeyDetails
+from sigcore.strict import encode_time
+from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.config import Home, Settings, home_at, load_settings
+from stack.files import load_file
+from stack.trust.publisher import finish_publisher, start_publisher
+from stack.trust.serving import fingerprint
+from stack.trust.state import ONLINE, RoleState, TrustState, load_state
+
+EXAMPLES = """\
+examples:
+  sigbox trust show
+  sigbox trust show --data /srv/sigbox --json
+  sigbox trust refresh"""
+
+_ADVICE = {
+    "due": "sign it soon: sigbox trust refresh",
+    "expired": "clients refuse it: sigbox trust refresh",
+    "ahead": "it expires later than it should: the clock was ahead when it was signed, or is behind now",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``sigbox trust``."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="state, versions, expiries, fingerprint and key ids", allow_abbrev=False)
+    add_data_option(show)
+    show.add_argument("--json", action="store_true", help="the same as JSON on standard output")
+    refresh = actions.add_parser("refresh", help="sign targets, snapshot and timestamp now", allow_abbrev=False)
+    add_data_option(refresh)
+    add_passphrase_option(refresh)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    if options.action == "refresh":
+        return _refresh(unlocked(options))
+    home = home_at(options.data)
+    settings, state, now = load_settings(home), load_state(home), datetime.now(UTC)
+    root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
+    if options.json:
+        print(json.dumps(report(home, settings, state, root, now), indent=2))
+    else:
+        print("\n".join(lines(home, settings, state, root, now)))
+    return 0
+
+
+def _refresh(home: Home) -> int:
+    load_settings(home)  # a directory without a stack is said in our own words, not in the child's
+    signed = finish_publisher(start_publisher(home, force=True))
+    state = load_state(home)
+    for role in state.roles:
+        if role.role in signed.split():
+            print(f"{role.role} version {role.version}, good until {encode_time(role.expires)}")
+    return 0
+
+
+# --- two forms of one report -------------------------------------------------------------------------
+def report(
+    home: Home, settings: Settings, state: TrustState, root: trustroot.TrustedRoot, now: datetime
+) -> dict[str, object]:
+    """What ``--json`` prints."""
+    return {
+        "url": settings.url,
+        "mirror": f"{settings.url}/tuf",
+        "root": str(home.tuf_root),
+        "fingerprint": fingerprint(home),
+        "roles": [
+            {
+                "role": role.role,
+                "version": role.version,
+                "expires": encode_time(role.expires),
+                "daysLeft": role.left(now) // timedelta(days=1),
+                "state": role.verdict(now),
+                "threshold": role.threshold,
+                "keyIds": list(role.key_ids),
+            }
+            for role in state.roles
+        ],
+        "targets": [
+            {"name": target.name, "size": target.size, "sha256": target.sha256, "usage": target.usage}
+            for target in state.targets
+        ],
+        "keys": [
+            {"service": name, "id": key_id, "since": encode_time(validity.start), "until": _until(validity)}
+            for name, key_id, validity in _services(root)
+        ],
+    }
+
+
+def lines(home: Home, settings: Settings, state: TrustState, root: trustroot.TrustedRoot, now: datetime) -> list[str]:
+    """What a person reads."""
+    return [
+        f"trust root of {settings.url}",
+        f"  first root   {home.tuf_root}",
+        f"  fingerprint  sha256:{fingerprint(home)}",
+        "",
+        f"  {'TUF role':<11}{'version':>7}  {'expires':<22}{'left':>10}  key id",
+        *(line for role in state.roles for line in _role_lines(role, now)),
+        "",
+        f"  {'key of':<11}{'id':<66}{'since'}",
+        *(f"  {name:<11}{key_id:<66}{encode_time(valid.start)}" for name, key_id, valid in _services(root)),
+        "",
+        f"  {len(state.targets)} targets: {', '.join(target.name for target in state.targets)}",
+    ]
+
+
+def _role_lines(role: RoleState, now: datetime) -> list[str]:
+    left, verdict = role.left(now), role.verdict(now)
+    how = f"{left // timedelta(days=1)} days" if left > timedelta(days=2) else f"{left // timedelta(hours=1)} hours"
+    ids = " ".join(identifier[:16] for identifier in role.key_ids)
+    first = f"  {role.role:<11}{role.version:>7}  {encode_time(role.expires):<22}{how:>10}  {ids}"
+    if verdict == "good":
+        return [first]
+    advice = "the running stack signs it" if verdict == "due" and role.role in ONLINE else _ADVICE[verdict]
+    return [first, f"  {'':<11}{verdict.upper():>7}: {advice}"]
+
+
+def _services(root: trustroot.TrustedRoot) -> list[tuple[str, str, trustroot.Validity]]:
+    """Name, id in hex, validity. A log's id is what the clients know it by; an authority's is the SHA-256 of its root."""
+    logs = [(f"rekor {2 if log.details is KeyDetails.PKIX_ED25519 else 1}", log) for log in root.logs]
+    logs += [("ct", log) for log in root.ct_logs]
+    authorities = [("ca", authority) for authority in root.certificate_authorities]
+    authorities += [("tsa", authority) for authority in root.timestamp_authorities]
+    return [
+        *((name, log.log_id.hex(), log.validity) for name, log in logs),
+        *((name, hashlib.sha256(one.chain[-1]).hexdigest(), one.validity) for name, one in authorities),
+    ]
+
+
+def _until(validity: trustroot.Validity) -> str | None:
+    return encode_time(validity.end) if validity.end else None

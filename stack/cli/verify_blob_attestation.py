@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verify attestations about files, offline: who attested, when, to what kind of statement, and that it is in the logs.
+
+The file must be a subject of the statement. What the statement says is printed with --json and is for you to judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from client.verify import Verified, verify_attestation
+from sigcore.bundle import Bundle
+from sigcore.intoto import predicate_type_uri
+from stack.cli.trusting import load_trusted_root
+from stack.cli.verifying import add_verify_options, read_signer, verify_files
+
+EXAMPLES = """\
+examples:
+  sigbox verify-blob-attestation release.tar.gz --type slsaprovenance1 --certificate-identity alice@example.com \\
+      --certificate-oidc-issuer http://localhost:7780/auth"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``sigbox verify-blob-attestation``."""
+    add_verify_options(parser)
+    parser.add_argument(
+        "--type", metavar="T", help="the predicate type that is demanded: a URI, or cosign's short name"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verify every file; 0 only if all of them hold."""
+    signer, root = read_signer(options), load_trusted_root(options)
+    wanted = predicate_type_uri(options.type) if options.type else ""
+
+    def verify(bundle: Bundle, digest: bytes) -> Verified:
+        return verify_attestation(bundle, digest, root=root, identity=signer, predicate_type=wanted)
+
+    return verify_files(options, verify)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verifying commands share: who may have signed, one verdict for each file, and the report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import TypeAlias
+
+from client.files import load_bundle, read_file
+from client.verify import Verified
+from client.verify.identity import IdentityPolicy
+from client.verify.report import list_checks
+from client.verify.signed import ManagedKey, digest_algorithm
+from sigcore import keys, limits
+from sigcore.bundle import Bundle
+from sigcore.errors import Malformed, NotFound, SigError
+from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
+from stack.cli.table import ExitCode
+from stack.cli.trusting import add_root_options
+
+Signer: TypeAlias = IdentityPolicy | ManagedKey
+Verify: TypeAlias = Callable[[Bundle, bytes], Verified]
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """FILE, ``--bundle``, the identity or the key, ``--json``, the trust options."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a file, a directory, or sha256:HEX with --bundle")
+    parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
+    who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
+    who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
+    who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
+    who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
+    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
+    parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
+    add_root_options(parser)
+
+
+def read_signer(options: argparse.Namespace) -> Signer:
+    """The identity policy, or the key.
+
+    Raises:
+        Malformed: both, or the key file holds no key. NotFound: no such file. Refused: as :class:`IdentityPolicy`.
+    """
+    who = (options.certificate_identity, options.certificate_identity_regexp, options.certificate_oidc_issuer)
+    if options.key is None:
+        return IdentityPolicy(
+            issuer=options.certificate_oidc_issuer,
+            identity=options.certificate_identity,
+            pattern=options.certificate_identity_regexp,
+        )
+    if any(who):
+        raise Malformed("--key and --certificate-* are given: a bare key has no identity", "leave one of them out")
+    what = f"the key {options.key}"
+    return ManagedKey(keys.parse_public_key_pem(read_file(options.key, what=what, limit=limits.PUBLIC_KEY), what=what))
+
+
+def verify_files(options: argparse.Namespace, verify: Verify) -> int:
+    """Verify every file; 0 only if all of them hold. What is missing ends the run."""
+    files = expand(options.files)
+    if options.bundle is None and (digest := next(filter(is_digest, files), None)):
+        raise Malformed(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
+    if len(files) > 1 and options.bundle:
+        raise Malformed("one bundle is named for several files", "leave --bundle out")
+    rows = []
+    for number, file in enumerate(files, 1):
+        progress = f"[{number}/{len(files)}] " if len(files) > 1 else ""
+        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verify, progress))
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
+
+
+def _verify_file(file: str, path: str, verify: Verify, progress: str) -> dict[str, object]:
+    """One row of the report."""
+    try:
+        bundle = load_bundle(path)
+        verified = verify(bundle, digest_of(file, digest_algorithm(bundle)))
+    except NotFound:
+        raise
+    except SigError as error:
+        sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"  hint: {error.hint}\n")
+        return {"file": file, "verified": False, "error": error.message, "hint": error.hint}
+    sys.stderr.write(f"{progress}Verified OK {ascii(file)[1:-1]}: {_summary(verified)}\n")
+    checks = [{"check": check.name, "what": check.what, "value": check.value} for check in list_checks(verified)]
+    return {"file": file, "verified": True, "checks": checks}
+
+
+def _summary(verified: Verified) -> str:
+    entry = verified.entries[0]
+    who = ascii(verified.signer.identity)[1:-1]
+    did = "signed it"
+    if verified.statement is not None:
+        did = f"attested {ascii(verified.statement.predicate_type)[1:-1]}"
+    when = f" at {min(time.time for time in verified.times):%Y-%m-%dT%H:%M:%SZ}" if verified.times else ""
+    return f"{who} {did}{when}, log entry {entry.index}"

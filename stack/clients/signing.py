@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The clients that sign and verify files and commits."""
+
+from __future__ import annotations
+
+from stack.clients.guide import IDENTITY, Guide, Place, Step
+
+_POLICY = f"--certificate-identity {IDENTITY} --certificate-oidc-issuer"
+
+
+def sigbox(place: Place) -> Guide:
+    """Our own client."""
+    return Guide(
+        "sigbox",
+        ("sigbox: the trust material of the stack, for every command that follows",),
+        environment=(("SIGBOX_TRUST_CONFIG", str(place.home.trust_config)), *place.tls("SSL_CERT_FILE")),
+        steps=(
+            Step("sign", f"sigbox sign-blob FILE --identity-token {place.token}"),
+            Step("verify", f"sigbox verify-blob FILE {_POLICY} {place.issuer}"),
+        ),
+        more=(
+            Step(
+                "sign",
+                f"sigbox sign-blob FILE --rekor-version 1 --identity-token {place.token}",
+                "into the Rekor v1 log",
+            ),
+            Step(
+                "sign",
+                f"sigbox attest-blob FILE --predicate PREDICATE.json --type slsaprovenance1 --bundle FILE.att.json"
+                f" --identity-token {place.token}",
+                "a statement about the file: how it was built, what is in it",
+            ),
+            Step(
+                "verify",
+                f"sigbox verify-blob-attestation FILE --type slsaprovenance1 --bundle FILE.att.json {_POLICY} {place.issuer}",
+            ),
+        ),
+    )
+
+
+def cosign(place: Place) -> Guide:
+    """Version 3; version 2 with the flags of its time."""
+    issuer, token = place.issuer, place.token
+    files = f"--trusted-root {place.public('trusted_root.json')}"
+    bundle = "--bundle FILE.sigstore.json"
+    sign = f"cosign sign-blob --yes --identity-token {token} {bundle}"
+    return Guide(
+        "cosign",
+        ("cosign 3: trust the stack once (kept in ~/.sigstore); afterwards no command needs a URL",),
+        environment=place.tls("SSL_CERT_FILE"),
+        steps=(
+            Step("trust", f"cosign initialize --mirror {place.mirror} --root {place.root}"),
+            Step("sign", f"{sign} FILE"),
+            Step("verify", f"cosign verify-blob {bundle} {_POLICY} {issuer} FILE"),
+        ),
+        more=(
+            Step("sign", f"cosign sign --yes --identity-token {token} IMAGE@DIGEST", "a container image"),
+            Step("verify", f"cosign verify {_POLICY} {issuer} IMAGE@DIGEST"),
+            Step(
+                "sign",
+                f"{sign} --signing-config {place.public('signing_config.json')} {files} FILE",
+                "without TUF, from files",
+            ),
+            Step("verify", f"cosign verify-blob {bundle} {files} {_POLICY} {issuer} FILE"),
+            Step(
+                "sign",
+                f"{sign} --signing-config {place.public('signing_config_v1.json')} {files} FILE",
+                "into the Rekor v1 log, with its search",
+            ),
+            Step(
+                "sign",
+                f"cosign sign-blob --yes --identity-token {token} --bundle FILE.cosign.bundle --fulcio-url {place.url}"
+                f" --rekor-url {place.url} --oidc-issuer {issuer} FILE",
+                "cosign 2 (after initialize): Rekor v1, a bundle of the old form",
+                version="2",
+            ),
+            Step(
+                "verify",
+                f"cosign verify-blob --bundle FILE.cosign.bundle --rekor-url {place.url} {_POLICY} {issuer} FILE",
+                version="2",
+            ),
+        ),
+    )
+
+
+def gitsign(place: Place) -> Guide:
+    """Keys by environment: its own trust store is not filled by ``initialize`` where trusted_root.json is published."""
+    settings = (
+        ("gitsign.fulcio", place.url),
+        ("gitsign.rekor", place.url),
+        ("gitsign.issuer", place.issuer),
+        ("gpg.x509.program", "gitsign"),
+        ("gpg.format", "x509"),
+        ("commit.gpgsign", "true"),
+    )
+    return Guide(
+        "gitsign",
+        (
+            "gitsign: in the repository whose commits shall be signed; the log is Rekor v1",
+            "its keys come from the environment, when it signs and when it verifies",
+        ),
+        environment=(
+            ("SIGSTORE_ROOT_FILE", place.key("fulcio_chain.pem")),
+            ("SIGSTORE_REKOR_PUBLIC_KEY", place.key("rekor.pub")),
+            ("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", place.key("ctfe.pub")),
+            *place.tls("SSL_CERT_FILE"),
+        ),
+        steps=(
+            Step("trust", f"gitsign initialize --mirror {place.mirror} --root {place.root}"),
+            *(Step("trust", f"git config --local {name} {value}") for name, value in settings),
+            Step("sign", f"SIGSTORE_ID_TOKEN={place.token} git commit -m MESSAGE"),
+            Step("verify", f"gitsign verify {_POLICY} {place.issuer} HEAD"),
+        ),
+    )
+
+
+def sigstore_python(place: Place) -> Guide:
+    """The global option stands before the command."""
+    over_tuf, from_file = (
+        f"sigstore --instance {place.mirror}",
+        f"sigstore --trust-config {place.public('trust_config.json')}",
+    )
+    verify = f"verify identity --cert-identity {IDENTITY} --cert-oidc-issuer {place.issuer} FILE"
+    return Guide(
+        "sigstore-python",
+        ("sigstore-python (pip install sigstore): trust the stack once, then sign and verify",),
+        environment=place.tls("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+        steps=(
+            Step("trust", f"{over_tuf} trust-instance {place.root}"),
+            Step("sign", f"{over_tuf} sign --identity-token {place.token} FILE"),
+            Step("verify", f"{over_tuf} {verify}"),
+        ),
+        more=(
+            Step(
+                "sign",
+                f"{from_file} sign --overwrite --identity-token {place.token} FILE",
+                "the same from one file, without TUF",
+            ),
+            Step("verify", f"{from_file} {verify}"),
+            Step(
+                "sign",
+                f"{over_tuf} sign --rekor-version 1 --overwrite --identity-token {place.token} FILE",
+                "into the Rekor v1 log",
+            ),
+        ),
+    )
+
+
+def sigstore_js(place: Place) -> Guide:
+    """The command line attests only, and to Rekor v1; its identities are regular expressions."""
+    identity = IDENTITY.replace(".", r"\.")
+    services = (
+        f"--fulcio-url {place.url} --rekor-url {place.url} --tsa-server-url {place.url} --oidc-issuer {place.issuer}"
+    )
+    return Guide(
+        "sigstore-js",
+        (
+            "sigstore-js (npm install --global @sigstore/cli, Node 22 or newer); it attests, in the Rekor v1 log",
+            "the identity to verify is a regular expression",
+        ),
+        environment=place.tls("NODE_EXTRA_CA_CERTS"),
+        steps=(
+            Step(
+                "sign",
+                f"CI=1 SIGSTORE_ID_TOKEN={place.token} sigstore attest FILE {services} --timeout 20"
+                " -o FILE.sigstore.json",
+            ),
+            Step(
+                "verify",
+                f"sigstore verify FILE.sigstore.json --tuf-mirror-url {place.mirror} --tuf-root-path {place.root}"
+                f" --certificate-issuer {place.issuer} --certificate-identity-email '^{identity}$'",
+            ),
+        ),
+    )
+
+
+def npm(place: Place) -> Guide:
+    """What npm itself cannot do, and what can be done beside it."""
+    return Guide(
+        "npm",
+        (
+            "npm publish --provenance and npm audit signatures know the public Sigstore only: no option names another one",
+            "so sign the package as a file, and verify that before it is installed",
+        ),
+        environment=(("SIGBOX_TRUST_CONFIG", str(place.home.trust_config)), *place.tls("SSL_CERT_FILE")),
+        steps=(
+            Step("sign", f'sigbox sign-blob "$(npm pack --silent)" --identity-token {place.token}'),
+            Step("verify", f"sigbox verify-blob PACKAGE.tgz {_POLICY} {place.issuer} && npm install ./PACKAGE.tgz"),
+        ),
+    )

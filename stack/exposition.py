@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a stack in Prometheus's exposition format. Imports prometheus_client: see :mod:`stack.metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from sigcore.errors import SigError
+from stack.gate import Gate
+from stack.metrics import Sources
+from stack.traffic import BUCKETS_S, Traffic
+from stack.trust.expiry import expiries
+from tlog.log import Log
+
+_CERTIFICATES: Final = ("/api/v2/signingCert", "/api/v1/signingCert")
+_TIMESTAMPS: Final = ("/api/v1/timestamp",)
+
+
+def expose(sources: Sources) -> tuple[bytes, str]:
+    """The whole text and its content type."""
+    registry = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry)
+    registry.register(Collector(sources))
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class Collector:
+    """prometheus_client's Collector protocol over :class:`Sources`."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family of ours."""
+        yield from _requests(self._sources.traffic)
+        yield from _issued(self._sources.traffic)
+        yield from _logs(self._sources.logs)
+        yield from _connections(self._sources.gate)
+        yield from _trust(self._sources)
+        yield from _build()
+
+
+def _requests(traffic: Traffic) -> Iterator[Metric]:
+    labels = ("role", "method", "route", "status")
+    total = CounterMetricFamily("sigbox_requests", "Requests answered.", labels=labels)
+    latency = HistogramMetricFamily("sigbox_request_seconds", "From the head to the answer.", labels=labels)
+    for (method, route, status), series in traffic.series.items():
+        values = (series.role, method, route, str(status))
+        total.add_metric(values, series.count)
+        buckets, below = [], 0
+        for bound, number in zip((*map(str, BUCKETS_S), "+Inf"), series.buckets, strict=True):
+            below += number
+            buckets.append((bound, float(below)))
+        latency.add_metric(values, buckets, series.seconds)
+    yield total
+    yield latency
+
+
+def _issued(traffic: Traffic) -> Iterator[Metric]:
+    certificates, timestamps = traffic.answered("POST", _CERTIFICATES), traffic.answered("POST", _TIMESTAMPS)
+    yield CounterMetricFamily("sigbox_certificates_issued", "Certificates that left the CA.", certificates)
+    yield CounterMetricFamily("sigbox_timestamps_issued", "Timestamps that left the authority.", timestamps)
+
+
+def _logs(logs: Mapping[str, Log]) -> Iterator[Metric]:
+    size = GaugeMetricFamily("sigbox_log_size", "Published entries.", labels=("log",))
+    waiting = GaugeMetricFamily("sigbox_log_waiting", "Entries submitted and not answered yet.", labels=("log",))
+    up = GaugeMetricFamily("sigbox_log_up", "1 while the log takes entries.", labels=("log",))
+    batches = CounterMetricFamily("sigbox_log_batches", "Batches committed.", labels=("log",))
+    entries = CounterMetricFamily("sigbox_log_entries", "Entries committed.", labels=("log",))
+    seconds = CounterMetricFamily("sigbox_log_commit_seconds", "Time that the store took.", labels=("log",))
+    families: tuple[GaugeMetricFamily | CounterMetricFamily, ...] = (size, waiting, up, batches, entries, seconds)
+    for name, log in logs.items():
+        commits = log.commits
+        figures = (log.size, log.waiting, not log.fault, commits.batches, commits.entries, commits.seconds)
+        for family, value in zip(families, figures, strict=True):
+            family.add_metric((name,), value)
+    yield from families
+
+
+def _connections(gate: Gate | None) -> Iterator[Metric]:
+    if gate is not None:
+        yield GaugeMetricFamily("sigbox_connections", "Open connections.", len(gate.connections))
+        yield CounterMetricFamily("sigbox_connections_cut", "Connections cut: too slow, or too many.", gate.cut)
+
+
+def _trust(sources: Sources) -> Iterator[Metric]:
+    family = GaugeMetricFamily("sigbox_tuf_expires_in_seconds", "Until a TUF role expires.", labels=("role",))
+    now = sources.clock()
+    try:
+        for role, expires in expiries(sources.home.tuf_repository).items():
+            family.add_metric((role,), (expires - now).total_seconds())
+    except SigError:
+        return  # not published: no series says so, and readiness says why
+    yield family
+
+
+def _build() -> Iterator[Metric]:
+    family = GaugeMetricFamily("sigbox_build_info", "Always 1; the label says which version runs.", labels=("version",))
+    family.add_metric((version("sigbox"),), 1)
+    yield family

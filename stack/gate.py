@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate: how many connections there are, and how long each may take. aiohttp closes none that dribbles its header.
+
+One look at all connections per second, no timer per request:
+
+1. A peer that has begun a request head, or has just connected, must finish that head within ``head_s``.
+2. A body must be whole within ``body_s`` and one second more for each ``body_rate`` bytes of it that came.
+3. A peer that takes nothing of an answer for ``write_s`` is dropped.
+4. A connection on which nothing happens is closed after ``idle_s``.
+5. When there are as many as there may be, the one that has been waiting longest for a request makes room for the new one.
+
+Who was cut off in (1) or (2) gets a 408 where that is still possible. A handler that works on a whole request is left alone.
+
+Source: the figures are those of ``ReadHeaderTimeout`` in Rekor and Fulcio (10 s) and of nginx (75 s idle).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from stack import plain
+
+HANDSHAKE_S: Final = 5.0
+"""For TLS, which asyncio watches over."""
+CONNECTIONS: Final = 2048
+SPARE_FILES: Final = 64
+"""File descriptors that are not for connections: databases, locks, standard streams."""
+QUIET_S: Final = 0.5
+"""When the process ends, a connection on which nothing came for this long is closed. Shorter, and a request that is on its
+way, or lies unread while a batch is made, is cut off."""
+DRAIN_LOOK_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slow a peer may be, in seconds; ``body_rate`` in bytes per second."""
+
+    head_s: float = 10.0
+    body_s: float = 30.0
+    body_rate: float = 100 * 1024
+    write_s: float = 30.0
+    idle_s: float = 75.0
+    look_s: float = 1.0
+
+
+def _answer(status: HTTPStatus, message: str) -> bytes:
+    body = b'{"code": %d, "message": "%s"}' % (status, message.encode("ascii"))
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n"
+    return b"%sContent-Length: %d\r\n\r\n%s" % (head.encode("ascii"), len(body), body)
+
+
+_TOO_SLOW: Final = _answer(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
+_ENDING: Final = _answer(
+    HTTPStatus.SERVICE_UNAVAILABLE, "the server ends; what was asked may or may not have been done"
+)
+HTTP_OPTIONS: Final[dict[str, Any]] = {
+    "keepalive_timeout": 3600,  # never reached: the gate looks first
+    "lingering_time": 2,  # for the rest of a body that was refused: its sender shall see the answer
+    "max_line_size": 8190,
+    "max_field_size": 16 * 1024 + 256,  # an identity token in the Authorization header
+    "max_headers": 64,
+    "auto_decompress": False,  # the edge refuses compressed bodies; nothing is inflated before that
+    "access_log": None,
+}
+"""What every connection's parser is held to."""
+
+_log = logging.getLogger("sigbox.gate")
+
+
+class Connection(web.RequestHandler):
+    """One client's connection: aiohttp's own protocol, with the time of what happened last."""
+
+    def __init__(self, gate: Gate, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._gate = gate
+        self._begun: web.BaseRequest | None = None
+        self.since = gate.now()
+        """When the present state began: waiting for a head, receiving one, working on a request."""
+        self.waiting = True
+        """No byte of the next request has come."""
+        self.fresh = True
+        """No request has come yet."""
+        self._unsent = 0
+        self._unsent_since = 0.0
+
+    # --- what happens, as asyncio and the edge tell it ---------------------------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio: take the connection, or turn it away."""
+        super().connection_made(transport)
+        self._gate.enter(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Asyncio: it is gone."""
+        self._gate.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Asyncio: bytes came; the first of a head start its clock."""
+        if self.waiting:
+            self.waiting, self.since = False, self._gate.now()
+        super().data_received(data)
+
+    def begin(self, request: web.BaseRequest) -> None:
+        """The edge: a head is whole."""
+        self._begun, self.fresh, self.waiting, self.since = request, False, False, self._gate.now()
+
+    def end(self) -> None:
+        """The edge: the answer is made."""
+        self._begun, self.waiting, self.since = None, True, self._gate.now()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is no HTTP gets the edge's answer and one line in the log; aiohttp would log a traceback."""
+        return plain.refuse_connection(request, status, exc, message)
+
+    # --- what the gate asks ------------------------------------------------------------------------------
+    @property
+    def idle(self) -> bool:
+        """No request is being worked on."""
+        return self._begun is None
+
+    def overdue(self, now: float) -> str:
+        """Why this connection has had its time; empty while it has not."""
+        pace = self._gate.pace
+        if self._unsent_for(now) > pace.write_s:
+            return "the answer is not being read"
+        spent, request = now - self.since, self._begun
+        if request is None:
+            if self.waiting and not self.fresh:
+                return "nothing was asked" if spent > pace.idle_s else ""
+            return "the request head did not come" if spent > pace.head_s else ""
+        content = request.content
+        if not content.is_eof() and spent > pace.body_s + content.total_bytes / pace.body_rate:
+            return "the request body did not come"
+        return ""
+
+    def _unsent_for(self, now: float) -> float:
+        """Seconds for which the peer has taken nothing of what is to be sent."""
+        unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if unsent == 0 or unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+        return now - self._unsent_since if unsent else 0.0
+
+    def drop(self, answer: bytes) -> None:
+        """Close now; ``answer`` is said first where a request has begun and nothing of its answer has gone out."""
+        transport, request = self.transport, self._begun
+        if transport is None:
+            return
+        if self.waiting or transport.get_write_buffer_size() or (request is not None and request.writer.output_size):
+            transport.abort()
+            return
+        transport.write(answer)
+        self.force_close()
+
+
+class Gate:
+    """All connections of one server; it is the protocol factory of the listening socket."""
+
+    def __init__(self, server: web.Server, most: int | None = None, pace: Pace | None = None) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self.now = time.monotonic
+        self._most = most or _most()
+        self.connections: dict[Connection, None] = {}
+        self.cut = 0
+        """Connections that were cut off: too slow, or too many."""
+        self.pace = pace or Pace()
+        self._look = self._loop.call_later(self.pace.look_s, self._sweep)
+
+    def __call__(self) -> Connection:
+        """A protocol for a new connection."""
+        return Connection(self, self._server, loop=self._loop, **HTTP_OPTIONS)
+
+    def enter(self, connection: Connection) -> None:
+        """Count it; when there are too many, close the one that has waited longest, or this one if all are busy."""
+        if len(self.connections) >= self._most:
+            waiting = (one for one in self.connections if one.idle)
+            victim = min(waiting, key=lambda one: one.since, default=connection)
+            self._cut(victim, f"there are {self._most} connections", _TOO_SLOW)
+            if victim is connection:
+                return
+            self.connections.pop(victim, None)
+        self.connections[connection] = None
+
+    def leave(self, connection: Connection) -> None:
+        """Forget it."""
+        self.connections.pop(connection, None)
+
+    def _sweep(self) -> None:
+        self._look = self._loop.call_later(self.pace.look_s, self._sweep)
+        now = self.now()
+        for connection in tuple(self.connections):
+            reason = connection.overdue(now)
+            if reason:
+                self._cut(connection, reason, _TOO_SLOW)
+
+    def _cut(self, connection: Connection, reason: str, answer: bytes) -> None:
+        self.cut += 1
+        _log.info("closed the connection of %s: %s", connection.peername, reason)
+        connection.drop(answer)
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is under way finish: every answer now ends its connection, quiet ones are closed, new ones are not made.
+
+        Returns when none is left; after ``seconds`` those that are left are cut off.
+        """
+        end = self.now() + seconds
+        while self.connections and self.now() < end:
+            for connection in tuple(self.connections):
+                if connection.idle and self.now() - connection.since > QUIET_S:
+                    connection.force_close()
+            await asyncio.sleep(DRAIN_LOOK_S)
+        for connection in tuple(self.connections):
+            self._cut(connection, "the process ends", _ENDING)
+
+    def close(self) -> None:
+        """No more looks."""
+        self._look.cancel()
+
+
+def _most() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, soft - SPARE_FILES))

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the TUF repository says of itself, read without python-tuf: versions, expiries, key ids, targets.
+
+For showing, not for trusting: no signature is checked here. Clients do that, and so did the publisher before it wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from sigcore import limits
+from sigcore.strict import Fields
+from stack.config import Home
+from stack.files import load_file
+from stack.trust.lifetimes import LIFETIME
+from stack.trust.versions import ROLES
+
+ONLINE: Final = ("snapshot", "timestamp")
+"""The running stack signs these anew when half of their life is spent; the others wait for somebody to do it."""
+WARNING: Final = timedelta(days=90)
+"""This long before root or targets expire, it is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleState:
+    """One TUF role as clients find it now."""
+
+    role: str
+    version: int
+    expires: datetime
+    key_ids: tuple[str, ...]
+    threshold: int
+
+    def left(self, now: datetime) -> timedelta:
+        """How long it is still good for; negative when it is not any more."""
+        return self.expires - now
+
+    def verdict(self, now: datetime) -> str:
+        """``good``, ``due`` (somebody should sign it), ``expired`` (clients refuse it) or ``ahead`` (see below).
+
+        ``ahead``: it expires later than it ever could, so the clock was ahead when it was signed, or is behind now.
+        """
+        left = self.left(now)
+        if left < timedelta():
+            return "expired"
+        if left > LIFETIME[self.role] + timedelta(days=1):
+            return "ahead"
+        return "due" if left < (LIFETIME[self.role] / 2 if self.role in ONLINE else WARNING) else "good"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """One target: its name, size in bytes, SHA-256 in hex, and what older clients are told that it is for."""
+
+    name: str
+    size: int
+    sha256: str
+    usage: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustState:
+    """The repository as clients find it now."""
+
+    roles: tuple[RoleState, ...]
+    targets: tuple[TargetState, ...]
+
+
+def load_state(home: Home) -> TrustState:
+    """Read the repository of ``home`` from its timestamp down.
+
+    Raises:
+        NotFound: nothing is published yet. Malformed: it cannot be read.
+    """
+    folder = home.tuf_repository
+    timestamp = _signed(folder / "timestamp.json")
+    snapshot = _signed(folder / f"{_version(timestamp, 'snapshot.json')}.snapshot.json")
+    targets = _signed(folder / f"{_version(snapshot, 'targets.json')}.targets.json")
+    newest = max((int(path.name.partition(".")[0]) for path in folder.glob("[1-9]*.root.json")), default=1)
+    root = _signed(folder / f"{newest}.root.json")
+    documents = dict(zip(ROLES, (root, targets, snapshot, timestamp), strict=True))
+    trusted = root.object("roles")
+    return TrustState(
+        roles=tuple(_role(name, document, trusted.object(name)) for name, document in documents.items()),
+        targets=tuple(
+            _target(name, targets.object("targets").object(name)) for name in targets.object("targets").names()
+        ),
+    )
+
+
+def _signed(path: Path) -> Fields:
+    data = load_file(path, what="the TUF metadata", limit=limits.TRUSTED_ROOT)
+    return Fields.parse(data, what=str(path), limit=limits.TRUSTED_ROOT).object("signed")
+
+
+def _version(document: Fields, name: str) -> int:
+    return document.object("meta").object(name).integer("version")
+
+
+def _role(name: str, document: Fields, trusted: Fields) -> RoleState:
+    return RoleState(
+        role=name,
+        version=document.integer("version"),
+        expires=document.time("expires"),
+        key_ids=trusted.texts("keyids", limit=limits.TRUST_INSTANCES),
+        threshold=trusted.integer("threshold"),
+    )
+
+
+def _target(name: str, fields: Fields) -> TargetState:
+    custom = fields.optional_object("custom")
+    usage = custom.object("sigstore").optional_text("usage") if custom else ""
+    return TargetState(name, fields.integer("length"), fields.object("hashes").text("sha256"), usage)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the TUF repository carries, by name, and the public file that each target is a copy of.
+
+Both generations: the documents that clients of today ask for by name, and one file per key for those that look for a usage
+(gitsign, cosign before version 3, policy-controller). The latter is the form of ``sigstore/pkg/tuf`` and of the public
+root-signing repository: ``custom.sigstore`` with ``usage``, ``status`` and ``uri``.
+
+``rekor.pub`` is the key of the Rekor v1 log: clients of that generation know no other API, and take ECDSA keys only.
+``fulcio.crt.pem`` is the root once more, under the name that clients fall back to when they find no usage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stack.config import Home
+
+FULCIO, REKOR, CTFE, TSA = "Fulcio", "Rekor", "CTFE", "TSA"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A target: its name, its file relative to ``public/``, and what it is for."""
+
+    name: str
+    file: str
+    usage: str = ""
+
+    def path(self, home: Home) -> Path:
+        """Where the file lies."""
+        return home.public / self.file
+
+
+def _key(name: str, usage: str) -> Carried:
+    return Carried(name, f"keys/{name}", usage)
+
+
+TARGETS: Final = (
+    Carried("trusted_root.json", "trusted_root.json"),
+    Carried("signing_config.v0.2.json", "signing_config.json"),
+    Carried("signing_config_rekor_v2.v0.2.json", "signing_config_v2.json"),
+    _key("fulcio_v1.crt.pem", FULCIO),
+    _key("fulcio.crt.pem", FULCIO),
+    _key("fulcio_intermediate_v1.crt.pem", FULCIO),
+    _key("rekor.pub", REKOR),
+    _key("ctfe.pub", CTFE),
+    _key("tsa_leaf.crt.pem", TSA),
+    _key("tsa_intermediate_0.crt.pem", TSA),
+    _key("tsa_root.crt.pem", TSA),
+)

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A start that fails says why, with an exit code of its own kind, and leaves nothing half-made."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.stack_process import SIGBOX, environment, running_stack, sigbox
+
+UP = ("up", "--listen", "127.0.0.1:0")
+
+
+def up_with_files_of_at_most(size: int, data: Path) -> subprocess.CompletedProcess[str]:
+    """``sigbox up`` that cannot write beyond ``size`` bytes into any file, as if the disk were full there (F05)."""
+    return subprocess.run(
+        [*SIGBOX, *UP, "--data", str(data)],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("/sys/sigbox", "not permitted|denied|Read-only"),
+        ("FILE/data", "Not a directory"),
+        ("FILE", "File exists|Not a directory"),
+    ],
+)
+def test_a_place_where_no_directory_can_be_made_is_named(tmp_path, place, message):
+    (tmp_path / "FILE").write_text("a file")
+    data = place if place.startswith("/") else tmp_path / place
+    done = sigbox(*UP, "--data", data)
+    assert done.returncode == 2, done.stderr
+    assert any(part in done.stderr for part in message.split("|")), done.stderr
+    assert str(data) in done.stderr
+    assert (tmp_path / "FILE").read_text() == "a file"
+
+
+@pytest.mark.parametrize("size", [0, 100, 230, 500])
+def test_a_disk_that_is_full_before_the_settings_are_written_leaves_nothing_f05(tmp_path, size):
+    data = tmp_path / "data"
+    done = up_with_files_of_at_most(size, data)
+    assert done.returncode in (2, 4), done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not data.exists()
+
+
+def test_an_empty_directory_of_the_users_stays_and_stays_empty_f05(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    assert up_with_files_of_at_most(230, data).returncode == 2
+    assert list(data.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [1500, 4096, 40_000])
+def test_a_disk_that_is_full_later_is_said_and_the_next_start_goes_on_from_there_f05(tmp_path, size):
+    data = tmp_path / "data"
+    done = up_with_files_of_at_most(size, data)
+    assert done.returncode in (2, 3, 4), done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().startswith("sigbox up: ")
+    with running_stack(tmp_path, "--data", data) as stack, urllib.request.urlopen(stack.url + "/readyz") as answer:
+        assert json.loads(answer.read())["ready"]
+
+
+def test_a_directory_that_lost_its_settings_keeps_its_keys_and_its_logs(tmp_path):
+    data = tmp_path / "data"
+    with running_stack(tmp_path, "--data", data) as stack:
+        root = stack.tuf_root.read_bytes()
+    key = (data / "rekor" / "log.key").read_bytes()
+    settings = (data / "sigbox.toml").read_bytes()
+    (data / "sigbox.toml").unlink()
+    done = sigbox(*UP, "--data", data)
+    assert done.returncode == 3
+    assert "has lost its sigbox.toml" in done.stderr
+    assert (data / "rekor" / "log.key").read_bytes() == key
+    (data / "sigbox.toml").write_bytes(settings)
+    with running_stack(tmp_path, "--data", data) as stack:
+        assert stack.tuf_root.read_bytes() == root
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--ephemeral", "--url", "http://sigstore.example"), "for this machine only"),
+        (("--ephemeral", "--seed", "-1"), "expected 0 to"),
+        (("--ephemeral", "--seed", "one"), "invalid int value"),
+        (("--seed", "1", "--data", "d"), "together with --ephemeral"),
+        (("--control",), "together with --ephemeral"),
+        (("--log-format", "xml"), "invalid choice"),
+        (("--tls", "auto", "--url", "http://localhost:7780"), "give an https URL"),
+    ],
+)
+def test_what_an_ephemeral_stack_may_not_be_is_a_usage_error(tmp_path, options, message):
+    done = sigbox(*UP, *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_of_an_ephemeral_stack_is_not_opened_as_a_durable_one(tmp_path):
+    with running_stack(tmp_path, "--ephemeral", "--url", "http://stack.localhost:1") as stack:
+        settings = (stack.data / "sigbox.toml").read_text()
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "sigbox.toml").write_text(settings)
+    done = sigbox(*UP, "--data", tmp_path / "copy")
+    assert done.returncode == 3
+    assert "is the directory of an ephemeral stack" in done.stderr
+
+
+# --- the same seed, the same stack -----------------------------------------------------------------------
+def public(stack) -> tuple[bytes, list[str]]:
+    """The first TUF root, and every key and chain that the trusted root names."""
+    root = json.loads(stack.trusted_root.read_bytes())
+    keys = [log["publicKey"]["rawBytes"] for log in root["tlogs"] + root["ctlogs"]]
+    authorities = root["certificateAuthorities"] + root["timestampAuthorities"]
+    chains = [certificate["rawBytes"] for one in authorities for certificate in one["certChain"]["certificates"]]
+    return stack.tuf_root.read_bytes(), keys + chains
+
+
+def test_the_same_seed_gives_the_same_keys_and_fingerprint_and_another_one_others(tmp_path):
+    found = []
+    for seed in ("7", "7", "8"):
+        with running_stack(tmp_path, "--ephemeral", "--seed", seed) as stack:
+            found.append(public(stack))
+            with urllib.request.urlopen(stack.url + "/readyz") as answer:
+                assert json.loads(answer.read())["ready"]
+    assert found[0] == found[1]
+    assert found[0][0] != found[2][0]
+    assert not set(found[0][1]) & set(found[2][1])
+
+
+def test_what_a_seeded_stack_signs_verifies_under_the_trust_of_another_run(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+    trust = tmp_path / "trust.json"
+    with running_stack(tmp_path, "--ephemeral", "--seed", "7") as stack:
+        trust.write_bytes(stack.trust_config.read_bytes())
+    with running_stack(tmp_path, "--ephemeral", "--control", "--seed", "7") as stack:
+        token = sigbox("token", "--url", stack.url, "--email", "alice@example.com").stdout.strip()
+        options = ("--trust-config", stack.trust_config, "--identity-token", token)
+        signed = sigbox("sign-blob", tmp_path / "file", *options, cwd=tmp_path)
+        assert signed.returncode == 0, signed.stderr
+    policy = ("--certificate-identity", "alice@example.com", "--certificate-oidc-issuer", stack.oidc_issuer)
+    done = sigbox("verify-blob", tmp_path / "file", "--trust-config", trust, *policy, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+# --- the configuration file ----------------------------------------------------------------------------------
+def test_flags_win_over_the_environment_that_over_the_file(tmp_path, monkeypatch):
+    config = tmp_path / "up.toml"
+    config.write_text('ephemeral = true\ncontrol = true\nlisten = "0.0.0.0:1"\nlog-format = "text"\nseed = 5\n')
+    monkeypatch.setenv("SIGBOX_LISTEN", "nowhere")
+    monkeypatch.setenv("SIGBOX_LOG_FORMAT", "json")
+    with running_stack(tmp_path, "--config", config) as stack:
+        assert sigbox("token", "--url", stack.url, "--email", "a@example.com").returncode == 0
+        assert '"logger":"sigbox.http"' in wait_for(stack, "/_ctl/token")
+
+
+def wait_for(stack, text: str) -> str:
+    deadline = time.monotonic() + 20
+    while text not in stack.output():
+        assert time.monotonic() < deadline, stack.output()
+        time.sleep(0.02)
+    return stack.output()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("listne = 1", "unknown key"),
+        ("ephemeral = 1", "expected true or false"),
+        ('ephemeral = "yes"\nseed = "x"', "seed"),
+        ("[listen]\nhost = 1", "expected text"),
+        ("listen =", "not TOML"),
+        ('log-format = "xml"', "expected one of json, text"),
+        ('config = "other.toml"', "unknown key"),
+        ('parser = "x"', "unknown key"),
+    ],
+)
+def test_a_configuration_that_means_nothing_is_refused_with_its_name(tmp_path, text, message):
+    (tmp_path / "up.toml").write_text(text)
+    done = sigbox("up", "--config", "up.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "up.toml" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["up.toml"]

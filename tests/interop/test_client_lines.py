@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lines of `sigbox env` are true: typed one after the other, they trust, sign and verify, and refuse a changed file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.client_lines import Shell, follow
+from tests.interop.clients import SIGSTORE_JS
+from tests.stack_process import RunningStack, running_stack
+from tests.test_readme import block_after
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module", params=[(), ("--tls", "auto")], ids=["http", "https"])
+def stack(request, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with running_stack(tmp_path_factory.mktemp("stack"), "--ephemeral", *request.param) as running:
+        yield running
+
+
+def test_the_lines_for_our_own_client(stack, tmp_path):
+    assert len(follow(stack, "sigbox", Shell(tmp_path))) == 5
+
+
+def test_the_lines_for_sigstore_python(stack, tmp_path):
+    shell = Shell(tmp_path, Path(sys.executable).parent, NO_COLOR="1")
+    lines = follow(stack, "sigstore-python", shell)
+    assert any("trust-instance" in line for line in lines)
+    assert any("--rekor-version 1" in line for line in lines)
+
+
+def test_the_lines_for_cosign(stack, tmp_path, cosign_v3):
+    lines = follow(stack, "cosign", Shell(tmp_path, cosign_v3.client.installed().parent))
+    assert any(f"initialize --mirror {stack.tuf_mirror}" in line for line in lines)
+    assert any("signing_config_v1.json" in line for line in lines)
+
+
+def test_the_lines_for_cosign_2(stack, tmp_path, cosign_v2):
+    lines = follow(stack, "cosign", Shell(tmp_path, cosign_v2.client.installed().parent), version="2")
+    assert any("--fulcio-url" in line for line in lines)
+
+
+def test_the_lines_for_sigstore_js(stack, tmp_path, sigstore_js):
+    programs = SIGSTORE_JS.installed().parent
+    assert len(follow(stack, "sigstore-js", Shell(tmp_path, programs))) == 2
+
+
+def test_the_lines_of_the_readme(tmp_path):
+    """As a newcomer types them, in one shell; only the address and the data directory are those of the test."""
+    with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
+        _type_the_readme(stack, tmp_path)
+
+
+def _type_the_readme(stack, tmp_path):
+    shell = Shell(tmp_path, Path(sys.executable).parent, NO_COLOR="1", SIGBOX_DATA=str(stack.data))
+    blocks = [block_after("In another terminal"), block_after("\n**sigbox**"), block_after("\n**sigstore-python**")]
+    lines = [line for block in blocks for line in block if "export PATH" not in line]
+    script = "\n".join(lines).replace("http://localhost:7780", stack.url).replace("sigbox-data", str(stack.data))
+    removed = "rm FILE.sigstore.json\nsigstore --instance"
+    printed = shell.succeed(removed.join(script.split("sigstore --instance", 1)))
+    assert "Verified OK release.txt: alice@example.com" in printed
+    assert "OK: release.txt" in printed

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/configuration.md names every option, variable and key that there is, and none that is not."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from stack import issuers
+from stack.cli.table import COMMANDS
+from stack.config import Home, Settings, save_settings
+from tests import architecture_rules as rules
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+FOREIGN = {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
+"""Variables that we set for others, or only put out of the way."""
+
+
+def section(title: str) -> str:
+    return TEXT.split(f"\n## {title}")[1].split("\n## ")[0]
+
+
+def first_cells(text: str) -> set[str]:
+    return set(re.findall(r"^\| `([\w.-]+)[^`]*` \|", text, re.MULTILINE))
+
+
+def options_of(command: str) -> set[str]:
+    parser = argparse.ArgumentParser(add_help=False)
+    import_module(COMMANDS[command].module).add_arguments(parser)
+    return {option for option in parser._option_string_actions if option.startswith("--")}
+
+
+def test_every_option_of_init_and_up_is_described_at_the_right_command():
+    rows = re.findall(r"^\| `(--[\w-]+)[^`]*` \| (\w+) \|", section("Options"), re.MULTILINE)
+    described = {command: {option for option, of in rows if of in (command, "both")} for command in ("init", "up")}
+    assert described == {command: options_of(command) for command in ("init", "up")}
+
+
+def test_every_key_of_the_settings_file_is_described(tmp_path):
+    settings = Settings(
+        "http://localhost:7780", datetime(2026, 1, 2, tzinfo=UTC), ephemeral=False, url_follows_listen=True
+    )
+    save_settings(Home(tmp_path), replace(settings, name="ACME", rekor_v2_dsse="dsse"))
+    keys = set(re.findall(r"^(\w+) =", (tmp_path / "sigbox.toml").read_text(), re.MULTILINE))
+    assert first_cells(section("The settings file")) == keys
+
+
+def test_every_variable_that_is_read_is_described():
+    sources = "\n".join(source.text for source in rules.load_sources(ROOT, *rules.PACKAGES))
+    read = set(re.findall(r"\b(SIGBOX_[A-Z_]+)\b", sources))
+    read |= set(
+        re.findall(
+            r"(?:environ(?:ment|)(?:\.get\(|\[)|\")(\w*(?:NO_COLOR|CREDENTIALS_DIRECTORY|SIGSTORE_ID_TOKEN))\b", sources
+        )
+    )
+    as_options = {f"SIGBOX_{option[2:].replace('-', '_').upper()}" for option in options_of("up")}
+    named = first_cells(section("Environment"))
+    assert named >= read - FOREIGN - as_options
+    assert named <= read | as_options
+
+
+def test_every_member_of_an_issuer_is_described():
+    assert first_cells(section("Other issuers")) == set(issuers._MEMBERS)
+
+
+def test_every_public_file_is_described():
+    found = first_cells(section("Public files")) | {"tuf", "keys"}
+    names = {
+        path.name
+        for path in (Home(Path("x")).trusted_root, Home(Path("x")).signing_config, Home(Path("x")).trust_config)
+    }
+    assert found >= names | {"signing_config_v1.json", "signing_config_v2.json"}

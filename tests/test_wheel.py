@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is installed from a wheel is what stands in the checkout: templates, style sheets and type markers too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hatchling.builders.wheel import WheelBuilder
+
+from tests.architecture_rules import PACKAGES
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_a_wheel_holds_every_file_of_the_packages():
+    included = {Path(file.distribution_path) for file in WheelBuilder(str(ROOT)).recurse_included_files()}
+    files = {path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
+    files = {path for path in files if "__pycache__" not in path.parts}
+    assert {Path("oidc_dev/templates/login.html"), Path("oidc_dev/templates/style.css")} <= files
+    assert files - included == set()

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guessing passwords and accounts (O19): one message, one duration, few tries, and a way back for the owner."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+
+from oidc_dev import authorization
+from oidc_dev.authorization import QUEUE, WRONG
+from oidc_dev.passwords import hash_password, password_holds
+from oidc_dev.throttle import MOST, Rate, Throttle
+from sigcore.errors import Malformed, Unavailable
+from tests.unit.oidc_dev.visitor import ALICE, PASSWORD, Html
+
+
+async def test_an_unknown_account_and_a_wrong_password_get_the_same_page_o19(visitor):
+    wrong = await visitor.log_in(password="wrong password")
+    unknown = await visitor.log_in(email="carol@example.com")
+    assert (wrong.status, unknown.status) == (403, 403)
+    texts = [(await answer.text()).replace("carol@", "alice@") for answer in (wrong, unknown)]
+    assert texts[0] == texts[1]
+    assert WRONG in texts[0]
+
+
+async def test_the_form_after_a_wrong_password_works_and_holds_no_password(visitor):
+    page = await visitor.log_in(password="wrong password")
+    form = Html(await page.text()).inputs()
+    assert form["password"] == ""
+    assert (await visitor.send(form | {"email": ALICE, "password": PASSWORD, "action": "login"})).status == 303
+
+
+def test_checking_nobodys_password_takes_as_long_as_checking_somebodys_o19(hashed):
+    """Medians over interleaved tries; the bound leaves room for a busy machine, a skipped hash would be a thousandth."""
+
+    def duration(of: str | None) -> float:
+        begin = time.perf_counter()
+        assert not password_holds(of, "wrong password")
+        return time.perf_counter() - begin
+
+    pairs = [(duration(hashed), duration(None)) for _ in range(15)]
+    known, unknown = (statistics.median(column) for column in zip(*pairs, strict=True))
+    assert 0.7 < unknown / known < 1.4
+
+
+@pytest.mark.parametrize("hashed_none", [None, "", "plain", "$2b$12$of-another-kind"])
+def test_no_password_fits_nobody_and_no_other_hash(hashed_none):
+    assert not password_holds(hashed_none, "")
+    assert not password_holds(hashed_none, PASSWORD)
+
+
+def test_a_damaged_hash_is_no_wrong_password():
+    with pytest.raises(Unavailable, match="no password can be checked"):
+        password_holds("$argon2id$broken", PASSWORD)
+
+
+async def test_a_hundred_tries_are_twelve_in_a_minute_and_the_owner_gets_in_after_the_pause_o19(visitor, clock):
+    form = await visitor.form()
+    statuses = []
+    for _ in range(100):
+        answer = await visitor.send(form | {"email": ALICE, "password": "wrong password", "action": "login"})
+        statuses.append(answer.status)
+        clock.turn(0.59)
+    assert statuses.count(403) <= 12
+    assert statuses.count(429) == 100 - statuses.count(403)
+    refused = await visitor.log_in()  # the right one, too early
+    assert refused.status == 429
+    clock.turn(int(refused.headers["Retry-After"]))
+    assert (await visitor.log_in()).status == 303
+
+
+async def test_unknown_accounts_have_no_more_tries_than_known_ones_o19(visitor):
+    for email in (ALICE, "carol@example.com", "Carol@Example.com"):
+        statuses = [(await visitor.log_in(email=email, password="wrong password")).status for _ in range(8)]
+        assert statuses == ([403] * 6 + [429] * 2 if email != "Carol@Example.com" else [429] * 8)
+
+
+async def test_who_logs_in_has_all_tries_again(visitor):
+    for _ in range(3):
+        for _ in range(5):
+            assert (await visitor.log_in(password="wrong password")).status == 403
+        assert (await visitor.log_in()).status == 303
+
+
+async def test_one_address_has_few_tries_over_all_accounts_o19(visitor, monkeypatch):
+    monkeypatch.setattr(authorization, "PER_ADDRESS", Rate(burst=3, pause_s=1))
+    statuses = [(await visitor.log_in(email=f"u{i}@example.com")).status for i in range(5)]
+    assert statuses == [403] * 3 + [429] * 2
+
+
+async def test_too_many_at_once_are_told_to_wait(visitor, monkeypatch):
+    monkeypatch.setattr(authorization, "QUEUE", 0)
+    answer = await visitor.log_in()
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+    assert QUEUE > 0
+
+
+async def test_accounts_that_cannot_be_read_are_the_operators_trouble_and_nobody_elses_news(
+    visitor, accounts, monkeypatch, caplog
+):
+    def find(_email):
+        raise Unavailable("the accounts in /secret/place cannot be used")
+
+    monkeypatch.setattr(accounts, "find", find)
+    answer = await visitor.log_in()
+    assert answer.status == 503
+    assert "/secret/place" not in await answer.text()
+    assert "/secret/place" in caplog.text
+
+
+# --- passwords -------------------------------------------------------------------------------------------
+def test_hashes_are_argon2id_with_a_salt_of_their_own_o19():
+    first, second = hash_password(PASSWORD), hash_password(PASSWORD)
+    assert first != second
+    assert first.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert password_holds(first, PASSWORD)
+    assert not password_holds(first, PASSWORD + " ")
+
+
+def test_one_password_is_one_password_on_every_keyboard():
+    assert password_holds(hash_password("gar\u00e7on-caf\u00e9"), "garc\u0327on-cafe\u0301")
+
+
+def test_passwords_have_a_shortest_and_a_longest_length():
+    for wrong in ("", "1234567", "x" * 1025, "\u00e9" * 513):
+        with pytest.raises(Malformed, match="password"):
+            hash_password(wrong)
+    longest = "x" * 1024
+    hashed = hash_password(longest)
+    assert password_holds(hashed, longest)
+    assert not password_holds(hashed, longest + "x")
+
+
+# --- the throttle ----------------------------------------------------------------------------------------
+def test_a_throttle_lets_a_burst_pass_and_then_one_per_pause():
+    throttle = Throttle(Rate(burst=3, pause_s=10))
+    assert [throttle.take("a", now_s=0) for _ in range(4)] == [0, 0, 0, 10]
+    assert throttle.take("a", now_s=4) == 6
+    assert throttle.take("a", now_s=10) == 0
+    assert throttle.take("a", now_s=10) == 10
+    assert throttle.take("b", now_s=10) == 0
+    assert [throttle.take("a", now_s=1000) for _ in range(4)] == [0, 0, 0, 10]
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out_for_longer_than_a_burst():
+    throttle = Throttle(Rate(burst=3, pause_s=10))
+    throttle.take("a", now_s=1_000_000)
+    assert throttle.take("a", now_s=0) <= 10
+
+
+def test_a_throttle_forgets_the_oldest_before_it_grows():
+    throttle = Throttle(Rate(burst=1, pause_s=1000))
+    for i in range(MOST + 10):
+        assert throttle.take(str(i), now_s=0) == 0
+    assert throttle.take(str(MOST + 9), now_s=0) > 0
+    assert throttle.take("0", now_s=0) == 0
+    assert len(throttle._full_at) == MOST
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_an_ipv6_neighbour_is_the_same_attacker(address, network):
+    assert authorization._network(address) == network

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is sent: an answer of the provider's own, no foreign exception, and no way out of loopback."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oidc_dev.authorization import Authorization
+from oidc_dev.parameters import encode_parameters, parse_parameters
+from oidc_dev.redirects import is_redirect_uri
+from oidc_dev.server import Server
+from oidc_dev.store import MemoryAccounts
+from sigcore.errors import Malformed
+from tests.unit.oidc_dev.visitor import CALLBACK, REQUEST, VERIFIER, Clock
+
+TEXT = st.text("aZ09&=+% ;/?#<>\"'\\\u00e9\u4e16\U0001f600", max_size=20)
+HOSTILE = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(
+        ["", '"', "\\", "<b>", "\r\n", "code token", "http://localhost@evil.example", "plain", "\u00e9", "none"]
+    ),
+)
+REDEMPTION = {
+    "grant_type": "authorization_code",
+    "code": "0" * 64,
+    "redirect_uri": CALLBACK,
+    "code_verifier": VERIFIER,
+    "client_id": "sigstore",
+}
+
+
+def changed(base: dict[str, str]):
+    """``base`` with a few members changed, removed, or added."""
+    changes = st.dictionaries(
+        st.one_of(st.sampled_from([*base, "prompt", "nonce", "response_mode"]), TEXT), HOSTILE, max_size=4
+    )
+    return st.builds(lambda more: urlencode(base | more, errors="surrogatepass").encode(), changes)
+
+
+@pytest.fixture(scope="module")
+def server():
+    from oidc_dev.provider import Provider  # noqa: PLC0415 - the fixture of the package lives for one test
+    from oidc_dev.signing import SigningKey, generate_rsa  # noqa: PLC0415 - the same
+
+    return Server(Provider("http://localhost/auth", (SigningKey.of(generate_rsa()),), Clock()))
+
+
+@pytest.fixture(scope="module")
+def authorization(server):
+    return Authorization(server.provider, MemoryAccounts(), server)
+
+
+@given(st.dictionaries(TEXT.filter(bool), TEXT.filter(bool), max_size=8))
+def test_parameters_are_read_as_they_were_written(parameters):
+    assert parse_parameters(encode_parameters(parameters).encode(), what="x") == parameters
+
+
+@given(st.binary(max_size=200))
+def test_bytes_are_parameters_or_malformed(data):
+    try:
+        found = parse_parameters(data, what="x")
+    except Malformed:
+        return
+    assert parse_parameters(encode_parameters(found).encode(), what="x") == found
+
+
+@settings(max_examples=300)
+@given(st.one_of(changed(REQUEST), st.binary(max_size=100)))
+def test_the_authorization_endpoint_answers_everything_and_leads_nowhere_else_o13_o18(authorization, data):
+    reply = authorization.ask(data, "")
+    assert reply.status in (200, 303, 400)
+    location = dict(reply.headers).get("Location")
+    assert (location is not None) == (reply.status == 303)
+    if location is not None:
+        parts = urlsplit(location)
+        assert is_redirect_uri(location.partition("?")[0])
+        assert (parts.scheme, parts.username, parts.fragment) == ("http", None, "")
+        assert location.isascii()
+        assert location.isprintable()
+
+
+@settings(max_examples=300)
+@given(st.one_of(changed(REDEMPTION), st.binary(max_size=100)), st.one_of(st.just(""), st.text(max_size=40)))
+def test_the_token_endpoint_refuses_everything_in_its_own_words(server, data, header):
+    try:
+        reply = server.redeem(data, header, now=server.provider.clock())
+    except Malformed:
+        return
+    assert reply.status in (400, 401)
+    assert reply.body["error"] in {"invalid_request", "invalid_client", "invalid_grant", "unsupported_grant_type"}
+
+
+@given(st.text(max_size=60))
+def test_text_is_no_redirect_uri_unless_it_says_loopback(text):
+    assert not is_redirect_uri(text)
+    assert not is_redirect_uri(f"http://localhost{text}") or not text or text[0] in ":/"
