@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -28,6 +29,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from stack import bootstrap
 from stack.compose import compose
 from stack.config import Home
+from stack.edge import Edge
+from stack.logs import RequestLog
+from stack.traffic import Traffic
 from stack.trust.documents import save_documents
 from tests.faults.audit import Acknowledged, AuditError, NaiveTree, audit, parse_note, read_key, split_bundle
 from tests.faults.recorded_load import V1_ENTRIES, leaf_of
@@ -76,8 +80,10 @@ async def restarted(home: Home, oidc_key: rsa.RSAPrivateKey) -> AsyncIterator[Te
     settings = bootstrap.prepare(home, url=None, default_url="http://localhost:7780", ephemeral=False, now=now)
     material = bootstrap.load_material(home)
     save_documents(home, material, settings)
+    parts = (home, settings, material, oidc_key, (), lambda: datetime.now(UTC))
+    edge = Edge(Traffic(), RequestLog("json", io.StringIO()))
     async with (
-        compose(home, settings, material, oidc_key, lambda: datetime.now(UTC), control_api=False) as app,
+        compose(*parts, control_api=False, edge=edge, checks={}) as (app, _figures),
         TestClient(TestServer(app)) as client,
     ):
         yield client

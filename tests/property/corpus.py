@@ -13,15 +13,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import jwt as jwt_library
 from cryptography import x509 as library
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 import ca.csr
+import ca.jwks
 import ca.possession
 import ca.request
 import client.identity
 import client.verify.times
+import oidc_dev.mailbox
+import oidc_dev.parameters
+import stack.cli.persona
 import stack.config
 import tlog.entry_id
 import tlog.kept
@@ -37,10 +42,13 @@ from sigcore import (
     entries_v1_artifact,
     entries_v1_envelope,
     entries_v1_verifier,
+    entries_v2_dsse,
     extensions,
     fulcio,
+    intoto,
     keys,
     limits,
+    log_entry,
     note,
     sct,
     signing_config,
@@ -52,6 +60,7 @@ from sigcore import (
     x509,
 )
 from sigcore.algorithms import HashAlgorithm
+from sigcore.errors import SigError
 from sigcore.strict import Fields
 from sigcore.timestamp import TimestampRequest
 from tests.unit.client.minisig import MiniSigstore
@@ -138,6 +147,47 @@ SIGNING = {
 JSON_STAMP = {"artifactHash": b64(IMPRINT), "hashAlgorithm": "sha256", "nonce": 7, "certificates": True}
 
 
+def jwks() -> dict[str, Any]:
+    """An RSA and an EC key, as an issuer publishes them."""
+    rsa_key = json.loads(jwt_library.algorithms.RSAAlgorithm.to_jwk(RSA.public_key()))
+    ec_key = json.loads(jwt_library.algorithms.ECAlgorithm.to_jwk(P256.public_key()))
+    rows = ((rsa_key, "RS256", "one"), (ec_key, "ES256", "two"))
+    members = ("kty", "crv", "x", "y", "n", "e")
+    return {
+        "keys": [
+            {name: key[name] for name in members if name in key} | {"kid": kid, "alg": alg, "use": "sig"}
+            for key, alg, kid in rows
+        ]
+    }
+
+
+def plain_request(data: bytes) -> entries.HashedRekord | None:
+    """The short way, held to the long one: what it takes, the other takes and reads the same."""
+    found = entries.parse_plain_request(data)
+    if found is not None:
+        try:
+            careful = entries.parse_hashedrekord_request(entries.parse_request_object(data))
+        except SigError as error:
+            raise AssertionError(f"the short way took what the long one refuses: {error}") from error
+        assert found == careful
+    return found
+
+
+def dsse_request() -> dict[str, Any]:
+    """What the clients before the hashedrekord of a PAE send to Rekor v2."""
+    envelope = v1_proposals.envelope()
+    key = {"publicKey": {"rawBytes": b64(SPKI[0])}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
+    return {"dsseRequestV002": {"envelope": envelope, "verifiers": [key]}}
+
+
+STATEMENT = {
+    "_type": "https://in-toto.io/Statement/v1",
+    "subject": [{"name": "a", "digest": {"sha256": "00" * 32}}],
+    "predicateType": "https://example.com/predicate",
+    "predicate": {"cost": 0.5},
+}
+
+
 def content_info(response: bytes) -> bytes:
     """The timeStampToken of a TimeStampResp."""
     fields = der.Reader(response, WHAT).enter()
@@ -180,6 +230,9 @@ PARSERS: dict[str, Parser] = {
         [b"1.2.3", b"2.999.1", b"1.3.6.1.4.1.57264.1.8"],
         lambda arcs: ".".join(map(str, arcs)),
         text=True,
+    ),
+    "sigcore.strict.parse_plain_json": Parser(
+        lambda data: strict.parse_plain_json(data, strings=2), [b'{"a":"b"}', b'["a",{"b":7}]']
     ),
     # --- trees and notes
     "sigcore.tiles.parse_path": Parser(
@@ -233,6 +286,7 @@ PARSERS: dict[str, Parser] = {
     "sigcore.x509.parse_certificate": Parser(
         x509.parse_certificate, [CERTIFICATE.der, ROOT.der], lambda certificate: certificate.der
     ),
+    "sigcore.x509.parse_certified_key": Parser(x509.parse_certified_key, [CERTIFICATE.der, ROOT.der]),
     "sigcore.x509.parse_certificate_pem": Parser(
         x509.parse_certificate_pem,
         [x509.encode_certificate_pem(ROOT.der).encode()],
@@ -280,6 +334,26 @@ PARSERS: dict[str, Parser] = {
     "sigcore.entries.parse_request_v2": Parser(
         entries.parse_request_v2, [entries.encode_request_v2(BODY)], entries.encode_request_v2, exact=False
     ),
+    "sigcore.entries.parse_plain_request": Parser(
+        plain_request,
+        [entries.encode_request_v2(BODY)],
+        lambda entry: entries.encode_request_v2(entry) if entry else b"",
+        exact=False,
+    ),
+    "sigcore.entries.parse_request_object": Parser(
+        lambda data: entries.parse_request_object(data).raw(), [entries.encode_request_v2(BODY)]
+    ),
+    "sigcore.entries.parse_hashedrekord_request": of_fields(
+        entries.parse_hashedrekord_request, [json.loads(entries.encode_request_v2(BODY))], proto=True
+    ),
+    "sigcore.entries.parse_verifier": of_fields(
+        entries.parse_verifier,
+        [json.loads(entries.encode_request_v2(BODY))["hashedRekordRequestV002"]["signature"]["verifier"]],
+    ),
+    "sigcore.entries_v2_dsse.parse_request": Parser(
+        entries_v2_dsse.parse_request, [entries.encode_request_v2(BODY), json.dumps(dsse_request()).encode()]
+    ),
+    "sigcore.intoto.parse_statement": Parser(intoto.parse_statement, [json.dumps(STATEMENT).encode()]),
     "sigcore.entries.parse_body": Parser(
         entries.parse_body, [entries.encode_body(BODY)], entries.encode_body, exact=False
     ),
@@ -312,8 +386,8 @@ PARSERS: dict[str, Parser] = {
     "sigcore.bundle.parse_bundle": Parser(
         bundle.parse_bundle, [bundle.encode_bundle(BUNDLE)], bundle.encode_bundle, exact=False
     ),
-    "sigcore.bundle.parse_log_entry": of_fields(
-        bundle.parse_log_entry, [bundle.encode_log_entry(BUNDLE.log_entries[0])], proto=True
+    "sigcore.log_entry.parse_log_entry": of_fields(
+        log_entry.parse_log_entry, [log_entry.encode_log_entry(BUNDLE.log_entries[0])], proto=True
     ),
     "sigcore.trustroot.parse_trusted_root": Parser(
         trustroot.parse_trusted_root,
@@ -348,6 +422,18 @@ PARSERS: dict[str, Parser] = {
         ca.request.parse_request_v1,
         [json.dumps({"publicKey": {"content": b64(PEMS[0])}, "signedEmailAddress": b64(b"signature")}).encode()],
     ),
+    "ca.jwks.parse_jwks": Parser(lambda data: ca.jwks.parse_jwks(data) and None, [json.dumps(jwks()).encode()]),
+    "oidc_dev.mailbox.parse_email": Parser(
+        oidc_dev.mailbox.parse_email, [b"a@b.c", b"first.last+tag@example.com"], str, text=True
+    ),
+    "oidc_dev.parameters.parse_parameters": Parser(
+        lambda data: oidc_dev.parameters.parse_parameters(data, what=WHAT),
+        [b"a=b&c=d%20e+f", b"state=x&nonce=%E2%82%AC"],
+    ),
+    "stack.cli.persona.parse_claim": Parser(
+        stack.cli.persona.parse_claim, [b"groups=[1]", b"name=plain text"], text=True
+    ),
+    "stack.config.parse_organization": Parser(stack.config.parse_organization, [b"ACME Build", b"x"], str, text=True),
     "stack.config.parse_url": Parser(
         stack.config.parse_url, [b"http://localhost:7780", b"https://a.example/"], str, exact=False, text=True
     ),

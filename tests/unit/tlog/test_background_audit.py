@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,24 +69,15 @@ async def test_a_storage_that_comes_back_is_no_damage(site, entry, monkeypatch, 
     assert caplog.text.count("begins again") == 2
 
 
-async def test_it_gives_way_to_others():
-    pace = Gentle()
+@pytest.mark.parametrize(("turn_s", "pause_s"), [(0.0005, 0.2), (0.002, 3.8)], ids=["idle", "busy"])
+async def test_it_gives_way_to_others(monkeypatch, turn_s, pause_s):
+    """A bundle took 200 ms; then the event loop came back after ``turn_s``."""
+    moments, slept = iter([0.0, 0.2, 0.2 + turn_s, 9.0]), []
 
-    async def measure() -> float:
-        time.sleep(0.02)
-        start = time.monotonic()
-        await pace()
-        return time.monotonic() - start
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
 
-    async def hog(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            time.sleep(0.005)
-            await asyncio.sleep(0)
-
-    assert 0.015 < await measure() < 0.3
-    stop = asyncio.Event()
-    other = asyncio.create_task(hog(stop))
-    await asyncio.sleep(0)
-    assert await measure() > 0.3
-    stop.set()
-    await other
+    monkeypatch.setattr("tlog.audit.time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr("tlog.audit.asyncio", SimpleNamespace(sleep=sleep))
+    await Gentle()()
+    assert slept == [0, pytest.approx(pause_s)]
