@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stack.config import Home, Settings, default_home, load_settings
+from stack.tls_lines import trust_lines
 
 EXAMPLES = """\
 examples:
@@ -60,7 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the lines."""
     home = Home(Path(options.data).absolute()) if options.data else default_home()
-    print("\n".join(client_lines(options.client, home, load_settings(home))))
+    settings = load_settings(home)
+    if settings.url.startswith("https:") and home.tls_ca.exists():
+        print("\n".join(trust_lines(home.tls_ca)))
+    print("\n".join(client_lines(options.client, home, settings)))
     return 0
 
 

@@ -178,6 +178,12 @@ def test_nothing_reflects_the_method_of_a_trace(stack):
 
 
 # --- framing that is right ---------------------------------------------------------------------------------
+def test_an_expectation_is_met_or_refused(stack):
+    answer = talk(stack, sized(b"{}", b"Expect: 100-continue"))
+    assert statuses(answer) == [100, 400]
+    assert statuses(talk(stack, sized(b"{}", b"Expect: the-moon"))) == [417]
+
+
 def test_http_1_0_is_answered_and_closed(stack):
     answer = talk(stack, b"GET /healthz HTTP/1.0\r\n\r\n")
     assert statuses(answer) == [200]
