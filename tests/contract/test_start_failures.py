@@ -59,6 +59,31 @@ def test_a_disk_that_is_full_before_the_settings_are_written_leaves_nothing_f05(
     assert not data.exists()
 
 
+def test_of_many_first_starts_at_once_one_serves_and_the_others_take_nothing_away_f09(tmp_path):
+    data = tmp_path / "data"
+    command = [*SIGBOX, *UP, "--data", str(data), "--ready-file", str(tmp_path / "ready.json")]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, env=environment(), **quiet) for _ in range(5)]
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "ready.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        owner = json.loads((tmp_path / "ready.json").read_bytes())["pid"]
+        losers = [process for process in processes if process.pid != owner]
+        assert len(losers) == 4
+        for process in losers:
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 3
+            assert f"in use by process {owner}" in errors
+        assert (data / "sigbox.toml").exists()
+        assert (data / "rekor" / "log.key").exists()
+    finally:
+        for process in processes:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
 def test_an_empty_directory_of_the_users_stays_and_stays_empty_f05(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
