@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
-    fill(options.parser, options, os.environ)
+    environment = dict(os.environ)
+    if options.ephemeral:
+        environment.pop("SIGBOX_DATA", None)  # it names the durable stack of this shell, which is not meant now
+    fill(options.parser, options, environment)
     plan = _plan(options)
     # Deferred: everything that costs time comes after the command line is known to be right.
     from stack.serve import serve  # noqa: PLC0415 - see the line above

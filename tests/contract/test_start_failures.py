@@ -187,10 +187,12 @@ def test_what_a_seeded_stack_signs_verifies_under_the_trust_of_another_run(tmp_p
 # --- the configuration file ----------------------------------------------------------------------------------
 def test_flags_win_over_the_environment_that_over_the_file(tmp_path, monkeypatch):
     config = tmp_path / "up.toml"
-    config.write_text('ephemeral = true\ncontrol = true\nlisten = "0.0.0.0:1"\nlog-format = "text"\nseed = 5\n')
+    config.write_text('control = true\nlisten = "0.0.0.0:1"\nlog-format = "text"\nseed = 5\n')
     monkeypatch.setenv("SIGBOX_LISTEN", "nowhere")
     monkeypatch.setenv("SIGBOX_LOG_FORMAT", "json")
-    with running_stack(tmp_path, "--config", config) as stack:
+    monkeypatch.setenv("SIGBOX_CONFIG", str(config))
+    monkeypatch.setenv("SIGBOX_DATA", str(tmp_path / "durable"))
+    with running_stack(tmp_path, "--ephemeral") as stack:
         assert sigbox("token", "--url", stack.url, "--email", "a@example.com").returncode == 0
         assert '"logger":"sigbox.http"' in wait_for(stack, "/_ctl/token")
 
