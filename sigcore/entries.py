@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
-
 from sigcore import keys, limits, x509
 from sigcore.algorithms import KeyDetails
 from sigcore.errors import Malformed, Refused
@@ -75,12 +73,12 @@ class HashedRekord:
 # --- verifiers ---------------------------------------------------------------------------------------
 def certificate_verifier(der: bytes) -> Verifier:
     """The verifier that a client names for a certificate: its bytes, and the default details of its key."""
-    return Verifier(_default_details(x509.parse_certificate(der).public_key()), certificate=der)
+    return Verifier(keys.digest_details(x509.parse_certificate(der).public_key()), certificate=der)
 
 
 def key_verifier(spki: bytes) -> Verifier:
     """The verifier that a client names for a bare public key."""
-    return Verifier(_default_details(keys.parse_public_key(spki)), public_key=spki)
+    return Verifier(keys.digest_details(keys.parse_public_key(spki)), public_key=spki)
 
 
 def verification_key(verifier: Verifier) -> PublicKey:
@@ -106,19 +104,12 @@ def _member(verifier: Verifier) -> tuple[str, bytes]:
     return "publicKey", verifier.public_key or b""
 
 
-def _default_details(key: PublicKey) -> KeyDetails:
-    is_ed25519 = isinstance(key, ed25519.Ed25519PublicKey)
-    return KeyDetails.PKIX_ED25519_PH if is_ed25519 else keys.default_details(key)
-
-
 def verify_entry(entry: HashedRekord) -> None:
     """Check that the log may take ``entry``.
 
     1. The key details are among those that Rekor v2 allows.
     2. The key is of a kind and strength that we take.
     3. The details fit the key, the digest has the length of their hash, the signature verifies over the digest.
-
-    Not done: Ed25519ph, which the cryptography library cannot verify; such entries are refused with that reason.
 
     Raises:
         Malformed: the certificate or key cannot be read. Refused: one of the checks fails.

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
-from sigcore import limits
+from sigcore import ed25519ph, limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.errors import Malformed, Refused
 
@@ -148,6 +148,11 @@ def default_details(key: PublicKey) -> KeyDetails:
     return next(d for d in KeyDetails if d.value.family == "rsa-pkcs1v15" and d.value.size == key.key_size)
 
 
+def digest_details(key: PublicKey) -> KeyDetails:
+    """:func:`default_details` of a signer who hashes first: Ed25519 is Ed25519ph then."""
+    return KeyDetails.PKIX_ED25519_PH if isinstance(key, ed25519.Ed25519PublicKey) else default_details(key)
+
+
 def _matches(key: PublicKey, details: KeyDetails) -> bool:
     scheme = details.value
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -187,12 +192,14 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
 def verify_digest(
     key: PublicKey, signature: bytes, digest: bytes, *, what: str, details: KeyDetails | None = None
 ) -> None:
-    """Check ``signature`` over a message of which only the digest is known. Pure Ed25519 cannot do that.
+    """Check ``signature`` over a message of which only the digest is known; ``details`` defaults to :func:`digest_details`.
+
+    Pure Ed25519 cannot do that.
 
     Raises:
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
-    details = details or default_details(key)
+    details = details or digest_details(key)
     scheme = details.value
     if not _matches(key, details):
         raise Refused(
@@ -205,8 +212,10 @@ def verify_digest(
             key.verify(signature, digest, _ECDSA_PREHASHED[scheme.hash])
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, digest, _rsa_padding(details), _PREHASHED[scheme.hash])
+        elif scheme.family == "ed25519ph":
+            ed25519ph.verify(key.public_bytes_raw(), signature, digest, what=what)
         else:
-            raise Refused(f"{what}: Ed25519 over a digest is not supported", "use an ECDSA or RSA key")
+            raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
 
