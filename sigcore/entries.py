@@ -37,6 +37,11 @@ REKOR_V2_DETAILS: Final = frozenset(
 )
 """Schemes that sign a digest, as rekor-tiles registers them. Pure Ed25519 needs the message, which the log never sees."""
 
+_DETAILS: Final = dict(KeyDetails.__members__)
+_DIGEST: Final = 64
+"""Bytes of SHA-512."""
+_STRINGS: Final = 12
+"""Of a request: eight names and four values."""
 _KIND: Final = re.compile(rb'\{"apiVersion":"0\.0\.2","kind":"([a-z]+)",')
 _SIGNATURE = b'"signature":{"content":"%b","verifier":{"keyDetails":"%b","%b":{"rawBytes":"%b"}}}'
 _REQUEST: Final = b'{"hashedRekordRequestV002":{"digest":"%b",' + _SIGNATURE + b"}}"
@@ -148,11 +153,6 @@ def parse_hashedrekord_request(fields: Fields) -> HashedRekord:
     return _parse_signature(request.object("signature"), _digest(request))
 
 
-_DETAILS: Final = dict(KeyDetails.__members__)
-_STRINGS: Final = 12
-"""Of a request: eight names and four values."""
-
-
 def parse_plain_request(data: bytes) -> HashedRekord | None:
     """What :func:`parse_hashedrekord_request` reads out of the form that clients send; None for any other form, and for errors.
 
@@ -252,10 +252,6 @@ _BODIES: Final[Mapping[tuple[str, str], Callable[[Fields], HashedRekord]]] = {
     (HASHEDREKORD, VERSION_002): _parse_hashedrekord_002,
 }
 """(kind, version) -> parser of ``spec``."""
-
-
-_DIGEST: Final = 64
-"""Bytes of SHA-512."""
 
 
 def _digest(fields: Fields) -> bytes:
