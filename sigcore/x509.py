@@ -84,17 +84,7 @@ def parse_certificate(data: bytes, *, what: str = "the certificate") -> Certific
     Raises:
         Malformed: names ``what`` and the defect.
     """
-    if len(data) > limits.CERTIFICATE:
-        raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.CERTIFICATE}")
-    outer = der.Reader(data, what)
-    body = outer.enter()
-    outer.finish()
-    tbs = body.raw(der.SEQUENCE)
-    algorithm = body.raw(der.SEQUENCE)
-    signature, unused = body.bit_string()
-    body.finish()
-    if unused:
-        raise Malformed(f"{what} has a signature that is not whole bytes")
+    tbs, algorithm, signature = _signed_parts(data, what)
     return _parse_tbs(data, tbs, algorithm, signature, what)
 
 
@@ -107,15 +97,8 @@ def parse_certified_key(data: bytes, *, what: str = "the certificate") -> Public
     Raises:
         Malformed: names ``what`` and the defect.
     """
-    if len(data) > limits.CERTIFICATE:
-        raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.CERTIFICATE}")
-    outer = der.Reader(data, what)
-    body = outer.enter()
-    outer.finish()
-    fields = body.enter()
-    algorithm = body.raw(der.SEQUENCE)
-    body.bit_string()
-    body.finish()
+    tbs, algorithm, _ = _signed_parts(data, what)
+    fields = der.Reader(tbs, what).enter()
     _check_version(fields)
     fields.content(der.INTEGER)
     if fields.raw(der.SEQUENCE) != algorithm:
@@ -127,6 +110,21 @@ def parse_certified_key(data: bytes, *, what: str = "the certificate") -> Public
         fields.raw(der.context(3))
     fields.finish()
     return parse_public_key(spki, what=f"the public key of {what}")
+
+
+def _signed_parts(data: bytes, what: str) -> tuple[bytes, bytes, bytes]:
+    """The signed part, the AlgorithmIdentifier and the signature: all there is outside of the signed part."""
+    if len(data) > limits.CERTIFICATE:
+        raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.CERTIFICATE}")
+    outer = der.Reader(data, what)
+    body = outer.enter()
+    outer.finish()
+    tbs, algorithm = body.raw(der.SEQUENCE), body.raw(der.SEQUENCE)
+    signature, unused = body.bit_string()
+    body.finish()
+    if unused:
+        raise Malformed(f"{what} has a signature that is not whole bytes")
+    return tbs, algorithm, signature
 
 
 def _parse_tbs(data: bytes, tbs: bytes, algorithm: bytes, signature: bytes, what: str) -> Certificate:
