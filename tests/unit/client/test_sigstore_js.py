@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -34,8 +33,8 @@ ACCEPTED = {
 def verify(vectors):
     root = parse_trusted_root((vectors / "sigstore-conformance" / "production_trusted_root.json").read_bytes())
 
-    def check(name, change=lambda bundle: bundle):
-        bundle = change(parse_bundle((vectors / "sigstore-js-bundles" / f"{name}.sigstore").read_bytes()))
+    def check(name):
+        bundle = parse_bundle((vectors / "sigstore-js-bundles" / f"{name}.sigstore").read_bytes())
         assert digest_algorithm(bundle) is HashAlgorithm.SHA2_512
         (subject,) = parse_statement(bundle.content.payload).subjects
         return verify_attestation(bundle, bytes.fromhex(dict(subject.digests)["sha512"]), root=root, identity=POLICY)
@@ -54,18 +53,6 @@ def test_a_chain_with_its_root_is_refused(verify):
     """The conformance suite asks for that; the bundle is genuine."""
     with pytest.raises(Refused, match="contains a root"):
         verify("bundleV01-full-cert-chain")
-
-
-def test_v01_the_same_statement_logged_as_another_kind_is_another_entry(verify):
-    """Both bundles of a pair have the same payload; only the signature tells them apart."""
-    with pytest.raises(Refused, match="never about|not about this signature"):
-        verify("bundleV02-dsse", lambda bundle: replace(bundle, log_entries=other_entries(verify)))
-
-
-def other_entries(verify):
-    found = []
-    verify("bundleV02-intoto", lambda bundle: found.append(bundle.log_entries) or bundle)
-    return found[0]
 
 
 def test_they_survive_a_round_trip(vectors):
