@@ -68,7 +68,10 @@ class Certificate:
 
     def extension(self, oid: str) -> Extension | None:
         """The extension with that identifier, or None; there is at most one."""
-        return next((extension for extension in self.extensions if extension.oid == oid), None)
+        for extension in self.extensions:
+            if extension.oid == oid:
+                return extension
+        return None
 
     def public_key(self) -> PublicKey:
         """The certified key; Malformed when it is of a kind that is not supported."""
@@ -287,13 +290,14 @@ def _parse_name(fields: der.Reader, what: str) -> bytes:
     return name
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _check_name(name: bytes, what: str) -> None:
-    """The same few authorities issue many certificates: a name that was sound is not read again."""
+    """Kept where it holds: an authority's name stands in every certificate that it issues."""
     for _ in _attributes(der.Reader(name, what).enter()):
         pass
 
 
+@lru_cache(maxsize=256)
 def _attribute(name: bytes, wanted: str) -> str:
     text = ""
     for oid, tag, content in _attributes(der.Reader(name, "the name").enter()):
