@@ -175,9 +175,9 @@ def runs(folder: Path, kinds: dict[str, tuple[int, int]]) -> Iterator[tuple[str,
 
 
 class CarelessStore(SqliteStore):
-    async def commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Batch) -> None:
         with contextlib.suppress(Unavailable):
-            await super().commit(batch)
+            super()._commit(batch)
 
 
 def main() -> None:
