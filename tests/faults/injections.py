@@ -64,9 +64,12 @@ def submission(number: int) -> Submission:
     return Submission(leaf, hashlib.sha256(leaf).digest(), b"extra %d" % number)
 
 
+def stopped_clock() -> datetime:
+    return datetime(2026, 3, 1, tzinfo=UTC)
+
+
 def make_log(folder: Path) -> Log:
-    clock = lambda: datetime(2026, 3, 1, tzinfo=UTC)  # noqa: E731
-    return Log(Store(folder / "log.db"), SqliteAnchor(folder / "anchor.db"), PUBLISHER, clock)
+    return Log(Store(folder / "log.db"), SqliteAnchor(folder / "anchor.db"), PUBLISHER, stopped_clock)
 
 
 async def fill(folder: Path) -> None:
@@ -175,14 +178,14 @@ def runs(folder: Path, kinds: dict[str, tuple[int, int]]) -> Iterator[tuple[str,
 
 
 class CarelessStore(SqliteStore):
-    async def commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Batch) -> None:
         with contextlib.suppress(Unavailable):
-            await super().commit(batch)
+            super()._commit(batch)
 
 
 def main() -> None:
     global Store, WAIT_S
-    sequencer.RETRY_S = 0.01  # type: ignore[misc]
+    sequencer.RETRY_S = 0.01
     kinds = KINDS
     if "careless" in sys.argv:
         Store, WAIT_S, kinds = CarelessStore, 0.05, {"EIO": KINDS["EIO"]}
