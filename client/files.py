@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from sigcore import limits
@@ -45,6 +44,9 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     Raises:
         Refused: the file system does not let us.
     """
+    # Deferred: verifying writes nothing, and this import is a tenth of its start.
+    import tempfile  # noqa: PLC0415 - see the line above
+
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
         try:

@@ -7,15 +7,17 @@ Sources: RFC 5280 section 4.1.2.7 (SubjectPublicKeyInfo), RFC 7468 (PEM), RFC 59
 from __future__ import annotations
 
 import hashlib
-from typing import NewType, TypeAlias
+from collections.abc import Callable
+from typing import Final, NewType, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.errors import Malformed, Refused
+from sigcore.strict import encode_base64
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
@@ -33,14 +35,37 @@ RSA_EXPONENT = 65537
 
 
 # --- bytes <-> keys --------------------------------------------------------------------------------
+_SPKI: Final[dict[str, tuple[bytes, Callable[[], ec.EllipticCurve], int]]] = {
+    "secp256r1": (bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), ec.SECP256R1, 32),
+    "secp384r1": (bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"), ec.SECP384R1, 48),
+    "secp521r1": (bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004"), ec.SECP521R1, 66),
+}
+"""Curve -> what stands before the two coordinates of a point in its SPKI, and the size of each (RFC 5480 section 2)."""
+_ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
+"""What stands before the key (RFC 8410 section 4)."""
+
+
 def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
     """An SPKI in DER; decode, re-encode, compare.
+
+    The four forms that nearly all keys have are compared with their fixed beginnings, which leave no second spelling. For
+    the others the library's loader is imported: it costs 7 ms, half a start of Python.
 
     Raises:
         Malformed: not one DER SubjectPublicKeyInfo, or of a kind outside the registry.
     """
     if len(der) > limits.PUBLIC_KEY:
         raise Malformed(f"{what} is {len(der)} bytes long, the limit is {limits.PUBLIC_KEY}")
+    for head, curve, size in _SPKI.values():
+        if der.startswith(head) and len(der) == len(head) + 2 * size:
+            try:
+                return ec.EllipticCurvePublicKey.from_encoded_point(curve(), b"\x04" + der[len(head) :])
+            except ValueError as error:
+                raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo: its point is not on the curve") from error
+    if der.startswith(_ED25519_SPKI) and len(der) == len(_ED25519_SPKI) + 32:
+        return ed25519.Ed25519PublicKey.from_public_bytes(der[len(_ED25519_SPKI) :])
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the docstring
+
     try:
         key = serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -54,6 +79,8 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
 
 def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> PublicKey:
     """A ``PUBLIC KEY`` PEM block (RFC 7468 section 13)."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as in parse_public_key
+
     data = pem.encode("utf-8", "surrogateescape") if isinstance(pem, str) else pem
     if len(data) > limits.PUBLIC_KEY:
         raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.PUBLIC_KEY}")
@@ -68,13 +95,22 @@ def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> P
 
 def encode_public_key(key: PublicKey) -> bytes:
     """SPKI in DER."""
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _SPKI:
+        head, _, size = _SPKI[key.curve.name]
+        point = key.public_numbers()
+        return head + point.x.to_bytes(size, "big") + point.y.to_bytes(size, "big")
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return _ED25519_SPKI + key.public_bytes_raw()
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as in parse_public_key
+
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def encode_public_key_pem(key: PublicKey) -> str:
     """SPKI in PEM, 64-character lines, final newline."""
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_bytes(serialization.Encoding.PEM, form).decode("ascii")
+    text = encode_base64(encode_public_key(key))
+    lines = (text[start : start + 64] for start in range(0, len(text), 64))
+    return "\n".join(("-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""))
 
 
 def parse_private_key(
@@ -88,6 +124,8 @@ def parse_private_key(
     Raises:
         Malformed: not such a PEM. Refused: the passphrase is wrong, missing or superfluous.
     """
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as in parse_public_key
+
     try:
         key = serialization.load_pem_private_key(pem, passphrase, unsafe_skip_rsa_key_validation=ours)
     except TypeError as error:
@@ -104,6 +142,8 @@ def parse_private_key(
 
 def encode_private_key(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
     """PKCS#8 in PEM, encrypted (PBES2, the library's best) when a passphrase is given."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as in parse_public_key
+
     cipher: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase:
         cipher = serialization.BestAvailableEncryption(passphrase)

@@ -7,8 +7,6 @@ Standard output is for the result, standard error for people. Exit codes are in 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib import import_module
 
 from stack.cli.table import COMMANDS, ExitCode
 
@@ -33,7 +31,7 @@ def overview() -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
     """Run one command line; the answer is the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -44,6 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command is None:
         sys.stderr.write(f"sigbox: there is no command {name!a}; known: {', '.join(COMMANDS)}\n")
         return ExitCode.USAGE
-    runner = import_module("stack.cli.runner")
-    code: int = runner.run(name, command, arguments[1:])
-    return code
+    if arguments == ["--version"]:
+        # Deferred, like the rest: a script may ask this before every run.
+        from stack.cli.version import run as print_version  # noqa: PLC0415 - see the line above
+
+        return print_version(None)
+    # Deferred: help is printed without it.
+    from stack.cli.runner import run  # noqa: PLC0415 - see the line above
+
+    return run(name, command, arguments[1:])

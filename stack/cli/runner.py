@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -15,12 +16,14 @@ from stack.cli.table import Command, ExitCode
 
 def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     """The exit code of ``sigbox NAME ARGUMENTS``. A traceback is never an answer."""
+    gc.disable()  # the collector would walk the half-imported modules again and again, and find nothing
     module = import_module(command.module)
+    gc.enable()
     parser = argparse.ArgumentParser(
         prog=f"sigbox {name}",
         description=module.__doc__,
         epilog=getattr(module, "EXAMPLES", None),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
@@ -37,6 +40,15 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
         return _failed(name, command, error)
     return code
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """With the width given: argparse would import ``shutil`` to find it, for each option, in every run."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
+    except (OSError, ValueError):
+        columns = 80
+    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
 
 
 def _failed(name: str, command: Command, error: Exception) -> int:
@@ -58,6 +70,6 @@ def _failed(name: str, command: Command, error: Exception) -> int:
 def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
     kind = type(error).__name__
-    if command.refused is ExitCode.REFUSED and kind != "NotFound":
+    if command.refused == ExitCode.REFUSED and kind != "NotFound":
         return ExitCode.REFUSED
     return ExitCode.USAGE if kind in ("Malformed", "NotFound") else command.refused

@@ -17,6 +17,7 @@ from client.files import read_file, save_bundle
 from client.identity import load_identity_token
 from client.sign import Signing
 from client.transport import AiohttpTransport, tls_context
+from client.trust import load_trust
 from sigcore import limits
 from sigcore.bundle import Bundle
 from sigcore.errors import Malformed
@@ -24,7 +25,7 @@ from sigcore.keys import PrivateKey, parse_private_key
 from sigcore.strict import encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
-from stack.cli.trusting import add_trust_options, load_trust_options
+from stack.cli.trusting import add_trust_options, given_trust
 from stack.files import save_file
 
 
@@ -73,7 +74,7 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
 
 
 async def _sign_all(options: argparse.Namespace, jobs: Sequence[Job], make: Make) -> list[dict[str, object]]:
-    trust = load_trust_options(options)
+    trust = load_trust(**given_trust(options))
     if options.key is not None and options.identity_token is not None:
         raise Malformed("--key and --identity-token are given", "leave one of them out")
     signer = _load_key(options.key) if options.key else load_identity_token(options.identity_token, os.environ)

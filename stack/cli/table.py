@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import NamedTuple
 
-
-class ExitCode(IntEnum):
-    """What the process ends with; scripts may rely on these."""
+class ExitCode:
+    """What the process ends with; scripts may rely on these. Plain numbers: ``enum`` would cost half of ``--help``."""
 
     DONE = 0
     REFUSED = 1
@@ -21,12 +18,15 @@ class ExitCode(IntEnum):
     """A service could not be reached."""
 
 
-class Command(NamedTuple):
+class Command:
     """One row of the table. ``refused`` is the exit code for a refusal: 1 when verifying, 3 when asking a service."""
 
-    module: str
-    summary: str
-    refused: ExitCode = ExitCode.SERVICE
+    __slots__ = ("module", "refused", "summary")
+
+    def __init__(self, module: str, summary: str, refused: int = ExitCode.SERVICE) -> None:
+        self.module = module
+        self.summary = summary
+        self.refused = refused
 
 
 COMMANDS = {

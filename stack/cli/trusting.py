@@ -7,7 +7,7 @@ import argparse
 import os
 from pathlib import Path
 
-from client.trust import Trust, load_root, load_trust
+from client.root import load_trusted_root as load_root_file
 from sigcore.errors import NotFound
 from sigcore.trustroot import TrustedRoot
 
@@ -37,21 +37,19 @@ def add_trust_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_trust_options(options: argparse.Namespace) -> Trust:
-    """Trust from the options, or from the variables where no option is given.
-
-    Raises:
-        NotFound: neither names a file, or it is not there. Malformed, Refused: see :func:`client.trust.load_trust`.
-    """
-    return load_trust(**_given(options))
-
-
 def load_trusted_root(options: argparse.Namespace) -> TrustedRoot:
-    """The trusted root alone, for verifying. Errors as :func:`load_trust_options`."""
-    return load_root(**_given(options))
+    """The trusted root, for verifying. Errors as :func:`client.trust.load_trust`."""
+    files = given_trust(options)
+    if set(files) <= {"trusted_root", "signing_config"} and "trusted_root" in files:
+        return load_root_file(files["trusted_root"])
+    # Deferred: a trust config holds a signing config too, whose code costs time that verifying seldom needs.
+    from client.trust import load_trust  # noqa: PLC0415 - see the line above
+
+    return load_trust(**files).root
 
 
-def _given(options: argparse.Namespace) -> dict[str, Path]:
+def given_trust(options: argparse.Namespace) -> dict[str, Path]:
+    """The files that the options name, or the variables where no option is given; NotFound where there is none."""
     given: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
     if not any(given.values()):
         given = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
