@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bundles and artifacts on disk. Everything is bounded when it is read and appears whole when it is written."""
+"""Bundles and artifacts on disk. Everything is bounded when it is read and appears whole when it is written.
+
+Reading takes any spelling of a path and does without ``pathlib``, whose import is a third of Python's own start.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
+from typing import TypeAlias
 
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, encode_bundle, parse_bundle
 from sigcore.errors import Malformed, NotFound, Refused
 
+AnyPath: TypeAlias = str | os.PathLike[str]
 
-def read_file(path: Path, *, what: str, limit: int) -> bytes:
+
+def read_file(path: AnyPath, *, what: str, limit: int) -> bytes:
     """The content of a file of at most ``limit`` bytes.
 
     Raises:
         NotFound: no readable file. Malformed: it is longer.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123 - see above
             data = file.read(limit + 1)
     except OSError as error:
         raise NotFound(f"{what} {path} cannot be read: {error.strerror}") from error
@@ -29,7 +34,7 @@ def read_file(path: Path, *, what: str, limit: int) -> bytes:
     return data
 
 
-def load_bundle(path: Path) -> Bundle:
+def load_bundle(path: AnyPath) -> Bundle:
     """The bundle in a file.
 
     Raises:
@@ -38,24 +43,26 @@ def load_bundle(path: Path) -> Bundle:
     return parse_bundle(read_file(path, what="the bundle", limit=limits.BUNDLE))
 
 
-def save_bundle(bundle: Bundle, path: Path) -> None:
+def save_bundle(bundle: Bundle, path: AnyPath) -> None:
     """Write the bundle so that ``path`` holds all of it or what it held before: temporary file, fsync, rename.
 
     Raises:
         Refused: the file system does not let us.
     """
-    # Deferred: verifying writes nothing, and this import is a tenth of its start.
+    # Deferred: verifying writes nothing, and these imports are a tenth of its start.
     import tempfile  # noqa: PLC0415 - see the line above
+    from pathlib import Path  # noqa: PLC0415 - the same
 
+    target = Path(path).absolute()
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), 0o644)
                 file.write(encode_bundle(bundle))
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(path)
+            Path(name).replace(target)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -63,14 +70,14 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         raise Refused(f"the bundle {path} cannot be written: {error.strerror}") from error
 
 
-def digest_file(path: Path, algorithm: HashAlgorithm = HashAlgorithm.SHA2_256) -> bytes:
+def digest_file(path: AnyPath, algorithm: HashAlgorithm = HashAlgorithm.SHA2_256) -> bytes:
     """The digest of an artifact of any size.
 
     Raises:
         NotFound: no readable file.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123 - see above
             return hashlib.file_digest(file, algorithm.hashlib_name).digest()
     except OSError as error:
         raise NotFound(f"the artifact {path} cannot be read: {error.strerror}") from error

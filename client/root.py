@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from client.files import read_file
+from client.files import AnyPath, read_file
 from sigcore import limits
 from sigcore.trustroot import TrustedRoot, parse_trusted_root
 
 
-def load_trusted_root(path: Path) -> TrustedRoot:
+def load_trusted_root(path: AnyPath) -> TrustedRoot:
     """The ``trusted_root.json`` in a file.
 
     Raises:
@@ -19,6 +17,6 @@ def load_trusted_root(path: Path) -> TrustedRoot:
     return parse_trusted_root(read_trust_file(path, "the trusted root"))
 
 
-def read_trust_file(path: Path, what: str) -> bytes:
+def read_trust_file(path: AnyPath, what: str) -> bytes:
     """The content of a file of trust, of bounded size. Errors as :func:`client.files.read_file`."""
     return read_file(path, what=what, limit=limits.TRUSTED_ROOT)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 from urllib.parse import urlsplit
@@ -129,7 +128,7 @@ class AiohttpTransport:
             ) from error
 
 
-def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     """What https connections trust: the authorities in ``ca_file`` alone, or the system's and those of ``SSL_CERT_FILE``.
 
     Raises:

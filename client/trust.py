@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from client.files import AnyPath
 from client.root import load_trusted_root, read_trust_file
 from sigcore.errors import NotFound, Refused
 from sigcore.signing_config import SigningConfig, parse_signing_config, parse_trust_config
@@ -21,7 +20,7 @@ class Trust:
 
 
 def load_trust(
-    *, trusted_root: Path | None = None, signing_config: Path | None = None, trust_config: Path | None = None
+    *, trusted_root: AnyPath | None = None, signing_config: AnyPath | None = None, trust_config: AnyPath | None = None
 ) -> Trust:
     """Trust from ``trusted_root`` (with ``signing_config`` for signing) or from ``trust_config``, which holds both.
 

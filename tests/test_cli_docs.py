@@ -7,12 +7,14 @@ import argparse
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from stack.cli.table import COMMANDS
 from stack.cli.up import EXAMPLES as UP_EXAMPLES
+from stack.cli.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 CALL = re.compile(r"(?<![\w./-])sigbox ([a-z][a-z-]*)(?=([^\n]*))")
@@ -65,3 +67,7 @@ def test_the_check_finds_what_does_not_exist():
     assert list(problems("$ sigbox frobnicate x")) == ["sigbox frobnicate"]
     assert list(problems('sigbox sign-blob F --identity-token "$(sigbox token --wrong x)"')) == ["sigbox token --wrong"]
     assert not list(problems(UP_EXAMPLES))
+
+
+def test_the_version_is_that_of_the_package():
+    assert version("sigbox") == VERSION

@@ -6,6 +6,7 @@ Standard output is for the result, standard error for people. Exit codes are in 
 
 from __future__ import annotations
 
+import os
 import sys
 
 from stack.cli.table import COMMANDS, ExitCode
@@ -50,4 +51,20 @@ def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
     # Deferred: help is printed without it.
     from stack.cli.runner import run  # noqa: PLC0415 - see the line above
 
-    return run(name, command, arguments[1:])
+    code = run(name, command, arguments[1:])
+    if argv is None and command.refused == ExitCode.REFUSED:
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    """End the process at once: taking the interpreter apart costs a verifier more than a whole start of Python.
+
+    A verifier holds nothing that would have to be put back: no thread, no lock, no temporary file.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = 141  # whoever read our output has gone; a verdict that nobody read is none
+    os._exit(code)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from client.files import digest_file
 from sigcore.algorithms import HashAlgorithm
@@ -25,7 +25,7 @@ def digest_of(file: str, algorithm: HashAlgorithm) -> bytes:
     """
     given, text = _digest(file)
     if given is None:
-        return digest_file(Path(file), algorithm)
+        return digest_file(file, algorithm)
     if given is not algorithm:
         raise Refused(
             f"the digest is by {given.hashlib_name}, the bundle was made over {algorithm.hashlib_name}",
@@ -54,12 +54,11 @@ def expand(files: Sequence[str]) -> tuple[str, ...]:
 
 
 def _expanded(file: str) -> Iterator[str]:
-    path = Path(file)
-    if is_digest(file) or not path.is_dir():
+    if is_digest(file) or not os.path.isdir(file):  # noqa: PTH112 - as in client.files, no pathlib to verify one file
         yield file
         return
-    bundles = sorted(path.glob(f"*{SUFFIX}"))
+    bundles = sorted(name for name in os.listdir(file) if name.endswith(SUFFIX))  # noqa: PTH208 - the same
     if not bundles:
         raise NotFound(f"the directory {shown(file)} holds no file with a bundle, *{SUFFIX}, beside it")
     for bundle in bundles:
-        yield str(bundle)[: -len(SUFFIX)]
+        yield os.path.join(file, bundle.removesuffix(SUFFIX))  # noqa: PTH118 - the same

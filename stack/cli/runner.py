@@ -18,6 +18,7 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     """The exit code of ``sigbox NAME ARGUMENTS``. A traceback is never an answer."""
     gc.disable()  # the collector would walk the half-imported modules again and again, and find nothing
     module = import_module(command.module)
+    gc.freeze()
     gc.enable()
     parser = argparse.ArgumentParser(
         prog=f"sigbox {name}",

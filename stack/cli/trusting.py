@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from client.root import load_trusted_root as load_root_file
 from sigcore.errors import NotFound
@@ -32,7 +31,6 @@ def add_trust_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ca-file",
         metavar="PEM",
-        type=Path,
         help="certificate authorities to trust for https, instead of the system's and $SSL_CERT_FILE",
     )
 
@@ -48,7 +46,7 @@ def load_trusted_root(options: argparse.Namespace) -> TrustedRoot:
     return load_trust(**files).root
 
 
-def given_trust(options: argparse.Namespace) -> dict[str, Path]:
+def given_trust(options: argparse.Namespace) -> dict[str, str]:
     """The files that the options name, or the variables where no option is given; NotFound where there is none."""
     given: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
     if not any(given.values()):
@@ -58,4 +56,4 @@ def given_trust(options: argparse.Namespace) -> dict[str, Path]:
             "give --trust-config FILE, or set SIGBOX_TRUST_CONFIG; `sigbox env sigbox` prints the line for your stack"
         )
         raise NotFound("there is nothing to trust", hint)
-    return {name: Path(value) for name, value in given.items() if value}
+    return {name: value for name, value in given.items() if value}

@@ -7,7 +7,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeAlias
 
 from client.files import load_bundle, read_file
@@ -29,12 +28,12 @@ Verify: TypeAlias = Callable[[Bundle, bytes], Verified]
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """FILE, ``--bundle``, the identity or the key, ``--json``, the trust options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, a directory, or sha256:HEX with --bundle")
-    parser.add_argument("--bundle", type=Path, metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
+    parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
     who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
     who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
     who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
     who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
-    who.add_argument("--key", metavar="FILE", type=Path, help="a public key in PEM, instead of an identity")
+    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
     add_root_options(parser)
 
@@ -68,13 +67,13 @@ def verify_files(options: argparse.Namespace, verify: Verify) -> int:
     rows = []
     for number, file in enumerate(files, 1):
         progress = f"[{number}/{len(files)}] " if len(files) > 1 else ""
-        rows.append(_verify_file(file, options.bundle or Path(f"{file}{SUFFIX}"), verify, progress))
+        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verify, progress))
     if options.json:
         print(json.dumps(rows, indent=2))
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
 
 
-def _verify_file(file: str, path: Path, verify: Verify, progress: str) -> dict[str, object]:
+def _verify_file(file: str, path: str, verify: Verify, progress: str) -> dict[str, object]:
     """One row of the report."""
     try:
         bundle = load_bundle(path)
