@@ -8,10 +8,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from bench import rekor_add, startup
+from bench import client_verify, rekor_add, startup
 from bench.reference import Figure, verifies_per_second
 
-BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {"startup": startup.run, "rekor-add": rekor_add.run}
+BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
+    "startup": startup.run,
+    "rekor-add": rekor_add.run,
+    "client-verify": client_verify.run,
+}
 
 
 def main() -> None:
