@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from sigcore import extensions, keys, limits, signatures, strict
@@ -30,13 +31,14 @@ _CHECKS: Final = 64
 """Issuer candidates that one search looks at. Honest paths need fewer than ten; equal names can make a tree of any size."""
 
 
-def verify_signed_by(certificate: Certificate, issuer: Certificate) -> None:
+def verify_signed_by(certificate: Certificate, issuer: Certificate, *, keep: bool = False) -> None:
     """Whether ``issuer`` issued ``certificate``. Time, purposes and the rest of the path are the caller's.
 
     1. The issuer's subject is the certificate's issuer, byte for byte.
     2. The issuer is a CA: critical basicConstraints, and keyCertSign where it has a keyUsage.
     3. The key identifiers agree where both are there.
-    4. The issuer's key verifies the signature.
+    4. The issuer's key verifies the signature. With ``keep`` a signature that holds is remembered: for the upper part of a
+       path, which is the same for every leaf.
 
     Raises:
         Refused: the first of these that does not hold. Malformed: an extension that is needed cannot be read.
@@ -45,9 +47,23 @@ def verify_signed_by(certificate: Certificate, issuer: Certificate) -> None:
         raise Refused(f"{_called(certificate)} names another issuer than {_called(issuer)}")
     _check_authority(issuer)
     _check_key_ids(certificate, issuer)
-    what = f"the signature of {_called(issuer)} on {_called(certificate)}"
-    algorithm, signature = certificate.signature_algorithm, certificate.signature
-    signatures.verify(algorithm, issuer.public_key(), signature, certificate.tbs, what=what)
+    verify = _verify_and_keep if keep else _verify_signature
+    try:
+        verify(certificate.signature_algorithm, issuer.spki, certificate.signature, certificate.tbs)
+    except Refused as error:
+        what = f"the signature of {_called(issuer)} on {_called(certificate)}"
+        raise Refused(error.message.replace(_SIGNATURE, what), error.hint) from error
+
+
+_SIGNATURE: Final = "the signature on the certificate"
+
+
+def _verify_signature(algorithm: bytes, spki: bytes, signature: bytes, tbs: bytes) -> None:
+    signatures.verify(algorithm, keys.parse_public_key(spki), signature, tbs, what=_SIGNATURE)
+
+
+_verify_and_keep = lru_cache(maxsize=128)(_verify_signature)
+"""A refusal is an exception, and found anew each time."""
 
 
 def verify_chain(
@@ -135,7 +151,7 @@ class _Search:
         _check_validity(issuer, self._at)
         _check_extensions(issuer)
         _check_issuer_purpose(issuer, self._eku)
-        verify_signed_by(path[-1], issuer)
+        verify_signed_by(path[-1], issuer, keep=len(path) > 1)
         _check_path_length(issuer, path[1:])
 
     def _spend(self) -> None:

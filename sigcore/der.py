@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
 from sigcore import limits
 from sigcore.errors import Malformed
@@ -116,6 +117,9 @@ def _digits(moment: datetime) -> bytes:
 
 
 # --- read ------------------------------------------------------------------------------------------
+_TAGS: Final = tuple(bytes((tag,)) for tag in range(256))
+
+
 class Reader:
     """Reads TLVs one after the other from ``data``; every refusal names ``what``."""
 
@@ -136,7 +140,7 @@ class Reader:
 
     def peek(self) -> int:
         """The next tag byte, or -1 at the end."""
-        return -1 if self.at_end else self._data[self._position]
+        return self._data[self._position] if self._position < len(self._data) else -1
 
     def element(self) -> tuple[int, bytes, bytes]:
         """The next TLV as (tag, content, whole TLV)."""
@@ -159,7 +163,7 @@ class Reader:
 
     def content(self, tag: int) -> bytes:
         """The content of the next element, which must have ``tag``."""
-        if self.peek() != tag:
+        if self._data[self._position : self._position + 1] != _TAGS[tag]:
             found = "the end" if self.at_end else f"tag {self.peek():#04x}"
             raise Malformed(f"{self.what} has {found} at byte {self._position}, expected DER tag {tag:#04x}")
         return self.element()[1]
@@ -180,7 +184,7 @@ class Reader:
 
     def finish(self) -> None:
         """Refuse anything that is left."""
-        if not self.at_end:
+        if self._position != len(self._data):
             raise Malformed(f"{self.what} has {len(self._data) - self._position} bytes after its end")
 
     def integer(self) -> int:

@@ -73,12 +73,12 @@ class HashedRekord:
 # --- verifiers ---------------------------------------------------------------------------------------
 def certificate_verifier(der: bytes) -> Verifier:
     """The verifier that a client names for a certificate: its bytes, and the default details of its key."""
-    return Verifier(_default_details(x509.parse_certificate(der).public_key()), certificate=der)
+    return Verifier(verifier_details(x509.parse_certificate(der).public_key()), certificate=der)
 
 
 def key_verifier(spki: bytes) -> Verifier:
     """The verifier that a client names for a bare public key."""
-    return Verifier(_default_details(keys.parse_public_key(spki)), public_key=spki)
+    return Verifier(verifier_details(keys.parse_public_key(spki)), public_key=spki)
 
 
 def verification_key(verifier: Verifier) -> PublicKey:
@@ -92,7 +92,8 @@ def verification_key(verifier: Verifier) -> PublicKey:
     return x509.parse_certificate(verifier.certificate or b"", what="the verifier's certificate").public_key()
 
 
-def _default_details(key: PublicKey) -> KeyDetails:
+def verifier_details(key: PublicKey) -> KeyDetails:
+    """How a key signs in entries of Rekor v2 when nothing else is said."""
     is_ed25519 = isinstance(key, ed25519.Ed25519PublicKey)
     return KeyDetails.PKIX_ED25519_PH if is_ed25519 else keys.default_details(key)
 

@@ -73,6 +73,7 @@ _TABLE: tuple[tuple[int, str], ...] = (
     (23, "deployment_environment"),
     (24, "token_subject"),
 )
+_OIDS = tuple((f"{ARC}.{arc}", arc, field) for arc, field in _TABLE)
 """(last arc, field), in the order in which Fulcio writes them."""
 _LAST_RAW_ARC = 6
 
@@ -106,11 +107,11 @@ def parse_extensions(certificate: Certificate) -> FulcioExtensions:
         Malformed: a value is not UTF-8 or not in its arc's form, or arcs 1 and 8 name two issuers.
     """
     values: dict[str, str] = {}
-    for arc, field in _TABLE:
-        extension = certificate.extension(f"{ARC}.{arc}")
-        if extension is None:
+    present = {extension.oid: extension.value for extension in certificate.extensions}
+    for oid, arc, field in _OIDS:
+        if oid not in present:
             continue
-        text = _parse(arc, field, extension.value)
+        text = _parse(arc, field, present[oid])
         if values.setdefault(field, text) != text:
             raise Malformed(f"the certificate names two issuers, {shown(values[field])} and {shown(text)}")
     return FulcioExtensions(**values)

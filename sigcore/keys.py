@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NewType, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -56,14 +57,12 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
     """
     if len(der) > limits.PUBLIC_KEY:
         raise Malformed(f"{what} is {len(der)} bytes long, the limit is {limits.PUBLIC_KEY}")
-    for head, curve, size in _SPKI.values():
-        if der.startswith(head) and len(der) == len(head) + 2 * size:
-            try:
-                return ec.EllipticCurvePublicKey.from_encoded_point(curve(), b"\x04" + der[len(head) :])
-            except ValueError as error:
-                raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo: its point is not on the curve") from error
-    if der.startswith(_ED25519_SPKI) and len(der) == len(_ED25519_SPKI) + 32:
-        return ed25519.Ed25519PublicKey.from_public_bytes(der[len(_ED25519_SPKI) :])
+    try:
+        fixed = _parse_fixed(der)
+    except ValueError as error:
+        raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo: its point is not on the curve") from error
+    if fixed is not None:
+        return fixed
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the docstring
 
     try:
@@ -75,6 +74,17 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
     if encode_public_key(key) != der:
         raise Malformed(f"{what} is not in canonical DER")
     return key
+
+
+@lru_cache(maxsize=512)
+def _parse_fixed(der: bytes) -> PublicKey | None:
+    """The key of one of the fixed forms, or None. Kept: one verification asks for the same few keys ten times."""
+    for head, curve, size in _SPKI.values():
+        if der.startswith(head) and len(der) == len(head) + 2 * size:
+            return ec.EllipticCurvePublicKey.from_encoded_point(curve(), b"\x04" + der[len(head) :])
+    if der.startswith(_ED25519_SPKI) and len(der) == len(_ED25519_SPKI) + 32:
+        return ed25519.Ed25519PublicKey.from_public_bytes(der[len(_ED25519_SPKI) :])
+    return None
 
 
 def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> PublicKey:

@@ -200,7 +200,7 @@ class Fields:
     def __init__(self, members: Mapping[str, JSON], path: str, *, proto: bool = False) -> None:
         self.path = path
         self._proto = proto
-        if proto:
+        if proto and (None in members.values() or any("_" in name for name in members)):
             present = [(_camel(name), value) for name, value in members.items() if value is not None]
             members = dict(present)
             if len(members) != len(present):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeAlias
 
 from sigcore import der, limits, strict
@@ -65,7 +66,10 @@ class Certificate:
 
     def extension(self, oid: str) -> Extension | None:
         """The extension with that identifier, or None; there is at most one."""
-        return next((extension for extension in self.extensions if extension.oid == oid), None)
+        for extension in self.extensions:
+            if extension.oid == oid:
+                return extension
+        return None
 
     def public_key(self) -> PublicKey:
         """The certified key; Malformed when it is of a kind that is not supported."""
@@ -240,11 +244,18 @@ def _attributes(name: der.Reader) -> Iterator[tuple[str, int, bytes]]:
 
 def _parse_name(fields: der.Reader, what: str) -> bytes:
     name = fields.raw(der.SEQUENCE)
-    for _ in _attributes(der.Reader(name, what).enter()):
-        pass
+    _check_name(name, what)
     return name
 
 
+@lru_cache(maxsize=256)
+def _check_name(name: bytes, what: str) -> None:
+    """Kept where it holds: an authority's name stands in every certificate that it issues."""
+    for _ in _attributes(der.Reader(name, what).enter()):
+        pass
+
+
+@lru_cache(maxsize=256)
 def _attribute(name: bytes, wanted: str) -> str:
     text = ""
     for oid, tag, content in _attributes(der.Reader(name, "the name").enter()):

@@ -67,7 +67,8 @@ def read_signed(bundle: Bundle, digest: bytes, key: ManagedKey | None) -> Signed
     """
     leaf = _leaf(bundle, key)
     if leaf is not None:
-        signer, verifier = leaf.public_key(), entries.certificate_verifier(leaf.der)
+        signer = leaf.public_key()
+        verifier = Verifier(entries.verifier_details(signer), certificate=leaf.der)
     else:
         assert key is not None  # noqa: S101 - _leaf has refused the other case
         signer, verifier = key.key, entries.key_verifier(keys.encode_public_key(key.key))

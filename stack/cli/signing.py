@@ -20,12 +20,12 @@ from client.transport import AiohttpTransport, tls_context
 from client.trust import load_trust
 from sigcore import limits
 from sigcore.bundle import Bundle
-from sigcore.errors import Malformed
 from sigcore.keys import PrivateKey, parse_private_key
 from sigcore.strict import encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
 from stack.cli.trusting import add_trust_options, given_trust
+from stack.cli.usage import Usage
 from stack.files import save_file
 
 
@@ -65,7 +65,7 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
     """Sign each file in turn; the first failure ends the run, what was signed before it stays."""
     single = (options.bundle, options.output_signature, options.output_certificate)
     if len(files) > 1 and any(single):
-        raise Malformed("one output file is named for several files", "leave --bundle and --output-* out")
+        raise Usage("one output file is named for several files", "leave --bundle and --output-* out")
     jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
     rows = asyncio.run(_sign_all(options, jobs, make))
     if options.json:
@@ -76,7 +76,7 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
 async def _sign_all(options: argparse.Namespace, jobs: Sequence[Job], make: Make) -> list[dict[str, object]]:
     trust = load_trust(**given_trust(options))
     if options.key is not None and options.identity_token is not None:
-        raise Malformed("--key and --identity-token are given", "leave one of them out")
+        raise Usage("--key and --identity-token are given", "leave one of them out")
     signer = _load_key(options.key) if options.key else load_identity_token(options.identity_token, os.environ)
     rows: list[dict[str, object]] = []
     async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
