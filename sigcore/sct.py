@@ -284,20 +284,21 @@ def precert_tbs(certificate: Certificate) -> bytes:
     reader.finish()
     parts: list[bytes] = []
     while not fields.at_end:
-        parts.append(_stripped(fields) if fields.peek() == _EXTENSIONS else fields.raw())
+        parts.append(_stripped(fields, certificate) if fields.peek() == _EXTENSIONS else fields.raw())
     return der.sequence(*parts)
 
 
-def _stripped(fields: der.Reader) -> bytes:
-    """The next field, [3] Extensions, without the two of Certificate Transparency."""
+def _stripped(fields: der.Reader, certificate: Certificate) -> bytes:
+    """The next field, [3] Extensions, without the two of Certificate Transparency. Parsed they are in the same order."""
     wrapper = fields.enter(_EXTENSIONS)
     extensions = wrapper.enter()
     wrapper.finish()
     kept: list[bytes] = []
-    while not extensions.at_end:
+    for parsed in certificate.extensions:
         extension = extensions.raw(der.SEQUENCE)
-        if der.Reader(extension, "the extension").enter().oid() not in (POISON_OID, SCT_LIST_OID):
+        if parsed.oid not in (POISON_OID, SCT_LIST_OID):
             kept.append(extension)
+    extensions.finish()
     return der.tlv(_EXTENSIONS, der.sequence(*kept)) if kept else b""
 
 

@@ -86,8 +86,11 @@ def _check_json(value: JSON, what: str, depth: int) -> None:
     if depth == 0:
         raise Malformed(f"{what} is nested deeper than {limits.JSON_DEPTH} levels")
     if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            raise Malformed(f"{what} has a lone surrogate in a string: {shown(value)}")
+        if not value.isascii():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise Malformed(f"{what} has a lone surrogate in a string: {shown(value)}") from error
     elif isinstance(value, dict):
         for name, member in value.items():
             _check_json(name, what, depth)
@@ -101,7 +104,7 @@ def _check_json(value: JSON, what: str, depth: int) -> None:
 def parse_base64(text: str, *, what: str) -> bytes:
     """Standard alphabet, padded, no other spelling of the same bytes (RFC 4648 section 4)."""
     try:
-        data = base64.b64decode(text.encode("ascii"), validate=True)
+        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise Malformed(f"{what} is not base64 (standard alphabet with padding): {shown(text)}") from error
     if encode_base64(data) != text:
