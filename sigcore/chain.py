@@ -73,6 +73,7 @@ def verify_chain(
     *,
     at: datetime,
     eku: str,
+    keep: bool = False,
 ) -> tuple[Certificate, ...]:
     """A path from ``leaf`` to one of ``roots`` that is good at the moment ``at``, leaf first, root last.
 
@@ -92,13 +93,14 @@ def verify_chain(
         roots: the trust anchors.
         at: aware; the bounds of a certificate's validity belong to it.
         eku: dotted identifier of the extended key usage.
+        keep: remember that the leaf's signature holds, for a leaf that is met again and again.
 
     Raises:
         Refused: no such path; the message is that of the candidate which came farthest.
         Malformed: an extension on the way cannot be read.
     """
     _check_leaf(leaf, at, eku)
-    search = _Search(intermediates, roots, at, eku)
+    search = _Search(intermediates, roots, at, eku, keep=keep)
     path = search.extend((leaf,))
     if path is None:
         raise search.failure
@@ -109,12 +111,19 @@ class _Search:
     """Depth first, with a budget; keeps the failure of the longest path that did not work."""
 
     def __init__(
-        self, intermediates: Sequence[Certificate], roots: Sequence[Certificate], at: datetime, eku: str
+        self,
+        intermediates: Sequence[Certificate],
+        roots: Sequence[Certificate],
+        at: datetime,
+        eku: str,
+        *,
+        keep: bool,
     ) -> None:
         self._intermediates = intermediates
         self._roots = roots
         self._at = at
         self._eku = eku
+        self._keep = keep
         self._checks_left = _CHECKS
         self._failed_at = 0
         self.failure: SigError = Refused("no certification path was looked for")
@@ -151,7 +160,7 @@ class _Search:
         _check_validity(issuer, self._at)
         _check_extensions(issuer)
         _check_issuer_purpose(issuer, self._eku)
-        verify_signed_by(path[-1], issuer, keep=len(path) > 1)
+        verify_signed_by(path[-1], issuer, keep=self._keep or len(path) > 1)
         _check_path_length(issuer, path[1:])
 
     def _spend(self) -> None:
