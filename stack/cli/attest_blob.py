@@ -16,7 +16,6 @@ from client.sign import Signing, attest
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
-from sigcore.errors import Refused
 from sigcore.intoto import Statement, Subject, encode_statement, parse_statement, predicate_type_uri
 from sigcore.strict import Fields, parse_json
 from stack.cli.signing import Job, add_sign_options, sign_files
@@ -74,5 +73,5 @@ def _given(options: argparse.Namespace) -> bytes:
     statement = parse_statement(data, what=what)
     algorithm = statement.algorithm()
     if options.file is not None and not statement.names(algorithm, digest_file(options.file, algorithm)):
-        raise Refused(f"{what} is not about {options.file}: none of its subjects has that file's digest")
+        raise Usage(f"{what} is not about {options.file}: none of its subjects has that file's digest")
     return data

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from client.files import load_bundle, read_file
 from client.verify import Verified
-from client.verify.identity import IdentityPolicy
+from client.verify.identity import IdentityPolicy, pattern_doubts
 from client.verify.report import list_checks
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore import keys, limits
@@ -46,6 +46,8 @@ def read_signer(options: argparse.Namespace) -> Signer:
         Usage: both, none, or a half of one. NotFound: no such file. Malformed: the file holds no key.
     """
     who = (options.certificate_identity, options.certificate_identity_regexp, options.certificate_oidc_issuer)
+    for doubt in pattern_doubts(options.certificate_identity_regexp):
+        sys.stderr.write(f"warning: --certificate-identity-regexp: {doubt}\n")
     if options.key is None:
         try:
             return IdentityPolicy(

@@ -133,6 +133,21 @@ def test_v17_a_pattern_matches_the_whole_identity(folder):
     assert run("verify-blob", "dist/a", "--certificate-identity-regexp", "(", *issuer) == 2
 
 
+@pytest.mark.parametrize(
+    ("pattern", "warnings"),
+    [
+        (r"signer@example\.com", 0),
+        (r".*@example\.com", 0),
+        (r"signer@example.com", 1),
+        (r"signer@example\.com.*", 1),
+        (r"signer@example.com.*$", 2),
+    ],
+)
+def test_v17_a_pattern_that_lets_more_through_than_meant_gets_a_warning(folder, capsys, pattern, warnings):
+    run("verify-blob", "dist/a", "--certificate-identity-regexp", pattern, *WHO[2:])
+    assert capsys.readouterr().err.count("warning: --certificate-identity-regexp: ") == warnings
+
+
 def test_v12_a_reader_that_goes_away_is_no_success(folder):
     """The console script ends the process by itself: what it could not print must not look like a verdict."""
     code = "import sys; sys.argv[0] = 'sigbox'; from stack.cli import main; sys.exit(main())"
@@ -149,3 +164,19 @@ def test_v12_whatever_happens_the_exit_code_is_not_0(folder, monkeypatch, kind):
 
     monkeypatch.setattr("stack.cli.verify_blob.verify_blob", fail)
     assert run("verify-blob", "dist/a", *WHO) != 0
+
+
+def test_verifying_opens_no_socket_and_starts_no_process(folder):
+    """Heard by the interpreter's own audit hook, whoever would do it."""
+    code = (
+        "import sys; heard = []\n"
+        "sys.addaudithook(lambda event, _: heard.append(event))\n"
+        "from stack.cli import main; code = main(sys.argv[1:])\n"
+        "bad = [e for e in heard if e.startswith(('socket.', 'subprocess.', 'os.fork', 'os.exec', 'os.posix_spawn'))]\n"
+        "assert 'open' in heard, 'the hook hears nothing'\n"
+        "sys.exit(code or len(bad))"
+    )
+    for name in ("dist/a", "dist/b"):
+        command = [sys.executable, "-c", code, "verify-blob", name, "--trusted-root", "root.json", *WHO]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
