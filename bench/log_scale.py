@@ -38,7 +38,8 @@ BODY_BYTES = 1_355
 """A hashedrekord 0.0.2 with the certificate of an e-mail address."""
 COMMIT_ENTRIES = 4_096
 CALLERS = 64
-SAMPLE_ENTRIES = 10_000
+SAMPLE_ENTRIES = SWEEP_KEYS
+"""So that each sample moves as many keys into the index of hashes as it adds, in the empty log too."""
 PROOFS = 2_000
 
 GOAL_BYTES, GOAL_RATE, GOAL_RESTART_S, GOAL_PROOF_MS = 1.15, 0.9, 2.0, 5.0

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +31,13 @@ class Figure:
     met: bool | None = None
 
 
-def verifies_per_second(seconds: float = 0.3) -> float:
-    """R, from ``seconds`` of verifying one signature again and again."""
+def verifies_per_second(seconds: float = 0.3, clock: Callable[[], float] = time.perf_counter) -> float:
+    """R, from ``seconds`` of verifying one signature again and again; by ``time.process_time`` per second of processor time."""
     key = ec.generate_private_key(ec.SECP256R1())
     public, message, algorithm = key.public_key(), b"reference", ec.ECDSA(hashes.SHA256())
     signature = key.sign(message, algorithm)
-    count, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
+    count, start = 0, clock()
+    while (elapsed := clock() - start) < seconds:
         for _ in range(100):
             public.verify(signature, message, algorithm)
         count += 100

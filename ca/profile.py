@@ -52,14 +52,12 @@ class Draft:
 class Profile:
     """The certificates of one issuing CA. What is the same in all of them is encoded once."""
 
-    __slots__ = ("_authority_key_id", "_issuer", "_issuer_name")
+    __slots__ = ("_algorithm_and_issuer", "_authority_key_id", "_issuer")
 
     def __init__(self, issuer: Certificate) -> None:
         self._issuer = issuer
-        self._issuer_name = signatures.ECDSA_WITH_SHA256 + issuer.subject
-        self._authority_key_id = certify.encode_extension(
-            extensions.authority_key_id(subject_key_identifier(issuer)),
-        )
+        self._algorithm_and_issuer = signatures.ECDSA_WITH_SHA256 + issuer.subject
+        self._authority_key_id = certify.encode_extension(extensions.authority_key_id(subject_key_identifier(issuer)))
 
     def draft(self, principal: Principal, spki: bytes, now: datetime) -> Draft:
         """A fresh certificate for ``principal`` and the key ``spki``, valid from ``now`` (whole seconds) for ten minutes.
@@ -78,7 +76,7 @@ class Profile:
         validity = der.sequence(der.time(start), der.time(end))
         serial = der.integer(certify.random_serial())
         return Draft(
-            b"".join((_VERSION_3, serial, self._issuer_name, validity, EMPTY_NAME, spki)),
+            b"".join((_VERSION_3, serial, self._algorithm_and_issuer, validity, EMPTY_NAME, spki)),
             b"".join(
                 (
                     _USAGE,

@@ -44,10 +44,15 @@ def load_bundle(path: AnyPath) -> Bundle:
 
 
 def save_bundle(bundle: Bundle, path: AnyPath) -> None:
-    """Write the bundle so that ``path`` holds all of it or what it held before: temporary file, fsync, rename.
+    """Write the bundle as :func:`save_whole` does."""
+    save_whole(encode_bundle(bundle), path, what="the bundle")
+
+
+def save_whole(data: bytes, path: AnyPath, *, what: str, mode: int = 0o644) -> None:
+    """Write ``data`` so that ``path`` holds all of it or what it held before: temporary file, fsync, rename.
 
     Raises:
-        Refused: the file system does not let us.
+        Refused: the file system does not let us; ``what`` names the file in the message.
     """
     # Deferred: verifying writes nothing, and these imports are a tenth of its start.
     import tempfile  # noqa: PLC0415 - see the line above
@@ -58,8 +63,8 @@ def save_bundle(bundle: Bundle, path: AnyPath) -> None:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
-                file.write(encode_bundle(bundle))
+                os.fchmod(file.fileno(), mode)
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(target)
@@ -67,7 +72,7 @@ def save_bundle(bundle: Bundle, path: AnyPath) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise Refused(f"the bundle {path} cannot be written: {error.strerror}") from error
+        raise Refused(f"{what} {path} cannot be written: {error.strerror}") from error
 
 
 def digest_file(path: AnyPath, algorithm: HashAlgorithm = HashAlgorithm.SHA2_256) -> bytes:

@@ -117,6 +117,11 @@ class AiohttpTransport:
             raise Malformed(f"{shown(url)} is no http or https URL") from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise await _untrusted(url, error.certificate_error) from error
+        except aiohttp.ClientConnectorSSLError as error:
+            raise Unavailable(
+                f"{url}: TLS failed: {shown(str(error.os_error), _WORDS)}",
+                "does the service speak TLS at all, or does the URL begin with http:?",
+            ) from error
         except TimeoutError as error:
             raise Unavailable(
                 f"{url} did not answer within {self._timeout.total:g} s", "is the service overloaded or blocked?"
@@ -144,9 +149,13 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
         raise NotFound(f"the file of certificate authorities {ca_file} cannot be read: {error.strerror}") from error
 
 
+_OTHER_HOST: Final = (62, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+
+
 async def _untrusted(url: str, error: Exception) -> Unavailable:
     """The failure of a TLS handshake, with the name of the authority that would have to be trusted."""
-    if not isinstance(error, ssl.SSLCertVerificationError) or "ostname" in error.verify_message:
+    if not isinstance(error, ssl.SSLCertVerificationError) or error.verify_code in _OTHER_HOST:
         return Unavailable(
             f"{url} shows a TLS certificate that is not its own: {shown(str(error), _WORDS)}",
             "use the host name that the certificate is for",

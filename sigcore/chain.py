@@ -31,13 +31,14 @@ _CHECKS: Final = 64
 """Issuer candidates that one search looks at. Honest paths need fewer than ten; equal names can make a tree of any size."""
 
 
-def verify_signed_by(certificate: Certificate, issuer: Certificate) -> None:
+def verify_signed_by(certificate: Certificate, issuer: Certificate, *, keep: bool = False) -> None:
     """Whether ``issuer`` issued ``certificate``. Time, purposes and the rest of the path are the caller's.
 
     1. The issuer's subject is the certificate's issuer, byte for byte.
     2. The issuer is a CA: critical basicConstraints, and keyCertSign where it has a keyUsage.
     3. The key identifiers agree where both are there.
-    4. The issuer's key verifies the signature.
+    4. The issuer's key verifies the signature. With ``keep`` a signature that holds is remembered: for the upper part of a
+       path, which is the same for every leaf.
 
     Raises:
         Refused: the first of these that does not hold. Malformed: an extension that is needed cannot be read.
@@ -46,12 +47,20 @@ def verify_signed_by(certificate: Certificate, issuer: Certificate) -> None:
         raise Refused(f"{_called(certificate)} names another issuer than {_called(issuer)}")
     _check_authority(issuer)
     _check_key_ids(certificate, issuer)
-    algorithm, signature = certificate.signature_algorithm, certificate.signature
+    verify = _verify_and_keep if keep else _verify_signature
     try:
-        signatures.verify(algorithm, _issuer_key(issuer.spki), signature, certificate.tbs, what="its signature")
+        verify(certificate.signature_algorithm, issuer.spki, certificate.signature, certificate.tbs)
     except Refused as error:
         message = f"{_called(certificate)} is not signed by {_called(issuer)}: {error.message}"
         raise Refused(message, error.hint) from error
+
+
+def _verify_signature(algorithm: bytes, spki: bytes, signature: bytes, tbs: bytes) -> None:
+    signatures.verify(algorithm, _issuer_key(spki), signature, tbs, what="its signature")
+
+
+_verify_and_keep = lru_cache(maxsize=128)(_verify_signature)
+"""A refusal is an exception, and found anew each time."""
 
 
 @lru_cache(maxsize=64)
@@ -67,6 +76,7 @@ def verify_chain(
     *,
     at: datetime,
     eku: str,
+    keep: bool = False,
 ) -> tuple[Certificate, ...]:
     """A path from ``leaf`` to one of ``roots`` that is good at the moment ``at``, leaf first, root last.
 
@@ -86,13 +96,14 @@ def verify_chain(
         roots: the trust anchors.
         at: aware; the bounds of a certificate's validity belong to it.
         eku: dotted identifier of the extended key usage.
+        keep: remember that the leaf's signature holds, for a leaf that is met again and again.
 
     Raises:
         Refused: no such path; the message is that of the candidate which came farthest.
         Malformed: an extension on the way cannot be read.
     """
     _check_leaf(leaf, at, eku)
-    search = _Search(intermediates, roots, at, eku)
+    search = _Search(intermediates, roots, at, eku, keep=keep)
     path = search.extend((leaf,))
     if path is None:
         raise search.failure
@@ -103,12 +114,19 @@ class _Search:
     """Depth first, with a budget; keeps the failure of the longest path that did not work."""
 
     def __init__(
-        self, intermediates: Sequence[Certificate], roots: Sequence[Certificate], at: datetime, eku: str
+        self,
+        intermediates: Sequence[Certificate],
+        roots: Sequence[Certificate],
+        at: datetime,
+        eku: str,
+        *,
+        keep: bool,
     ) -> None:
         self._intermediates = intermediates
         self._roots = roots
         self._at = at
         self._eku = eku
+        self._keep = keep
         self._checks_left = _CHECKS
         self._failed_at = 0
         self.failure: SigError = Refused("no certification path was looked for")
@@ -145,7 +163,7 @@ class _Search:
         _check_validity(issuer, self._at)
         _check_extensions(issuer)
         _check_issuer_purpose(issuer, self._eku)
-        verify_signed_by(path[-1], issuer)
+        verify_signed_by(path[-1], issuer, keep=self._keep or len(path) > 1)
         _check_path_length(issuer, path[1:])
 
     def _spend(self) -> None:

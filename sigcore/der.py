@@ -103,7 +103,8 @@ def generalized_time(moment: datetime) -> bytes:
 
 def time(moment: datetime) -> bytes:
     """Time as RFC 5280 section 4.1.2.5 picks it: UTCTime through 2049, GeneralizedTime after."""
-    moment = moment.astimezone(UTC)
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
     if 1950 <= moment.year < 2050:
         return tlv(UTC_TIME, _digits(moment)[2:])
     return tlv(GENERALIZED_TIME, _digits(moment))
@@ -111,11 +112,13 @@ def time(moment: datetime) -> bytes:
 
 def _digits(moment: datetime) -> bytes:
     """YYYYMMDDHHMMSSZ; ``strftime`` takes ten times as long, and writes years before 1000 without zeros."""
-    year, month, day, hour, minute, second = moment.timetuple()[:6]
-    return b"%04d%02d%02d%02d%02d%02dZ" % (year, month, day, hour, minute, second)
+    fields = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
+    return b"%04d%02d%02d%02d%02d%02dZ" % fields
 
 
 # --- read ------------------------------------------------------------------------------------------
+
+
 class Reader:
     """Reads TLVs one after the other from ``data``; every refusal names ``what``."""
 

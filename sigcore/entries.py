@@ -14,8 +14,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
-
 from sigcore import keys, limits, x509
 from sigcore.algorithms import KeyDetails
 from sigcore.errors import Malformed, Refused
@@ -39,6 +37,11 @@ REKOR_V2_DETAILS: Final = frozenset(
 )
 """Schemes that sign a digest, as rekor-tiles registers them. Pure Ed25519 needs the message, which the log never sees."""
 
+_DETAILS: Final = dict(KeyDetails.__members__)
+_DIGEST: Final = 64
+"""Bytes of SHA-512."""
+_STRINGS: Final = 12
+"""Of a request: eight names and four values."""
 _KIND: Final = re.compile(rb'\{"apiVersion":"0\.0\.2","kind":"([a-z]+)",')
 _SIGNATURE = b'"signature":{"content":"%b","verifier":{"keyDetails":"%b","%b":{"rawBytes":"%b"}}}'
 _REQUEST: Final = b'{"hashedRekordRequestV002":{"digest":"%b",' + _SIGNATURE + b"}}"
@@ -75,12 +78,12 @@ class HashedRekord:
 # --- verifiers ---------------------------------------------------------------------------------------
 def certificate_verifier(der: bytes) -> Verifier:
     """The verifier that a client names for a certificate: its bytes, and the default details of its key."""
-    return Verifier(_default_details(x509.parse_certificate(der).public_key()), certificate=der)
+    return Verifier(keys.digest_details(x509.parse_certificate(der).public_key()), certificate=der)
 
 
 def key_verifier(spki: bytes) -> Verifier:
     """The verifier that a client names for a bare public key."""
-    return Verifier(_default_details(keys.parse_public_key(spki)), public_key=spki)
+    return Verifier(keys.digest_details(keys.parse_public_key(spki)), public_key=spki)
 
 
 def verification_key(verifier: Verifier) -> PublicKey:
@@ -106,19 +109,12 @@ def _member(verifier: Verifier) -> tuple[str, bytes]:
     return "publicKey", verifier.public_key or b""
 
 
-def _default_details(key: PublicKey) -> KeyDetails:
-    is_ed25519 = isinstance(key, ed25519.Ed25519PublicKey)
-    return KeyDetails.PKIX_ED25519_PH if is_ed25519 else keys.default_details(key)
-
-
 def verify_entry(entry: HashedRekord) -> None:
     """Check that the log may take ``entry``.
 
     1. The key details are among those that Rekor v2 allows.
     2. The key is of a kind and strength that we take.
     3. The details fit the key, the digest has the length of their hash, the signature verifies over the digest.
-
-    Not done: Ed25519ph, which the cryptography library cannot verify; such entries are refused with that reason.
 
     Raises:
         Malformed: the certificate or key cannot be read. Refused: one of the checks fails.
@@ -155,11 +151,6 @@ def parse_hashedrekord_request(fields: Fields) -> HashedRekord:
     request = fields.object("hashedRekordRequestV002")
     request.only("digest", "signature")
     return _parse_signature(request.object("signature"), _digest(request))
-
-
-_DETAILS: Final = dict(KeyDetails.__members__)
-_STRINGS: Final = 12
-"""Of a request: eight names and four values."""
 
 
 def parse_plain_request(data: bytes) -> HashedRekord | None:
@@ -261,10 +252,6 @@ _BODIES: Final[Mapping[tuple[str, str], Callable[[Fields], HashedRekord]]] = {
     (HASHEDREKORD, VERSION_002): _parse_hashedrekord_002,
 }
 """(kind, version) -> parser of ``spec``."""
-
-
-_DIGEST: Final = 64
-"""Bytes of SHA-512."""
 
 
 def _digest(fields: Fields) -> bytes:

@@ -45,12 +45,10 @@ class HashedRekordV1:
     def verify(self) -> LoggableEntry:
         """Check that the algorithm is the one of the key's kind and that the signature holds over the digest.
 
-        Not done: Ed25519ph, which the cryptography library cannot verify; such entries are refused with that reason.
-
         Raises:
             Refused: one of them does not hold.
         """
-        expected = keys.default_details(self.verifier.key).hash
+        expected = keys.digest_details(self.verifier.key).hash
         if self.algorithm is not expected:
             raise Refused(
                 f"the digest is of {self.algorithm.hashlib_name}, a key of this kind signs {expected.hashlib_name}"

@@ -9,6 +9,7 @@ Source: RFC 5280 section 4.2; RFC 6962 sections 3.1 and 3.3 (poison, SCT list).
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 
 from sigcore import der
@@ -52,17 +53,19 @@ class BasicConstraints:
 
 
 # --- read --------------------------------------------------------------------------------------------
-def _reader(certificate: Certificate, oid: str, what: str) -> der.Reader | None:
-    extension = certificate.extension(oid)
-    return None if extension is None else der.Reader(extension.value, what)
+# The values are few and stand in every certificate of an authority, so what was read of one is kept. A refusal is not.
+_kept = lru_cache(maxsize=256)
 
 
 def parse_basic_constraints(certificate: Certificate) -> BasicConstraints | None:
     """Section 4.2.1.9."""
-    outer = _reader(certificate, BASIC_CONSTRAINTS, "basicConstraints")
     extension = certificate.extension(BASIC_CONSTRAINTS)
-    if outer is None or extension is None:
-        return None
+    return None if extension is None else _basic_constraints(extension.value, extension.critical)
+
+
+@_kept
+def _basic_constraints(value: bytes, critical: bool) -> BasicConstraints:  # noqa: FBT001 - a cache is called by position
+    outer = der.Reader(value, "basicConstraints")
     fields = outer.enter()
     outer.finish()
     ca = fields.default_false()
@@ -70,14 +73,18 @@ def parse_basic_constraints(certificate: Certificate) -> BasicConstraints | None
     fields.finish()
     if path_length is not None and (path_length < 0 or not ca):
         raise Malformed("basicConstraints has a pathLenConstraint that is negative or not of a CA")
-    return BasicConstraints(ca, path_length, extension.critical)
+    return BasicConstraints(ca, path_length, critical)
 
 
 def parse_key_usage(certificate: Certificate) -> frozenset[Usage] | None:
     """Section 4.2.1.3; a named bit list, without trailing zero bits (X.690 section 11.2.2)."""
-    outer = _reader(certificate, KEY_USAGE, "keyUsage")
-    if outer is None:
-        return None
+    extension = certificate.extension(KEY_USAGE)
+    return None if extension is None else _key_usage(extension.value)
+
+
+@_kept
+def _key_usage(value: bytes) -> frozenset[Usage]:
+    outer = der.Reader(value, "keyUsage")
     data, unused = outer.bit_string()
     outer.finish()
     bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}"[: 8 * len(data) - unused] if data else ""
@@ -88,9 +95,13 @@ def parse_key_usage(certificate: Certificate) -> frozenset[Usage] | None:
 
 def parse_extended_key_usage(certificate: Certificate) -> tuple[str, ...] | None:
     """Section 4.2.1.12: the purposes as dotted object identifiers, in their order."""
-    outer = _reader(certificate, EXTENDED_KEY_USAGE, "extendedKeyUsage")
-    if outer is None:
-        return None
+    extension = certificate.extension(EXTENDED_KEY_USAGE)
+    return None if extension is None else _extended_key_usage(extension.value)
+
+
+@_kept
+def _extended_key_usage(value: bytes) -> tuple[str, ...]:
+    outer = der.Reader(value, "extendedKeyUsage")
     items = outer.enter()
     outer.finish()
     purposes = [items.oid()]
@@ -101,9 +112,10 @@ def parse_extended_key_usage(certificate: Certificate) -> tuple[str, ...] | None
 
 def parse_subject_key_id(certificate: Certificate) -> bytes | None:
     """Section 4.2.1.2."""
-    outer = _reader(certificate, SUBJECT_KEY_ID, "subjectKeyIdentifier")
-    if outer is None:
+    extension = certificate.extension(SUBJECT_KEY_ID)
+    if extension is None:
         return None
+    outer = der.Reader(extension.value, "subjectKeyIdentifier")
     identifier = outer.octet_string()
     outer.finish()
     return identifier
@@ -111,9 +123,13 @@ def parse_subject_key_id(certificate: Certificate) -> bytes | None:
 
 def parse_authority_key_id(certificate: Certificate) -> bytes | None:
     """Section 4.2.1.1: the keyIdentifier. Issuer and serial number, where there, are read past: names chain by themselves."""
-    outer = _reader(certificate, AUTHORITY_KEY_ID, "authorityKeyIdentifier")
-    if outer is None:
-        return None
+    extension = certificate.extension(AUTHORITY_KEY_ID)
+    return None if extension is None else _authority_key_id(extension.value)
+
+
+@_kept
+def _authority_key_id(value: bytes) -> bytes | None:
+    outer = der.Reader(value, "authorityKeyIdentifier")
     fields = outer.enter()
     outer.finish()
     tag = der.context(0, constructed=False)

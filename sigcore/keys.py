@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NewType, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
-from sigcore import limits
+from sigcore import ed25519ph, limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import encode_base64
@@ -68,14 +69,12 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
     """
     if len(der) > limits.PUBLIC_KEY:
         raise Malformed(f"{what} is {len(der)} bytes long, the limit is {limits.PUBLIC_KEY}")
-    for head, curve, size in _SPKI.values():
-        if der.startswith(head) and len(der) == len(head) + 2 * size:
-            try:
-                return ec.EllipticCurvePublicKey.from_encoded_point(curve(), b"\x04" + der[len(head) :])
-            except ValueError as error:
-                raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo: its point is not on the curve") from error
-    if der.startswith(_ED25519_SPKI) and len(der) == len(_ED25519_SPKI) + 32:
-        return ed25519.Ed25519PublicKey.from_public_bytes(der[len(_ED25519_SPKI) :])
+    try:
+        fixed = _parse_fixed(der)
+    except ValueError as error:
+        raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo: its point is not on the curve") from error
+    if fixed is not None:
+        return fixed
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the docstring
 
     try:
@@ -88,6 +87,17 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
     if not (len(der) == len(_P256_HEAD) + 64 and der.startswith(_P256_HEAD)) and encode_public_key(key) != der:
         raise Malformed(f"{what} is not in canonical DER")
     return key
+
+
+@lru_cache(maxsize=512)
+def _parse_fixed(der: bytes) -> PublicKey | None:
+    """The key of one of the fixed forms, or None. Kept: one verification asks for the same few keys ten times."""
+    for head, curve, size in _SPKI.values():
+        if der.startswith(head) and len(der) == len(head) + 2 * size:
+            return ec.EllipticCurvePublicKey.from_encoded_point(curve(), b"\x04" + der[len(head) :])
+    if der.startswith(_ED25519_SPKI) and len(der) == len(_ED25519_SPKI) + 32:
+        return ed25519.Ed25519PublicKey.from_public_bytes(der[len(_ED25519_SPKI) :])
+    return None
 
 
 def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> PublicKey:
@@ -195,6 +205,11 @@ def default_details(key: PublicKey) -> KeyDetails:
     return _DEFAULTS["rsa-pkcs1v15", key.key_size]
 
 
+def digest_details(key: PublicKey) -> KeyDetails:
+    """:func:`default_details` of a signer who hashes first: Ed25519 is Ed25519ph then."""
+    return KeyDetails.PKIX_ED25519_PH if isinstance(key, ed25519.Ed25519PublicKey) else default_details(key)
+
+
 def _matches(key: PublicKey, details: KeyDetails) -> bool:
     scheme = details.value
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -259,7 +274,9 @@ def verify_digest(
     details: KeyDetails | None = None,
     hashing: HashAlgorithm | None = None,
 ) -> None:
-    """Check ``signature`` over a message of which only the digest is known. Pure Ed25519 cannot do that.
+    """Check ``signature`` over a message of which only the digest is known; ``details`` defaults to :func:`digest_details`.
+
+    Pure Ed25519 cannot do that.
 
     ``hashing`` names another hash than that of the details. Only ECDSA may have one: clients used to sign with P-384 keys
     over SHA-256, and the logs of that time took it.
@@ -267,7 +284,7 @@ def verify_digest(
     Raises:
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
-    details = details or default_details(key)
+    details = details or digest_details(key)
     scheme = details.value
     hashing = hashing or scheme.hash
     if hashing is not scheme.hash and scheme.family != "ecdsa":
@@ -283,8 +300,10 @@ def verify_digest(
             key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, digest, _rsa_padding(details), _PREHASHED[hashing])
+        elif scheme.family == "ed25519ph":
+            ed25519ph.verify(key.public_bytes_raw(), signature, digest, what=what)
         else:
-            raise Refused(f"{what}: Ed25519 over a digest is not supported", "use an ECDSA or RSA key")
+            raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
 

@@ -39,7 +39,6 @@ _X509_ENTRY, _PRECERT_ENTRY = 0, 1
 _CERTIFICATE_TIMESTAMP, _TREE_HASH = 0, 1
 _TIMESTAMPED_ENTRY = 0
 _EXTENSIONS: Final = der.context(3)
-_CT_EXTENSIONS: Final = (der.oid(POISON_OID), der.oid(SCT_LIST_OID))
 _TBS_FIELDS: Final = (
     "the version",
     "the serial number",
@@ -288,7 +287,7 @@ def precert_tbs(certificate: Certificate) -> bytes:
     reader.finish()
     parts: list[bytes] = []
     while not fields.at_end:
-        parts.append(_stripped(fields) if fields.peek() == _EXTENSIONS else fields.raw())
+        parts.append(_stripped(fields, certificate) if fields.peek() == _EXTENSIONS else fields.raw())
     return der.sequence(*parts)
 
 
@@ -311,17 +310,17 @@ def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
     return der.sequence(*parts, der.tlv(_EXTENSIONS, der.sequence(logged, extension)))
 
 
-def _stripped(fields: der.Reader) -> bytes:
-    """The next field, [3] Extensions, without the two of Certificate Transparency."""
+def _stripped(fields: der.Reader, certificate: Certificate) -> bytes:
+    """The next field, [3] Extensions, without the two of Certificate Transparency. Parsed they are in the same order."""
     wrapper = fields.enter(_EXTENSIONS)
     extensions = wrapper.enter()
     wrapper.finish()
     kept: list[bytes] = []
-    while not extensions.at_end:
+    for parsed in certificate.extensions:
         extension = extensions.raw(der.SEQUENCE)
-        content = 2 if extension[1] < 0x80 else 2 + (extension[1] & 0x7F)
-        if not extension.startswith(_CT_EXTENSIONS, content):
+        if parsed.oid not in (POISON_OID, SCT_LIST_OID):
             kept.append(extension)
+    extensions.finish()
     return der.tlv(_EXTENSIONS, der.sequence(*kept)) if kept else b""
 
 

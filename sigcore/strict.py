@@ -104,8 +104,11 @@ def _check_json(value: JSON, what: str, depth: int) -> None:
     if depth == 0:
         raise Malformed(f"{what} is nested deeper than {limits.JSON_DEPTH} levels")
     if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            raise Malformed(f"{what} has a lone surrogate in a string: {shown(value)}")
+        if not value.isascii():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise Malformed(f"{what} has a lone surrogate in a string: {shown(value)}") from error
     elif isinstance(value, dict):
         for name, member in value.items():
             _check_json(name, what, depth)
@@ -234,7 +237,7 @@ class Fields:
     def __init__(self, members: Mapping[str, JSON], path: str, *, proto: bool = False) -> None:
         self.path = path
         self._proto = proto
-        if proto:
+        if proto and (None in members.values() or any("_" in name for name in members)):
             present = [(_camel(name), value) for name, value in members.items() if value is not None]
             members = dict(present)
             if len(members) != len(present):

@@ -246,7 +246,7 @@ def verify_response(response: TimestampResponse, message: bytes, *, chain: Seque
     between = list(chain[:-1])
     if signer not in chain:
         between += _parsed(response.token.certificates)
-    verify_chain(signer, between, chain[-1:], at=info.time, eku=EKU_TIME_STAMPING)
+    verify_chain(signer, between, chain[-1:], at=info.time, eku=EKU_TIME_STAMPING, keep=True)
     return info.time
 
 

@@ -29,6 +29,8 @@ EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 
 _SERIAL_BITS = 160
 """RFC 5280 section 4.1.2.2: at most 20 octets; some CAs set their top bit, which DER pads to 21."""
+_SMALL_EXTENSION = 256
+"""Bytes; larger ones are not kept, so that what others send cannot fill the memory."""
 _PEM = re.compile(
     r"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----(?=\s|\Z)\s*", re.ASCII
 )
@@ -66,7 +68,10 @@ class Certificate:
 
     def extension(self, oid: str) -> Extension | None:
         """The extension with that identifier, or None; there is at most one."""
-        return next((extension for extension in self.extensions if extension.oid == oid), None)
+        for extension in self.extensions:
+            if extension.oid == oid:
+                return extension
+        return None
 
     def public_key(self) -> PublicKey:
         """The certified key; Malformed when it is of a kind that is not supported."""
@@ -82,17 +87,7 @@ def parse_certificate(data: bytes, *, what: str = "the certificate") -> Certific
     Raises:
         Malformed: names ``what`` and the defect.
     """
-    if len(data) > limits.CERTIFICATE:
-        raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.CERTIFICATE}")
-    outer = der.Reader(data, what)
-    body = outer.enter()
-    outer.finish()
-    tbs = body.raw(der.SEQUENCE)
-    algorithm = body.raw(der.SEQUENCE)
-    signature, unused = body.bit_string()
-    body.finish()
-    if unused:
-        raise Malformed(f"{what} has a signature that is not whole bytes")
+    tbs, algorithm, signature = _signed_parts(data, what)
     return _parse_tbs(data, tbs, algorithm, signature, what)
 
 
@@ -105,15 +100,8 @@ def parse_certified_key(data: bytes, *, what: str = "the certificate") -> Public
     Raises:
         Malformed: names ``what`` and the defect.
     """
-    if len(data) > limits.CERTIFICATE:
-        raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.CERTIFICATE}")
-    outer = der.Reader(data, what)
-    body = outer.enter()
-    outer.finish()
-    fields = body.enter()
-    algorithm = body.raw(der.SEQUENCE)
-    body.bit_string()
-    body.finish()
+    tbs, algorithm, _ = _signed_parts(data, what)
+    fields = der.Reader(tbs, what).enter()
     _check_version(fields)
     fields.content(der.INTEGER)
     if fields.raw(der.SEQUENCE) != algorithm:
@@ -125,6 +113,21 @@ def parse_certified_key(data: bytes, *, what: str = "the certificate") -> Public
         fields.raw(der.context(3))
     fields.finish()
     return parse_public_key(spki, what=f"the public key of {what}")
+
+
+def _signed_parts(data: bytes, what: str) -> tuple[bytes, bytes, bytes]:
+    """The signed part, the AlgorithmIdentifier and the signature: all there is outside of the signed part."""
+    if len(data) > limits.CERTIFICATE:
+        raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limits.CERTIFICATE}")
+    outer = der.Reader(data, what)
+    body = outer.enter()
+    outer.finish()
+    tbs, algorithm = body.raw(der.SEQUENCE), body.raw(der.SEQUENCE)
+    signature, unused = body.bit_string()
+    body.finish()
+    if unused:
+        raise Malformed(f"{what} has a signature that is not whole bytes")
+    return tbs, algorithm, signature
 
 
 def _parse_tbs(data: bytes, tbs: bytes, algorithm: bytes, signature: bytes, what: str) -> Certificate:
@@ -193,13 +196,24 @@ def _parse_extensions(fields: der.Reader) -> tuple[Extension, ...]:
     explicit.finish()
     found: dict[str, Extension] = {}
     while not items.at_end or not found:
-        item = items.enter()
-        oid, critical, value = item.oid(), item.default_false(), item.octet_string()
-        item.finish()
-        if oid in found:
-            raise Malformed(f"{fields.what} has the extension {oid} twice")
-        found[oid] = Extension(oid, critical, value)
+        raw = items.raw(der.SEQUENCE)
+        read = _recent_extension if len(raw) <= _SMALL_EXTENSION else _parse_extension
+        extension = read(raw, fields.what)
+        if extension.oid in found:
+            raise Malformed(f"{fields.what} has the extension {extension.oid} twice")
+        found[extension.oid] = extension
     return tuple(found.values())
+
+
+def _parse_extension(raw: bytes, what: str) -> Extension:
+    item = der.Reader(raw, what).enter()
+    extension = Extension(item.oid(), item.default_false(), item.octet_string())
+    item.finish()
+    return extension
+
+
+_recent_extension = lru_cache(maxsize=256)(_parse_extension)
+"""Most extensions are the same in all certificates of one authority."""
 
 
 # --- PEM ---------------------------------------------------------------------------------------------
@@ -276,13 +290,14 @@ def _parse_name(fields: der.Reader, what: str) -> bytes:
     return name
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _check_name(name: bytes, what: str) -> None:
-    """The same few authorities issue many certificates: a name that was sound is not read again."""
+    """Kept where it holds: an authority's name stands in every certificate that it issues."""
     for _ in _attributes(der.Reader(name, what).enter()):
         pass
 
 
+@lru_cache(maxsize=256)
 def _attribute(name: bytes, wanted: str) -> str:
     text = ""
     for oid, tag, content in _attributes(der.Reader(name, "the name").enter()):

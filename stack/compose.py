@@ -31,6 +31,7 @@ from stack import control, health, metrics
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
+from stack.figures import Figures
 from stack.last_time import make_timekeeper
 from stack.trust import serving
 from stack.web import front
@@ -59,7 +60,7 @@ async def compose(
     control_api: bool,
     edge: Edge,
     checks: Mapping[str, health.Check],
-) -> AsyncIterator[tuple[web.Application, metrics.Sources]]:
+) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
     ``issuers`` are others whose tokens count.
@@ -101,7 +102,7 @@ async def compose(
         timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
     )
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
-    figures = metrics.Sources(home, edge.traffic, logs, clock)
+    figures = Figures(home, edge.traffic, logs, clock)
     app = make_edge_app(edge)
     app.add_routes(oidc_dev.http.make_routes(provider, accounts))
     app.add_routes(ca.http.make_routes(authority, clock))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``--config FILE``: the flags of a command, in TOML. What is given wins over the environment, that over the file, that over
-the default.
+the default. ``SIGBOX_CONFIG`` names the file where the flag does not.
 
 The keys are the names of the long flags without their dashes; ``SIGBOX_LISTEN`` is ``--listen``. A key that the command does
 not have is refused, with the keys that it has. Tables are left to whoever declared them (``tables``).
@@ -19,6 +19,7 @@ from sigcore.strict import shown
 from stack.files import load_file
 
 PREFIX: Final = "SIGBOX_"
+_FILE: Final = "SIGBOX_CONFIG"
 _SWITCH: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
@@ -39,7 +40,7 @@ def fill(
         NotFound, Malformed: the file, or a value in it or in the environment, cannot be used; the message names which.
     """
     flags = {action.dest: action for action in parser._actions if action.option_strings and action.dest != "help"}  # noqa: SLF001 - argparse shows its flags no other way
-    path = options.config
+    path = options.config or (Path(environ[_FILE]) if environ.get(_FILE) else None)
     table = {} if path is None else _load(path)  # (1)
     names = {dest.replace("_", "-"): dest for dest in flags if dest != "config"}
     for key in table:

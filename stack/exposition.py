@@ -11,37 +11,37 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from sigcore.errors import SigError
+from stack.figures import Figures
 from stack.gate import Gate
-from stack.metrics import Sources
 from stack.traffic import BUCKETS_S, Traffic
-from stack.trust.expiry import expiries
+from stack.trust.state import load_roles
 from tlog.log import Log
 
 _CERTIFICATES: Final = ("/api/v2/signingCert", "/api/v1/signingCert")
 _TIMESTAMPS: Final = ("/api/v1/timestamp",)
 
 
-def expose(sources: Sources) -> tuple[bytes, str]:
+def expose(figures: Figures) -> tuple[bytes, str]:
     """The whole text and its content type."""
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(Collector(sources))
+    registry.register(Collector(figures))
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class Collector:
-    """prometheus_client's Collector protocol over :class:`Sources`."""
+    """prometheus_client's Collector protocol over :class:`Figures`."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
         """Every family of ours."""
-        yield from _requests(self._sources.traffic)
-        yield from _issued(self._sources.traffic)
-        yield from _logs(self._sources.logs)
-        yield from _connections(self._sources.gate)
-        yield from _trust(self._sources)
+        yield from _requests(self._figures.traffic)
+        yield from _issued(self._figures.traffic)
+        yield from _logs(self._figures.logs)
+        yield from _connections(self._figures.gate)
+        yield from _trust(self._figures)
         yield from _build()
 
 
@@ -89,12 +89,12 @@ def _connections(gate: Gate | None) -> Iterator[Metric]:
         yield CounterMetricFamily("sigbox_connections_cut", "Connections cut: too slow, or too many.", gate.cut)
 
 
-def _trust(sources: Sources) -> Iterator[Metric]:
+def _trust(figures: Figures) -> Iterator[Metric]:
     family = GaugeMetricFamily("sigbox_tuf_expires_in_seconds", "Until a TUF role expires.", labels=("role",))
-    now = sources.clock()
+    now = figures.clock()
     try:
-        for role, expires in expiries(sources.home.tuf_repository).items():
-            family.add_metric((role,), (expires - now).total_seconds())
+        for role in load_roles(figures.home.tuf_repository):
+            family.add_metric((role.role,), role.left(now).total_seconds())
     except SigError:
         return  # not published: no series says so, and readiness says why
     yield family

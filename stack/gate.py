@@ -7,7 +7,7 @@ One look at all connections per second, no timer per request:
 2. A body must be whole within ``body_s`` and one second more for each ``body_rate`` bytes of it that came.
 3. A peer that takes nothing of an answer for ``write_s`` is dropped.
 4. A connection on which nothing happens is closed after ``idle_s``.
-5. When there are as many as there may be, the one that has been waiting longest for a request makes room for the new one.
+5. When there are as many as there may be, the one whose peer has owed the rest of a request for longest makes room.
 
 Who was cut off in (1) or (2) gets a 408 where that is still possible. A handler that works on a whole request is left alone.
 
@@ -132,6 +132,11 @@ class Connection(web.RequestHandler):
         """No request is being worked on."""
         return self._begun is None
 
+    @property
+    def owing(self) -> bool:
+        """The peer has to say something before there is anything to do."""
+        return self._begun is None or not self._begun.content.is_eof()
+
     def overdue(self, now: float) -> str:
         """Why this connection has had its time; empty while it has not."""
         pace = self._gate.pace
@@ -185,10 +190,9 @@ class Gate:
         return Connection(self, self._server, loop=self._loop, **HTTP_OPTIONS)
 
     def enter(self, connection: Connection) -> None:
-        """Count it; when there are too many, close the one that has waited longest, or this one if all are busy."""
+        """Count it; when there are too many, close the one that has owed longest, or this one if there is work for all."""
         if len(self.connections) >= self._most:
-            waiting = (one for one in self.connections if one.idle)
-            victim = min(waiting, key=lambda one: one.since, default=connection)
+            victim = min((one for one in self.connections if one.owing), key=lambda one: one.since, default=connection)
             self._cut(victim, f"there are {self._most} connections", _TOO_SLOW)
             if victim is connection:
                 return

@@ -17,7 +17,7 @@ from oidc_dev.provider import Provider
 from sigcore.errors import SigError, Unavailable
 from sigcore.x509 import Certificate, common_name
 from stack.config import Home
-from stack.trust.expiry import check_expiries
+from stack.trust.state import check_roles
 from tlog.log import Log
 from tsa.authority import TimestampAuthority
 
@@ -78,7 +78,7 @@ def make_checks(
         timestamps.timekeeper.check(now)
 
     def trust(now: datetime) -> None:
-        check_expiries(home.tuf_repository, now)
+        check_roles(home.tuf_repository, now)
 
     checks: dict[str, Check] = {"oidc": oidc, "ca": ca}
     checks |= {name: _log_check(log) for name, log in logs.items()}

@@ -6,9 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from stack.files import make_folder
 from tlog.storage.lock import FileLock
+
+LOCK: Final = "lock"
+"""Its name in the data directory."""
 
 
 @contextmanager
@@ -19,7 +23,7 @@ def held(folder: Path) -> Iterator[None]:
         Refused: another process holds it; the message names that process.
     """
     make_folder(folder, durable=False)  # bootstrap knows whether it shall last
-    lock = FileLock(folder / "lock", str(folder))
+    lock = FileLock(folder / LOCK, str(folder))
     lock.acquire()
     try:
         yield

@@ -8,36 +8,25 @@ would cost each request more than all of the edge.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from importlib import import_module
+from collections.abc import Callable
 
 from aiohttp import web
 
-from stack.config import Home
-from stack.gate import Gate
-from stack.traffic import Traffic
-from tlog.log import Log
+from stack.figures import Figures
 
 
-@dataclass(slots=True)
-class Sources:
-    """Where the figures are. ``gate`` comes with the listening socket, after the routes."""
-
-    home: Home
-    traffic: Traffic
-    logs: Mapping[str, Log]
-    clock: Callable[[], datetime]
-    gate: Gate | None = None
-
-
-def make_routes(sources: Sources) -> list[web.RouteDef]:
+def make_routes(figures: Figures) -> list[web.RouteDef]:
     """``/metrics``."""
 
     async def metrics(_request: web.Request) -> web.Response:
-        exposition = await asyncio.to_thread(import_module, "stack.exposition")
-        body, kind = exposition.expose(sources)
+        expose = await asyncio.to_thread(_import_expose)
+        body, kind = expose(figures)
         return web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": "no-store"})
 
     return [web.get("/metrics", metrics)]
+
+
+def _import_expose() -> Callable[[Figures], tuple[bytes, str]]:
+    from stack.exposition import expose  # noqa: PLC0415 - see above
+
+    return expose

@@ -9,8 +9,8 @@ until somebody takes something of it that is no submodule, such as ``aiohttp.Cli
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from importlib.util import find_spec, module_from_spec
+from types import ModuleType
 from typing import Any, Final
 
 _SEEN_BY_THE_SERVER: Final = {"__version__": "3"}
@@ -21,12 +21,12 @@ def import_server() -> None:
     """Import ``aiohttp.web``; harmless when aiohttp is imported already."""
     spec = None if "aiohttp" in sys.modules else find_spec("aiohttp")
     if spec is None or spec.loader is None:
-        import_module("aiohttp.web")
+        _import_web()
         return
     package, loader = module_from_spec(spec), spec.loader
     vars(package).update(_SEEN_BY_THE_SERVER)
     sys.modules["aiohttp"] = package
-    import_module("aiohttp.web")
+    _import_web()
 
     def complete(name: str) -> Any:
         if name.startswith("__"):
@@ -36,3 +36,9 @@ def import_server() -> None:
         return getattr(package, name)
 
     vars(package)["__getattr__"] = complete  # PEP 562; only now, since "from . import hdrs" asks for attributes too
+
+
+def _import_web() -> ModuleType:
+    from aiohttp import web  # noqa: PLC0415 - importing it here and now is the point
+
+    return web

@@ -67,7 +67,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
-    """Start order: signals, keys, logs, routes, socket, TUF, ready. The end runs it backwards, see :func:`_end`."""
+    """Start order: signals, keys, logs, routes, socket, TUF, ready.
+
+    The end: no new connections, what is under way finishes, the logs commit what waits and close, the lock is let go.
+    """
     stopping = asyncio.Event()
     _stop_on_signals(stopping, prepared, plan)
     oidc_key = await asyncio.wrap_future(prepared.oidc_key)

@@ -24,7 +24,7 @@ from sigcore.errors import Malformed, Unavailable
 from stack import bootstrap
 from stack.config import Home, Settings
 from stack.issuers import load_issuers
-from stack.lock import held
+from stack.lock import LOCK, held
 from stack.quick_import import import_server
 from stack.start import Plan, Prepared, ServerTls
 from stack.trust.documents import save_documents
@@ -44,29 +44,27 @@ def serve(plan: Plan) -> int:
         _ended_by_sigterm(),
         _listener(plan.host, plan.port) as listener,
         _home(plan.home) as home,
-        ExitStack() as undo,
+        _claimed(home.path) as undo,
     ):
-        _undo_first_start(home.path, undo)
-        with held(home.path):
-            now = datetime.now(UTC)
-            url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
-            settings = bootstrap.prepare(
-                home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now, seed=plan.seed
-            )
-            tls = _tls(plan, home, settings, now)
-            oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
-            material = bootstrap.load_material(home)
-            save_documents(home, material, settings)
-            files = (file for file in (home.settings_file, plan.config) if file is not None)
-            issuers = tuple(issuer for file in files for issuer in load_issuers(file))
-            with ended_with(start_publisher(home)) as publisher:
-                prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher, issuers)
-                import_server()
-                # Deferred: everything that imports aiohttp comes after that.
-                from stack.running import run  # noqa: PLC0415 - see the line above
+        now = datetime.now(UTC)
+        url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
+        settings = bootstrap.prepare(
+            home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now, seed=plan.seed
+        )
+        tls = _tls(plan, home, settings, now)
+        oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
+        material = bootstrap.load_material(home)
+        save_documents(home, material, settings)
+        files = (file for file in (home.settings_file, plan.config) if file is not None)
+        issuers = tuple(issuer for file in files for issuer in load_issuers(file))
+        with ended_with(start_publisher(home)) as publisher:
+            prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher, issuers)
+            import_server()
+            # Deferred: everything that imports aiohttp comes after that.
+            from stack.running import run  # noqa: PLC0415 - see the line above
 
-                undo.pop_all()
-                return run(prepared, plan)
+            undo.pop_all()
+            return run(prepared, plan)
 
 
 def _tls(plan: Plan, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
@@ -119,14 +117,21 @@ def _home(home: Home | None) -> Iterator[Home]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _undo_first_start(folder: Path, undo: ExitStack) -> None:
-    """Unless it is called off, ``undo`` will take away what was made in a folder that is not there yet, or empty."""
-    if not folder.exists():
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
-    elif folder.is_dir() and not any(folder.iterdir()):
-        undo.callback(_empty, folder)
+@contextmanager
+def _claimed(folder: Path) -> Iterator[ExitStack]:
+    """Hold ``folder``. Unless it is called off, what is given takes away all that a first start has made in it.
+
+    Whether it is a first start is judged under the lock: else one that is refused could take away what another one makes.
+    """
+    there = folder.exists()
+    with held(folder), ExitStack() as undo:
+        if all(path.name == LOCK for path in folder.iterdir()):
+            undo.callback(_take_away, folder, itself=not there)
+        yield undo
 
 
-def _empty(folder: Path) -> None:
+def _take_away(folder: Path, *, itself: bool) -> None:
     for made in folder.iterdir():
         shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink()
+    if itself:
+        folder.rmdir()

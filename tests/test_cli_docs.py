@@ -53,7 +53,10 @@ def code_of(document: Path) -> str:
     return "\n".join(re.findall(r"^\$ (.*)$", blocks.replace("\\\n", " "), re.MULTILINE))
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md"])
+DOCUMENTS = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_documented_commands_exist(document):
     text = (ROOT / document).read_text("utf-8")
     inline = "\n".join(re.findall(r"`(sigbox [^`]+)`", text))

@@ -35,6 +35,14 @@ def test_the_lines_for_each_client_are_those_of_env(client):
     assert block_after(f"\n**{client}**") == [TOKEN.sub('"$TOKEN"', line) for line in printed]
 
 
+def test_the_lines_for_gitsign_are_those_of_env_or_come_from_it():
+    home = Home(Path("sigbox-data"))
+    printed = [TOKEN.sub('"$TOKEN"', line) for line in guide("gitsign", home, SETTINGS).lines(everything=False)]
+    initialize, evaluate, *rest = block_after("\n**gitsign**")
+    assert [initialize, *rest] == [line for line in printed if not line.startswith(("#", "export", "git config"))]
+    assert evaluate == """eval "$(sigbox env gitsign | grep -E '^(export|git config)')\""""
+
+
 def test_the_token_of_the_readme_is_that_of_env():
     [line] = [line for line in block_after("In another terminal") if "TOKEN" in line]
     assert line == 'export TOKEN="$(sigbox token --email alice@example.com)"'
@@ -58,4 +66,4 @@ def test_what_a_newcomer_needs_stands_before_everything_else():
         "sigbox env",
     ):
         assert needed in first
-    assert len(first.splitlines()) <= 80
+    assert len(first.splitlines()) <= 90

@@ -4,7 +4,8 @@
 One batch:
 
 1. Take what is in the pool, with what arrives while the event loop turns. Answer those entries that the log has already.
-2. Hash the other leaves, grow the tree, sign the head. Commit entries, tiles and head in one transaction.                      <- the commit point
+   Hash the leaves of the others, grow the tree, sign the head.
+2. Commit entries, tiles and head in one transaction.                      <- the commit point
 3. Move the anchor to the new head, durably.                               <- from here on it may have been seen
 4. Publish the head to readers.
 5. Prove each entry in the new tree, check each proof, answer the callers.

@@ -56,6 +56,20 @@ class IdentityPolicy:
             _compile(self.pattern)
 
 
+def pattern_doubts(pattern: str) -> tuple[str, ...]:
+    """What may let more identities through than its author meant; for a warning, nothing is refused for it."""
+    doubts = []
+    if _LOOSE_DOT.search(pattern):
+        doubts.append(r"an unescaped dot matches any character; write \. for a dot")
+    if _OPEN_END.search(pattern):
+        doubts.append("its end is open: whatever follows is accepted")
+    return tuple(doubts)
+
+
+_LOOSE_DOT = re.compile(r"(?<!\\)\.(?![*+?{])")
+_OPEN_END = re.compile(r"(?<!\\)\.[*+]\$?\Z")
+
+
 def _compile(pattern: str) -> re.Pattern[str]:
     if len(pattern) > limits.IDENTITY_PATTERN or not pattern.isascii():
         raise Refused(f"the identity pattern is not ASCII, or longer than {limits.IDENTITY_PATTERN} characters")

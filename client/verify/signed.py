@@ -65,12 +65,7 @@ def read_signed(bundle: Bundle, digest: bytes, key: ManagedKey | None) -> Signed
         Refused: a key where a certificate is expected, or the reverse; another artifact.
         Malformed: a part cannot be read.
     """
-    leaf = _leaf(bundle, key)
-    if leaf is not None:
-        signer, verifier = leaf.public_key(), entries.certificate_verifier(leaf.der)
-    else:
-        assert key is not None  # noqa: S101 - _leaf has refused the other case
-        signer, verifier = key.key, entries.key_verifier(keys.encode_public_key(key.key))
+    signer, verifier, leaf = _signer(bundle, key)
     content = bundle.content
     if isinstance(content, MessageSignature):
         _check_digest(content, digest)
@@ -96,20 +91,23 @@ def verify_signature(signed: Signed) -> None:
         dsse.verify_signature(signed.envelope.signed_bytes(), signed.signature, signed.key, what=what)
 
 
-def _leaf(bundle: Bundle, key: ManagedKey | None) -> Certificate | None:
+def _signer(bundle: Bundle, key: ManagedKey | None) -> tuple[PublicKey, Verifier, Certificate | None]:
+    """The key that signed, as the log knows it, and its certificate."""
     if bundle.certificate is None:
         if key is None:
             raise Refused(
                 "the bundle is signed with a bare key, which has no identity to verify",
                 "name the key that must have signed: --key FILE",
             )
-        return None
+        return key.key, entries.key_verifier(keys.encode_public_key(key.key)), None
     if key is not None:
         raise Refused(
             "the bundle is signed with a certificate, a key was named",
             "name the signer: --certificate-identity and --certificate-oidc-issuer",
         )
-    return x509.parse_certificate(bundle.certificate, what="the signing certificate")
+    leaf = x509.parse_certificate(bundle.certificate, what="the signing certificate")
+    public = leaf.public_key()
+    return public, Verifier(keys.digest_details(public), certificate=leaf.der), leaf
 
 
 def _check_digest(content: MessageSignature, digest: bytes) -> None:

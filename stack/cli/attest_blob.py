@@ -16,10 +16,10 @@ from client.sign import Signing, attest
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
-from sigcore.errors import Malformed, Refused
 from sigcore.intoto import Statement, Subject, encode_statement, parse_statement, predicate_type_uri
 from sigcore.strict import Fields, parse_json
 from stack.cli.signing import Job, add_sign_options, sign_files
+from stack.cli.usage import Usage
 
 EXAMPLES = """\
 examples:
@@ -41,12 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make the statement, sign it."""
     if bool(options.predicate) == bool(options.statement):
-        raise Malformed("both or none of --predicate and --statement are given", "give exactly one of them")
+        raise Usage("both or none of --predicate and --statement are given", "give exactly one of them")
     if options.statement and options.type:
-        raise Malformed("--type is given beside --statement, which names its type itself", "leave --type out")
+        raise Usage("--type is given beside --statement, which names its type itself", "leave --type out")
     file = options.file or options.statement
     if file is None:
-        raise Malformed("no FILE is named", "name the file that the predicate is about")
+        raise Usage("no FILE is named", "name the file that the predicate is about")
     statement = _given(options) if options.statement else _made(options)
 
     async def make(signing: Signing, _job: Job) -> Bundle:
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _made(options: argparse.Namespace) -> bytes:
     if options.file is None:
-        raise Malformed("no FILE is named", "name the file that the predicate is about")
+        raise Usage("no FILE is named", "name the file that the predicate is about")
     what = f"the predicate {options.predicate}"
     data = read_file(options.predicate, what=what, limit=limits.BUNDLE)
     predicate = Fields.of(parse_json(data, what=what, limit=limits.BUNDLE, floats=True), what).raw()
@@ -73,5 +73,5 @@ def _given(options: argparse.Namespace) -> bytes:
     statement = parse_statement(data, what=what)
     algorithm = statement.algorithm()
     if options.file is not None and not statement.names(algorithm, digest_file(options.file, algorithm)):
-        raise Refused(f"{what} is not about {options.file}: none of its subjects has that file's digest")
+        raise Usage(f"{what} is not about {options.file}: none of its subjects has that file's digest")
     return data

@@ -94,13 +94,14 @@ def next_lines(home: Home, settings: Settings, passphrase_file: Path | None) -> 
     data = shlex.quote(str(home.path))
     opening = f" --passphrase-file {shlex.quote(str(passphrase_file.absolute()))}" if passphrase_file else ""
     return (
-        f"root fingerprint sha256:{fingerprint(home)}",
+        "root fingerprint",
+        f"  sha256:{fingerprint(home)}",
         f"organization     {settings.organization}",
         f"keys             {'encrypted with the passphrase' if _encrypted(home) else 'readable by you alone (0600)'}",
         "",
         "# start it; it answers at " + settings.url,
         f"sigbox up --data {data}{opening}",
-        "# the lines for a client: sigbox, cosign, gitsign, sigstore-python, sigstore-js, ...",
+        "# the lines for each client: cosign, sigstore-python, sigstore-js, gitsign, ...",
         f"sigbox env cosign --data {data}",
         "# what clients find in the trust root, and how long it is good for",
         f"sigbox trust show --data {data}",
@@ -122,7 +123,7 @@ def _may_ask(options: argparse.Namespace) -> bool:
 
 def _ask(home: Home, options: argparse.Namespace) -> None:
     """Three questions; an empty answer takes what stands in brackets."""
-    sys.stderr.write(f"A new stack in {home.path}. Three questions; Enter takes what stands in brackets.\n\n")
+    sys.stderr.write(f"A new stack in {home.path}\nThree questions; Enter takes what stands in brackets.\n\n")
     options.url = _answer("How will clients reach it? The URL is part of what they will trust.", DEFAULT_URL, parse_url)
     if options.url == DEFAULT_URL:
         options.url = None
@@ -130,7 +131,7 @@ def _ask(home: Home, options: argparse.Namespace) -> None:
     answer = _answer("Which organization shall stand in its certificates?", f"sigbox {host}", parse_organization)
     options.organization = "" if answer == f"sigbox {host}" else answer
     path = _answer(
-        "Encrypt its keys? Then name a file that holds a passphrase; every start will need it.",
+        "Encrypt its keys? Name a file with a passphrase; every start will need it.",
         "none",
         _passphrase_file,
     )

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from sigcore.errors import SigError, Unavailable
+from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
+from stack.cli.usage import Usage
 
 _HINTS = {
     errno.EACCES: "run it as the owner of that file, or give another place",
@@ -84,7 +85,6 @@ def _failed(name: str, command: Command, error: Exception) -> int:
 
 def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
-    kind = type(error).__name__
-    if command.refused == ExitCode.REFUSED and kind != "NotFound":
+    if command.refused == ExitCode.REFUSED and not isinstance(error, NotFound | Usage):
         return ExitCode.REFUSED
-    return ExitCode.USAGE if kind in ("Malformed", "NotFound") else command.refused
+    return ExitCode.USAGE if isinstance(error, Malformed | NotFound) else command.refused

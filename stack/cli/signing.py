@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from client.files import read_file, save_bundle
+from client.files import save_bundle
 from client.identity import load_identity_token
+from client.key_files import load_private_key
 from client.sign import Signing
 from client.transport import AiohttpTransport, tls_context
 from client.trust import load_trust
-from sigcore import limits
 from sigcore.bundle import Bundle
-from sigcore.errors import Malformed
-from sigcore.keys import PrivateKey, parse_private_key
 from sigcore.strict import encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
+from stack.cli.passphrase import ask_passphrase
 from stack.cli.trusting import add_trust_options, given_trust
+from stack.cli.usage import Usage
 from stack.files import save_file
 
 
@@ -45,7 +45,10 @@ def add_sign_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
     parser.add_argument("--identity-token", metavar="T", help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN)")
     parser.add_argument(
-        "--key", metavar="FILE", type=Path, help="sign with this private key (PEM), not with an identity"
+        "--key",
+        metavar="FILE",
+        type=Path,
+        help="sign with this private key (cosign.key or PKCS#8 PEM), not with an identity",
     )
     parser.add_argument(
         "--rekor-version",
@@ -65,7 +68,7 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
     """Sign each file in turn; the first failure ends the run, what was signed before it stays."""
     single = (options.bundle, options.output_signature, options.output_certificate)
     if len(files) > 1 and any(single):
-        raise Malformed("one output file is named for several files", "leave --bundle and --output-* out")
+        raise Usage("one output file is named for several files", "leave --bundle and --output-* out")
     jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
     rows = asyncio.run(_sign_all(options, jobs, make))
     if options.json:
@@ -76,8 +79,12 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
 async def _sign_all(options: argparse.Namespace, jobs: Sequence[Job], make: Make) -> list[dict[str, object]]:
     trust = load_trust(**given_trust(options))
     if options.key is not None and options.identity_token is not None:
-        raise Malformed("--key and --identity-token are given", "leave one of them out")
-    signer = _load_key(options.key) if options.key else load_identity_token(options.identity_token, os.environ)
+        raise Usage("--key and --identity-token are given", "leave one of them out")
+    signer = (
+        load_private_key(options.key, ask_passphrase)
+        if options.key
+        else load_identity_token(options.identity_token, os.environ)
+    )
     rows: list[dict[str, object]] = []
     async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
         signing = Signing(signer, trust, transport, options.rekor_version)
@@ -93,10 +100,6 @@ async def _sign_all(options: argparse.Namespace, jobs: Sequence[Job], make: Make
             progress = f"[{number}/{len(jobs)}] " if len(jobs) > 1 else ""
             sys.stderr.write(f"{progress}signed {job.file} -> {job.target} (log index {entry.index})\n")
     return rows
-
-
-def _load_key(path: Path) -> PrivateKey:
-    return parse_private_key(read_file(path, what="the key", limit=limits.TEXT), what=f"the key {path}")
 
 
 def _save_parts(options: argparse.Namespace, bundle: Bundle) -> None:

@@ -42,6 +42,9 @@ COMMANDS = {
     "verify-blob-attestation": Command(
         "stack.cli.verify_blob_attestation", "verify statements about files, offline", ExitCode.REFUSED
     ),
+    "generate-key-pair": Command("stack.cli.generate_key_pair", "make a key pair under a password, in cosign's format"),
+    "import-key-pair": Command("stack.cli.import_key_pair", "put a private key of yours into cosign's format"),
+    "public-key": Command("stack.cli.public_key", "print the public half of a private key"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),

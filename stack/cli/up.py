@@ -50,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
-    fill(options.parser, options, _environment(options), tables=("issuers",))
+    environment = dict(os.environ)
+    if options.ephemeral:
+        environment.pop("SIGBOX_DATA", None)  # it names the durable stack of this shell, which is not meant now
+    fill(options.parser, options, environment, tables=("issuers",))
     plan = _plan(options)
     # Deferred: everything that costs time comes after the command line is known to be right.
     from stack.serve import serve  # noqa: PLC0415 - see the line above
@@ -86,11 +89,6 @@ def _plan(options: argparse.Namespace) -> Plan:
         seed=options.seed,
         log_format=options.log_format,
     )
-
-
-def _environment(options: argparse.Namespace) -> dict[str, str]:
-    """What the environment says; the directory that it names for every other command is not meant for an ephemeral stack."""
-    return {name: value for name, value in os.environ.items() if not (options.ephemeral and name == "SIGBOX_DATA")}
 
 
 def _guard_ephemeral(options: argparse.Namespace, host: str, url: str | None) -> None:

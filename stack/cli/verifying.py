@@ -11,15 +11,16 @@ from typing import TypeAlias
 
 from client.files import load_bundle, read_file
 from client.verify import Verified
-from client.verify.identity import IdentityPolicy
+from client.verify.identity import IdentityPolicy, pattern_doubts
 from client.verify.report import list_checks
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore import keys, limits
 from sigcore.bundle import Bundle
-from sigcore.errors import Malformed, NotFound, SigError
+from sigcore.errors import NotFound, Refused, SigError
 from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
+from stack.cli.usage import Usage
 
 Signer: TypeAlias = IdentityPolicy | ManagedKey
 Verify: TypeAlias = Callable[[Bundle, bytes], Verified]
@@ -42,17 +43,22 @@ def read_signer(options: argparse.Namespace) -> Signer:
     """The identity policy, or the key.
 
     Raises:
-        Malformed: both, or the key file holds no key. NotFound: no such file. Refused: as :class:`IdentityPolicy`.
+        Usage: both, none, or a half of one. NotFound: no such file. Malformed: the file holds no key.
     """
     who = (options.certificate_identity, options.certificate_identity_regexp, options.certificate_oidc_issuer)
+    for doubt in pattern_doubts(options.certificate_identity_regexp):
+        sys.stderr.write(f"warning: --certificate-identity-regexp: {doubt}\n")
     if options.key is None:
-        return IdentityPolicy(
-            issuer=options.certificate_oidc_issuer,
-            identity=options.certificate_identity,
-            pattern=options.certificate_identity_regexp,
-        )
+        try:
+            return IdentityPolicy(
+                issuer=options.certificate_oidc_issuer,
+                identity=options.certificate_identity,
+                pattern=options.certificate_identity_regexp,
+            )
+        except Refused as error:
+            raise Usage(error.message, error.hint or "give --key FILE where a bare key signed") from error
     if any(who):
-        raise Malformed("--key and --certificate-* are given: a bare key has no identity", "leave one of them out")
+        raise Usage("--key and --certificate-* are given: a bare key has no identity", "leave one of them out")
     what = f"the key {options.key}"
     return ManagedKey(keys.parse_public_key_pem(read_file(options.key, what=what, limit=limits.PUBLIC_KEY), what=what))
 
@@ -61,9 +67,9 @@ def verify_files(options: argparse.Namespace, verify: Verify) -> int:
     """Verify every file; 0 only if all of them hold. What is missing ends the run."""
     files = expand(options.files)
     if options.bundle is None and (digest := next(filter(is_digest, files), None)):
-        raise Malformed(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
+        raise Usage(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
     if len(files) > 1 and options.bundle:
-        raise Malformed("one bundle is named for several files", "leave --bundle out")
+        raise Usage("one bundle is named for several files", "leave --bundle out")
     rows = []
     for number, file in enumerate(files, 1):
         progress = f"[{number}/{len(files)}] " if len(files) > 1 else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sigcore import limits
+from sigcore.errors import NotFound
 from sigcore.strict import Fields
 from stack.config import Home
 from stack.files import load_file
@@ -70,25 +71,50 @@ class TrustState:
 
 
 def load_state(home: Home) -> TrustState:
-    """Read the repository of ``home`` from its timestamp down.
-
-    Raises:
-        NotFound: nothing is published yet. Malformed: it cannot be read.
-    """
-    folder = home.tuf_repository
-    timestamp = _signed(folder / "timestamp.json")
-    snapshot = _signed(folder / f"{_version(timestamp, 'snapshot.json')}.snapshot.json")
-    targets = _signed(folder / f"{_version(snapshot, 'targets.json')}.targets.json")
-    newest = max((int(path.name.partition(".")[0]) for path in folder.glob("[1-9]*.root.json")), default=1)
-    root = _signed(folder / f"{newest}.root.json")
-    documents = dict(zip(ROLES, (root, targets, snapshot, timestamp), strict=True))
-    trusted = root.object("roles")
+    """Read the repository of ``home``. Errors: as :func:`load_roles`."""
+    documents, trusted = _documents(home.tuf_repository)
+    targets = documents["targets"].object("targets")
     return TrustState(
         roles=tuple(_role(name, document, trusted.object(name)) for name, document in documents.items()),
-        targets=tuple(
-            _target(name, targets.object("targets").object(name)) for name in targets.object("targets").names()
-        ),
+        targets=tuple(_target(name, targets.object(name)) for name in targets.names()),
     )
+
+
+def load_roles(folder: Path) -> tuple[RoleState, ...]:
+    """The four roles in ``folder`` as a client would be given them now.
+
+    1. The timestamp names the snapshot's version, the snapshot the targets' version.
+    2. The root is the last of an unbroken chain from 1 on, as clients walk it.
+
+    Raises:
+        NotFound: the repository is not published, or not whole. Malformed: a file is not TUF metadata.
+    """
+    documents, trusted = _documents(folder)
+    return tuple(_role(name, document, trusted.object(name)) for name, document in documents.items())
+
+
+def check_roles(folder: Path, now: datetime) -> None:
+    """Whether clients can use the repository at ``now``.
+
+    Raises:
+        NotFound, Malformed: as :func:`load_roles`. NotFound also when a role has expired.
+    """
+    for role in load_roles(folder):
+        if role.left(now) <= timedelta():
+            message = f"the TUF {role.role} expired on {role.expires:%Y-%m-%d}"
+            raise NotFound(message, "see the log for why it was not signed anew")
+
+
+def _documents(folder: Path) -> tuple[dict[str, Fields], Fields]:
+    """What is signed, by role, and the roles that the root names."""
+    timestamp = _signed(folder / "timestamp.json")  # (1)
+    snapshot = _signed(folder / f"{_version(timestamp, 'snapshot.json')}.snapshot.json")
+    targets = _signed(folder / f"{_version(snapshot, 'targets.json')}.targets.json")
+    number = 1  # (2)
+    while (folder / f"{number + 1}.root.json").exists():
+        number += 1
+    root = _signed(folder / f"{number}.root.json")
+    return dict(zip(ROLES, (root, targets, snapshot, timestamp), strict=True)), root.object("roles")
 
 
 def _signed(path: Path) -> Fields:

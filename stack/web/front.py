@@ -19,7 +19,7 @@ from stack.clients.table import FIRST, GUIDES, guide
 from stack.config import Home, Settings
 from stack.trust.documents import timestamp_url
 from stack.trust.serving import fingerprint
-from stack.trust.state import load_state
+from stack.trust.state import load_roles
 from stack.web.style import ICON, STYLE
 from tlog.log import Log
 
@@ -80,7 +80,9 @@ def describe(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Front:
         untrusted=settings.ephemeral,
         fingerprint=fingerprint(home),
         logs=tuple(_log_state(NAMES.get(name, name), log) for name, log in logs.items()),
-        trust=tuple((role.role, role.version, role.left(now) // timedelta(days=1)) for role in load_state(home).roles),
+        trust=tuple(
+            (role.role, role.version, role.left(now) // timedelta(days=1)) for role in load_roles(home.tuf_repository)
+        ),
         services=(
             ("Identity (OpenID Connect)", settings.issuer),
             ("Certificates (Fulcio)", f"{url}/api/v2/signingCert"),
@@ -108,6 +110,8 @@ def _log_state(name: str, log: Log) -> LogState:
         head = log.head
     except SigError as error:
         return LogState(name, fault=error.message)
+    if fault := log.damage or log.fault:
+        return LogState(name, fault=f"takes no entries: {fault}")
     moment = datetime.fromtimestamp(head.timestamp_ms // 1000, UTC)
     return LogState(name, head.size, head.root.hex(), f"{moment:%Y-%m-%d %H:%M:%S} UTC")
 

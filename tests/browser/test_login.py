@@ -22,10 +22,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import Hook, visitor
 from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox
+from tests.unit.oidc_dev.visitor import ALICE, OOB, PASSWORD, REQUEST
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
-ALICE, PASSWORD = "alice@example.com", "correct horse battery staple"
 WAIT_S = 60
 SCHEMES = ("light", "dark")
 
@@ -52,16 +52,7 @@ def add_account(stack: RunningStack, email: str, password: str) -> None:
 
 
 def request_url(stack: RunningStack, redirect_uri: str, **more: str) -> str:
-    asked = {
-        "response_type": "code",
-        "client_id": "sigstore",
-        "redirect_uri": redirect_uri,
-        "scope": "openid email",
-        "state": "s",
-        "code_challenge": "A" * 43,
-        "code_challenge_method": "S256",
-    }
-    return f"{stack.oidc_issuer}/auth?{urlencode(asked | more)}"
+    return f"{stack.oidc_issuer}/auth?{urlencode(REQUEST | {'redirect_uri': redirect_uri} | more)}"
 
 
 def log_in(page: Page, email: str = ALICE, password: str = PASSWORD) -> None:
@@ -264,7 +255,6 @@ def test_markup_that_was_sent_runs_nothing_o20(browser: Browser, stack):
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [320, 1280])
 def test_every_page_fits_and_can_be_read_in_light_and_dark(browser: Browser, stack, scheme, width):
-    oob = "urn:ietf:wg:oauth:2.0:oob"
     with visitor(browser, color_scheme=scheme, viewport={"width": width, "height": 700}) as tab:
         tab.page.goto(request_url(stack, "http://localhost:43210/auth/callback"))
         check_look(tab.page)
@@ -273,7 +263,7 @@ def test_every_page_fits_and_can_be_read_in_light_and_dark(browser: Browser, sta
         check_look(tab.page)
         tab.page.goto(request_url(stack, "https://evil.example/"))
         check_look(tab.page)
-        tab.page.goto(request_url(stack, oob))
+        tab.page.goto(request_url(stack, OOB))
         log_in(tab.page)
         expect(tab.page.locator("#code")).to_be_visible()
         check_look(tab.page)

@@ -178,6 +178,12 @@ def test_nothing_reflects_the_method_of_a_trace(stack):
 
 
 # --- framing that is right ---------------------------------------------------------------------------------
+def test_an_expectation_is_met_or_refused(stack):
+    answer = talk(stack, sized(b"{}", b"Expect: 100-continue"))
+    assert statuses(answer) == [100, 400]
+    assert statuses(talk(stack, sized(b"{}", b"Expect: the-moon"))) == [417]
+
+
 def test_http_1_0_is_answered_and_closed(stack):
     answer = talk(stack, b"GET /healthz HTTP/1.0\r\n\r\n")
     assert statuses(answer) == [200]
@@ -226,12 +232,16 @@ def test_a_client_that_goes_away_in_the_middle_is_no_fault_of_the_server(stack):
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd", b"gzip, gzip", b"GZIP", b"x-unheard-of"])
 @pytest.mark.parametrize("path", [ENTRIES, b"/api/v2/signingCert", b"/api/v1/timestamp", b"/auth/token"])
-def test_a_compressed_body_is_refused_and_not_unpacked_d03(stack, coding, path):
+def test_a_compressed_body_is_refused_and_not_unpacked_d03(stack, bomb, coding, path):
     before = resident_kib(stack)
-    bomb = gzip.compress(bytes(64 << 20))
     answer = talk(stack, sized(bomb, b"Content-Encoding: " + coding, path=path))
     assert statuses(answer) == [415], answer
     assert resident_kib(stack) - before < 16 * 1024
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    return gzip.compress(bytes(64 << 20))
 
 
 def resident_kib(stack: RunningStack) -> int:

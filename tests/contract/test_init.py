@@ -17,7 +17,7 @@ def test_at_a_terminal_it_asks_three_questions_and_enter_takes_the_default(tmp_p
     code, screen = in_terminal(["init", "--data", "d"], tmp_path, typed=b"\n\n\n")
     assert code == 0, screen
     assert screen.count("?") == 3
-    assert "root fingerprint sha256:" in screen
+    assert "root fingerprint\n  sha256:" in screen
     settings = load_settings(Home(tmp_path / "d"))
     assert (settings.url, settings.organization, settings.url_follows_listen) == (
         "http://localhost:7780",

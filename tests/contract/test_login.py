@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import pty
@@ -12,7 +11,6 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -20,11 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from tests.stack_process import SIGBOX, RunningStack, environment, running_stack
-
-ALICE, PASSWORD = "alice@example.com", "correct horse battery staple"
-CALLBACK = "http://localhost:43210/auth/callback"
-VERIFIER = "v" * 50
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+from tests.unit.oidc_dev.visitor import ALICE, CALLBACK, PASSWORD, REQUEST, VERIFIER, Html
 
 
 def run(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -44,20 +38,6 @@ def claims_of(token: str) -> dict[str, object]:
     """What a token says; that it verifies is tested elsewhere."""
     payload = token.strip().split(".")[1]
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-
-
-class Fields(HTMLParser):
-    """The fields of a page's form."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.values: dict[str, str] = {}
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        if tag == "input":
-            self.values[given["name"]] = given.get("value") or ""
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
@@ -86,19 +66,9 @@ class Session:
 
     def log_in(self, email: str, password: str) -> tuple[int, str]:
         """Status, and the code if there is one."""
-        asked = {
-            "response_type": "code",
-            "client_id": "sigstore",
-            "redirect_uri": CALLBACK,
-            "scope": "openid email",
-            "state": "s",
-            "nonce": "n",
-            "code_challenge": CHALLENGE,
-            "code_challenge_method": "S256",
-        }
-        status, page, _ = self.fetch(f"/auth?{urlencode(asked)}")
+        status, page, _ = self.fetch(f"/auth?{urlencode(REQUEST | {'nonce': 'n'})}")
         assert status == 200, page
-        filled = Fields(page).values | {"email": email, "password": password}
+        filled = Html(page).inputs() | {"email": email, "password": password}
         status, _, headers = self.fetch("/login", filled)
         found = parse_qs(urlsplit(headers.get("Location", "")).query)
         return status, found.get("code", [""])[0]

@@ -59,6 +59,31 @@ def test_a_disk_that_is_full_before_the_settings_are_written_leaves_nothing_f05(
     assert not data.exists()
 
 
+def test_of_many_first_starts_at_once_one_serves_and_the_others_take_nothing_away_f09(tmp_path):
+    data = tmp_path / "data"
+    command = [*SIGBOX, *UP, "--data", str(data), "--ready-file", str(tmp_path / "ready.json")]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, env=environment(), **quiet) for _ in range(5)]
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "ready.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        owner = json.loads((tmp_path / "ready.json").read_bytes())["pid"]
+        losers = [process for process in processes if process.pid != owner]
+        assert len(losers) == 4
+        for process in losers:
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 3
+            assert f"in use by process {owner}" in errors
+        assert (data / "sigbox.toml").exists()
+        assert (data / "rekor" / "log.key").exists()
+    finally:
+        for process in processes:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
 def test_an_empty_directory_of_the_users_stays_and_stays_empty_f05(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
@@ -162,10 +187,12 @@ def test_what_a_seeded_stack_signs_verifies_under_the_trust_of_another_run(tmp_p
 # --- the configuration file ----------------------------------------------------------------------------------
 def test_flags_win_over_the_environment_that_over_the_file(tmp_path, monkeypatch):
     config = tmp_path / "up.toml"
-    config.write_text('ephemeral = true\ncontrol = true\nlisten = "0.0.0.0:1"\nlog-format = "text"\nseed = 5\n')
+    config.write_text('control = true\nlisten = "0.0.0.0:1"\nlog-format = "text"\nseed = 5\n')
     monkeypatch.setenv("SIGBOX_LISTEN", "nowhere")
     monkeypatch.setenv("SIGBOX_LOG_FORMAT", "json")
-    with running_stack(tmp_path, "--config", config) as stack:
+    monkeypatch.setenv("SIGBOX_CONFIG", str(config))
+    monkeypatch.setenv("SIGBOX_DATA", str(tmp_path / "durable"))
+    with running_stack(tmp_path, "--ephemeral") as stack:
         assert sigbox("token", "--url", stack.url, "--email", "a@example.com").returncode == 0
         assert '"logger":"sigbox.http"' in wait_for(stack, "/_ctl/token")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.client_lines import Shell, follow
-from tests.interop.clients import SIGSTORE_JS
 from tests.stack_process import RunningStack, running_stack
 from tests.test_readme import block_after
 
@@ -46,22 +45,36 @@ def test_the_lines_for_cosign_2(stack, tmp_path, cosign_v2):
 
 
 def test_the_lines_for_sigstore_js(stack, tmp_path, sigstore_js):
-    programs = SIGSTORE_JS.installed().parent
-    assert len(follow(stack, "sigstore-js", Shell(tmp_path, programs))) == 2
+    assert len(follow(stack, "sigstore-js", Shell(tmp_path, sigstore_js.node.parent))) == 2
 
 
-def test_the_lines_of_the_readme(tmp_path):
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack that stays, as the README starts it."""
+    folder = tmp_path_factory.mktemp("plain")
+    with running_stack(folder, "--data", folder / "data") as running:
+        yield running
+
+
+@pytest.mark.parametrize("client", ["sigbox", "cosign", "sigstore-python", "sigstore-js"])
+def test_the_lines_of_the_readme(plain, tmp_path, client: str, request: pytest.FixtureRequest):
     """As a newcomer types them, in one shell; only the address and the data directory are those of the test."""
-    with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
-        _type_the_readme(stack, tmp_path)
-
-
-def _type_the_readme(stack, tmp_path):
-    shell = Shell(tmp_path, Path(sys.executable).parent, NO_COLOR="1", SIGBOX_DATA=str(stack.data))
-    blocks = [block_after("In another terminal"), block_after("\n**sigbox**"), block_after("\n**sigstore-python**")]
+    tools = [Path(sys.executable).parent]
+    if client == "cosign":
+        tools = [request.getfixturevalue("cosign_v3").client.installed().parent]
+    if client == "sigstore-js":
+        tools = [request.getfixturevalue("sigstore_js").node.parent]
+    shell = Shell(tmp_path, *tools, NO_COLOR="1", SIGBOX_DATA=str(plain.data))
+    blocks = [block_after("In another terminal"), block_after(f"\n**{client}**")]
     lines = [line for block in blocks for line in block if "export PATH" not in line]
-    script = "\n".join(lines).replace("http://localhost:7780", stack.url).replace("sigbox-data", str(stack.data))
-    removed = "rm FILE.sigstore.json\nsigstore --instance"
-    printed = shell.succeed(removed.join(script.split("sigstore --instance", 1)))
-    assert "Verified OK release.txt: alice@example.com" in printed
-    assert "OK: release.txt" in printed
+    script = "\n".join(lines).replace("http://localhost:7780", plain.url).replace("sigbox-data", str(plain.data))
+    printed = shell.succeed(script)
+    assert VERIFIED[client] in printed
+
+
+VERIFIED = {
+    "sigbox": "Verified OK release.txt: alice@example.com",
+    "cosign": "Verified OK",
+    "sigstore-python": "OK: release.txt",
+    "sigstore-js": "Verification succeeded",
+}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.client_lines import guide_for
 from tests.interop.conftest import require
 from tests.interop.matrix import rows
 from tests.interop.places import ALICE, MALLORY, Kind, Place, Tool, make_signed, refuse, succeed
@@ -18,10 +19,7 @@ from tests.stack_process import RunningStack, running_stack
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
-GO, OPENSSL = ("SSL_CERT_FILE",), ("SSL_CERT_FILE",)
-WHERE = {SIGBOX: OPENSSL, PYTHON: ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), V3: GO, V2: GO, JS: ("NODE_EXTRA_CA_CERTS",)}
-"""The variables of wire.md 11.1; sigstore-python reads one for its services and the other for TUF."""
-UNKNOWN = {V3: "unknown authority", V2: "unknown authority", JS: "certificate"}
+UNKNOWN = {V3: "unknown authority", V2: "unknown authority", JS: "certificate", SIGBOX: "certificate"}
 """What a client says of a certificate that it has no reason to trust, where it says it."""
 ROWS = [pytest.param(tool, kind, id=f"{tool.name}, {kind.label}") for tool, kind in rows()]
 EACH = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
@@ -36,9 +34,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 
 def told(place: Place, tool: Tool) -> Place:
-    """The same place, where the user has exported the authority's certificate as ``tool`` wants it."""
+    """The same place, where the user has exported what `sigbox env` prints for ``tool``, and nothing else."""
+    exported = guide_for(place.stack, tool.name.split()[0])["environment"]
+    return replace(place, environment=tuple(exported.items()))
+
+
+def test_the_authority_is_exported_as_each_client_wants_it(place: Place):
+    """The variables of wire.md 11.1; sigstore-python reads one for its services and the other for TUF."""
     authority = json.loads((place.stack.log.parent / "ready.json").read_bytes())["tls_ca"]
-    return replace(place, environment=tuple((name, authority) for name in WHERE[tool]))
+    names = {tool: {name for name, value in told(place, tool).environment if value == authority} for tool in TOOLS}
+    assert names == {
+        SIGBOX: {"SSL_CERT_FILE"},
+        PYTHON: {"REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"},
+        V3: {"SSL_CERT_FILE"},
+        V2: {"SSL_CERT_FILE"},
+        JS: {"NODE_EXTRA_CA_CERTS"},
+    }
+    assert f"export SSL_CERT_FILE={authority}" in place.stack.log.read_text("utf-8"), "a start prints them too"
 
 
 @pytest.mark.parametrize(("tool", "kind"), ROWS)
@@ -63,7 +75,8 @@ def test_who_is_not_told_of_the_authority_gets_no_signature(place: Place, tool: 
 def test_sigstore_python_takes_its_trust_over_https(place: Place):
     there = told(place, PYTHON)
     instance = ("--instance", there.stack.tuf_mirror)
-    refuse(PYTHON.run(place, *instance, "trust-instance", there.stack.tuf_root))
+    unknown = PYTHON.run(place, *instance, "trust-instance", there.stack.tuf_root)
+    refuse(unknown, because="CERTIFICATE_VERIFY_FAILED")
     succeed(PYTHON.run(there, *instance, "trust-instance", there.stack.tuf_root))
     artifact, token = there.artifact(), ("--identity-token", there.stack.token(ALICE))
     succeed(PYTHON.run(there, *instance, "sign", *token, artifact))

@@ -14,6 +14,9 @@ from tests.interop.clients import COSIGN_V2, COSIGN_V3, SIGSTORE_JS, Client
 from tests.interop.places import ALICE, PREDICATE_TYPE, Done, Kind, Place, Signed, Tool
 from tests.stack_process import sigbox
 
+JS_TIMEOUT_S = 30
+"""Its own default is 5 s, little for a machine that compiles beside the tests."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sigbox:
@@ -91,10 +94,9 @@ class Cosign:
         """``cosign``."""
         return place.run(self.client.installed(), *arguments, **environment)
 
-    def initialize(self, place: Place, **environment: str) -> Done:
+    def initialize(self, place: Place) -> Done:
         """Trust the stack of this place; once in a home."""
-        root = ("--root", place.stack.tuf_root)
-        return self.run(place, "initialize", "--mirror", place.stack.tuf_mirror, *root, **environment)
+        return self.run(place, "initialize", "--mirror", place.stack.tuf_mirror, "--root", place.stack.tuf_root)
 
     def trust(self, place: Place) -> None:
         """The same, if it has not been done."""
@@ -105,7 +107,7 @@ class Cosign:
     def sign(self, place: Place, kind: Kind, artifact: Path, bundle: Path) -> Done:
         self.trust(place)
         what = ("attest-blob", "--statement", place.statement(artifact)) if kind.dsse else ("sign-blob",)
-        where = self._classic(place) if self.is_v2 and kind.version == 1 else self._configured(place, kind)
+        where = self._classic(place) if self.is_v2 and kind.version == 1 else self._configured(place, kind.version)
         token = ("--identity-token", place.stack.token(ALICE))
         return self.run(place, *what, "--yes", *where, *token, "--bundle", bundle, artifact)
 
@@ -116,11 +118,9 @@ class Cosign:
             "--new-bundle-format",
         )
 
-    def _configured(self, place: Place, kind: Kind) -> tuple[str | Path, ...]:
+    def _configured(self, place: Place, version: int) -> tuple[str | Path, ...]:
         """Over TUF the stack steers to v2."""
-        if kind.version == 1:
-            return ("--signing-config", place.signing_config(1))
-        return ("--use-signing-config",)
+        return ("--signing-config", place.signing_config(1)) if version == 1 else ("--use-signing-config",)
 
     def verify(self, signed: Signed, identity: str, issuer: str) -> Done:
         self.trust(signed.place)
@@ -146,45 +146,45 @@ class SigstoreJs:
     def require(self) -> None:
         SIGSTORE_JS.installed()
 
+    @property
+    def node(self) -> Path:
+        """The Node that it wants; its command lies beside."""
+        return SIGSTORE_JS.installed()
+
     def command(self, place: Place, *arguments: str | Path, **environment: str) -> Done:
         """``sigstore`` of @sigstore/cli."""
-        node = SIGSTORE_JS.installed()
-        return place.run(node, node.with_name("sigstore"), *arguments, **environment)
+        return place.run(self.node, self.node.with_name("sigstore"), *arguments, **environment)
 
-    def script(self, place: Place, name: str, wanted: dict[str, object], **environment: str) -> Done:
+    def script(self, place: Place, name: str, wanted: dict[str, object]) -> Done:
         """One of our scripts, on the libraries that are installed."""
-        home = {"SIGSTORE_JS": str(SIGSTORE_JS.home), **environment}
-        return place.run(SIGSTORE_JS.installed(), SIGSTORE_JS.folder / name, json.dumps(wanted), **home)
+        wanted = {"timeout": 1000 * JS_TIMEOUT_S, **wanted}
+        return place.run(self.node, SIGSTORE_JS.folder / name, json.dumps(wanted), SIGSTORE_JS=str(SIGSTORE_JS.home))
 
     def sign(self, place: Place, kind: Kind, artifact: Path, bundle: Path) -> Done:
         if kind is Kind.INTOTO_V1:
             return self.attest(place, place.statement(artifact), bundle)
-        where = {"signingConfig": str(place.stack.signing_config)} if kind.version == 2 else {"tlog": True}
+        where = {"signingConfig": str(place.signing_config(2))} if kind.version == 2 else {"tlog": True}
         return self.write(place, place.statement(artifact) if kind.dsse else artifact, bundle, dsse=kind.dsse, **where)
 
-    def attest(self, place: Place, statement: Path, bundle: Path, *options: str, **environment: str) -> Done:
+    def attest(self, place: Place, statement: Path, bundle: Path, *options: str) -> Done:
         """Attest by the command; it takes its token as in continuous integration."""
-        url = place.stack.url
+        url, timeout = place.stack.url, ("--timeout", str(JS_TIMEOUT_S))
         where = ("--fulcio-url", url, "--rekor-url", url, "--oidc-issuer", place.stack.oidc_issuer)
-        ci = {"CI": "true", "SIGSTORE_ID_TOKEN": place.stack.token(ALICE), **environment}
-        return self.command(place, "attest", statement, *where, *options, "--output-file", bundle, **ci)
+        ci = {"CI": "true", "SIGSTORE_ID_TOKEN": place.stack.token(ALICE)}
+        return self.command(place, "attest", statement, *where, *options, *timeout, "--output-file", bundle, **ci)
 
-    def write(
-        self, place: Place, file: Path, bundle: Path, *, environment: dict[str, str] | None = None, **wanted: object
-    ) -> Done:
+    def write(self, place: Place, file: Path, bundle: Path, **wanted: object) -> Done:
         """Sign ``file`` as ``wanted`` and keep the bundle."""
         what = {"file": str(file), "url": place.stack.url, "token": place.stack.token(ALICE), **wanted}
-        done = self.script(place, "sign.mjs", what, **(environment or {}))
+        done = self.script(place, "sign.mjs", what)
         if done.returncode == 0:
             bundle.write_text(done.stdout)
         return done
 
-    def verify(self, signed: Signed, identity: str, issuer: str, **environment: str) -> Done:
+    def verify(self, signed: Signed, identity: str, issuer: str) -> Done:
         blob = () if signed.kind.dsse else ("--blob-file", signed.artifact)
         policy = ("--certificate-identity-email", re.escape(identity), "--certificate-issuer", issuer)
-        return self.command(
-            signed.place, "verify", signed.bundle, *blob, *policy, *self.tuf(signed.place), **environment
-        )
+        return self.command(signed.place, "verify", signed.bundle, *blob, *policy, *self.tuf(signed.place))
 
     def tuf(self, place: Place) -> tuple[str | Path, ...]:
         """Where trust comes from."""

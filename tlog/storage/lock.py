@@ -7,6 +7,7 @@ to be trusted (network file systems, a deleted lock file), the fencing epoch ins
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -40,13 +41,10 @@ class FileLock:
             raise Refused(
                 f"{self._what} is in use by process {owner}", f"stop that process; {self._path.name} is its lock file"
             ) from error
-        try:
+        self._descriptor = descriptor
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        except OSError as error:
-            os.close(descriptor)
-            raise Unavailable(f"the lock file {self._path.name} cannot be written: {error.strerror}") from error
-        self._descriptor = descriptor
 
     def release(self) -> None:
         """Let go; harmless when the lock is not held. The file stays: removing it would let two holders in."""

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 from sigcore.errors import Unavailable
+from tlog.storage.rows import insert_rows
 from tlog.storage.worker import Worker
 
 FORMAT: Final = 1
@@ -195,7 +196,7 @@ class SqliteIndex:
 
     def _add(self, rows: Sequence[tuple[bytes, int]], position: Position) -> None:
         with _failures(self._path), self._transaction() as writer:
-            writer.executemany("INSERT OR IGNORE INTO found VALUES (?, ?)", rows)
+            insert_rows(writer, "INSERT OR IGNORE INTO found", 2, [value for row in rows for value in row])
             writer.execute("UPDATE position SET size = ?, mark = ?", (position.size, position.mark))
 
     def _clear(self) -> None:

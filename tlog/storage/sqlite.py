@@ -12,7 +12,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from zlib import crc32
 from sigcore.errors import NotFound, Refused, Unavailable
 from tlog.storage.base import Batch, Head, Key, nothing
 from tlog.storage.lock import FileLock
+from tlog.storage.rows import insert_rows
 from tlog.storage.worker import Worker
 from tlog.submission import Submission
 
@@ -35,8 +35,6 @@ _PRAGMAS: Final = (
     "trusted_schema = OFF",
     "cell_size_check = ON",
 )
-_COLUMNS: Final = 5
-"""Of the table of entries."""
 
 _T = TypeVar("_T")
 
@@ -155,11 +153,9 @@ class SqliteStore:
                 ),
                 batch.first,
             )
-            _insert_entries(connection, values)
-            connection.executemany(
-                "INSERT INTO tile (id, hashes) VALUES (?, ?)",
-                ((tile.level << _ROW | tile.index, tile.hashes) for tile in batch.tiles),
-            )
+            insert_rows(connection, "INSERT INTO entry (idx, identity, guard, leaf, extra)", 5, values)
+            tiles = [value for tile in batch.tiles for value in (tile.level << _ROW | tile.index, tile.hashes)]
+            insert_rows(connection, "INSERT INTO tile (id, hashes)", 2, tiles)
 
     async def remember(self, keys: Sequence[Key], upto: int | None = None) -> None:
         """See :class:`~tlog.storage.base.LogStore`."""
@@ -172,9 +168,8 @@ class SqliteStore:
                     "UPDATE head SET remembered = coalesce(?, remembered) WHERE epoch = ?", (upto, self._epoch)
                 )
             )
-            connection.executemany(
-                "INSERT OR IGNORE INTO seen (prefix, idx) VALUES (?, ?)", ((key.prefix, key.index) for key in keys)
-            )
+            values = [value for key in keys for value in (key.prefix, key.index)]
+            insert_rows(connection, "INSERT OR IGNORE INTO seen (prefix, idx)", 2, values)
 
     async def _write(self, work: Callable[[], _T]) -> _T:
         if self._thread is None:
@@ -260,26 +255,6 @@ class SqliteStore:
             raise Unavailable("the log's database is not open")
         with _failures("the log's database cannot be read"):
             return self._reader.execute(query, parameters).fetchall()
-
-
-def _insert_entries(connection: sqlite3.Connection, values: Sequence[object]) -> None:
-    """Insert rows of ``_COLUMNS`` values each, in statements of a power of two of rows.
-
-    Each statement lets the other threads run and then waits for its turn again; one for each row makes a commit under load
-    ten times as long. Powers of two, so that few statements are ever prepared.
-    """
-    first, count = 0, len(values) // _COLUMNS
-    for power in reversed(range(count.bit_length())):
-        if count >> power & 1:
-            end = first + (_COLUMNS << power)
-            connection.execute(_insert_statement(1 << power), values[first:end])
-            first = end
-
-
-@lru_cache(maxsize=16)
-def _insert_statement(rows: int) -> str:
-    places = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
-    return f"INSERT INTO entry (idx, identity, guard, leaf, extra) VALUES {places}"  # noqa: S608  # places, no values
 
 
 def _damaged(what: str) -> Unavailable:

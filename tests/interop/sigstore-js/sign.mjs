@@ -16,6 +16,7 @@ function signOnV1() {
     fulcioURL: wanted.url,
     rekorURL: wanted.url,
     identityToken: wanted.token,
+    timeout: wanted.timeout,
     tlogUpload: wanted.tlog,
     ...(wanted.tsa && { tsaServerURL: wanted.tsa }),
   };
@@ -30,6 +31,7 @@ async function signAsConfigured() {
   const builder = bundleBuilderFromSigningConfig({
     signingConfig: SigningConfig.fromJSON(JSON.parse(readFileSync(wanted.signingConfig))),
     identityProvider: { getToken: () => Promise.resolve(wanted.token) },
+    fetchOptions: { timeout: wanted.timeout },
     bundleType: wanted.dsse ? 'dsseEnvelope' : 'messageSignature',
   });
   return bundleToJSON(await builder.create({ data, ...(wanted.dsse && { type }) }));

@@ -6,5 +6,6 @@ import { createRequire } from 'node:module';
 const { verify } = createRequire(`${process.env.SIGSTORE_JS}/`)('sigstore');
 const wanted = JSON.parse(process.argv[2]);
 const bundle = JSON.parse(readFileSync(wanted.bundle));
-const signer = await (wanted.file ? verify(bundle, readFileSync(wanted.file), wanted.options) : verify(bundle, wanted.options));
+const options = { timeout: wanted.timeout, ...wanted.options };
+const signer = await (wanted.file ? verify(bundle, readFileSync(wanted.file), options) : verify(bundle, options));
 console.log(JSON.stringify(signer.identity));

@@ -170,6 +170,13 @@ async def test_serials_never_repeat(authority, token):
     assert all(0 < serial < 2**159 for serial in serials)
 
 
+def test_serials_have_enough_bits_and_never_repeat():
+    """A11."""
+    serials = {certify.random_serial() for _ in range(20_000)}
+    assert len(serials) == 20_000
+    assert all(64 < serial.bit_length() < 160 for serial in serials)
+
+
 # --- A06: nothing of a request but its key ---------------------------------------------------------------
 async def test_hostile_extensions_of_a_signing_request_are_absent(authority, token):
     fulcio = [

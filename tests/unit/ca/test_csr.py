@@ -11,6 +11,7 @@ from sigcore import der
 from sigcore.errors import Malformed, Refused, SigError
 from sigcore.keys import encode_public_key
 from sigcore.strict import encode_base64
+from tests.unit.ca.test_possession import HOSTILE
 
 P256 = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)
@@ -103,6 +104,16 @@ def rebuilt(*, version=0, signature=None, algorithm=None, key=P256):
     info = der.sequence(der.integer(version), der.sequence(), spki(key), der.tlv(der.context(0)))
     algorithm = algorithm or der.sequence(der.oid("1.2.840.10045.4.3.2"))
     return pem(der.sequence(info, algorithm, der.bit_string(signature or P256.sign(info, ec.ECDSA(hashes.SHA256())))))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_keys_are_refused_in_a_request_too(name):
+    """A07: before any signature is looked at."""
+    info = der.sequence(der.integer(0), der.sequence(), HOSTILE[name], der.tlv(der.context(0)))
+    data = der.sequence(info, der.sequence(der.oid("1.2.840.10045.4.3.2")), der.bit_string(b"\x00"))
+    with pytest.raises(SigError) as refused:
+        parse_csr(pem(data))
+    assert "own signature" not in str(refused.value)
 
 
 def test_a_signature_that_is_not_whole_bytes_is_malformed():

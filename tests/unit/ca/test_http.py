@@ -147,6 +147,7 @@ async def test_browsers_may_ask(http, bearer):
 async def test_the_trust_bundle_ends_with_the_root(http, chain):
     answer = await (await http.get("/api/v2/trustBundle")).json()
     ((intermediate, root),) = [chain["certificates"] for chain in answer["chains"]]
+    assert intermediate.endswith("-----END CERTIFICATE-----\n")  # Fulcio trims it in signingCert only
     loaded = [oracle.load_pem_x509_certificate(pem.encode()) for pem in (intermediate, root)]
     assert [one.public_bytes(serialization.Encoding.DER) for one in loaded] == list(chain.certificates)
 
@@ -285,7 +286,9 @@ async def test_a_body_of_unknown_length_is_bounded_while_it_arrives(http, bearer
 async def test_a_log_that_fails(serve, bearer, caplog, kind, status, code):
     http = await serve(kind())
     with caplog.at_level(logging.ERROR, logger="ca.http"):
-        message = await error(await http.post(V2, json=key_request(), headers=bearer), status, code)
+        answer = await http.post(V2, json=key_request(), headers=bearer)
+        message = await error(answer, status, code)
+    assert ("Retry-After" in answer.headers) == (status == 503)
     if code == 13:
         assert message == "internal error; the server's log says more"
         assert len(caplog.records) == 1

@@ -13,6 +13,7 @@ from typing import Any
 import jwt
 
 from ca import token
+from ca.ports import TokenKey
 from sigcore.errors import Refused, SigError
 
 ALGORITHMS = ("ES256", "RS256")
@@ -26,7 +27,7 @@ def is_taken(public: dict[str, Any], jws: str) -> bool:
         token._check_header(header)
         if header.text("alg") != public["alg"]:
             raise Refused("another algorithm than the issuer's")
-        token._verify_signature(jws, jwt.PyJWK(public).key, public["alg"])
+        token._verify_signature(jws, TokenKey(jwt.PyJWK(public).key, public["alg"]))
     except SigError:
         return False
     return True

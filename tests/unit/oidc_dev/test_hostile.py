@@ -194,6 +194,14 @@ async def test_what_is_not_supported_is_told_to_the_client_and_nothing_is_fetche
     assert (found["error"], found["state"]) == (error, "a state")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scope": "x"}, {"response_type": "token"}, {"prompt": "none"}, {"code_challenge": None}, {"request": "x"}],
+)
+async def test_what_is_wrong_with_an_out_of_band_request_is_shown_on_a_page_o18(visitor, wrong):
+    await shown_as_error(await visitor.ask(redirect_uri=OUT_OF_BAND, **wrong))
+
+
 @pytest.mark.parametrize("state", ["a&b=c#d", "x" * 2000, "\u00e9\u4e16", "'\"<>", "%0d%0aSet-Cookie: x=1", "a+b c"])
 async def test_the_state_comes_back_as_it_was_and_stays_one_parameter(visitor, state):
     found = query_of(await visitor.log_in(state=state))

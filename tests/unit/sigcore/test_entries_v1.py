@@ -20,6 +20,7 @@ from sigcore import dsse as dsse_module
 from sigcore import entries_v1, limits, statement
 from sigcore.entries_v1_verifier import parse_verifier
 from sigcore.errors import Malformed, Refused, SigError
+from tests.unit.sigcore.ed25519ph_signer import sign_digest
 from tests.unit.sigcore.v1_proposals import (
     IN_TOTO,
     KEY,
@@ -158,12 +159,18 @@ def test_a_hashedrekord_goes_with_the_hash_of_its_key(key, algorithm):
             take(hashedrekord(key=key, algorithm=other))
 
 
-def test_ed25519_signs_envelopes_and_files_and_no_digests():
+def test_ed25519_signs_envelopes_and_files_and_digests_in_its_prehashed_form():
     take(rekord(key=ED25519))
     take(dsse(envelope(signers=(ED25519,)), (ED25519,)))
-    proposal = changed(hashedrekord(algorithm="sha512"), "spec.signature.publicKey.content", b64(pem(ED25519)))
-    with pytest.raises(Refused, match="Ed25519 over a digest"):
-        take(proposal)
+    digest = hashlib.sha512(b"artifact").digest()
+    for signature, good in ((sign_digest(ED25519.private_bytes_raw(), digest), True), (ED25519.sign(digest), False)):
+        proposal = changed(hashedrekord(algorithm="sha512"), "spec.signature.publicKey.content", b64(pem(ED25519)))
+        proposal = changed(proposal, "spec.signature.content", b64(signature))
+        if good:
+            take(proposal)
+        else:
+            with pytest.raises(Refused, match="does not verify"):
+                take(proposal)
 
 
 @pytest.mark.parametrize("algorithm", [hashes.SHA256(), hashes.SHA384()], ids=["sha256", "sha384"])

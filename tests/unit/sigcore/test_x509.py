@@ -372,3 +372,49 @@ def test_what_can_be_written_is_read_back(text, form):
         assert not (text and text.isascii() and text.isprintable())
         return
     assert x509.parse_san(with_extension(extension)) == san
+
+
+# --- the key alone -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["p256", "p384", "p521", "ed25519", "rsa"])
+def test_the_certified_key_is_that_of_the_whole_certificate(kind):
+    data = assemble(spki=spki(kind))
+    whole = x509.parse_certificate(data).public_key()
+    assert keys.encode_public_key(x509.parse_certified_key(data)) == keys.encode_public_key(whole) == spki(kind)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_the_key_alone_is_never_another_than_that_of_the_whole(data):
+    """Whatever is damaged: where both read a certificate, they read one key, and the short way raises one kind of error."""
+    damaged = bytearray(assemble())
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = x509.parse_certified_key(bytes(damaged))
+    except SigError:
+        with pytest.raises(SigError):
+            x509.parse_certificate(bytes(damaged)).public_key()
+        return
+    with contextlib.suppress(SigError):
+        whole = x509.parse_certificate(bytes(damaged)).public_key()
+        assert keys.encode_public_key(whole) == keys.encode_public_key(found)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        assemble(trailer=b"\0"),
+        assemble(version=b""),
+        assemble(outer=signatures.ECDSA_WITH_SHA384),
+        assemble(spki=der.sequence()),
+        assemble(more=der.null()),
+        assemble(unique=der.tlv(der.context(1, constructed=False), b"\0\1")),
+        assemble(signature=der.bit_string(b"\x80", 3)),
+        bytes(limits.CERTIFICATE + 1),
+    ],
+    ids=range(9),
+)
+def test_what_is_no_certificate_has_no_certified_key(data):
+    with pytest.raises(Malformed, match="the verifier's certificate"):
+        x509.parse_certified_key(data, what="the verifier's certificate")

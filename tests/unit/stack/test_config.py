@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,22 @@ SETTINGS = Settings("http://localhost:7780", datetime(2026, 1, 2, 3, 4, 5, tzinf
 def test_settings_survive_the_disk(tmp_path: Path):
     save_settings(Home(tmp_path), SETTINGS)
     assert load_settings(Home(tmp_path)) == SETTINGS
+
+
+@pytest.mark.parametrize("kind", ["hashedrekord", "dsse"])
+def test_the_kind_of_envelopes_in_rekor_v2_survives_the_disk(tmp_path: Path, kind):
+    settings = replace(SETTINGS, rekor_v2_dsse=kind)
+    save_settings(Home(tmp_path), settings)
+    assert load_settings(Home(tmp_path)) == settings
+
+
+@pytest.mark.parametrize("value", ['"intoto"', '""', "5"])
+def test_another_kind_of_envelopes_is_refused(tmp_path: Path, value):
+    home = Home(tmp_path)
+    save_settings(home, SETTINGS)
+    home.settings_file.write_text(home.settings_file.read_text() + f"rekor_v2_dsse = {value}\n")
+    with pytest.raises(Malformed, match=r"rekor_v2_dsse is .* \(expected hashedrekord or dsse\)"):
+        load_settings(home)
 
 
 def test_an_empty_directory_holds_no_stack(tmp_path: Path):

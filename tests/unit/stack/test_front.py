@@ -29,7 +29,12 @@ class Broken:
         raise Unavailable("the log is <being> recovered")
 
 
-LOGS = {"ct": SimpleNamespace(head=Head(12345, b"\xab" * 32, 1_780_000_000_000, "checkpoint")), "rekor": Broken()}
+HEAD = Head(12345, b"\xab" * 32, 1_780_000_000_000, "checkpoint")
+LOGS = {
+    "ct": SimpleNamespace(head=HEAD, damage="", fault=""),
+    "rekor": Broken(),
+    "rekor-v1": SimpleNamespace(head=HEAD, damage="entry 7 is not what was published", fault=""),
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,7 @@ def test_the_page_shows_fingerprint_logs_and_how_long_the_trust_root_is_good(sta
     assert "2026-05-28 20:26:40 UTC" in page
     assert "3,649 days" in page
     assert "the log is &lt;being&gt; recovered" in page
+    assert "takes no entries: entry 7 is not what was published" in page
     assert "UNTRUSTED" not in page
     assert "A&lt;b&gt;&amp;C" in page
     assert "A<b>" not in page

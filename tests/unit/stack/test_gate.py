@@ -187,6 +187,22 @@ async def test_when_full_the_one_that_waits_longest_makes_room():
             other.close()
 
 
+async def test_when_full_half_a_body_makes_room_too_d01():
+    async with serving(pace=Pace(), most=2) as served:
+        halves = [await served.connect() for _ in range(2)]
+        for _, writer in halves:
+            writer.write(b"POST /length HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx")
+        await asyncio.sleep(0.1)
+        reader, writer = await served.connect()
+        writer.write(GET)
+        async with asyncio.timeout(END_S):
+            head, _ = await read_answer(reader)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert (await read_all(halves[0][0])).startswith(b"HTTP/1.1 408 ")
+        for _, other in (*halves, (reader, writer)):
+            other.close()
+
+
 async def test_when_all_are_busy_the_new_one_is_turned_away_and_no_other():
     async with serving(pace=Pace(), most=2) as served:
         busy = [await served.connect() for _ in range(2)]

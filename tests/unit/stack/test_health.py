@@ -14,7 +14,7 @@ from sigcore import certify, keys, x509
 from sigcore.errors import Unavailable
 from stack.config import Home
 from stack.health import answers, make_checks, make_routes
-from stack.trust.expiry import expiries
+from stack.trust.state import load_roles
 from tsa.timekeeper import TimeKeeper
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -30,6 +30,7 @@ def chain(first: datetime, last: datetime) -> tuple[x509.Certificate, ...]:
 def publish(folder, **expires: datetime) -> None:
     """Metadata as far as a countdown reads it; roles that are not named expire in a year."""
     folder.mkdir(parents=True, exist_ok=True)
+    trusted = {role: {"keyids": ["00"], "threshold": 1} for role in ("root", "targets", "snapshot", "timestamp")}
     for role, name, meta in (
         ("root", "1.root.json", {}),
         ("root", "2.root.json", {}),
@@ -38,7 +39,7 @@ def publish(folder, **expires: datetime) -> None:
         ("timestamp", "timestamp.json", {"snapshot.json": {"version": 4}}),
     ):
         until = expires.get(role, NOW + 365 * DAY) if name != "1.root.json" else NOW - DAY
-        signed = {"_type": role, "expires": f"{until:%Y-%m-%dT%H:%M:%SZ}", "meta": meta}
+        signed = {"_type": role, "expires": f"{until:%Y-%m-%dT%H:%M:%SZ}", "version": 1, "meta": meta, "roles": trusted}
         (folder / name).write_text(json.dumps({"signatures": [], "signed": signed}))
 
 
@@ -49,7 +50,7 @@ def parts(tmp_path):
     publish(home.tuf_repository)
 
     def log() -> SimpleNamespace:
-        return SimpleNamespace(fault="", head=SimpleNamespace(timestamp_ms=int(NOW.timestamp() * 1000)))
+        return SimpleNamespace(damage="", fault="", head=SimpleNamespace(timestamp_ms=int(NOW.timestamp() * 1000)))
 
     good = chain(NOW - DAY, NOW + DAY)
     return SimpleNamespace(
@@ -120,7 +121,7 @@ def test_a_repository_that_is_not_there_or_damaged(parts):
 
 def test_the_countdown_is_that_of_the_newest_root(parts):
     publish(parts.home.tuf_repository, timestamp=NOW + 7 * DAY)
-    found = expiries(parts.home.tuf_repository)
+    found = {role.role: role.expires for role in load_roles(parts.home.tuf_repository)}
     assert found["timestamp"] - NOW == 7 * DAY
     assert found["root"] - NOW == 365 * DAY
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stack.config import Home
 from stack.exposition import expose
-from stack.metrics import Sources
+from stack.figures import Figures
 from stack.traffic import BUCKETS_S, Traffic, role_of
 
 
@@ -39,7 +39,7 @@ def test_a_route_belongs_to_a_role(route, role):
 
 def samples(traffic: Traffic, tmp_path) -> dict[tuple[str, str], float]:
     """(name, bucket or status) -> value, for the families of requests."""
-    text, kind = expose(Sources(Home(tmp_path), traffic, {}, lambda: datetime.now(UTC)))
+    text, kind = expose(Figures(Home(tmp_path), traffic, {}, lambda: datetime.now(UTC)))
     assert kind.startswith("text/plain")
     return {
         (sample.name, sample.labels.get("le", sample.labels.get("status", ""))): sample.value

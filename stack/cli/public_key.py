@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Print the public half of a private key, in PEM."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from client.key_files import load_private_key
+from sigcore.keys import encode_public_key_pem
+from stack.cli.passphrase import ask_passphrase
+from stack.files import save_file
+
+EXAMPLES = """\
+examples:
+  sigbox public-key --key cosign.key --outfile cosign.pub"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``sigbox public-key``."""
+    parser.add_argument("--key", metavar="FILE", required=True, help="the private key: cosign's format or PKCS#8 PEM")
+    parser.add_argument("--outfile", metavar="FILE", type=Path, help="write it there instead of standard output")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print or write it."""
+    pem = encode_public_key_pem(load_private_key(options.key, ask_passphrase).public_key())
+    if options.outfile:
+        save_file(options.outfile, pem.encode("ascii"))
+    else:
+        print(pem, end="")
+    return 0

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``verify-blob`` and ``verify-blob-attestation`` as they are typed: files, digests, folders, keys, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sigcore import keys
+from sigcore.bundle import encode_bundle
+from sigcore.trustroot import encode_trusted_root
+from stack.cli import main
+from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, digest_of, statement_about
+
+WHO = ("--certificate-identity", EMAIL, "--certificate-oidc-issuer", ISSUER)
+KEY = keys.generate_p256()
+
+
+@pytest.fixture
+def folder(sigstore, tmp_path, monkeypatch):
+    """A folder with a trusted root, two signed files, an attestation, and a file signed by a bare key."""
+    for name in ("SIGBOX_TRUST_CONFIG", "SIGBOX_TRUSTED_ROOT", "SIGBOX_SIGNING_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "root.json").write_bytes(encode_trusted_root(sigstore.root))
+    (tmp_path / "key.pub").write_text(keys.encode_public_key_pem(KEY.public_key()))
+    bundles = {
+        "dist/a": sigstore.sign(),
+        "dist/b": sigstore.sign_v1(),
+        "attested": sigstore.attest("dsse 0.0.1"),
+        "keyed": sigstore.sign_v1(key=KEY),
+    }
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "unsigned").write_bytes(b"nobody signed this")
+    for name, bundle in bundles.items():
+        (tmp_path / name).write_bytes(ARTIFACT)
+        (tmp_path / f"{name}.sigstore.json").write_bytes(encode_bundle(bundle))
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    return main([*arguments, "--trusted-root", "root.json"])
+
+
+def test_a_file(folder, capsys):
+    assert run("verify-blob", "dist/a", *WHO) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"Verified OK dist/a: {EMAIL} signed it at 2026-03-01T12:00:00Z, log entry ")
+
+
+def test_a_digest_stands_for_a_file(folder):
+    digest = f"sha256:{digest_of(ARTIFACT).hex()}"
+    bundle = ("--bundle", "dist/b.sigstore.json")
+    assert run("verify-blob", digest, *bundle, *WHO) == 0
+    assert run("verify-blob", f"sha256:{digest_of(b'other').hex()}", *bundle, *WHO) == 1
+    assert run("verify-blob", digest.upper(), *bundle, *WHO) == 2
+    assert run("verify-blob", "sha256:00", *bundle, *WHO) == 1
+    assert run("verify-blob", f"sha512:{'00' * 64}", *bundle, *WHO) == 1
+
+
+def test_a_folder_is_its_signed_files(folder, capsys):
+    assert run("verify-blob", "dist", *WHO, "--json") == 0
+    out, err = capsys.readouterr()
+    rows = json.loads(out)
+    assert [(row["file"], row["verified"]) for row in rows] == [("dist/a", True), ("dist/b", True)]
+    assert [line[:5] for line in err.splitlines()] == ["[1/2]", "[2/2]"]
+    (folder / "dist" / "b").write_bytes(b"changed")
+    assert run("verify-blob", "dist", *WHO, "--json") == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["verified"] for row in rows] == [True, False]
+    assert "another artifact" in rows[1]["error"]
+
+
+def test_a_folder_without_bundles(folder, capsys):
+    (folder / "empty").mkdir()
+    assert run("verify-blob", "empty", *WHO) == 2
+    assert "holds no file with a bundle" in capsys.readouterr().err
+
+
+def test_an_attestation(folder, sigstore, capsys):
+    assert run("verify-blob-attestation", "attested", *WHO) == 0
+    assert "attested https://example.com/p/v1 at" in capsys.readouterr().err
+    assert run("verify-blob-attestation", "attested", *WHO, "--type", "https://example.com/p/v1") == 0
+    assert run("verify-blob-attestation", "attested", *WHO, "--type", "spdx") == 1
+    assert "expected 'https://spdx.dev/Document'" in capsys.readouterr().err
+    assert run("verify-blob-attestation", "attested", *WHO, "--type", "nonsense") == 1
+    assert run("verify-blob", "attested", *WHO) == 1
+    assert run("verify-blob-attestation", "dist/a", *WHO) == 1
+    (folder / "attested.sigstore.json").write_bytes(
+        encode_bundle(sigstore.attest("dsse 0.0.1", statement_about(b"other")))
+    )
+    assert run("verify-blob-attestation", "attested", *WHO) == 1
+
+
+def test_a_key(folder, capsys):
+    assert run("verify-blob", "keyed", "--key", "key.pub") == 0
+    assert "Verified OK keyed: sha256:" in capsys.readouterr().err
+    assert run("verify-blob", "keyed", *WHO) == 1
+    assert run("verify-blob", "dist/a", "--key", "key.pub") == 1
+    (folder / "other.pub").write_text(keys.encode_public_key_pem(keys.generate_p256().public_key()))
+    assert run("verify-blob", "keyed", "--key", "other.pub") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("dist/a",), "no issuer is demanded"),
+        (("dist/a", *WHO[:2]), "no issuer is demanded"),
+        (("dist/a", *WHO[2:]), "no identity is demanded"),
+        (("dist/a", *WHO, "--certificate-identity-regexp", ".*"), "an identity and a pattern are demanded"),
+        (("dist/a", *WHO, "--key", "key.pub"), "--key and --certificate-* are given"),
+        (("dist/a", "dist/b", *WHO, "--bundle", "x"), "one bundle is named for several files"),
+        (("sha256:00", *WHO), "is a digest, and no bundle is named"),
+        (("dist/none", *WHO), "cannot be read"),
+        (("dist/a", "--key", "none.pub"), "cannot be read"),
+    ],
+)
+def test_a_command_line_that_cannot_be_meant_ends_with_2(folder, capsys, arguments, message):
+    """V15: nothing that the user asks for is dropped, and nothing is guessed."""
+    assert run("verify-blob", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_v17_a_pattern_matches_the_whole_identity(folder):
+    issuer = WHO[2:]
+    for pattern, code in ((r"signer@example\.com", 0), (".*@example.com", 0), ("signer", 1), ("igner@example.com", 1)):
+        assert run("verify-blob", "dist/a", "--certificate-identity-regexp", pattern, *issuer) == code
+    assert run("verify-blob", "dist/a", "--certificate-identity-regexp", "(", *issuer) == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "warnings"),
+    [
+        (r"signer@example\.com", 0),
+        (r".*@example\.com", 0),
+        (r"signer@example.com", 1),
+        (r"signer@example\.com.*", 1),
+        (r"signer@example.com.*$", 2),
+    ],
+)
+def test_v17_a_pattern_that_lets_more_through_than_meant_gets_a_warning(folder, capsys, pattern, warnings):
+    run("verify-blob", "dist/a", "--certificate-identity-regexp", pattern, *WHO[2:])
+    assert capsys.readouterr().err.count("warning: --certificate-identity-regexp: ") == warnings
+
+
+def test_v12_a_reader_that_goes_away_is_no_success(folder):
+    """The console script ends the process by itself: what it could not print must not look like a verdict."""
+    code = "import sys; sys.argv[0] = 'sigbox'; from stack.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "verify-blob", "dist/a", "--trusted-root", "root.json", *WHO, "--json"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    with Path("/dev/full").open("wb") as full:
+        assert subprocess.run(command, stdout=full, stderr=subprocess.DEVNULL, check=False).returncode not in (0, 1)
+
+
+@pytest.mark.parametrize("kind", [RecursionError, MemoryError, KeyboardInterrupt, ValueError])
+def test_v12_whatever_happens_the_exit_code_is_not_0(folder, monkeypatch, kind):
+    def fail(*_given, **_named):
+        raise kind
+
+    monkeypatch.setattr("stack.cli.verify_blob.verify_blob", fail)
+    assert run("verify-blob", "dist/a", *WHO) != 0
+
+
+def test_verifying_opens_no_socket_and_starts_no_process(folder):
+    """Heard by the interpreter's own audit hook, whoever would do it."""
+    code = (
+        "import sys; heard = []\n"
+        "sys.addaudithook(lambda event, _: heard.append(event))\n"
+        "from stack.cli import main; code = main(sys.argv[1:])\n"
+        "bad = [e for e in heard if e.startswith(('socket.', 'subprocess.', 'os.fork', 'os.exec', 'os.posix_spawn'))]\n"
+        "assert 'open' in heard, 'the hook hears nothing'\n"
+        "sys.exit(code or len(bad))"
+    )
+    for name in ("dist/a", "dist/b"):
+        command = [sys.executable, "-c", code, "verify-blob", name, "--trusted-root", "root.json", *WHO]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Key pairs as they are typed: made, imported, shown; never half written, never over another one."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from client.key_files import load_private_key
+from sigcore import keys
+from sigcore.errors import Refused
+from stack.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COSIGN_PASSWORD", "p\u00e4ss")
+    return tmp_path
+
+
+def read(path, passphrase="p\u00e4ss"):
+    return load_private_key(path, passphrase.encode)
+
+
+def test_a_new_pair(folder, capsys):
+    assert main(["generate-key-pair"]) == 0
+    assert stat.S_IMODE((folder / "cosign.key").stat().st_mode) == 0o600
+    public = keys.encode_public_key_pem(read("cosign.key").public_key())
+    assert (folder / "cosign.pub").read_text() == public
+    assert main(["public-key", "--key", "cosign.key"]) == 0
+    assert capsys.readouterr().out == public
+    assert main(["public-key", "--key", "cosign.key", "--outfile", "again.pub"]) == 0
+    assert (folder / "again.pub").read_text() == public
+
+
+def test_a_pair_is_not_written_over_another_one(folder, capsys):
+    assert main(["generate-key-pair", "--output-key-prefix", "k"]) == 0
+    before = (folder / "k.key").read_bytes()
+    assert main(["generate-key-pair", "--output-key-prefix", "k"]) != 0
+    assert "k.key is already there" in capsys.readouterr().err
+    (folder / "k.key").unlink()
+    assert main(["generate-key-pair", "--output-key-prefix", "k"]) != 0
+    assert not (folder / "k.key").exists()
+    assert main(["generate-key-pair", "--output-key-prefix", "k", "--yes"]) == 0
+    assert (folder / "k.key").read_bytes() != before
+
+
+def test_another_password(folder, monkeypatch, capsys):
+    assert main(["generate-key-pair"]) == 0
+    monkeypatch.setenv("COSIGN_PASSWORD", "wrong")
+    assert main(["public-key", "--key", "cosign.key"]) != 0
+    assert "cannot be decrypted" in capsys.readouterr().err
+
+
+def test_without_a_terminal_and_a_variable(folder, monkeypatch, capsys):
+    monkeypatch.delenv("COSIGN_PASSWORD")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert main(["generate-key-pair"]) == 2
+    assert "COSIGN_PASSWORD" in capsys.readouterr().err
+    assert not list(folder.iterdir())
+
+
+def test_an_imported_key(folder):
+    key = ec.generate_private_key(ec.SECP384R1())
+    (folder / "plain.pem").write_bytes(keys.encode_private_key(key))
+    assert main(["import-key-pair", "--key", "plain.pem"]) == 0
+    imported = read("import-cosign.key")
+    assert keys.encode_public_key(imported.public_key()) == keys.encode_public_key(key.public_key())
+    assert read("plain.pem").curve.name == "secp384r1"
+
+
+def test_what_is_no_key(folder):
+    (folder / "nothing").write_bytes(b"nothing")
+    assert main(["public-key", "--key", "nothing"]) == 2
+    assert main(["public-key", "--key", "absent"]) == 2
+    (folder / "pkcs8.pem").write_bytes(keys.encode_private_key(keys.generate_p256(), b"x"))
+    with pytest.raises(Refused, match="is encrypted"):
+        read("pkcs8.pem")
