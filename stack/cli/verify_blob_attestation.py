@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from client.verify import Verified, verify_attestation
+from client.verify.recorder import Recorder
 from sigcore.bundle import Bundle
 from sigcore.intoto import predicate_type_uri
 from stack.cli.trusting import load_trusted_root
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     signer, root = read_signer(options), load_trusted_root(options)
     wanted = predicate_type_uri(options.type) if options.type else ""
 
-    def verify(bundle: Bundle, digest: bytes) -> Verified:
-        return verify_attestation(bundle, digest, root=root, identity=signer, predicate_type=wanted)
+    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
+        return verify_attestation(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
 
     return verify_files(options, verify)
