@@ -64,11 +64,12 @@ def explain_verification(
         artifact: its absolute path, or empty where only the digest is known.
         error: the refusal.
     """
-    parts = tuple(_parts(bundle, found, digest, artifact)) if bundle is not None else ()
+    parts = tuple(list_parts(bundle, found, digest, artifact)) if bundle is not None else ()
     return parts if error is None else _until(parts, error)
 
 
-def _parts(bundle: Bundle, found: Recorder, digest: bytes, artifact: str) -> Iterator[Part]:
+def list_parts(bundle: Bundle, found: Recorder, digest: bytes, artifact: str) -> Iterator[Part]:
+    """One part for each thing that was found, in the verifier's order."""
     signed = found.signed
     if signed is None:
         return
