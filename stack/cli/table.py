@@ -45,6 +45,7 @@ COMMANDS = {
     "generate-key-pair": Command("stack.cli.generate_key_pair", "make a key pair under a password, in cosign's format"),
     "import-key-pair": Command("stack.cli.import_key_pair", "put a private key of yours into cosign's format"),
     "public-key": Command("stack.cli.public_key", "print the public half of a private key"),
+    "bundle": Command("stack.cli.bundle", "look into bundles, make them from parts, bring old ones to version 0.3"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
