@@ -10,16 +10,18 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
 from client.files import digest_file, save_bundle
 from client.fulcio import Issued
-from client.identity import IdentityToken, load_identity_token
+from client.identity import ENVIRONMENT, IdentityToken, load_identity_token
 from client.key_files import load_private_key
+from client.session import load_session, session_file
 from client.sign import Signing, subject_digest
 from client.transport import AiohttpTransport, tls_context
-from client.trust import load_trust
+from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.intoto import parse_statement
@@ -118,11 +120,7 @@ async def _sign_all(
     trust = load_trust(**given_trust(options))
     if options.key is not None and options.identity_token is not None:
         raise Usage("--key and --identity-token are given", "leave one of them out")
-    signer = (
-        load_private_key(options.key, ask_passphrase)
-        if options.key
-        else load_identity_token(options.identity_token, os.environ)
-    )
+    signer = load_private_key(options.key, ask_passphrase) if options.key else _identity(options, trust)
     rows: list[dict[str, object]] = []
     async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
         issued: list[Issued] = []
@@ -138,6 +136,14 @@ async def _sign_all(
             sys.stderr.write(f"{progress}signed {job.file} -> {job.target} (log index {entry.index})\n")
             rows.append(row | show(signing, job, bundle, issued) if show is not None else row)
     return rows
+
+
+def _identity(options: argparse.Namespace, trust: Trust) -> IdentityToken:
+    """The token that is given, the environment's, or that of ``sigbox login``."""
+    path = session_file(os.environ)
+    if options.identity_token is None and not os.environ.get(ENVIRONMENT) and path.exists():
+        return load_session(path, {service.url for service in trust.config.oidc}, datetime.now(UTC))
+    return load_identity_token(options.identity_token, os.environ)
 
 
 def _save_parts(options: argparse.Namespace, bundle: Bundle) -> None:

@@ -48,6 +48,7 @@ COMMANDS = {
     "bundle": Command("stack.cli.bundle", "look into bundles, make them from parts, bring old ones to version 0.3"),
     "trusted-root": Command("stack.cli.trusted_root", "make a trusted root of certificates and keys in files"),
     "signing-config": Command("stack.cli.signing_config", "make a signing config: which services are asked"),
+    "login": Command("stack.cli.login", "log in with a browser; signing takes that token while it is good"),
     "initialize": Command("stack.cli.initialize", "pin a TUF mirror: after that no trust option is needed"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
