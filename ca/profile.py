@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from ca.principal import Principal
@@ -73,10 +74,9 @@ class Profile:
                 f" {encode_time(self._issuer.not_after)}, a certificate from {encode_time(start)} would leave that",
                 "check the clock, or rotate the CA",
             )
-        validity = der.sequence(der.time(start), der.time(end))
         serial = der.integer(certify.random_serial())
         return Draft(
-            b"".join((_VERSION_3, serial, self._algorithm_and_issuer, validity, EMPTY_NAME, spki)),
+            b"".join((_VERSION_3, serial, self._algorithm_and_issuer, _validity(start), EMPTY_NAME, spki)),
             b"".join(
                 (
                     _USAGE,
@@ -87,6 +87,12 @@ class Profile:
                 )
             ),
         )
+
+
+@lru_cache(maxsize=2)
+def _validity(start: datetime) -> bytes:
+    """Kept for the certificates of one second, which have the same."""
+    return der.sequence(der.time(start), der.time(start + LIFETIME))
 
 
 def subject_key_identifier(issuer: Certificate) -> bytes:

@@ -78,13 +78,9 @@ def utf8_string(text: str) -> bytes:
     return tlv(UTF8_STRING, text.encode("utf-8"))
 
 
+@lru_cache(maxsize=256)
 def oid(dotted: str) -> bytes:
     """OBJECT IDENTIFIER from its dotted form, which is trusted to be valid."""
-    return _encoded_oid(dotted)
-
-
-@lru_cache(maxsize=256)
-def _encoded_oid(dotted: str) -> bytes:
     first, second, *rest = (int(arc) for arc in dotted.split("."))
     return tlv(OID, b"".join(_arc(arc) for arc in (first * 40 + second, *rest)))
 
@@ -183,11 +179,16 @@ class Reader:
 
     def raw(self, tag: int | None = None) -> bytes:
         """The next element as it stands, tag and length included."""
-        start = self._position
         if tag is None:
             return self.element()[2]
-        self.content(tag)
-        return self._data[start : self._position]
+        data, start = self._data, self._position
+        head = start + 2
+        # As in content, of which this would take a slice for nothing.
+        if head <= len(data) and data[start] == tag and data[start + 1] < 0x80 and head + data[start + 1] <= len(data):
+            self._position = head + data[start + 1]
+        else:
+            self.content(tag)
+        return data[start : self._position]
 
     def finish(self) -> None:
         """Refuse anything that is left."""

@@ -110,7 +110,7 @@ class CertificateLogService:
         if issuers:
             verify_signed_by(leaf, issuers[0])
         entry = make_entry(leaf, issuers[0] if issuers else None)
-        sct = sign_sct(entry, self.log.clock.now_ms(), self._key)
+        sct = sign_sct(entry, self.log.clock.now_ms(), self._key, self.log_id)
         extra = tls.opaque(encode_sct(sct), 2) + _extra_data(leaf, issuers, precert=isinstance(entry, PrecertEntry))
         receipt = await self.log.submit(
             Submission(encode_leaf(entry, sct.timestamp_ms), hashlib.sha256(leaf.der).digest(), extra)
