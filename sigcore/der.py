@@ -30,10 +30,13 @@ def context(number: int, *, constructed: bool = True) -> int:
 # --- build -----------------------------------------------------------------------------------------
 def tlv(tag: int, *parts: bytes) -> bytes:
     """Tag, minimal length, content (X.690 section 8.1)."""
-    content = parts[0] if len(parts) == 1 else b"".join(parts)
+    content = b"".join(parts)
     size = len(content)
     if size < 0x80:
         return bytes((tag, size)) + content
+    if size < 0x10000:
+        head = (tag, 0x81, size) if size < 0x100 else (tag, 0x82, size >> 8, size & 0xFF)
+        return bytes(head) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(length))) + length + content
 
@@ -188,6 +191,13 @@ class Reader:
             self._position = head + data[start + 1]
         else:
             self.content(tag)
+        return data[start : self._position]
+
+    def until(self, tag: int) -> bytes:
+        """The elements before the next one with ``tag``, or all that are left, as they stand."""
+        data, start = self._data, self._position
+        while self._position < len(data) and data[self._position] != tag:
+            self.element()
         return data[start : self._position]
 
     def finish(self) -> None:

@@ -11,6 +11,7 @@ Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from operator import attrgetter
 
 from sigcore import der
@@ -120,7 +121,9 @@ def parse_extensions(certificate: Certificate) -> FulcioExtensions:
     return FulcioExtensions(**values)
 
 
+@lru_cache(maxsize=256)
 def _parse(arc: int, field: str, value: bytes) -> str:
+    """Kept where it holds: issuers and repositories are few, and stand in many certificates."""
     if arc <= _LAST_RAW_ARC:
         value = der.tlv(der.UTF8_STRING, value)
     reader = der.Reader(value, f"the extension {field}")

@@ -259,12 +259,15 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
         Refused: the signature does not verify, or ``details`` do not fit the key. ``what`` names it.
     """
     details = details or default_details(key)
-    if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
-        try:
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey) and _BY_CURVE.get(key.curve.name) is details:
+            key.verify(signature, message, _ECDSA[details.hash])
+            return
+        if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, message)
-        except InvalidSignature as error:
-            raise Refused(f"{what} does not verify") from error
-        return
+            return
+    except InvalidSignature as error:
+        raise Refused(f"{what} does not verify") from error
     verify_digest(key, signature, details.hash.digest(message), what=what, details=details)
 
 

@@ -287,13 +287,8 @@ def precert_tbs(certificate: Certificate) -> bytes:
 
     Not done: precertificate signing certificates, where issuer and key identifier change too.
     """
-    reader = der.Reader(certificate.tbs, "the TBSCertificate")
-    fields = reader.enter()
-    reader.finish()
-    parts: list[bytes] = []
-    while not fields.at_end:
-        parts.append(_stripped(fields, certificate) if fields.peek() == _EXTENSIONS else fields.raw())
-    return der.sequence(*parts)
+    head, wrapped = _split(certificate.tbs)
+    return der.sequence(head, _stripped(wrapped, certificate) if wrapped else b"")
 
 
 def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
@@ -302,30 +297,38 @@ def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
     Raises:
         Malformed: ``tbs`` is no TBSCertificate that ends with extensions.
     """
+    head, wrapped = _split(tbs)
+    return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(_listed(wrapped), extension)))
+
+
+def _split(tbs: bytes) -> tuple[bytes, bytes]:
+    """The fields of a TBSCertificate before its extensions, and the last field, [3] Extensions, or nothing."""
     reader = der.Reader(tbs, "the TBSCertificate")
     fields = reader.enter()
     reader.finish()
-    parts: list[bytes] = []
-    while fields.peek() not in (_EXTENSIONS, -1):
-        parts.append(fields.raw())
-    wrapper = fields.enter(_EXTENSIONS)
+    head = fields.until(_EXTENSIONS)
+    wrapped = b"" if fields.at_end else fields.raw()
     fields.finish()
-    logged = wrapper.content(der.SEQUENCE)
-    wrapper.finish()
-    return der.sequence(*parts, der.tlv(_EXTENSIONS, der.sequence(logged, extension)))
+    return head, wrapped
 
 
-def _stripped(fields: der.Reader, certificate: Certificate) -> bytes:
-    """The next field, [3] Extensions, without the two of Certificate Transparency. Parsed they are in the same order."""
-    wrapper = fields.enter(_EXTENSIONS)
+def _listed(wrapped: bytes) -> bytes:
+    """What is in [3] Extensions: the extensions, one after the other."""
+    wrapper = der.Reader(wrapped, "the TBSCertificate").enter(_EXTENSIONS)
     listed = wrapper.content(der.SEQUENCE)
     wrapper.finish()
+    return listed
+
+
+def _stripped(wrapped: bytes, certificate: Certificate) -> bytes:
+    """[3] Extensions without the two of Certificate Transparency. Parsed they are in the same order."""
+    listed = _listed(wrapped)
     *others, last = certificate.extensions
     if last.oid == POISON_OID and listed.endswith(_POISON) and not any(other.oid == SCT_LIST_OID for other in others):
         # As nearly all precertificates are: all but the end stays as it stands.
         kept_as_is = listed[: -len(_POISON)]
         return der.tlv(_EXTENSIONS, der.sequence(kept_as_is)) if kept_as_is else b""
-    extensions = der.Reader(listed, wrapper.what)
+    extensions = der.Reader(listed, "the TBSCertificate")
     kept: list[bytes] = []
     for parsed in certificate.extensions:
         extension = extensions.raw(der.SEQUENCE)
