@@ -9,7 +9,6 @@ makes the same bytes and is their oracle in the tests; here the parts that never
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -18,6 +17,7 @@ from ca.principal import Principal
 from sigcore import certify, der, extensions, fulcio, signatures
 from sigcore.errors import Refused, Unavailable
 from sigcore.strict import encode_time
+from sigcore.values import dataclass
 from sigcore.x509 import EKU_CODE_SIGNING, Certificate, Extension
 
 LIFETIME: Final = timedelta(minutes=10)

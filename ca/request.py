@@ -7,11 +7,10 @@ those: sigstore-go writes a value that its own enumeration lacks, and the key sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ca.possession import Proof, SignedSubject, SigningRequest, parse_public_key_text
 from sigcore import keys, limits
 from sigcore.strict import Fields
+from sigcore.values import dataclass
 
 _WHAT = "the certificate request"
 

@@ -90,7 +90,7 @@ def encode_extensions(values: FulcioExtensions) -> tuple[Extension, ...]:
         Malformed: a value has a lone surrogate, which UTF-8 cannot carry.
     """
     return tuple(
-        Extension(_OIDS[arc], False, _encode(arc, field, text))  # noqa: FBT003 - critical; by position, which is faster
+        Extension(_OIDS[arc], False, _encode(arc, field, text))
         for (arc, field), text in zip(_TABLE, _texts(values), strict=True)
         if text
     )

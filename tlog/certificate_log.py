@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -31,6 +30,7 @@ from sigcore.sct import (
     precert_entry,
     sign_sct,
 )
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from tlog.anchor import Anchor
 from tlog.log import Log, Submission
@@ -136,7 +136,9 @@ class CertificateLogService:
 
     def _find_path(self, chain: tuple[bytes, ...]) -> _Path:
         """What stands above a leaf, each signed by the next, up to an accepted root."""
-        issuers = tuple(parse_certificate(data, what=f"certificate {i} of the chain") for i, data in enumerate(chain, 1))
+        issuers = tuple(
+            parse_certificate(data, what=f"certificate {i} of the chain") for i, data in enumerate(chain, 1)
+        )
         for below, above in pairwise(issuers):
             verify_signed_by(below, above)
         top = issuers[-1]
