@@ -30,6 +30,10 @@ _USAGE: Final = b"".join(
         (extensions.key_usage("digitalSignature"), extensions.extended_key_usage(EKU_CODE_SIGNING)),
     )
 )
+_SUBJECT_KEY_ID: Final = certify.encode_extension(
+    Extension(extensions.SUBJECT_KEY_ID, critical=False, value=der.octet_string(bytes(20)))
+)[:-20]
+"""What stands before a key identifier, which is always 20 bytes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,11 @@ class Profile:
             b"".join(
                 (
                     _USAGE,
-                    certify.encode_extension(extensions.subject_key_id(spki)),
+                    _SUBJECT_KEY_ID,
+                    extensions.key_identifier(spki),
                     self._authority_key_id,
                     certify.encode_extension(extensions.subject_alternative_name(principal.san)),
-                    *map(certify.encode_extension, fulcio.encode_extensions(principal.extensions)),
+                    fulcio.encode_all(principal.extensions),
                 )
             ),
         )

@@ -195,10 +195,18 @@ class Reader:
 
     def until(self, tag: int) -> bytes:
         """The elements before the next one with ``tag``, or all that are left, as they stand."""
-        data, start = self._data, self._position
-        while self._position < len(data) and data[self._position] != tag:
-            self.element()
-        return data[start : self._position]
+        data, start, end = self._data, self._position, len(self._data)
+        position = start
+        while position < end and (found := data[position]) != tag:
+            size = data[position + 1] if position + 1 < end else 0x80
+            if size < 0x80 and found & 0x1F != 0x1F and position + 2 + size <= end:
+                position += 2 + size
+            else:  # a long one, or none
+                self._position = position
+                self.element()
+                position = self._position
+        self._position = position
+        return data[start:position]
 
     def finish(self) -> None:
         """Refuse anything that is left."""
