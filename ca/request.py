@@ -36,8 +36,13 @@ def parse_request_v2(data: bytes) -> CertificateRequest:
     value = parse_json(data, what=_WHAT, limit=limits.CERTIFICATE_REQUEST)
     match value:
         case {
-            "publicKeyRequest": {"publicKey": {"content": str(content), **others}, "proofOfPossession": str(proof)} as inner
-        } if len(value) == 1 and len(inner) == 2 and others.keys() <= _KEY_MEMBERS and _is_bounded(content, proof):
+            "publicKeyRequest": {
+                "publicKey": {"content": str(content), **ignored},
+                "proofOfPossession": str(proof),
+                **inner,
+            },
+            **outer,
+        } if not outer and not inner and ignored.keys() <= _KEY_MEMBERS and _is_bounded(content, proof):
             # As all clients send it; what follows gives the same answer, and says what is wrong with all others.
             signature = parse_base64(proof, what=f"{_WHAT}.publicKeyRequest.proofOfPossession")
             return CertificateRequest(SignedSubject(keys.parse_public_key_pem(content), signature))

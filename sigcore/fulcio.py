@@ -11,6 +11,7 @@ Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from operator import attrgetter
 
@@ -92,9 +93,7 @@ def encode_extensions(values: FulcioExtensions) -> tuple[Extension, ...]:
         Malformed: a value has a lone surrogate, which UTF-8 cannot carry.
     """
     return tuple(
-        Extension(_OIDS[arc], False, _encode(arc, field, text))
-        for (arc, field), text in zip(_TABLE, _texts(values), strict=True)
-        if text
+        Extension(_OIDS[arc], critical=False, value=_encode(arc, field, text)) for arc, field, text in _present(values)
     )
 
 
@@ -106,9 +105,12 @@ def encode_all(values: FulcioExtensions) -> bytes:
     """
     return b"".join(
         _encode_one(arc, field, text) if len(text) > _SMALL_TEXT else _recent_one(arc, field, text)
-        for (arc, field), text in zip(_TABLE, _texts(values), strict=True)
-        if text
+        for arc, field, text in _present(values)
     )
+
+
+def _present(values: FulcioExtensions) -> Iterator[tuple[int, str, str]]:
+    return ((arc, field, text) for (arc, field), text in zip(_TABLE, _texts(values), strict=True) if text)
 
 
 def _encode_one(arc: int, field: str, text: str) -> bytes:

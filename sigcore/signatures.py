@@ -77,10 +77,10 @@ def sign(algorithm: bytes, key: PrivateKey, message: bytes, *, repeatable: bool 
     row = _row(algorithm, "the new signature")
     if not isinstance(key, row.signer_type):
         raise _unfit(row, "the new signature")
-    if isinstance(key, ec.EllipticCurvePrivateKey) and row.hash is not None:
-        return key.sign(message, ec.ECDSA(row.hash, deterministic_signing=True) if repeatable else _ECDSA[algorithm])
     if isinstance(key, ed25519.Ed25519PrivateKey) or row.hash is None:
         return key.sign(message)  # type: ignore[call-arg]  # hash is None for Ed25519 only
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(message, ec.ECDSA(row.hash, deterministic_signing=True) if repeatable else _ECDSA[algorithm])
     return key.sign(message, padding.PKCS1v15(), row.hash)
 
 
