@@ -16,6 +16,8 @@ class ExitCode:
     """A service refused."""
     UNREACHABLE = 4
     """A service could not be reached."""
+    POLICY = 5
+    """The policy is absent or has expired."""
 
 
 class Command:
