@@ -29,11 +29,21 @@ def find_key(policy: Policy, bundle: Bundle) -> ManagedKey | None:
     if bundle.certificate is not None:
         return None
     known = {identity.sha256 for _, identity in policy.identities if isinstance(identity, BareKey)}
-    for text in (text for entry in bundle.log_entries for text in _texts(entry.body)):
-        key = _parse_key(text)
-        if key is not None and keys.key_id(keys.encode_public_key(key)).hex() in known:
+    for key in _logged(bundle):
+        if keys.key_id(keys.encode_public_key(key)).hex() in known:
             return ManagedKey(key)
     raise Refused("a bare key signed, and it is none of the policy's keys", "its entry names it: publicKey: sha256:HEX")
+
+
+def find_any_key(bundle: Bundle) -> ManagedKey | None:
+    """The first key of the log entry, whoever's it is: for a draft of a policy, never for a verdict. None as above."""
+    key = None if bundle.certificate is not None else next(_logged(bundle), None)
+    return ManagedKey(key) if key is not None else None
+
+
+def _logged(bundle: Bundle) -> Iterator[keys.PublicKey]:
+    for entry in bundle.log_entries:
+        yield from (key for text in _texts(entry.body) if (key := _parse_key(text)) is not None)
 
 
 def _texts(body: bytes) -> Iterator[str]:

@@ -7,7 +7,7 @@ import argparse
 import os
 
 from stack.cli.trusting import given_trust
-from stack.cli.usage import Usage
+from stack.cli.usage import NoPolicy, Usage
 
 VARIABLE = "SIGBOX_POLICY"
 FILE = "policy.json"
@@ -57,7 +57,20 @@ def policy_path(options: argparse.Namespace) -> str | None:
     return path
 
 
+def chosen_policy(options: argparse.Namespace) -> str:
+    """The file of the policy, for a command that needs one.
+
+    Raises:
+        NoPolicy: there is none.
+    """
+    path: str | None = options.policy or os.environ.get(VARIABLE) or _found(options)
+    if not path:
+        raise NoPolicy("there is no policy", f"give --policy FILE, or set {VARIABLE}")
+    return path
+
+
 def _found(options: argparse.Namespace) -> str | None:
     files = given_trust(options)
-    path = os.path.join(os.path.dirname(next(iter(files.values()))), FILE)  # noqa: PTH118,PTH120 - as in client.files
+    folder = os.path.dirname(next(iter(files.values())))  # noqa: PTH120 - as in client.files
+    path = os.path.join(folder, FILE)  # noqa: PTH118 - the same
     return path if os.path.exists(path) else None  # noqa: PTH110 - the same

@@ -178,3 +178,79 @@ def test_the_policy_is_imported_only_where_there_is_one(folder):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert bool(done.stdout.strip()) is imported
+
+
+# --- sigbox policy -----------------------------------------------------------------------------------
+def test_explain_shows_the_rule_and_every_candidate(folder, capsys):
+    where = ("--policy", "policy.json")
+    assert run("policy", "explain", "bob", "--as", "installer-1.msi", *where) == 1
+    text = capsys.readouterr().out
+    assert (
+        "rule       the policy policy.json.artifacts[0]: file 'installer-*.msi', purl 'pkg:generic/installer@*'" in text
+    )
+    assert "candidate  alice, signature 1: the signer is 'bob@example.com'" in text
+    assert "candidate  bob, signature 1: yes" in text
+    assert "decision   REFUSED: " in text
+    assert run("policy", "explain", "notes.txt", *where, "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["allowed"] is True
+    assert made["candidates"] == [{"identity": "alice", "bundle": 0, "failing": ""}]
+    assert run("policy", "explain", "it", *where) == 0
+    assert f"demanded   {PREDICATE}, bundle 1: yes" in capsys.readouterr().out
+    assert run("policy", "explain", "bob", *where) == 1
+    assert "rule       none is about it" in capsys.readouterr().out
+    assert run("policy", "explain", "bob") == 5
+
+
+def test_what_learn_drafts_lets_through_what_it_saw_and_nothing_else(folder, capsys):
+    assert run("policy", "learn", "notes.txt", "job", "keyed", "it") == 0
+    draft = json.loads(capsys.readouterr().out)
+    assert {"issuer": ISSUER, "email": EMAIL} in draft["identities"].values()
+    (folder / "draft.json").write_text(json.dumps(draft))
+    for name in ("notes.txt", "job", "keyed", "it"):
+        assert under(name, policy="draft.json") == 0, capsys.readouterr().err
+    assert under("bob", policy="draft.json") == 1
+    assert under("bob", "--as", "notes.txt", policy="draft.json") == 1
+    assert run("verify-blob-attestation", "it", "--policy", "draft.json") == 0
+    (folder / "bob").write_bytes(b"changed")
+    assert run("policy", "learn", "bob") == 1
+
+
+def test_cases_are_decided_and_compared(folder, capsys):
+    cases = [
+        {"artifact": "notes.txt", "expect": "allow"},
+        {"artifact": "bob", "as": "notes.txt", "expect": "refuse", "because": "expected the address"},
+        {"artifact": "bob", "as": "installer-1.msi", "bundles": ["bob.sigstore.json", "notes.txt.sigstore.json"], "expect": "allow"},
+    ]  # fmt: skip
+
+    def tested(*given) -> int:
+        (folder / "cases").mkdir(exist_ok=True)
+        moved = [
+            case | {"artifact": f"../{case['artifact']}"} | ({"bundles": [f"../{one}" for one in case["bundles"]]} if "bundles" in case else {})
+            for case in given
+        ]  # fmt: skip
+        (folder / "cases" / "c.json").write_text(json.dumps({"cases": moved}))
+        return run("policy", "test", "cases/c.json", "--policy", "policy.json")
+
+    assert tested(*cases) == 0
+    assert "3 cases, 0 not as expected" in capsys.readouterr().out
+    assert tested(cases[0] | {"expect": "refuse"}) == 1
+    assert tested(cases[1] | {"because": "another reason"}) == 1
+    assert tested(cases[1] | {"expect": "allow"}) == 1
+    assert tested() == 1
+    assert tested(cases[0] | {"artifact": "none", "expect": "refuse"}) == 2
+    assert tested(cases[0] | {"expect": "maybe"}) == 1
+
+
+def test_lint_and_export_as_they_are_typed(folder, capsys):
+    assert main(["policy", "lint", "policy.json"]) == 0
+    assert "doubt  the policy policy.json.artifacts[1]: anyName with a wildcard" in capsys.readouterr().out
+    write(folder / "wide.json", **OPEN, identities={"x": {"issuer": CI, "san": "**"}}, groups=None, artifacts=[{"match": {"file": "a"}, "allow": ["x"]}])  # fmt: skip
+    assert main(["policy", "lint", "wide.json", "--json"]) == 1
+    assert [one["grave"] for one in json.loads(capsys.readouterr().out)] == [True]
+    assert main(["policy", "lint", "none.json"]) == 5
+    assert main(["policy", "export", "wide.json", "--to", "cosign-flags"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("# file 'a': one of\n--certificate-identity-regexp '^.*$'")
+    assert "not said in the export" in err
+    assert main(["policy", "export", "policy.json", "--to", "podman"]) == 1

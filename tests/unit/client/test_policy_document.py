@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +116,13 @@ def test_what_cannot_be_meant_is_refused_when_it_is_loaded(text, message):
     with pytest.raises(Malformed) as caught:
         parse_policy(json.dumps(text).encode())
     assert any(part in str(caught.value) for part in message.split("|"))
+
+
+def test_the_example_of_the_documentation_is_a_policy():
+    text = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text("utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    made = parse_policy(example.encode())
+    assert [len(rule.allow) for rule in made.rules] == [2, 2, 1, 1]
 
 
 @pytest.mark.parametrize(
