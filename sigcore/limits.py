@@ -93,7 +93,8 @@ IDENTITY_PATTERN: Final = 1024
 # --- policy ------------------------------------------------------------------------------------------
 POLICY: Final = 1024 * 1024
 POLICY_RULES: Final = 256
-"""Rules are compared with each other when a policy is loaded."""
+POLICY_WILDCARDS: Final = 512
+"""Patterns with wildcards in one policy: they are compared with each other when it is loaded."""
 POLICY_IDENTITIES: Final = 1024
 """Also groups, and the members of one."""
 POLICY_NAMES: Final = 64

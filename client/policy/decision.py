@@ -39,6 +39,15 @@ class Decision:
     candidates: tuple[Candidate, ...] = ()
     attestations: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    def accepted(self, bundles: tuple[Verified, ...]) -> Verified:
+        """Of the bundles that were judged, the first that counted; where no rule is about the name, the first."""
+        signatures = tuple(bundle for bundle in bundles if bundle.statement is None)
+        for candidate in self.candidates:
+            if not candidate.failing:
+                return signatures[candidate.signature]
+        counted = (number for _, found in self.attestations for number, failing in enumerate(found) if not failing)
+        return bundles[min(counted, default=0)]
+
 
 def verify_current(policy: Policy, now: datetime) -> None:
     """Step 1.

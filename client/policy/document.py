@@ -204,10 +204,16 @@ def _attestation(
 
 def _refuse_conflicts(rules: tuple[Rule, ...]) -> None:
     """No two patterns may be equally specific about one name, in one rule or in two."""
-    patterns = [(kind, glob.specificity(), glob, rule) for rule in rules for kind, glob in rule.match]
+    patterns = [(kind, glob, rule) for rule in rules for kind, glob in rule.match]
+    if (wild := sum(not glob.literal for _, glob, _ in patterns)) > limits.POLICY_WILDCARDS:
+        raise Malformed(f"the policy has {wild} patterns with wildcards, the limit is {limits.POLICY_WILDCARDS}")
     ranks: dict[object, list[tuple[Glob, Rule]]] = {}
-    for kind, rank, glob, rule in patterns:
-        ranks.setdefault((kind, rank), []).append((glob, rule))
+    for (
+        kind,
+        glob,
+        rule,
+    ) in patterns:  # of two that begin differently, at equal length, none matches what the other does
+        ranks.setdefault((kind, glob.specificity(), glob.ends()[0]), []).append((glob, rule))
     for equals in ranks.values():
         for (glob, rule), (other, second) in combinations(equals, 2):
             if glob.meets(other):

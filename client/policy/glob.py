@@ -65,15 +65,24 @@ class Glob:
             places = _settled(set(_steps(places, tokens, character)), tokens)
         return len(tokens) in places
 
+    def ends(self) -> tuple[str, str]:
+        """What every name that it matches begins and ends with."""
+        return self.text.partition(_STAR)[0], self.text.rpartition(_STAR)[2]
+
     def specificity(self) -> Specificity:
         """Larger is more specific: see the list above."""
         stars = self.text.count(_STARS)
         single = self.text.count(_STAR) - 2 * stars
         fixed = len(self.text) - single - 2 * stars
-        return self.literal, len(self.text.partition(_STAR)[0]), fixed, -stars, -single
+        return self.literal, len(self.ends()[0]), fixed, -stars, -single
 
     def meets(self, other: Glob) -> bool:
-        """Whether some name is matched by both."""
+        """Whether some name is matched by both: whether a path through both patterns at once reaches both ends."""
+        (head, tail), (other_head, other_tail) = self.ends(), other.ends()
+        if not (head.startswith(other_head) or other_head.startswith(head)):
+            return False
+        if not (tail.endswith(other_tail) or other_tail.endswith(tail)):
+            return False
         left, right = self.tokens(), other.tokens()
         todo, seen = [(0, 0)], {(0, 0)}
         while todo:

@@ -99,7 +99,7 @@ def _unreachable(kind: Kind, glob: Glob) -> bool:
 
 def _overlaps(policy: Policy) -> Iterator[Finding]:
     """Patterns that share names and of which neither is a part of the other: which rule is meant is easily mistaken."""
-    patterns = [(rule, kind, glob) for rule in policy.rules for kind, glob in rule.match]
+    patterns = [(rule, kind, glob) for rule in policy.rules for kind, glob in rule.match if not glob.literal]
     for (one, kind, glob), (two, other_kind, other) in combinations(patterns, 2):
         if one is two or kind is not other_kind or not glob.meets(other):
             continue

@@ -82,9 +82,10 @@ class Police:
                 sys.stderr.write(f"warning: {decision.warning}\n")
             if decision.refusal:
                 raise Refused(decision.refusal, decision.hint or "sigbox policy explain shows every candidate")
+            accepted = decision.accepted(bundles)
             if predicate_type:
-                _check_type(bundles[0], predicate_type)
-            return bundles[0]
+                _check_type(accepted, predicate_type)
+            return accepted
 
         return verify
 

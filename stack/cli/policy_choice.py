@@ -43,16 +43,16 @@ def policy_path(options: argparse.Namespace) -> str | None:
     who = [f"--{name.replace('_', '-')}" for name in _WHO if getattr(options, name)]
     path: str | None = None
     if options.no_policy:
-        if options.policy:
+        if options.policy is not None:
             raise Usage("--policy and --no-policy are given", "leave one of them out")
     else:
-        path = options.policy or os.environ.get(VARIABLE) or _found(options)
-    if path and who:
+        path = _chosen(options)
+    if path is not None and who:
         raise Usage(
             f"{who[0]} is given, and the policy {path} says who may sign",
             "--no-policy lets the command line decide instead of it",
         )
-    if path is None and (options.as_name or options.and_bundle or options.policy_root):
+    if path is None and (options.as_name is not None or options.and_bundle or options.policy_root):
         raise Usage("--as, --and-bundle and --policy-root are for a policy, and there is none", "give --policy FILE")
     return path
 
@@ -63,10 +63,17 @@ def chosen_policy(options: argparse.Namespace) -> str:
     Raises:
         NoPolicy: there is none.
     """
-    path: str | None = options.policy or os.environ.get(VARIABLE) or _found(options)
-    if not path:
+    path = _chosen(options)
+    if path is None:
         raise NoPolicy("there is no policy", f"give --policy FILE, or set {VARIABLE}")
     return path
+
+
+def _chosen(options: argparse.Namespace) -> str | None:
+    if options.policy is not None:
+        given: str = options.policy
+        return given
+    return os.environ.get(VARIABLE) or _found(options)
 
 
 def _found(options: argparse.Namespace) -> str | None:

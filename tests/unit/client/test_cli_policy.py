@@ -90,6 +90,13 @@ def test_a_threshold_takes_more_bundles(folder, capsys):
     assert "found 1 that are distinct" in capsys.readouterr().err
 
 
+def test_whoever_is_named_in_the_verdict_is_one_whom_the_rule_allows(folder, capsys):
+    assert under("bob", "--as", "notes.txt", "--and-bundle", "notes.txt.sigstore.json") == 0
+    assert f"{EMAIL} signed it" in capsys.readouterr().err
+    assert under("bob", "--as", "it", "--and-bundle", "it.sigstore.json") == 0
+    assert f"{EMAIL} attested {PREDICATE}" in capsys.readouterr().err
+
+
 def test_a_file_that_is_renamed_gets_no_other_rule(folder, capsys):
     for suffix in ("", ".sigstore.json"):
         (folder / f"job{suffix}").rename(folder / f"installer-2.msi{suffix}")
@@ -123,6 +130,7 @@ def test_an_attestation_under_a_policy(folder, capsys):
 
 def test_v15_a_policy_that_is_absent_or_expired_ends_with_5(folder, capsys, monkeypatch):
     assert under("notes.txt", policy="none.json") == 5
+    assert under("notes.txt", policy="") == 5
     write(folder / "old.json", expires="2026-03-02")
     assert under("notes.txt", policy="old.json") == 5
     assert "the policy expired at 2026-03-03T00:00:00Z" in capsys.readouterr().err
@@ -152,6 +160,7 @@ def test_a_policy_is_found_beside_the_trusted_root(folder, monkeypatch, capsys):
         ("--policy", "policy.json", "--key", "x.pub"),
         ("--policy", "policy.json", "--no-policy"),
         ("--as", "x", *WHO),
+        ("--as", "", *WHO),
         ("--and-bundle", "x", *WHO),
     ],
 )

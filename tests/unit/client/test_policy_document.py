@@ -105,6 +105,7 @@ def test_a_policy_is_read_as_it_is_meant():
         (attested(where={"a": [[1]]}), "expected a text"),
         (attested(where={"a": {"before": "noon"}}), "expected a time"),
         (rules({"match": {"file": "a*"}, "allow": ["alice"]}, {"match": {"file": "a*"}, "allow": ["bob"]}), "equally"),
+        (rules(*({"match": {"file": [f"{n}-{m}*" for m in range(33)]}, "allow": ["alice"]} for n in range(16))), "528"),
         (rules({"match": {"file": "*a"}, "allow": ["alice"]}, {"match": {"file": "*b"}, "allow": ["bob"]}), ""),
         (rules({"match": {"file": ["*ab*c", "*a*bc"]}, "allow": ["alice"]}), "equally specific"),
     ],
