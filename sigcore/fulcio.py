@@ -86,6 +86,15 @@ _OIDS = {arc: f"{ARC}.{arc}" for arc, _ in _TABLE}
 _FIELDS = {_OIDS[arc]: (arc, field) for arc, field in _TABLE}
 
 
+def oid_of(field: str) -> str:
+    """The object identifier of a field of :class:`FulcioExtensions`; of the issuer that of arc 8.
+
+    Raises:
+        KeyError: there is no such field.
+    """
+    return {name: oid for oid, (_, name) in _FIELDS.items()}[field]
+
+
 def encode_extensions(values: FulcioExtensions) -> tuple[Extension, ...]:
     """The non-empty values as non-critical extensions, in Fulcio's order.
 

@@ -18,6 +18,7 @@ from sigcore import keys, limits
 from sigcore.bundle import Bundle
 from sigcore.errors import NotFound, Refused, SigError
 from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
+from stack.cli.policy_choice import add_policy_options
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import Usage
@@ -36,6 +37,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
     who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
+    add_policy_options(parser)
     add_root_options(parser)
 
 
@@ -63,8 +65,8 @@ def read_signer(options: argparse.Namespace) -> Signer:
     return ManagedKey(keys.parse_public_key_pem(read_file(options.key, what=what, limit=limits.PUBLIC_KEY), what=what))
 
 
-def verify_files(options: argparse.Namespace, verify: Verify) -> int:
-    """Verify every file; 0 only if all of them hold. What is missing ends the run."""
+def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify]) -> int:
+    """Verify every file by its ``verifier``; 0 only if all of them hold. What is missing ends the run."""
     files = expand(options.files)
     if options.bundle is None and (digest := next(filter(is_digest, files), None)):
         raise Usage(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
@@ -73,18 +75,18 @@ def verify_files(options: argparse.Namespace, verify: Verify) -> int:
     rows = []
     for number, file in enumerate(files, 1):
         progress = f"[{number}/{len(files)}] " if len(files) > 1 else ""
-        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verify, progress))
+        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress))
     if options.json:
         print(json.dumps(rows, indent=2))
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
 
 
-def _verify_file(file: str, path: str, verify: Verify, progress: str) -> dict[str, object]:
+def _verify_file(file: str, path: str, verifier: Callable[[str], Verify], progress: str) -> dict[str, object]:
     """One row of the report."""
     try:
         bundle = load_bundle(path)
-        verified = verify(bundle, digest_of(file, digest_algorithm(bundle)))
-    except NotFound:
+        verified = verifier(file)(bundle, digest_of(file, digest_algorithm(bundle)))
+    except (NotFound, Usage):
         raise
     except SigError as error:
         sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n")
