@@ -5,7 +5,7 @@ Ours, under ``$SIGBOX_TUF``, ``$XDG_CACHE_HOME/sigbox`` or ``~/.cache/sigbox``:
 
     tuf/cache.json          {"mirror": URL, "expires": the first moment at which some metadata is no longer good}
     tuf/metadata/           as python-tuf keeps it
-    tuf/targets/            trusted_root.json, signing_config.v0.2.json, verified when they were fetched
+    tuf/targets/            trusted_root.json, signing_config.v0.2.json, policy.json, verified when they were fetched
 
 cosign's, under ``$TUF_ROOT`` or ``~/.sigstore/root``: ``remote.json`` names the mirror, a folder named for it holds metadata and
 targets. It is read and never written.
@@ -28,6 +28,8 @@ from sigcore.values import dataclass
 
 ROOT: Final = "trusted_root.json"
 CONFIG: Final = "signing_config.v0.2.json"
+POLICY: Final = "policy.json"
+"""Who may sign what, where the repository publishes it; it is found beside the trusted root."""
 STATE: Final = "cache.json"
 _SIGNED_ROLES: Final = ("timestamp", "snapshot", "targets")
 

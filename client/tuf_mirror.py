@@ -27,14 +27,13 @@ from tuf.ngclient.fetcher import FetcherInterface
 
 from client.files import save_whole
 from client.root import load_trusted_root
-from client.tuf_cache import CONFIG, ROOT, STATE, TufCache
+from client.tuf_cache import CONFIG, POLICY, ROOT, STATE, TufCache
 from sigcore import limits
 from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.strict import encode_time, shown
 
 TIMEOUT_S: Final = 15
 _CHUNK: Final = 65536
-_ROLES: Final = ("root", "timestamp", "snapshot", "targets")
 
 
 class _Fetcher(FetcherInterface):
@@ -154,7 +153,7 @@ def _update(folder: str, mirror: str, root: bytes | None, tls: ssl.SSLContext | 
     with _in_our_words(mirror):
         updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", _Fetcher(tls), bootstrap=root)
         updater.refresh()
-        for name in (ROOT, CONFIG):
+        for name in (ROOT, CONFIG, POLICY):
             info = updater.get_targetinfo(name)
             if info is not None and updater.find_cached_target(info) is None:
                 updater.download_target(info)
@@ -168,5 +167,6 @@ def _update(folder: str, mirror: str, root: bytes | None, tls: ssl.SSLContext | 
 
 
 def _first_expiry(metadata: Path) -> datetime:
-    expiries = [Metadata.from_file(os.fspath(metadata / f"{role}.json")).signed.expires for role in _ROLES]
+    """Of all roles, delegated ones too."""
+    expiries = [Metadata.from_file(os.fspath(file)).signed.expires for file in metadata.glob("*.json")]
     return min(moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in expiries)

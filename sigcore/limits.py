@@ -89,3 +89,16 @@ SUBJECT_DIGESTS: Final = 32
 """sigstore-go's bound for the digests of one subject."""
 IDENTITY_PATTERN: Final = 1024
 """Characters of a regular expression for identities."""
+
+# --- policy ------------------------------------------------------------------------------------------
+POLICY: Final = 1024 * 1024
+POLICY_RULES: Final = 256
+POLICY_WILDCARDS: Final = 512
+"""Patterns with wildcards in one policy: they are compared with each other when it is loaded."""
+POLICY_IDENTITIES: Final = 1024
+"""Also groups, and the members of one."""
+POLICY_NAMES: Final = 64
+"""Patterns of one rule, claims of one identity, conditions of one attestation, values of one condition."""
+POLICY_GLOB: Final = 512
+POLICY_NAME: Final = 4096
+"""Characters of a name that a pattern is held against; PATH_MAX."""

@@ -134,6 +134,20 @@ def _add_rekor_v1(home: Home, settings: Settings) -> None:
     _log.warning("%s is from before the Rekor v1 log: made a key for that log in %s", home.path, folder)
 
 
+def make_policy_key(home: Home, settings: Settings) -> None:
+    """The key of the TUF role that the policy is signed in; one that is there stays.
+
+    Raises:
+        Refused: a policy was published, and its key is not here.
+    """
+    if home.policy_key.exists():
+        return
+    if home.policy.exists():
+        hint = f"put it back to {home.policy_key}; remove {home.policy} to begin with another key"
+        raise Refused("the key of the published policy is not here", hint)
+    _save_keys(home, "tuf", {"policy": KeySource(settings.seed).ed25519("tuf/policy")}, settings)
+
+
 def _create_ca(home: Home, settings: Settings) -> None:
     folder = home.path / "ca"
     root_key, key = (KeySource(settings.seed).p256(f"ca/{name}") for name in ("root", "intermediate"))

@@ -81,6 +81,16 @@ class Home:
         return self.public / "trust_config.json"
 
     @property
+    def policy(self) -> Path:
+        """Who may sign what, when a policy is published."""
+        return self.public / "policy.json"
+
+    @property
+    def policy_key(self) -> Path:
+        """What the policy is signed with; its holder may keep it elsewhere."""
+        return self.path / "tuf" / "policy.key"
+
+    @property
     def keys(self) -> Path:
         """Public keys and certificates as PEM files, for clients that are told them one by one."""
         return self.public / "keys"

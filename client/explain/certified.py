@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from client.explain import shell
-from client.explain.part import Part, size_and_hex
+from client.explain.part import Part, pem, size_and_hex
 from client.verify.identity import Signer
 from client.verify.scts import VerifiedSct
 from sigcore import keys, sct, x509
@@ -21,10 +21,10 @@ _TBS_AT = 48
 def certificate_part(chain: Sequence[Certificate], moments: Sequence[datetime]) -> Part:
     """That a trusted authority issued it, and that it was valid when it was used."""
     leaf, *between, root = chain
-    files = [("leaf.pem", _pem(leaf)), ("leaf.tbs", leaf.tbs), ("root.pem", _pem(root))]
+    files = [("leaf.pem", pem(leaf.der)), ("leaf.tbs", leaf.tbs), ("root.pem", pem(root.der))]
     untrusted = ""
     if between:
-        files.append(("chain.pem", b"".join(map(_pem, between))))
+        files.append(("chain.pem", b"".join(pem(one.der) for one in between)))
         untrusted = " -untrusted chain.pem"
     times = sorted({int(moment.timestamp()) for moment in moments})
     verify = tuple(
@@ -61,7 +61,7 @@ def precertificate_part(chain: Sequence[Certificate]) -> Part:
         shell.key_hash("issuer.pub", entry.issuer_key_hash),
         "openssl x509 -in issuer.pem -noout -pubkey | cmp - issuer.pub",
     )
-    files = (("precertificate.tbs", entry.tbs), ("issuer.pub", pub), ("issuer.pem", _pem(chain[1])))
+    files = (("precertificate.tbs", entry.tbs), ("issuer.pub", pub), ("issuer.pem", pem(chain[1].der)))
     checks = "What the log was shown is rebuilt: the certificate's content without the SCTs, bound to the issuer's key."
     liar = "Nobody: it follows from the certificate byte for byte (RFC 6962 section 3.2)."
     return Part("precertificate", checks, liar, facts, lines, files)
@@ -110,12 +110,8 @@ def identity_part(signer: Signer) -> Part:
     )
     return Part(
         "identity",
-        "The certificate's one name and the OpenID provider that vouched for it are those that you demand.",
+        "The certificate's one name, and the OpenID provider that vouched for it: what you, or your policy, demand.",
         "The OpenID provider could vouch for anybody, and so could who reads the signer's mail. You chose to trust this one.",
         facts,
         lines,
     )
-
-
-def _pem(certificate: Certificate) -> bytes:
-    return x509.encode_certificate_pem(certificate.der).encode("ascii")

@@ -33,6 +33,7 @@ _REFUSING = {
     "checkpoint": ("The log signed the head of its tree.", "Whoever made the bundle, with a tree of his own."),
     "path": ("The entry is in the tree that the log signed.", "Whoever made the bundle, with a path of his own."),
     "signature": ("The key signed the artifact.", "Whoever put signature and artifact together."),
+    "policy": ("The policy lets this signer sign this file.", "Whoever can change the policy."),
     "statement": ("The attestation is of the demanded type.", "Nobody: it may be genuine and say something else."),
 }
 """Step -> (what is checked, who could lie) where a step refused before there was anything to show."""
@@ -46,6 +47,7 @@ _STEPS = (
     ("identity",),
     ("entry", "checkpoint", "leaf hash", "path"),
     ("signature",),
+    ("policy",),
     ("statement",),
 )
 """The names of the parts, one row for each step that the verifier takes."""
@@ -90,7 +92,7 @@ def list_parts(bundle: Bundle, found: Recorder, digest: bytes, artifact: str) ->
 
 def _until(parts: Sequence[Part], error: SigError) -> tuple[Part, ...]:
     """``parts`` up to the one that refused: the last of its name, or a bare one where nothing could be shown yet."""
-    name = error.step or ("statement" if parts else "bundle")
+    name = error.step or "bundle"
     rank = _RANK.get(name, 0)
     taken = [part for part in parts if _RANK[part.name] <= rank]
     named = [position for position, part in enumerate(taken) if part.name == name]

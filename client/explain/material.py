@@ -6,9 +6,9 @@ from __future__ import annotations
 import shlex
 
 from client.explain import shell
-from client.explain.part import Part, size_and_hex
+from client.explain.part import Part, pem, size_and_hex
 from client.verify.signed import Signed
-from sigcore import keys, x509
+from sigcore import keys
 from sigcore.algorithms import HashAlgorithm
 
 _DIGEST = "artifact.digest"
@@ -52,14 +52,13 @@ def key_part(signed: Signed) -> Part:
             (shell.key_hash("signer.pub", keys.key_id(spki)),),
             files,
         )
-    pem = x509.encode_certificate_pem(signed.leaf.der).encode("ascii")
     return Part(
         "key",
         "The key is taken out of the signing certificate.",
         "Nobody yet: it is only a key. Whose it is, the certificate must say.",
         facts,
         ("openssl x509 -in leaf.pem -noout -pubkey | cmp - signer.pub",),
-        (*files, ("leaf.pem", pem)),
+        (*files, ("leaf.pem", pem(signed.leaf.der))),
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from sigcore import x509
 from sigcore.values import dataclass
 
 
@@ -29,6 +30,11 @@ class Part:
     files: tuple[tuple[str, bytes], ...] = ()
     refusal: str = ""
     hint: str = ""
+
+
+def pem(der: bytes) -> bytes:
+    """A certificate as the file that openssl reads."""
+    return x509.encode_certificate_pem(der).encode("ascii")
 
 
 def size_and_hex(data: bytes, shown: int = 16) -> str:

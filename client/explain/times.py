@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from client.explain import shell
-from client.explain.part import Part, size_and_hex
+from client.explain.part import Part, pem, size_and_hex
 from client.verify.promise import promised_bytes
 from client.verify.times import VerifiedTime
-from sigcore import keys, timestamp, x509
+from sigcore import keys, timestamp
 from sigcore.log_entry import LogEntry
 from sigcore.strict import encode_time, shown
 from sigcore.trustroot import AuthorityInstance, LogInstance
@@ -36,10 +36,10 @@ def _timestamp(
     *chain, root = authority.chain
     info = timestamp.parse_response(response).info
     name, epoch = f"timestamp-{number}.tsr", int(time.time.timestamp())
-    files = [(name, response), (f"tsa-{number}-root.pem", _pem(root)), ("sig.der", signature)]
+    files = [(name, response), (f"tsa-{number}-root.pem", pem(root)), ("sig.der", signature)]
     untrusted = ""
     if chain:
-        files.append((f"tsa-{number}-chain.pem", b"".join(map(_pem, chain))))
+        files.append((f"tsa-{number}-chain.pem", b"".join(map(pem, chain))))
         untrusted = f" -untrusted tsa-{number}-chain.pem"
     verify = f"openssl ts -verify -in {name} -data sig.der -attime {epoch} -CAfile tsa-{number}-root.pem{untrusted}"
     facts = (
@@ -74,7 +74,3 @@ def _promise(number: int, time: VerifiedTime, log: LogInstance, entry: LogEntry)
     checks = "The log signed the entry's body, its index and the time at which it took it (the SET of Rekor v1)."
     line = shell.verify_message(log.public_key(), pub=pub, signature=signature, message=signed)
     return Part("promise", checks, liar, facts, (line,), files)
-
-
-def _pem(der: bytes) -> bytes:
-    return x509.encode_certificate_pem(der).encode("ascii")

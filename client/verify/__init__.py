@@ -110,10 +110,11 @@ def verify_attestation(
     verified = _verify(bundle, digest, root, identity, recorder or Recorder())
     found = verified.statement.predicate_type if verified.statement is not None else ""
     if predicate_type and found != predicate_type:
-        raise Refused(
-            f"the attestation is of the predicate type {shown(found, 200)}, expected {shown(predicate_type, 200)}",
-            "it may be genuine, and say something else than what is asked for",
-        )
+        with Step("statement"):
+            raise Refused(
+                f"the attestation is of the predicate type {shown(found, 200)}, expected {shown(predicate_type, 200)}",
+                "it may be genuine, and say something else than what is asked for",
+            )
     return verified
 
 

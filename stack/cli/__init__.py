@@ -13,7 +13,8 @@ from stack.cli.table import COMMANDS, ExitCode
 
 _EXITS = """\
 exit codes:
-  0 done and verified   1 verification refused   2 usage   3 the service refused   4 unreachable"""
+  0 done and verified   1 verification refused   2 usage   3 the service refused   4 unreachable
+  5 policy expired or absent"""
 
 
 def overview() -> str:

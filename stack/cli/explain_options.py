@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 
+from stack.cli.usage import Usage
+
 
 def add_explain_options(parser: argparse.ArgumentParser) -> None:
     """``--explain``, ``--explain=json``, ``--explain-dir``.
@@ -21,3 +23,14 @@ def add_explain_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(option, dest="explain", action="store_const", const=value, help=about)
     text = "where the files go that those lines read: an empty or new folder (default: a temporary one)"
     group.add_argument("--explain-dir", metavar="DIR", help=text)
+
+
+def wants_explanation(options: argparse.Namespace) -> bool:
+    """Whether one is asked for.
+
+    Raises:
+        Usage: a folder for it, and none.
+    """
+    if options.explain is None and options.explain_dir is not None:
+        raise Usage("--explain-dir is given without --explain", "add --explain")
+    return options.explain is not None

@@ -28,7 +28,7 @@ from sigcore.intoto import parse_statement
 from sigcore.strict import JSON, encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
-from stack.cli.explain_options import add_explain_options
+from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.passphrase import ask_passphrase
 from stack.cli.trusting import add_trust_options, given_trust
 from stack.cli.usage import Usage
@@ -87,9 +87,7 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
 
 def _explainer(options: argparse.Namespace) -> Show | None:
     """What takes each bundle with what was issued for it."""
-    if options.explain is None:
-        if options.explain_dir is not None:
-            raise Usage("--explain-dir is given without --explain", "add --explain")
+    if not wants_explanation(options):
         return None
     # Deferred: seldom asked for.
     from client.explain.signing import explain_signing  # noqa: PLC0415 - see the line above

@@ -16,6 +16,8 @@ class ExitCode:
     """A service refused."""
     UNREACHABLE = 4
     """A service could not be reached."""
+    POLICY = 5
+    """The policy is absent or has expired."""
 
 
 class Command:
@@ -42,6 +44,7 @@ COMMANDS = {
     "verify-blob-attestation": Command(
         "stack.cli.verify_blob_attestation", "verify statements about files, offline", ExitCode.REFUSED
     ),
+    "policy": Command("stack.cli.policy", "who may sign what: check, try, draft, explain, hand on", ExitCode.REFUSED),
     "generate-key-pair": Command("stack.cli.generate_key_pair", "make a key pair under a password, in cosign's format"),
     "import-key-pair": Command("stack.cli.import_key_pair", "put a private key of yours into cosign's format"),
     "public-key": Command("stack.cli.public_key", "print the public half of a private key"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trust root of your stack: show what clients find in it and how long it is good for, or sign it anew.
+"""The trust root of your stack: show what clients find in it and how long it is good for, or sign it anew; publish a policy.
 
 `show` reads public files only. `refresh` signs targets, snapshot and timestamp at once; the running stack does the last two
 by itself, once an hour, as soon as half of their life is spent. The root stays as it is.
@@ -11,13 +11,17 @@ import argparse
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from sigcore import trustroot
+from client.policy.decision import verify_current
+from client.policy.document import parse_policy
+from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
-from sigcore.strict import encode_time
+from sigcore.strict import encode_time, parse_json
+from stack.bootstrap import make_policy_key
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
-from stack.files import load_file
+from stack.files import load_file, save_file
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.serving import fingerprint
 from stack.trust.state import ONLINE, RoleState, TrustState, load_state
@@ -26,7 +30,8 @@ EXAMPLES = """\
 examples:
   sigbox trust show
   sigbox trust show --data /srv/sigbox --json
-  sigbox trust refresh"""
+  sigbox trust refresh
+  sigbox trust policy policy.json"""
 
 _ADVICE = {
     "due": "sign it soon: sigbox trust refresh",
@@ -44,12 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     refresh = actions.add_parser("refresh", help="sign targets, snapshot and timestamp now", allow_abbrev=False)
     add_data_option(refresh)
     add_passphrase_option(refresh)
+    policy = actions.add_parser("policy", help="publish who may sign what, in a role of its own", allow_abbrev=False)
+    policy.add_argument("file", metavar="POLICY", help="the policy: see docs/policy.md")
+    add_data_option(policy)
+    add_passphrase_option(policy)
 
 
 def run(options: argparse.Namespace) -> int:
     """Do what was asked for."""
     if options.action == "refresh":
         return _refresh(unlocked(options))
+    if options.action == "policy":
+        return _publish_policy(unlocked(options), options.file)
     home = home_at(options.data)
     settings, state, now = load_settings(home), load_state(home), datetime.now(UTC)
     root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
@@ -67,6 +78,21 @@ def _refresh(home: Home) -> int:
     for role in state.roles:
         if role.role in signed.split():
             print(f"{role.role} version {role.version}, good until {encode_time(role.expires)}")
+    return 0
+
+
+def _publish_policy(home: Home, path: str) -> int:
+    """Publish the policy in its canonical form; refuse what clients would refuse."""
+    settings = load_settings(home)
+    data = load_file(Path(path), what="the policy", limit=limits.POLICY)
+    verify_current(parse_policy(data), datetime.now(UTC))
+    make_policy_key(home, settings)
+    canonical_form = canonical.encode(parse_json(data, what="the policy", limit=limits.POLICY))
+    save_file(home.policy, canonical_form, durable=not settings.ephemeral)
+    signed = finish_publisher(start_publisher(home)).split()
+    print(
+        f"policy published as {settings.url}/tuf target {home.policy.name}; signed: {', '.join(signed) or 'nothing new'}"
+    )
     return 0
 
 

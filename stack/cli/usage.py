@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The error for a command line that cannot be meant: exit code 2 in every command, also where a refusal is 1."""
+"""Errors with an exit code of their own in every command, also where a refusal is 1."""
 
 from __future__ import annotations
 
-from sigcore.errors import Malformed
+from sigcore.errors import Malformed, SigError
 
 
 class Usage(Malformed):
-    """Options contradict each other, or one is missing; the message names them."""
+    """Options contradict each other, or one is missing; the message names them. Exit code 2."""
+
+
+class NoPolicy(SigError):
+    """The policy that should decide is absent or has expired. Exit code 5."""

@@ -20,7 +20,8 @@ from sigcore.bundle import Bundle
 from sigcore.errors import NotFound, Refused, SigError
 from sigcore.strict import JSON
 from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
-from stack.cli.explain_options import add_explain_options
+from stack.cli.explain_options import add_explain_options, wants_explanation
+from stack.cli.policy_choice import add_policy_options
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import Usage
@@ -53,6 +54,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
     add_explain_options(parser)
+    add_policy_options(parser)
     add_root_options(parser)
 
 
@@ -80,8 +82,8 @@ def read_signer(options: argparse.Namespace) -> Signer:
     return ManagedKey(keys.parse_public_key_pem(read_file(options.key, what=what, limit=limits.PUBLIC_KEY), what=what))
 
 
-def verify_files(options: argparse.Namespace, verify: Verify) -> int:
-    """Verify every file; 0 only if all of them hold. What is missing ends the run."""
+def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify]) -> int:
+    """Verify every file by its ``verifier``; 0 only if all of them hold. What is missing ends the run."""
     files = expand(options.files)
     if options.bundle is None and (digest := next(filter(is_digest, files), None)):
         raise Usage(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
@@ -90,16 +92,14 @@ def verify_files(options: argparse.Namespace, verify: Verify) -> int:
     rows, show = [], _explainer(options)
     for number, file in enumerate(files, 1):
         progress = f"[{number}/{len(files)}] " if len(files) > 1 else ""
-        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verify, progress, show))
+        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show))
     if options.json or options.explain == "json":
         print(json.dumps(rows, indent=2))
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
 
 
 def _explainer(options: argparse.Namespace) -> Show | None:
-    if options.explain is None:
-        if options.explain_dir is not None:
-            raise Usage("--explain-dir is given without --explain", "add --explain")
+    if not wants_explanation(options):
         return None
     # Deferred, like the next: a verification that explains nothing is a third faster without them.
     from client.explain.flow import explain_verification  # noqa: PLC0415 - see the line above
@@ -114,26 +114,30 @@ def _explainer(options: argparse.Namespace) -> Show | None:
     return show
 
 
-def _verify_file(file: str, path: str, verify: Verify, progress: str, show: Show | None) -> dict[str, object]:
+def _verify_file(
+    file: str, path: str, verifier: Callable[[str], Verify], progress: str, show: Show | None
+) -> dict[str, object]:
     """One row of the report."""
     attempt = Attempt()
-    row = _verdict(file, path, verify, progress, attempt)
+    row = _verdict(file, path, verifier, progress, attempt)
     return row | show(file, attempt) if show is not None else row
 
 
-def _verdict(file: str, path: str, verify: Verify, progress: str, attempt: Attempt) -> dict[str, object]:
+def _verdict(
+    file: str, path: str, verifier: Callable[[str], Verify], progress: str, attempt: Attempt
+) -> dict[str, object]:
     try:
         bundle = attempt.bundle = load_bundle(path)
         attempt.digest = digest_of(file, digest_algorithm(bundle))
-        verified = verify(bundle, attempt.digest, attempt.found)
-    except NotFound:
+        verified = verifier(file)(bundle, attempt.digest, attempt.found)
+    except (NotFound, Usage):
         raise
     except SigError as error:
         attempt.error = error
         sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n")
         if error.hint:
             sys.stderr.write(f"  hint: {error.hint}\n")
-        return {"file": file, "verified": False, "error": error.message, "hint": error.hint}
+        return {"file": file, "verified": False, "step": error.step, "error": error.message, "hint": error.hint}
     sys.stderr.write(f"{progress}Verified OK {ascii(file)[1:-1]}: {_summary(verified)}\n")
     checks = [{"check": check.name, "what": check.what, "value": check.value} for check in list_checks(verified)]
     return {"file": file, "verified": True, "checks": checks}

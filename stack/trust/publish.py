@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from sigcore import limits
 from sigcore.errors import Refused, SigError
 from sigcore.strict import parse_hex
 from stack.bootstrap import load_ed25519
@@ -23,10 +24,11 @@ from stack.config import Home, Settings, load_settings
 from stack.files import load_file
 from stack.lock import held
 from stack.seed import CREATED, LIFE
+from stack.trust.delegated import DelegatedPolicy
 from stack.trust.documents import timestamp_url
 from stack.trust.repository import Repository, Target
 from stack.trust.targets import TARGETS, TSA
-from stack.trust.versions import ROLES, Versions
+from stack.trust.versions import POLICY, ROLES, Versions
 
 PATIENCE_S: Final = 10.0
 """Another publication takes a fraction of this."""
@@ -46,6 +48,7 @@ def publish(home: Home, now: datetime, *, force: bool = False) -> tuple[str, ...
             keys={role: load_ed25519(home, f"tuf/{role}.key") for role in ROLES},
             versions=Versions(home.path / "anchor" / "tuf.json", durable=durable),
             durable=durable,
+            policy=load_policy(home),
             root_expires=None if settings.seed is None else CREATED + LIFE,
         )
         return repository.publish(load_targets(home, settings), now, force=force)
@@ -61,6 +64,14 @@ def load_targets(home: Home, settings: Settings) -> dict[str, Target]:
         )
         for carried in TARGETS
     }
+
+
+def load_policy(home: Home) -> DelegatedPolicy | None:
+    """The policy in ``public/`` with the key of its role; None where one of them is not here."""
+    if not home.policy.exists() or not home.policy_key.exists():
+        return None
+    data = load_file(home.policy, what="the policy", limit=limits.POLICY)
+    return DelegatedPolicy(data, load_ed25519(home, f"tuf/{POLICY}.key"))
 
 
 @contextmanager

@@ -19,15 +19,16 @@ from typing import Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Delegations, Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
 from sigcore.errors import Malformed, Refused
 from stack.files import make_folder, save_file
+from stack.trust.delegated import DelegatedPolicy
 from stack.trust.lifetimes import LIFETIME
-from stack.trust.versions import ROLES, Versions
+from stack.trust.versions import POLICY, ROLES, Versions
 
 _S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
-_NUMBERED: Final = re.compile(r"([1-9][0-9]{0,8})\.(root|targets|snapshot)\.json\Z", re.ASCII)
+_NUMBERED: Final = re.compile(r"([1-9][0-9]{0,8})\.(root|targets|snapshot|policy)\.json\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,15 @@ class Published:
     targets: Targets | None
     snapshot: Snapshot | None
     timestamp: Timestamp | None
+    policy: Targets | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the role ``targets`` shall say: the targets, and who may sign the policy."""
+
+    targets: Mapping[str, TargetFile]
+    delegations: Delegations | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,8 @@ class Repository:
     durable: bool
     root_expires: datetime | None = None
     """When the first root expires, if not a lifetime from now."""
+    policy: DelegatedPolicy | None = None
+    """The policy to carry; None leaves one that is published as it is."""
 
     def publish(self, targets: Mapping[str, Target], now: datetime, *, force: bool = False) -> tuple[str, ...]:
         """Bring the repository to ``targets``; the answer names the roles that were signed anew.
@@ -77,7 +89,8 @@ class Repository:
         3. A role is due when it is missing; when a newer version of it was begun; when what it says differs; when it has
            less than half of its life left (targets and root: never by themselves); with ``force`` (root excepted); and
            when the role that it points at is due.
-        4. Write the new versions down, then sign, check by the root, and save: target files, targets, snapshot, timestamp.
+        4. Write the new versions down, then sign, check by the root, and save: target files, policy, targets, snapshot,
+           timestamp.
 
         The timestamp is replaced last, in one rename: a client sees the old state or the new one, both whole. An expiry
         never comes earlier by itself, so a clock that was set back takes nothing away from clients whose clock is right.
@@ -90,30 +103,39 @@ class Repository:
         make_folder(self.folder / "targets", 0o755, durable=self.durable)
         self._sweep()
         published, begun = self._read(), self._begun()  # (1)
-        wanted = {name: target.describe(name) for name, target in targets.items()}
+        wanted = self._wanted(published, targets)
         due = self._due(published, begun, wanted, now, force=force)  # (2) (3)
         if not due:
             return ()
         root = published.root or self._root(now)  # (4)
         if Root.type in due:
             self._save(root, root)  # before it is written down that there was one: see (2)
-        version = {role: begun.get(role, 0) + (role in due) for role in ROLES}
-        self.versions.save(version)
+        version = {role: begun.get(role, 0) + (role in due) for role in (*ROLES, *due)}
+        self.versions.save(begun | version)
         if Targets.type in due:
-            self._save_targets(targets, wanted)
+            self._save_targets({name: target.data for name, target in targets.items()}, wanted.targets)
+        if POLICY in due and self.policy is not None:
+            self._save_policy(self.policy, version[POLICY], now)
+        elif published.policy is not None:
+            version[POLICY] = published.policy.version
         renewed, snapshot, timestamp = self._renew(published, version, wanted, now, force=force)
         if Targets.type in due:
             self._save(renewed, root)
         if Snapshot.type in due:
             self._save(snapshot, root)
         self._save(timestamp, root)
-        return tuple(role for role in ROLES if role in due)
+        return tuple(role for role in (*ROLES, POLICY) if role in due)
+
+    def _wanted(self, published: Published, targets: Mapping[str, Target]) -> Wanted:
+        before = published.targets.delegations if published.targets else None
+        described = {name: target.describe(name) for name, target in targets.items()}
+        return Wanted(described, before if self.policy is None else self.policy.delegations())
 
     def _due(
         self,
         published: Published,
         begun: Mapping[str, int],
-        wanted: Mapping[str, TargetFile],
+        wanted: Wanted,
         now: datetime,
         *,
         force: bool,
@@ -122,13 +144,18 @@ class Repository:
             raise Refused(f"{self.folder} has lost its 1.root.json", "restore it: with another root nobody is trusted")
         due = set() if published.root else {Root.type}
         below = False
+        delegated_anew = published.targets is None or published.targets.delegations != wanted.delegations
+        if self.policy is not None:
+            anew = delegated_anew or force or self.policy.is_due(published.policy, begun.get(POLICY, 0))
+            due |= {POLICY} if anew else set()
         for name in ROLES[1:]:
             role: Signed | None = getattr(published, name)
             below = below or force or role is None or role.version < begun.get(name, 0)
             if isinstance(role, Targets):
-                below = below or role.targets != wanted
+                below = below or role.targets != wanted.targets or delegated_anew
             elif role is not None:
                 below = below or _half_spent(role, now)
+            below = below or (name == Snapshot.type and POLICY in due)
             due |= {name} if below else set()
         return due
 
@@ -136,7 +163,7 @@ class Repository:
         self,
         published: Published,
         version: Mapping[str, int],
-        wanted: Mapping[str, TargetFile],
+        wanted: Wanted,
         now: datetime,
         *,
         force: bool,
@@ -147,16 +174,18 @@ class Repository:
             fresh = now.replace(microsecond=0) + LIFETIME[role]
             return fresh if before is None or force else max(fresh, before.expires)
 
+        policy = {f"{POLICY}.json": MetaFile(version=version[POLICY])} if POLICY in version else {}
         return (
             Targets(
                 version=version[Targets.type],
                 expires=expiry(Targets.type, published.targets),
-                targets=dict(wanted),
+                targets=dict(wanted.targets),
+                delegations=wanted.delegations,
             ),
             Snapshot(
                 version=version[Snapshot.type],
                 expires=expiry(Snapshot.type, published.snapshot),
-                meta={"targets.json": MetaFile(version=version[Targets.type])},
+                meta={"targets.json": MetaFile(version=version[Targets.type])} | policy,
             ),
             Timestamp(
                 version=version[Timestamp.type],
@@ -195,7 +224,9 @@ class Repository:
         timestamp = self._load("timestamp.json", Timestamp)
         snapshot = self._load(f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot) if timestamp else None
         targets = self._load(f"{snapshot.meta['targets.json'].version}.targets.json", Targets) if snapshot else None
-        return Published(root, targets, snapshot, timestamp)
+        carried = snapshot.meta.get(f"{POLICY}.json") if snapshot else None
+        policy = self._load(f"{carried.version}.{POLICY}.json", Targets) if carried else None
+        return Published(root, targets, snapshot, timestamp, policy)
 
     def _save(self, payload: _S, root: Root) -> None:
         """Sign, check as a client will, and put it in its place."""
@@ -209,11 +240,20 @@ class Repository:
         name = "timestamp.json" if payload.type == Timestamp.type else f"{payload.version}.{payload.type}.json"
         save_file(self.folder / name, metadata.to_bytes(), durable=self.durable)
 
-    def _save_targets(self, targets: Mapping[str, Target], wanted: Mapping[str, TargetFile]) -> None:
+    def _save_policy(self, policy: DelegatedPolicy, version: int, now: datetime) -> None:
+        """The policy, and the delegated role in front of it. It lives as long as targets do."""
+        described = policy.describe()
+        self._save_targets(dict.fromkeys(described, policy.data), described)
+        expires = now.replace(microsecond=0) + LIFETIME[Targets.type]
+        metadata = Metadata(Targets(version=version, expires=expires, targets=described))
+        metadata.sign(policy.signer())
+        save_file(self.folder / f"{version}.{POLICY}.json", metadata.to_bytes(), durable=self.durable)
+
+    def _save_targets(self, files: Mapping[str, bytes], wanted: Mapping[str, TargetFile]) -> None:
         """Consistent snapshots: ``targets/<sha256>.<name>``. Old ones stay, old clients may be half-way."""
-        for name, target in targets.items():
+        for name, data in files.items():
             path = self.folder / "targets" / f"{wanted[name].hashes['sha256']}.{name}"
-            save_file(path, target.data, durable=self.durable)
+            save_file(path, data, durable=self.durable)
 
     def _sweep(self) -> None:
         """Take away what an interrupted write left: such a file has a name that is never served."""

@@ -20,6 +20,8 @@ from sigcore.strict import Fields
 from stack.files import SECRET, load_file, save_file
 
 ROLES: Final = ("root", "targets", "snapshot", "timestamp")
+POLICY: Final = "policy"
+"""The delegated role, of repositories that carry a policy."""
 _LARGEST: Final = 2**31
 
 
@@ -41,7 +43,7 @@ class Versions:
         except NotFound:
             return {}
         fields = Fields.parse(data, what=str(self.path), limit=limits.TEXT)
-        fields.only(*ROLES)
+        fields.only(*ROLES, POLICY)
         found = {role: fields.integer(role) for role in fields.names()}
         if not all(1 <= version < _LARGEST for version in found.values()):
             raise Malformed(f"{self.path} holds a version that is no version", "restore the file from a backup")
