@@ -30,6 +30,8 @@ def certificate_part(chain: Sequence[Certificate], moments: Sequence[datetime]) 
     verify = tuple(
         f"openssl verify -partial_chain -attime {time} -CAfile root.pem{untrusted} leaf.pem" for time in times
     )
+    begin, size = leaf.der.index(leaf.tbs) + 1, len(leaf.tbs)
+    inside = f"openssl x509 -in leaf.pem -outform DER | tail -c +{begin} | head -c {size} | cmp - leaf.tbs"
     facts = (
         ("valid", f"{encode_time(leaf.not_before)} to {encode_time(leaf.not_after)}"),
         ("serial", f"{leaf.serial:x}"),
@@ -43,7 +45,7 @@ def certificate_part(chain: Sequence[Certificate], moments: Sequence[datetime]) 
         "It chains to a certificate authority of the trusted root, at each time that the steps before have verified.",
         "The certificate authority could issue it to somebody else. That is why certificates must be published: next steps.",
         facts,
-        (*verify, "openssl x509 -in leaf.pem -noout -text"),
+        (*verify, inside, "openssl x509 -in leaf.pem -noout -text"),
         tuple(files),
     )
 
@@ -56,12 +58,13 @@ def precertificate_part(chain: Sequence[Certificate]) -> Part:
         ("precertificate", f"{size_and_hex(entry.tbs)}, the certificate without its SCT list"),
         ("issuer's key", f"sha256 {entry.issuer_key_hash.hex()}"),
     )
+    issuer = "chain.pem" if len(chain) > 2 else "root.pem"  # openssl reads the first certificate of a file
     lines = (
         "openssl asn1parse -inform DER -in precertificate.tbs",
         shell.key_hash("issuer.pub", entry.issuer_key_hash),
-        "openssl x509 -in issuer.pem -noout -pubkey | cmp - issuer.pub",
+        f"openssl x509 -in {issuer} -noout -pubkey | cmp - issuer.pub",
     )
-    files = (("precertificate.tbs", entry.tbs), ("issuer.pub", pub), ("issuer.pem", pem(chain[1].der)))
+    files = (("precertificate.tbs", entry.tbs), ("issuer.pub", pub))
     checks = "What the log was shown is rebuilt: the certificate's content without the SCTs, bound to the issuer's key."
     liar = "Nobody: it follows from the certificate byte for byte (RFC 6962 section 3.2)."
     return Part("precertificate", checks, liar, facts, lines, files)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from typing import Final
 
 from client.explain import shell
 from client.explain.part import Part, size_and_hex
@@ -14,6 +16,8 @@ from sigcore.log_entry import InclusionProof, LogEntry
 from sigcore.note import KEY_HASH_SIZE, parse_note
 from sigcore.strict import encode_base64, shown
 from sigcore.trustroot import LogInstance
+
+_IN_BASE64: Final = (("hashedrekord", "0.0.2"), ("dsse", "0.0.2"))
 
 
 def entry_parts(number: int, entry: LogEntry, signed: Signed, log: LogInstance | None) -> Iterator[Part]:
@@ -44,9 +48,17 @@ def _entry(number: int, entry: LogEntry, signed: Signed) -> Part:
         "The body of the log entry is, byte for byte, the one for this signature, this digest and this key.",
         "Whoever made the bundle could put in a genuine entry of something else. So the body is built anew and compared.",
         facts,
-        (shell.contains(text, file),),
+        (shell.contains(text, file), shell.contains(_hash_in_body(entry, signed), file)),
         ((file, entry.body),),
     )
+
+
+def _hash_in_body(entry: LogEntry, signed: Signed) -> str:
+    """How the entry spells the hash of what was signed: of the payload in entries about envelopes, in hexadecimal in v1."""
+    hashed = signed.digest
+    if entry.kind != "hashedrekord" and signed.envelope is not None:
+        hashed = hashlib.sha256(signed.envelope.payload).digest()
+    return encode_base64(hashed) if (entry.kind, entry.version) in _IN_BASE64 else hashed.hex()
 
 
 def _checkpoint(number: int, entry: LogEntry, proof: InclusionProof, log: LogInstance | None) -> Part:
@@ -84,6 +96,7 @@ def _signed_head(
     )
     lines = (
         shell.verify_message(log.public_key(), pub=pub, signature=signature, message=text),
+        f"head -c {len(note.text.encode('utf-8'))} checkpoint-{number}.note | cmp - {text}",
         f"sed -n 2p {text} | grep -x {proof.size}",
         f"sed -n 3p {text} | grep -Fx {encode_base64(proof.root)}",
     )

@@ -173,3 +173,25 @@ def test_what_cosign_initialized_is_read(client: Client):
     assert "run cosign initialize again" in client("verify-blob", "file", *client.who, code=1).stderr
     shutil.rmtree(home)
     assert "there is nothing to trust" in client("verify-blob", "file", *client.who, code=2).stderr
+
+
+def test_a_published_policy_comes_with_it_and_then_no_option_is_needed(tmp_path: Path):
+    with running_stack(tmp_path, "--ephemeral") as stack:
+        client = Client(stack, tmp_path)
+        policy = {
+            "apiVersion": "policy/v1",
+            "expires": "2099-12-31",
+            "identities": {"alice": {"issuer": stack.oidc_issuer, "email": ALICE}},
+            "artifacts": [{"match": {"file": "*"}, "allow": ["alice"], "anyName": True}],
+        }
+        (tmp_path / "policy.json").write_text(json.dumps(policy))
+        client("trust", "policy", "policy.json", "--data", stack.data)
+        client.initialize()
+        client.sign()
+        assert "Verified OK" in client("verify-blob", "file").stderr
+        client("sign-blob", "file", "--identity-token", stack.token("mallory@example.com"))
+        done = client("verify-blob", "file", "--explain=json", code=1)
+        (row,) = json.loads(done.stdout)
+        assert row["step"] == "policy"
+        assert [step["name"] for step in row["steps"] if not step["holds"]] == ["policy"]
+        assert [step["name"] for step in row["steps"]][-2:] == ["signature", "policy"]
