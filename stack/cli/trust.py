@@ -126,11 +126,13 @@ def report(
             {"service": name, "id": key_id, "since": encode_time(validity.start), "until": _until(validity)}
             for name, key_id, validity in _services(root)
         ],
+        "policy": encode_time(ends) if (ends := _policy_ends(home)) else None,
     }
 
 
 def lines(home: Home, settings: Settings, state: TrustState, root: trustroot.TrustedRoot, now: datetime) -> list[str]:
     """What a person reads."""
+    ends = _policy_ends(home)
     return [
         f"trust root of {settings.url}",
         f"  first root   {home.tuf_root}",
@@ -143,7 +145,12 @@ def lines(home: Home, settings: Settings, state: TrustState, root: trustroot.Tru
         *(f"  {name:<11}{key_id:<66}{encode_time(valid.start)}" for name, key_id, valid in _services(root)),
         "",
         f"  {len(state.targets)} targets: {', '.join(target.name for target in state.targets)}",
+        *([f"  policy {'expired at' if ends <= now else 'good until'} {encode_time(ends)}"] if ends else []),
     ]
+
+
+def _policy_ends(home: Home) -> datetime | None:
+    return parse_policy(load_file(home.policy, what="the policy")).expires if home.policy.exists() else None
 
 
 def _role_lines(role: RoleState, now: datetime) -> list[str]:

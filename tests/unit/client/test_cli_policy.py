@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from sigcore import fulcio, x509
+from sigcore import fulcio, keys, x509
 from sigcore.bundle import encode_bundle
 from sigcore.trustroot import encode_trusted_root
 from stack.cli import main
@@ -81,6 +81,12 @@ def test_a_name_that_the_user_gives(folder, capsys):
     assert under(digest, "--bundle", "job.sigstore.json") == 2
     assert under("job", "bob", "--as", "dist/a") == 2
     assert under("job", "--as", "") == 1
+
+
+def test_a_key_that_the_policy_does_not_know(folder, sigstore, capsys):
+    (folder / "keyed.sigstore.json").write_bytes(encode_bundle(sigstore.sign_v1(key=keys.generate_p256())))
+    assert under("keyed", "--as", "dist/keyed") == 1
+    assert "none of the policy's keys" in capsys.readouterr().err
 
 
 def test_a_threshold_takes_more_bundles(folder, capsys):

@@ -52,13 +52,8 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "tuf", keys, Versions(tmp_path / "versions.json", durable=False), durable=False)
 
 
-def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> dict[str, bytes]:
-    class Frozen(datetime):
-        @classmethod
-        def now(cls, _zone=None):
-            return now
-
-    monkeypatch.setattr(trusted_metadata_set, "datetime", type("module", (), {"datetime": Frozen, "timezone": UTC}))
+def refreshed(folder: Path, cache: Path) -> Updater:
+    """python-tuf's client of the mirror in ``folder``, with what it had before in ``cache``."""
     for name in ("metadata", "targets"):
         (cache / name).mkdir(parents=True, exist_ok=True)
     updater = Updater(
@@ -66,10 +61,21 @@ def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> 
         "http://mirror/",
         str(cache / "targets"),
         "http://mirror/targets/",
-        fetcher=FolderFetcher(repository.folder),
-        bootstrap=(repository.folder / "1.root.json").read_bytes(),
+        fetcher=FolderFetcher(folder),
+        bootstrap=(folder / "1.root.json").read_bytes(),
     )
     updater.refresh()
+    return updater
+
+
+def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> dict[str, bytes]:
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, _zone=None):
+            return now
+
+    monkeypatch.setattr(trusted_metadata_set, "datetime", type("module", (), {"datetime": Frozen, "timezone": UTC}))
+    updater = refreshed(repository.folder, cache)
     infos = {name: updater.get_targetinfo(name) for name in TARGETS}
     return {name: Path(updater.download_target(info)).read_bytes() for name, info in infos.items()}
 
