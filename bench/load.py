@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -30,8 +31,47 @@ class Sample:
 
 def post(path: str, bodies: Iterable[bytes]) -> Iterator[bytes]:
     """Requests in HTTP/1.1, one for each JSON body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
-    return (head.encode() + b"%d\r\n\r\n%b" % (len(body), body) for body in bodies)
+    headers = {"Content-Type": "application/json"}
+    return (encode(path, headers, body) for body in bodies)
+
+
+def encode(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """One request in HTTP/1.1."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode("latin-1") + body
+
+
+class Line:
+    """One connection that is asked and waited for: the time from the first byte sent to the last byte read."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._socket = socket.create_connection((parts.hostname, parts.port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, request: bytes) -> tuple[bytes, float]:
+        """The body of the answer, and the seconds that it took; an answer without success ends the benchmark."""
+        began = time.perf_counter()
+        self._socket.sendall(request)
+        answer = self._socket.recv(1 << 16)
+        while (whole := _whole(answer)) is None:
+            answer += self._socket.recv(1 << 16)
+        elapsed = time.perf_counter() - began
+        if not answer.startswith(b"HTTP/1.1 20"):
+            raise RuntimeError(f"the server answered {answer[:2000]!r}")
+        return whole, elapsed
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+
+def _whole(answer: bytes) -> bytes | None:
+    """The body, when all of it is there."""
+    head, blank, body = answer.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head + b"\r\n")
+    return body if blank and (length is None or len(body) >= int(length[1])) else None
 
 
 async def load(url: str, requests: list[bytes], clients: int, seconds: float, *, status: int) -> Sample:
@@ -79,9 +119,7 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        head, blank, body = self._answer.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head + b"\r\n")
-        if blank and (length is None or len(body) >= int(length[1])):
+        if _whole(self._answer) is not None:
             self._latencies.append(time.perf_counter() - self._sent)
             if self._answer.startswith(self._expected):
                 self._send()

@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,13 +93,13 @@ async def rate(log: Log, number: int) -> float:
     return SAMPLE_ENTRIES / elapsed / ((before + verifies_per_second()) / 2)
 
 
-async def proof_ms(log: Log) -> list[float]:
-    """Milliseconds for the receipts of entries all over the log: look-up, proof, check."""
+async def proof_ms(log: Log, clock: Callable[[], float]) -> list[float]:
+    """Milliseconds for the receipts of entries all over the log: look-up, proof, check. Least first."""
     found = []
     for _ in range(PROOFS):
-        start = time.perf_counter()
+        start = clock()
         await log.receipt(random.randrange(log.size))
-        found.append((time.perf_counter() - start) * 1000)
+        found.append((clock() - start) * 1000)
     return sorted(found)
 
 
@@ -136,17 +136,18 @@ async def measure_scale(folder: Path, rounds: int) -> list[Figure]:
     for number in range(rounds):
         print(f"adding to both, {number + 1} of {rounds}", file=sys.stderr)
         pairs.append([await rate(log, number) for log in logs])
-    proofs = await proof_ms(logs[1])
+    proofs, computing = await proof_ms(logs[1], time.perf_counter), await proof_ms(logs[1], time.thread_time)
     for log in logs:
         await log.stop()
     kept = statistics.median(large_rate / small_rate for small_rate, large_rate in pairs)
-    p99 = proofs[len(proofs) * 99 // 100]
+    p99 = proofs[PROOFS * 99 // 100]
     return [
         Figure("log of 1,000,000: database bytes / body bytes", f"{ratio:.3f}", goal=f"<= {GOAL_BYTES}", met=ratio <= GOAL_BYTES),
         Figure("log of 1,000,000: entries/s / those of an empty log", f"{kept:.2f}", goal=f">= {GOAL_RATE}", met=kept >= GOAL_RATE),
         Figure("engine alone, 64 callers", "", statistics.median(one for one, _ in pairs), "R"),
-        Figure("log of 1,000,000: proof, p50", f"{proofs[len(proofs) // 2]:.2f} ms"),
+        Figure("log of 1,000,000: proof, p50", f"{proofs[PROOFS // 2]:.2f} ms"),
         Figure("log of 1,000,000: proof, p99", f"{p99:.2f} ms", goal=f"<= {GOAL_PROOF_MS:g} ms", met=p99 <= GOAL_PROOF_MS),
+        Figure("log of 1,000,000: proof, p99 of the time on a core", f"{computing[PROOFS * 99 // 100]:.2f} ms"),
         Figure("log of 1,000,000: filled", f"{filled_s:.0f} s"),
         Figure("log of 1,000,000: opened and checked", f"{opened_s:.2f} s"),
     ]  # fmt: skip

@@ -15,11 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import aiohttp
-
+from bench.cores import apart
 from bench.keyless import configure, prepare
+from bench.load import Sample, encode, load
 from bench.reference import Figure, cpu_seconds, verifies_per_second
-from bench.rekor_add import Sample
 from tests.stack_process import ROOT, environment, running_stack
 
 GOAL = 0.11
@@ -28,27 +27,11 @@ CLIENTS = (1, 64)
 MOST_PER_SECOND = 2500
 
 
-async def load(url: str, folder: Path, clients: int, seconds: float) -> Sample:
-    """Ask for ``seconds``; an answer other than 200 ends the benchmark."""
-    requests = prepare(folder, int(seconds * MOST_PER_SECOND))
-    latencies: list[float] = []
-    async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=clients)) as session:
-
-        async def client() -> None:
-            while (sent := time.perf_counter()) < end:
-                request = requests.pop()
-                async with session.post("/api/v2/signingCert", data=request.body, headers=request.headers) as response:
-                    if await response.read() and response.status != 200:
-                        raise RuntimeError(f"the CA answered {response.status}: {await response.text()}")
-                latencies.append(time.perf_counter() - sent)
-
-        start = time.perf_counter()
-        end = start + seconds
-        await asyncio.gather(*(client() for _ in range(clients)))
-        elapsed = time.perf_counter() - start
-    ranked = sorted(latencies)
-    p99 = ranked[(len(ranked) - 1) * 99 // 100]
-    return Sample(clients, len(ranked) / elapsed, statistics.median(ranked) * 1000, p99 * 1000)
+def clients_process(url: str, folder: Path, clients: int, seconds: float) -> Sample:
+    """Prepare the requests, then send them."""
+    prepared = prepare(folder, int(seconds * MOST_PER_SECOND))
+    requests = [encode("/api/v2/signingCert", request.headers, request.body) for request in prepared]
+    return asyncio.run(load(url, requests, clients, seconds, status=200))
 
 
 def measure(url: str, folder: Path, clients: int, seconds: float) -> Sample:
@@ -63,7 +46,10 @@ def run(rounds: int, seconds: float = 3) -> list[Figure]:
     figures = []
     with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as name:
         folder = Path(name)
-        with running_stack(folder, "--data", folder / "data", "--config", configure(folder)) as stack:
+        with (
+            running_stack(folder, "--data", folder / "data", "--config", configure(folder)) as stack,
+            apart(stack.process.pid),
+        ):
             for clients in CLIENTS:
                 samples = []
                 for number in range(rounds):
@@ -97,5 +83,5 @@ def report(clients: int, samples: list[tuple[Sample, float, float, float]]) -> l
 
 if __name__ == "__main__":
     url_, folder_, clients_, seconds_ = sys.argv[1:]
-    result = asyncio.run(load(url_, Path(folder_), int(clients_), float(seconds_)))
+    result = clients_process(url_, Path(folder_), int(clients_), float(seconds_))
     print(json.dumps({name: getattr(result, name) for name in Sample.__slots__}))

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.load import Sample, load, post
+from bench.cores import apart
+from bench.load import Sample, encode, load, post
 from bench.reference import Figure, verifies_per_second
 from sigcore.algorithms import HashAlgorithm
 from sigcore.timestamp import TimestampRequest, encode_request
@@ -41,10 +42,10 @@ def prepare(form: str, count: int) -> Iterator[bytes]:
         members = ({"artifactHash": base64.b64encode(one).decode(), "hashAlgorithm": "sha256"} for one in digests)
         yield from post(PATH, (json.dumps(one).encode() for one in members))
         return
-    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/timestamp-query\r\nContent-Length: "
+    headers = {"Content-Type": "application/timestamp-query"}
     for number, digest in enumerate(digests, 2**62):
         body = encode_request(TimestampRequest(HashAlgorithm.SHA2_256, digest, nonce=number, certificates=True))
-        yield head.encode() + b"%d\r\n\r\n%b" % (len(body), body)
+        yield encode(PATH, headers, body)
 
 
 # --- the benchmark -------------------------------------------------------------------------------------
@@ -60,7 +61,7 @@ def run(rounds: int, seconds: float = 2) -> list[Figure]:
     figures = []
     with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as name:
         folder = Path(name)
-        with running_stack(folder, "--data", folder / "data") as stack:
+        with running_stack(folder, "--data", folder / "data") as stack, apart(stack.process.pid):
             for form in FORMS:
                 for clients in CLIENTS:
                     samples = []

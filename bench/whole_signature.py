@@ -6,16 +6,14 @@ What the client computes in between (signature, JSON) is not in the figure; the 
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import aiohttp
-
+from bench.cores import apart
 from bench.keyless import CertificateRequest, configure, entry_request, prepare, timestamp_request
+from bench.load import Line, encode
 from bench.reference import Figure, verifies_per_second
 from tests.stack_process import running_stack
 
@@ -25,35 +23,24 @@ SIGNATURES = 200
 WARM_UP = 20
 
 
-async def sign(session: aiohttp.ClientSession, request: CertificateRequest, number: int) -> list[float]:
+def sign(line: Line, request: CertificateRequest, number: int) -> list[float]:
     """Seconds for certificate, timestamp and entry."""
-    issued, certificate_s = await exchange(session, "/api/v2/signingCert", request.body, request.headers)
+    issued, certificate_s = line.ask(encode("/api/v2/signingCert", request.headers, request.body))
     pem = issued.split(b'"certificates"', 1)[1].split(b'"')[1].decode().replace("\\n", "\n")
     signature, entry = entry_request(request.key, pem, number.to_bytes(8, "big"))
     query = timestamp_request(signature, number)
-    asked = {"Content-Type": "application/timestamp-query"}
-    _, timestamp_s = await exchange(session, "/api/v1/timestamp", query, asked)
-    _, entry_s = await exchange(session, "/api/v2/log/entries", entry, {"Content-Type": "application/json"})
+    _, timestamp_s = line.ask(encode("/api/v1/timestamp", {"Content-Type": "application/timestamp-query"}, query))
+    _, entry_s = line.ask(encode("/api/v2/log/entries", {"Content-Type": "application/json"}, entry))
     return [certificate_s, timestamp_s, entry_s]
 
 
-async def exchange(
-    session: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]
-) -> tuple[bytes, float]:
-    """One request; an answer without success ends the benchmark."""
-    start = time.perf_counter()
-    async with session.post(path, data=body, headers=headers) as response:
-        answer = await response.read()
-    elapsed = time.perf_counter() - start
-    if not response.ok:
-        raise RuntimeError(f"{path} answered {response.status}: {answer[:300]!r}")
-    return answer, elapsed
-
-
-async def measure(url: str, requests: list[CertificateRequest]) -> list[list[float]]:
+def measure(url: str, requests: list[CertificateRequest]) -> list[list[float]]:
     """The times of each signature after the first :data:`WARM_UP`."""
-    async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=1)) as session:
-        return [await sign(session, request, number) for number, request in enumerate(requests)][WARM_UP:]
+    line = Line(url)
+    try:
+        return [sign(line, request, number) for number, request in enumerate(requests)][WARM_UP:]
+    finally:
+        line.close()
 
 
 def run(rounds: int) -> list[Figure]:
@@ -62,11 +49,14 @@ def run(rounds: int) -> list[Figure]:
     verifies: list[float] = []
     with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as name:
         folder = Path(name)
-        with running_stack(folder, "--data", folder / "data", "--config", configure(folder)) as stack:
+        with (
+            running_stack(folder, "--data", folder / "data", "--config", configure(folder)) as stack,
+            apart(stack.process.pid),
+        ):
             for number in range(rounds):
                 print(f"whole signatures, {number + 1} of {rounds}", file=sys.stderr)
                 verifies.append(verifies_per_second())
-                times += asyncio.run(measure(stack.url, prepare(folder, WARM_UP + SIGNATURES)))
+                times += measure(stack.url, prepare(folder, WARM_UP + SIGNATURES))
                 verifies.append(verifies_per_second())
     p50 = statistics.median(map(sum, times))
     in_verifies = p50 * statistics.median(verifies)

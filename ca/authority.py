@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -24,6 +23,7 @@ from sigcore.chain import verify_signed_by
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.keys import PublicKey
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
+from sigcore.values import dataclass
 
 CLOCKS_APART_S: Final = 60
 """How far the log's clock may be from ours, with the time that it takes to answer."""

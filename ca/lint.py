@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,6 +16,7 @@ from ca.principal import Principal
 from sigcore import der, x509
 from sigcore.errors import SigError
 from sigcore.fulcio import parse_extensions
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 _ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")

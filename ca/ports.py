@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from sigcore.keys import PublicKey
 from sigcore.sct import SignedCertificateTimestamp
+from sigcore.values import dataclass
 
 
 class CertificateLog(Protocol):

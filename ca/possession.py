@@ -6,7 +6,6 @@ Of a request nothing but the key is used: RFC 2986 section 3 leaves the authorit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ca.csr import parse_csr
@@ -14,6 +13,7 @@ from ca.strength import check_certifiable
 from sigcore import keys, limits
 from sigcore.errors import Malformed
 from sigcore.keys import PublicKey
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

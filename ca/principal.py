@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from ca.issuers import CHALLENGE_CLAIMS, OWN
@@ -18,6 +17,7 @@ from sigcore import limits
 from sigcore.errors import Refused
 from sigcore.fulcio import FulcioExtensions
 from sigcore.strict import shown
+from sigcore.values import dataclass
 from sigcore.x509 import Email, San, Uri
 
 URI_LENGTH: Final = 2048

@@ -9,14 +9,15 @@ makes the same bytes and is their oracle in the tests; here the parts that never
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from ca.principal import Principal
 from sigcore import certify, der, extensions, fulcio, signatures
 from sigcore.errors import Refused, Unavailable
 from sigcore.strict import encode_time
+from sigcore.values import dataclass
 from sigcore.x509 import EKU_CODE_SIGNING, Certificate, Extension
 
 LIFETIME: Final = timedelta(minutes=10)
@@ -29,6 +30,10 @@ _USAGE: Final = b"".join(
         (extensions.key_usage("digitalSignature"), extensions.extended_key_usage(EKU_CODE_SIGNING)),
     )
 )
+_SUBJECT_KEY_ID: Final = certify.encode_extension(
+    Extension(extensions.SUBJECT_KEY_ID, critical=False, value=der.octet_string(bytes(20)))
+)[:-20]
+"""What stands before a key identifier, which is always 20 bytes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +78,26 @@ class Profile:
                 f" {encode_time(self._issuer.not_after)}, a certificate from {encode_time(start)} would leave that",
                 "check the clock, or rotate the CA",
             )
-        validity = der.sequence(der.time(start), der.time(end))
         serial = der.integer(certify.random_serial())
         return Draft(
-            b"".join((_VERSION_3, serial, self._algorithm_and_issuer, validity, EMPTY_NAME, spki)),
+            b"".join((_VERSION_3, serial, self._algorithm_and_issuer, _validity(start), EMPTY_NAME, spki)),
             b"".join(
                 (
                     _USAGE,
-                    certify.encode_extension(extensions.subject_key_id(spki)),
+                    _SUBJECT_KEY_ID,
+                    extensions.key_identifier(spki),
                     self._authority_key_id,
                     certify.encode_extension(extensions.subject_alternative_name(principal.san)),
-                    *map(certify.encode_extension, fulcio.encode_extensions(principal.extensions)),
+                    fulcio.encode_all(principal.extensions),
                 )
             ),
         )
+
+
+@lru_cache(maxsize=2)
+def _validity(start: datetime) -> bytes:
+    """Kept for the certificates of one second, which have the same."""
+    return der.sequence(der.time(start), der.time(start + LIFETIME))
 
 
 def subject_key_identifier(issuer: Certificate) -> bytes:

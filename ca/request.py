@@ -7,13 +7,14 @@ those: sigstore-go writes a value that its own enumeration lacks, and the key sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ca.possession import Proof, SignedSubject, SigningRequest, parse_public_key_text
 from sigcore import keys, limits
-from sigcore.strict import Fields
+from sigcore.strict import Fields, base64_characters, parse_base64, parse_json
+from sigcore.values import dataclass
 
 _WHAT = "the certificate request"
+_KEY_MEMBERS = frozenset(("algorithm",))
+"""What may stand beside ``content`` and is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,27 @@ def parse_request_v2(data: bytes) -> CertificateRequest:
     Raises:
         Malformed: not such a body. Refused: it holds a key that is not supported.
     """
-    fields = Fields.parse(data, what=_WHAT, limit=limits.CERTIFICATE_REQUEST, proto=True)
+    value = parse_json(data, what=_WHAT, limit=limits.CERTIFICATE_REQUEST)
+    match value:
+        case {
+            "publicKeyRequest": {
+                "publicKey": {"content": str(content), **ignored},
+                "proofOfPossession": str(proof),
+                **inner,
+            },
+            **outer,
+        } if not outer and not inner and ignored.keys() <= _KEY_MEMBERS and _is_bounded(content, proof):
+            # As all clients send it; what follows gives the same answer, and says what is wrong with all others.
+            signature = parse_base64(proof, what=f"{_WHAT}.publicKeyRequest.proofOfPossession")
+            return CertificateRequest(SignedSubject(keys.parse_public_key_pem(content), signature))
+    return _parse_closely(Fields.of(value, _WHAT, proto=True))
+
+
+def _is_bounded(content: str, proof: str) -> bool:
+    return len(content) <= limits.PUBLIC_KEY and len(proof) <= base64_characters(limits.SIGNATURE)
+
+
+def _parse_closely(fields: Fields) -> CertificateRequest:
     credentials = fields.optional_object("credentials")
     token = credentials.optional_text("oidcIdentityToken", limit=limits.IDENTITY_TOKEN) if credentials else ""
     if fields.one_of("publicKeyRequest", "certificateSigningRequest") == "certificateSigningRequest":

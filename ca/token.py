@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from ca.ports import TokenKey
 from sigcore import limits
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import Fields, parse_base64url, parse_json, shown
+from sigcore.values import dataclass
 
 if TYPE_CHECKING:
     import jwt

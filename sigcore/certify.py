@@ -22,6 +22,7 @@ from sigcore.x509 import COMMON_NAME, EKU_TIME_STAMPING, ORGANIZATION, Certifica
 
 _UPPER_BOUND = 64
 """RFC 5280 appendix A.1: ub-common-name, ub-organization-name."""
+_CRITICAL = der.boolean(value=True)
 _VERSION_3 = der.tlv(der.context(0), der.integer(2))
 
 
@@ -49,8 +50,8 @@ def random_serial() -> int:
 
 def encode_extension(extension: Extension) -> bytes:
     """Extension, with ``critical`` only where it is true (DER leaves defaults out)."""
-    critical = der.boolean(value=True) if extension.critical else b""
-    return der.sequence(der.oid(extension.oid), critical, der.octet_string(extension.value))
+    critical = _CRITICAL if extension.critical else b""
+    return der.tlv(der.SEQUENCE, der.oid(extension.oid), critical, der.tlv(der.OCTET_STRING, extension.value))
 
 
 def encode_tbs(

@@ -30,10 +30,13 @@ def context(number: int, *, constructed: bool = True) -> int:
 # --- build -----------------------------------------------------------------------------------------
 def tlv(tag: int, *parts: bytes) -> bytes:
     """Tag, minimal length, content (X.690 section 8.1)."""
-    content = parts[0] if len(parts) == 1 else b"".join(parts)
+    content = b"".join(parts)
     size = len(content)
     if size < 0x80:
         return bytes((tag, size)) + content
+    if size < 0x10000:
+        head = (tag, 0x81, size) if size < 0x100 else (tag, 0x82, size >> 8, size & 0xFF)
+        return bytes(head) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(length))) + length + content
 
@@ -78,13 +81,9 @@ def utf8_string(text: str) -> bytes:
     return tlv(UTF8_STRING, text.encode("utf-8"))
 
 
+@lru_cache(maxsize=256)
 def oid(dotted: str) -> bytes:
     """OBJECT IDENTIFIER from its dotted form, which is trusted to be valid."""
-    return _encoded_oid(dotted)
-
-
-@lru_cache(maxsize=256)
-def _encoded_oid(dotted: str) -> bytes:
     first, second, *rest = (int(arc) for arc in dotted.split("."))
     return tlv(OID, b"".join(_arc(arc) for arc in (first * 40 + second, *rest)))
 
@@ -183,11 +182,31 @@ class Reader:
 
     def raw(self, tag: int | None = None) -> bytes:
         """The next element as it stands, tag and length included."""
-        start = self._position
         if tag is None:
             return self.element()[2]
-        self.content(tag)
-        return self._data[start : self._position]
+        data, start = self._data, self._position
+        head = start + 2
+        # As in content, of which this would take a slice for nothing.
+        if head <= len(data) and data[start] == tag and data[start + 1] < 0x80 and head + data[start + 1] <= len(data):
+            self._position = head + data[start + 1]
+        else:
+            self.content(tag)
+        return data[start : self._position]
+
+    def until(self, tag: int) -> bytes:
+        """The elements before the next one with ``tag``, or all that are left, as they stand."""
+        data, start, end = self._data, self._position, len(self._data)
+        position = start
+        while position < end and (found := data[position]) != tag:
+            size = data[position + 1] if position + 1 < end else 0x80
+            if size < 0x80 and found & 0x1F != 0x1F and position + 2 + size <= end:
+                position += 2 + size
+            else:  # a long one, or none
+                self._position = position
+                self.element()
+                position = self._position
+        self._position = position
+        return data[start:position]
 
     def finish(self) -> None:
         """Refuse anything that is left."""

@@ -11,6 +11,10 @@ Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+from operator import attrgetter
+
 from sigcore import der
 from sigcore.errors import Malformed
 from sigcore.strict import shown
@@ -75,6 +79,9 @@ _TABLE: tuple[tuple[int, str], ...] = (
 )
 """(last arc, field), in the order in which Fulcio writes them."""
 _LAST_RAW_ARC = 6
+_SMALL_TEXT = 256
+"""Characters; longer ones are not kept, so that what others send cannot fill the memory."""
+_texts = attrgetter(*(field for _, field in _TABLE))
 _OIDS = {arc: f"{ARC}.{arc}" for arc, _ in _TABLE}
 _FIELDS = {_OIDS[arc]: (arc, field) for arc, field in _TABLE}
 
@@ -94,10 +101,34 @@ def encode_extensions(values: FulcioExtensions) -> tuple[Extension, ...]:
     Raises:
         Malformed: a value has a lone surrogate, which UTF-8 cannot carry.
     """
-    present = ((arc, field, getattr(values, field)) for arc, field in _TABLE)
     return tuple(
-        Extension(_OIDS[arc], critical=False, value=_encode(arc, field, text)) for arc, field, text in present if text
+        Extension(_OIDS[arc], critical=False, value=_encode(arc, field, text)) for arc, field, text in _present(values)
     )
+
+
+def encode_all(values: FulcioExtensions) -> bytes:
+    """:func:`encode_extensions` in DER, one after the other.
+
+    Raises:
+        Malformed: as there.
+    """
+    return b"".join(
+        _encode_one(arc, field, text) if len(text) > _SMALL_TEXT else _recent_one(arc, field, text)
+        for arc, field, text in _present(values)
+    )
+
+
+def _present(values: FulcioExtensions) -> Iterator[tuple[int, str, str]]:
+    return ((arc, field, text) for (arc, field), text in zip(_TABLE, _texts(values), strict=True) if text)
+
+
+def _encode_one(arc: int, field: str, text: str) -> bytes:
+    value = der.tlv(der.OCTET_STRING, _encode(arc, field, text))
+    return der.tlv(der.SEQUENCE, der.oid(_OIDS[arc]), value)
+
+
+_recent_one = lru_cache(maxsize=256)(_encode_one)
+"""Issuers and repositories are few, and stand in many certificates."""
 
 
 def _encode(arc: int, field: str, text: str) -> bytes:
@@ -119,17 +150,20 @@ def parse_extensions(certificate: Certificate) -> FulcioExtensions:
         if extension.oid not in _FIELDS:
             continue
         arc, field = _FIELDS[extension.oid]
-        text = _parse(arc, field, extension.value)
+        read = _recent_text if len(extension.value) <= _SMALL_TEXT else _parse
+        text = read(arc, field, extension.value)
         if values.setdefault(field, text) != text:
             raise Malformed(f"the certificate names two issuers, {shown(values[field])} and {shown(text)}")
     return FulcioExtensions(**values)
 
 
 def _parse(arc: int, field: str, value: bytes) -> str:
-    what = f"the extension {field}"
     if arc <= _LAST_RAW_ARC:
         value = der.tlv(der.UTF8_STRING, value)
-    reader = der.Reader(value, what)
+    reader = der.Reader(value, f"the extension {field}")
     text = reader.utf8()
     reader.finish()
     return text
+
+
+_recent_text = lru_cache(maxsize=256)(_parse)

@@ -60,15 +60,19 @@ class Statement:
         return any(wanted in subject.digests for subject in self.subjects)
 
     def algorithm(self) -> HashAlgorithm:
-        """The algorithm by which an artifact is compared with the subjects: the first of SHA-256, 384, 512 that is there.
+        """The algorithm by which an artifact is compared with the subjects.
+
+        The first of SHA-256, 384, 512 that every subject has; else the first that one of them has.
 
         Raises:
             Malformed: no subject has a digest of these.
         """
-        present = {name for subject in self.subjects for name, _ in subject.digests}
-        for algorithm in HashAlgorithm:
-            if algorithm.hashlib_name in present:
-                return algorithm
+        of_each = [{name for name, _ in subject.digests} for subject in self.subjects]
+        present = set().union(*of_each)
+        for names in (set.intersection(*of_each), present):
+            for algorithm in HashAlgorithm:
+                if algorithm.hashlib_name in names:
+                    return algorithm
         raise Malformed(
             "no subject of the statement has a digest by SHA-256, SHA-384 or SHA-512",
             f"found: {', '.join(sorted(map(shown, present)))[:200]}",

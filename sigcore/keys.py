@@ -31,6 +31,7 @@ _HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
     HashAlgorithm.SHA2_512: hashes.SHA512(),
 }
 _PREHASHED = {algorithm: utils.Prehashed(hash_) for algorithm, hash_ in _HASHES.items()}
+_ECDSA = {algorithm: ec.ECDSA(hash_) for algorithm, hash_ in _HASHES.items()}
 _ECDSA_PREHASHED = {algorithm: ec.ECDSA(hash_) for algorithm, hash_ in _PREHASHED.items()}
 _P256_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """SubjectPublicKeyInfo of P-256 up to the coordinates (RFC 5480 section 2; 04: uncompressed)."""
@@ -45,6 +46,7 @@ _DEFAULTS = {
     for size in sizes
 }
 """Family and size -> the first row of the registry that fits."""
+_BY_CURVE = {name: _DEFAULTS["ecdsa", size] for name, size in _CURVES.items()}
 
 
 # --- bytes <-> keys --------------------------------------------------------------------------------
@@ -81,7 +83,7 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
         key = serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
+    if not isinstance(key, PublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     # An uncompressed point behind the one head of its curve has no other spelling: most keys need no second look.
     if not (len(der) == len(_P256_HEAD) + 64 and der.startswith(_P256_HEAD)) and encode_public_key(key) != der:
@@ -111,7 +113,7 @@ def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> P
         key = serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Malformed(f"{what} is not a PEM public key") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
+    if not isinstance(key, PublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     return key
 
@@ -186,9 +188,10 @@ def key_id(spki: bytes) -> KeyId:
 # --- registry ----------------------------------------------------------------------------------------
 def check_strength(key: PublicKey, *, what: str = "the public key") -> None:
     """Refuse keys that no service of ours should certify: other curves, RSA below 2048 bits, odd exponents."""
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name not in _CURVES:
-        raise Refused(f"{what} is on curve {key.curve.name}", "use P-256, P-384 or P-521")
-    if isinstance(key, rsa.RSAPublicKey):
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if key.curve.name not in _CURVES:
+            raise Refused(f"{what} is on curve {key.curve.name}", "use P-256, P-384 or P-521")
+    elif isinstance(key, rsa.RSAPublicKey):
         if key.key_size not in _RSA_SIZES:
             raise Refused(f"{what} is RSA with {key.key_size} bits", "use 2048, 3072 or 4096 bits")
         if key.public_numbers().e != RSA_EXPONENT:
@@ -197,9 +200,9 @@ def check_strength(key: PublicKey, *, what: str = "the public key") -> None:
 
 def default_details(key: PublicKey) -> KeyDetails:
     """The PublicKeyDetails that goes with a key when nothing else is said: what sigstore-go rebuilds entries with."""
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _BY_CURVE:
+        return _BY_CURVE[key.curve.name]
     check_strength(key)
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return _DEFAULTS["ecdsa", _CURVES[key.curve.name]]
     if isinstance(key, ed25519.Ed25519PublicKey):
         return KeyDetails.PKIX_ED25519
     return _DEFAULTS["rsa-pkcs1v15", key.key_size]
@@ -222,12 +225,12 @@ def _matches(key: PublicKey, details: KeyDetails) -> bool:
 # --- sign and verify -----------------------------------------------------------------------------------
 def sign(key: PrivateKey, message: bytes) -> bytes:
     """Sign ``message`` with the key's default scheme: ECDSA (DER) with the curve's hash, Ed25519, RSA PKCS#1 v1.5."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        details = _BY_CURVE.get(key.curve.name) or default_details(key.public_key())  # the latter refuses
+        return key.sign(message, _ECDSA[details.hash])
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key.sign(message)
-    algorithm = _HASHES[default_details(key.public_key()).hash]
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(message, ec.ECDSA(algorithm))
-    return key.sign(message, padding.PKCS1v15(), algorithm)
+    return key.sign(message, padding.PKCS1v15(), _HASHES[default_details(key.public_key()).hash])
 
 
 def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
@@ -256,12 +259,15 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
         Refused: the signature does not verify, or ``details`` do not fit the key. ``what`` names it.
     """
     details = details or default_details(key)
-    if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
-        try:
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey) and _BY_CURVE.get(key.curve.name) is details:
+            key.verify(signature, message, _ECDSA[details.hash])
+            return
+        if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, message)
-        except InvalidSignature as error:
-            raise Refused(f"{what} does not verify") from error
-        return
+            return
+    except InvalidSignature as error:
+        raise Refused(f"{what} does not verify") from error
     verify_digest(key, signature, details.hash.digest(message), what=what, details=details)
 
 

@@ -38,7 +38,14 @@ _VERSION, _SHA256, _RSA, _ECDSA = 0, 4, 1, 3
 _X509_ENTRY, _PRECERT_ENTRY = 0, 1
 _CERTIFICATE_TIMESTAMP, _TREE_HASH = 0, 1
 _TIMESTAMPED_ENTRY = 0
+_EC_KEY: Final = (ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey)
+_RSA_KEY: Final = (rsa.RSAPublicKey, rsa.RSAPrivateKey)
 _EXTENSIONS: Final = der.context(3)
+_X509_HEAD, _PRECERT_HEAD = tls.uint16(_X509_ENTRY), tls.uint16(_PRECERT_ENTRY)
+_LEAF_HEAD: Final = bytes((_VERSION, _TIMESTAMPED_ENTRY))
+_SIGNED_HEAD: Final = bytes((_VERSION, _CERTIFICATE_TIMESTAMP))
+_POISON: Final = der.sequence(der.oid(POISON_OID), der.boolean(value=True), der.octet_string(der.null()))
+"""The one encoding of a poison extension (section 3.1)."""
 _TBS_FIELDS: Final = (
     "the version",
     "the serial number",
@@ -85,8 +92,7 @@ Entry: TypeAlias = X509Entry | PrecertEntry
 # --- leaves ------------------------------------------------------------------------------------------
 def encode_leaf(entry: Entry, timestamp_ms: int, extensions: bytes = b"") -> bytes:
     """MerkleTreeLeaf (section 3.4)."""
-    head = tls.uint8(_VERSION) + tls.uint8(_TIMESTAMPED_ENTRY)
-    return head + _timestamped(entry, timestamp_ms, extensions)
+    return b"".join((_LEAF_HEAD, *_timestamped(entry, timestamp_ms, extensions)))
 
 
 def parse_leaf(data: bytes) -> tuple[Entry, int, bytes]:
@@ -112,20 +118,18 @@ def parse_leaf(data: bytes) -> tuple[Entry, int, bytes]:
     return entry, timestamp_ms, extensions
 
 
-def _timestamped(entry: Entry, timestamp_ms: int, extensions: bytes) -> bytes:
+def _timestamped(entry: Entry, timestamp_ms: int, extensions: bytes) -> tuple[bytes, ...]:
+    head, tail = tls.uint64(timestamp_ms), tls.opaque(extensions, 2)
     if isinstance(entry, X509Entry):
-        body = tls.uint16(_X509_ENTRY) + tls.opaque(entry.certificate, 3)
-    else:
-        _check_hash(entry.issuer_key_hash, "issuer key hash")
-        body = tls.uint16(_PRECERT_ENTRY) + entry.issuer_key_hash + tls.opaque(entry.tbs, 3)
-    return tls.uint64(timestamp_ms) + body + tls.opaque(extensions, 2)
+        return head, _X509_HEAD, tls.opaque(entry.certificate, 3), tail
+    _check_hash(entry.issuer_key_hash, "issuer key hash")
+    return head, _PRECERT_HEAD, entry.issuer_key_hash, tls.opaque(entry.tbs, 3), tail
 
 
 # --- sign and verify -----------------------------------------------------------------------------------
 def signed_data(entry: Entry, timestamp_ms: int, extensions: bytes = b"") -> bytes:
     """What an SCT signs (section 3.2)."""
-    head = tls.uint8(_VERSION) + tls.uint8(_CERTIFICATE_TIMESTAMP)
-    return head + _timestamped(entry, timestamp_ms, extensions)
+    return b"".join((_SIGNED_HEAD, *_timestamped(entry, timestamp_ms, extensions)))
 
 
 def sth_signed_data(size: int, timestamp_ms: int, root: bytes) -> bytes:
@@ -134,16 +138,17 @@ def sth_signed_data(size: int, timestamp_ms: int, root: bytes) -> bytes:
     return tls.uint8(_VERSION) + tls.uint8(_TREE_HASH) + tls.uint64(timestamp_ms) + tls.uint64(size) + root
 
 
-def sign_sct(entry: Entry, timestamp_ms: int, key: PrivateKey) -> SignedCertificateTimestamp:
+def sign_sct(entry: Entry, timestamp_ms: int, key: PrivateKey, log_id: bytes = b"") -> SignedCertificateTimestamp:
     """The SCT for ``entry``, without extensions.
+
+    ``log_id`` is that of ``key``; who knows it may give it.
 
     Raises:
         Refused: the key is neither ECDSA P-256 nor RSA (section 2.1.4).
     """
-    public = key.public_key()
-    algorithm = _signature_algorithm(public)
+    algorithm = _signature_algorithm(key)
     signature = keys.sign(key, signed_data(entry, timestamp_ms))
-    return SignedCertificateTimestamp(_log_id(public), timestamp_ms, b"", signature, algorithm)
+    return SignedCertificateTimestamp(log_id or _log_id(key.public_key()), timestamp_ms, b"", signature, algorithm)
 
 
 def verify_sct(sct: SignedCertificateTimestamp, entry: Entry, key: PublicKey, log_id: bytes = b"") -> None:
@@ -168,10 +173,10 @@ def _log_id(key: PublicKey) -> bytes:
     return keys.key_id(keys.encode_public_key(key))
 
 
-def _signature_algorithm(key: PublicKey) -> int:
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+def _signature_algorithm(key: PublicKey | PrivateKey) -> int:
+    if isinstance(key, _EC_KEY) and isinstance(key.curve, ec.SECP256R1):
         return _ECDSA
-    if isinstance(key, rsa.RSAPublicKey):
+    if isinstance(key, _RSA_KEY):
         return _RSA
     raise Refused("the CT log's key is neither ECDSA P-256 nor RSA", "RFC 6962 section 2.1.4 knows no other")
 
@@ -282,13 +287,8 @@ def precert_tbs(certificate: Certificate) -> bytes:
 
     Not done: precertificate signing certificates, where issuer and key identifier change too.
     """
-    reader = der.Reader(certificate.tbs, "the TBSCertificate")
-    fields = reader.enter()
-    reader.finish()
-    parts: list[bytes] = []
-    while not fields.at_end:
-        parts.append(_stripped(fields, certificate) if fields.peek() == _EXTENSIONS else fields.raw())
-    return der.sequence(*parts)
+    head, wrapped = _split(certificate.tbs)
+    return der.sequence(head, _stripped(wrapped, certificate) if wrapped else b"")
 
 
 def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
@@ -297,24 +297,38 @@ def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
     Raises:
         Malformed: ``tbs`` is no TBSCertificate that ends with extensions.
     """
+    head, wrapped = _split(tbs)
+    return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(_listed(wrapped), extension)))
+
+
+def _split(tbs: bytes) -> tuple[bytes, bytes]:
+    """The fields of a TBSCertificate before its extensions, and the last field, [3] Extensions, or nothing."""
     reader = der.Reader(tbs, "the TBSCertificate")
     fields = reader.enter()
     reader.finish()
-    parts: list[bytes] = []
-    while fields.peek() not in (_EXTENSIONS, -1):
-        parts.append(fields.raw())
-    wrapper = fields.enter(_EXTENSIONS)
+    head = fields.until(_EXTENSIONS)
+    wrapped = b"" if fields.at_end else fields.raw()
     fields.finish()
-    logged = wrapper.content(der.SEQUENCE)
-    wrapper.finish()
-    return der.sequence(*parts, der.tlv(_EXTENSIONS, der.sequence(logged, extension)))
+    return head, wrapped
 
 
-def _stripped(fields: der.Reader, certificate: Certificate) -> bytes:
-    """The next field, [3] Extensions, without the two of Certificate Transparency. Parsed they are in the same order."""
-    wrapper = fields.enter(_EXTENSIONS)
-    extensions = wrapper.enter()
+def _listed(wrapped: bytes) -> bytes:
+    """What is in [3] Extensions: the extensions, one after the other."""
+    wrapper = der.Reader(wrapped, "the TBSCertificate").enter(_EXTENSIONS)
+    listed = wrapper.content(der.SEQUENCE)
     wrapper.finish()
+    return listed
+
+
+def _stripped(wrapped: bytes, certificate: Certificate) -> bytes:
+    """[3] Extensions without the two of Certificate Transparency. Parsed they are in the same order."""
+    listed = _listed(wrapped)
+    *others, last = certificate.extensions
+    if last.oid == POISON_OID and listed.endswith(_POISON) and not any(other.oid == SCT_LIST_OID for other in others):
+        # As nearly all precertificates are: all but the end stays as it stands.
+        kept_as_is = listed[: -len(_POISON)]
+        return der.tlv(_EXTENSIONS, der.sequence(kept_as_is)) if kept_as_is else b""
+    extensions = der.Reader(listed, "the TBSCertificate")
     kept: list[bytes] = []
     for parsed in certificate.extensions:
         extension = extensions.raw(der.SEQUENCE)

@@ -23,6 +23,7 @@ from sigcore.values import dataclass
 class _Algorithm:
     oid: str
     key_type: type[PublicKey]
+    signer_type: type[PrivateKey]
     hash: hashes.HashAlgorithm | None
 
     def encode(self) -> bytes:
@@ -31,15 +32,18 @@ class _Algorithm:
 
 
 _ALGORITHMS = (
-    _Algorithm("1.2.840.10045.4.3.2", ec.EllipticCurvePublicKey, hashes.SHA256()),
-    _Algorithm("1.2.840.10045.4.3.3", ec.EllipticCurvePublicKey, hashes.SHA384()),
-    _Algorithm("1.2.840.10045.4.3.4", ec.EllipticCurvePublicKey, hashes.SHA512()),
-    _Algorithm("1.2.840.113549.1.1.11", rsa.RSAPublicKey, hashes.SHA256()),
-    _Algorithm("1.2.840.113549.1.1.12", rsa.RSAPublicKey, hashes.SHA384()),
-    _Algorithm("1.2.840.113549.1.1.13", rsa.RSAPublicKey, hashes.SHA512()),
-    _Algorithm("1.3.101.112", ed25519.Ed25519PublicKey, None),
+    _Algorithm("1.2.840.10045.4.3.2", ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey, hashes.SHA256()),
+    _Algorithm("1.2.840.10045.4.3.3", ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey, hashes.SHA384()),
+    _Algorithm("1.2.840.10045.4.3.4", ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey, hashes.SHA512()),
+    _Algorithm("1.2.840.113549.1.1.11", rsa.RSAPublicKey, rsa.RSAPrivateKey, hashes.SHA256()),
+    _Algorithm("1.2.840.113549.1.1.12", rsa.RSAPublicKey, rsa.RSAPrivateKey, hashes.SHA384()),
+    _Algorithm("1.2.840.113549.1.1.13", rsa.RSAPublicKey, rsa.RSAPrivateKey, hashes.SHA512()),
+    _Algorithm("1.3.101.112", ed25519.Ed25519PublicKey, ed25519.Ed25519PrivateKey, None),
 )
 _BY_DER = {algorithm.encode(): algorithm for algorithm in _ALGORITHMS}
+_ECDSA = {
+    name: ec.ECDSA(row.hash) for name, row in _BY_DER.items() if row.key_type is ec.EllipticCurvePublicKey and row.hash
+}
 
 ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512, RSA_WITH_SHA256, RSA_WITH_SHA384, RSA_WITH_SHA512, ED25519 = (
     _BY_DER
@@ -70,11 +74,13 @@ def sign(algorithm: bytes, key: PrivateKey, message: bytes, *, repeatable: bool 
     Raises:
         Refused: the algorithm is none of the table, or does not fit the key.
     """
-    row = _row(algorithm, key.public_key(), "the new signature")
+    row = _row(algorithm, "the new signature")
+    if not isinstance(key, row.signer_type):
+        raise _unfit(row, "the new signature")
     if isinstance(key, ed25519.Ed25519PrivateKey) or row.hash is None:
-        return key.sign(message)  # type: ignore[call-arg]  # _row has checked that hash is None for Ed25519 only
+        return key.sign(message)  # type: ignore[call-arg]  # hash is None for Ed25519 only
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(message, ec.ECDSA(row.hash, deterministic_signing=repeatable))
+        return key.sign(message, ec.ECDSA(row.hash, deterministic_signing=True) if repeatable else _ECDSA[algorithm])
     return key.sign(message, padding.PKCS1v15(), row.hash)
 
 
@@ -85,26 +91,30 @@ def verify(algorithm: bytes, key: PublicKey, signature: bytes, message: bytes, *
         Refused: the algorithm is none of the table or does not fit the key, the key is weak, or the signature does not
             verify. ``what`` names the signature in the message.
     """
-    row = _row(algorithm, key, what)
+    row = _row(algorithm, what)
+    if not isinstance(key, row.key_type):
+        raise _unfit(row, what)
     keys.check_strength(key, what=f"the key of {what}")
     try:
-        if isinstance(key, ed25519.Ed25519PublicKey) or row.hash is None:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, message, _ECDSA[algorithm])
+        elif isinstance(key, ed25519.Ed25519PublicKey) or row.hash is None:
             key.verify(signature, message)  # type: ignore[call-arg]  # as in sign()
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, message, ec.ECDSA(row.hash))
         else:
             key.verify(signature, message, padding.PKCS1v15(), row.hash)
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
 
 
-def _row(algorithm: bytes, key: PublicKey, what: str) -> _Algorithm:
+def _row(algorithm: bytes, what: str) -> _Algorithm:
     row = _BY_DER.get(algorithm)
     if row is None:
         raise Refused(
             f"{what} uses an algorithm that is not supported: {algorithm.hex()}",
             "use ECDSA or RSA PKCS#1 v1.5 with SHA-256, SHA-384 or SHA-512, or Ed25519",
         )
-    if not isinstance(key, row.key_type):
-        raise Refused(f"{what} names the algorithm {row.oid}, which does not fit the signer's key")
     return row
+
+
+def _unfit(row: _Algorithm, what: str) -> Refused:
+    return Refused(f"{what} names the algorithm {row.oid}, which does not fit the signer's key")

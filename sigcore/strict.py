@@ -24,6 +24,7 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+_FROM_URL, _TO_URL = bytes.maketrans(b"-_", b"+/"), bytes.maketrans(b"+/", b"-_")
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z", re.ASCII)
 
 
@@ -45,7 +46,48 @@ def parse_json(data: bytes | str, *, what: str, limit: int, floats: bool = False
     """
     if len(data) > limit:
         raise Malformed(f"{what} is {len(data)} bytes long, the limit is {limit}")
+    plain = _parse_plain(data)
+    return _parse_closely(data, what, floats=floats) if plain is None else plain
 
+
+def _parse_plain(data: bytes | str) -> JSON:
+    """The value of a text that leaves nothing to ask; None for all others, good or bad, which are read closely.
+
+    Three times as fast: no member passes through a function of ours. Where every quotation mark begins or ends a string, they
+    are twice as many as the strings of the value, unless a member is named twice and one of the two is not in the value.
+    """
+    try:
+        text = data.decode("ascii") if isinstance(data, bytes) else data
+        if '\\"' in text or "\\u" in text or not text.isascii():
+            return None
+        if text.count("{") + text.count("[") >= limits.JSON_DEPTH:
+            return None
+        value: JSON = _PLAIN.decode(text)
+    except ValueError:
+        return None
+    return value if text.count('"') == 2 * _strings(value) else None
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def _integer(text: str) -> int:
+    return int(text) if len(text) < limits.INTEGER_DIGITS else _refuse(text)
+
+
+_PLAIN = json.JSONDecoder(parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
+
+
+def _strings(value: JSON) -> int:
+    """How many strings there are in ``value``, names included."""
+    if isinstance(value, dict):
+        # Not recursive for strings: most members are some.
+        return len(value) + sum(1 if isinstance(member, str) else _strings(member) for member in value.values())
+    return sum(map(_strings, value)) if isinstance(value, list) else int(isinstance(value, str))
+
+
+def _parse_closely(data: bytes | str, what: str, *, floats: bool) -> JSON:
     def pairs(items: list[tuple[str, JSON]]) -> dict[str, JSON]:
         members = dict(items)
         if len(members) != len(items):
@@ -152,17 +194,26 @@ def encode_base64(data: bytes) -> str:
 def parse_base64url(text: str, *, what: str) -> bytes:
     """URL alphabet without padding, as JOSE writes it (RFC 7515 section 2)."""
     try:
-        data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise Malformed(f"{what} is not base64url: {shown(text)}") from error
-    if encode_base64url(data) != text:
-        raise Malformed(f"{what} is not canonical base64url without padding: {shown(text)}")
+        data = binascii.a2b_base64(text.encode("ascii").translate(_FROM_URL) + b"=" * (-len(text) % 4))
+    except ValueError:
+        data = None
+    # As in parse_base64: the decoder takes more than it should, which shows when the bytes are encoded again.
+    if data is None or encode_base64url(data) != text:
+        raise _base64url_defect(text, what)
     return data
+
+
+def _base64url_defect(text: str, what: str) -> Malformed:
+    try:
+        base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        return Malformed(f"{what} is not base64url: {shown(text)}")
+    return Malformed(f"{what} is not canonical base64url without padding: {shown(text)}")
 
 
 def encode_base64url(data: bytes) -> str:
     """RFC 7515 section 2: URL alphabet, no padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
 
 
 def parse_hex(text: str, *, what: str, size: int | None = None) -> bytes:

@@ -40,9 +40,10 @@ def opaque(data: bytes, length_bytes: int) -> bytes:
 
 
 def _uint(value: int, size: int) -> bytes:
-    if not 0 <= value < 1 << (8 * size):
-        raise Malformed(f"the number {value} does not fit into {size} bytes")
-    return value.to_bytes(size, "big")
+    try:
+        return value.to_bytes(size, "big")
+    except OverflowError as error:
+        raise Malformed(f"the number {value} does not fit into {size} bytes") from error
 
 
 # --- read ------------------------------------------------------------------------------------------

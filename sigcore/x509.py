@@ -29,6 +29,7 @@ EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 
 _SERIAL_BITS = 160
 """RFC 5280 section 4.1.2.2: at most 20 octets; some CAs set their top bit, which DER pads to 21."""
+_SMALL_TBS = 4096
 _SMALL_EXTENSION = 256
 """Bytes; larger ones are not kept, so that what others send cannot fill the memory."""
 _PEM = re.compile(
@@ -76,6 +77,10 @@ class Certificate:
     def public_key(self) -> PublicKey:
         """The certified key; Malformed when it is of a kind that is not supported."""
         return parse_public_key(self.spki, what="the public key of the certificate")
+
+
+_Parts: TypeAlias = tuple[int, bytes, bytes, datetime, datetime, bytes, tuple[Extension, ...]]
+"""A certificate's fields from its serial number to its extensions."""
 
 
 # --- reading -----------------------------------------------------------------------------------------
@@ -131,6 +136,15 @@ def _signed_parts(data: bytes, what: str) -> tuple[bytes, bytes, bytes]:
 
 
 def _parse_tbs(data: bytes, tbs: bytes, algorithm: bytes, signature: bytes, what: str) -> Certificate:
+    read = _recent_tbs if len(tbs) <= _SMALL_TBS else _read_tbs
+    try:
+        parts = read(tbs, algorithm)
+    except Malformed:
+        parts = _read_tbs(tbs, algorithm, what)  # the defect again, under its name
+    return Certificate(data, tbs, *parts, algorithm, signature)
+
+
+def _read_tbs(tbs: bytes, algorithm: bytes, what: str = "the certificate") -> _Parts:
     fields = der.Reader(tbs, what).enter()
     _check_version(fields)
     serial = fields.integer()
@@ -152,19 +166,11 @@ def _parse_tbs(data: bytes, tbs: bytes, algorithm: bytes, signature: bytes, what
         raise Malformed(f"{what} has a unique identifier, which RFC 5280 section 4.1.2.8 forbids")
     extensions = _parse_extensions(fields)
     fields.finish()
-    return Certificate(
-        der=data,
-        tbs=tbs,
-        serial=serial,
-        issuer=issuer,
-        subject=subject,
-        not_before=not_before,
-        not_after=not_after,
-        spki=spki,
-        extensions=extensions,
-        signature_algorithm=algorithm,
-        signature=signature,
-    )
+    return serial, issuer, subject, not_before, not_after, spki, extensions
+
+
+_recent_tbs = lru_cache(maxsize=16)(_read_tbs)
+"""An authority reads what it is about to sign, and the log next to it reads the same bytes with their signature."""
 
 
 def _check_version(fields: der.Reader) -> None:
@@ -178,11 +184,16 @@ def _check_version(fields: der.Reader) -> None:
 
 
 def _parse_moment(validity: der.Reader, name: str) -> datetime:
-    raw = validity.raw()
-    moment = der.Reader(raw, validity.what).time()
+    return _moment(validity.raw(), validity.what, name)
+
+
+@lru_cache(maxsize=64)
+def _moment(raw: bytes, what: str, name: str) -> datetime:
+    """Kept where it holds: what an authority issues in one second has the same times."""
+    moment = der.Reader(raw, what).time()
     if der.time(moment) != raw:
         raise Malformed(
-            f"{validity.what} has a {name} that is not written as RFC 5280 section 4.1.2.5 asks",
+            f"{what} has a {name} that is not written as RFC 5280 section 4.1.2.5 asks",
             "UTCTime through 2049, GeneralizedTime from 2050, whole seconds",
         )
     return moment

@@ -67,40 +67,11 @@ async def compose(
     """
     provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
     accounts = SqliteAccounts(home.accounts)
-    ct = CertificateLogService(
-        *_kept(home, settings, "ct"),
-        origin=f"{settings.host}/ct",
-        key=material.ct_key,
-        roots=(material.ca_chain[-1].der,),
-        clock=clock,
-    )
-    rekor = RekorV2(
-        *_kept(home, settings, "rekor"),
-        origin=settings.host,
-        key=material.rekor_key,
-        clock=clock,
-        dsse=settings.rekor_v2_dsse,
-    )
-    rekor_v1 = RekorV1(
-        *_kept(home, settings, "rekor-v1"),
-        _index(home, settings, "rekor-v1"),
-        host=settings.host,
-        key=material.rekor_v1_key,
-        clock=clock,
-    )
-    authority = Authority(
-        key=material.ca_key,
-        chain=tuple(certificate.der for certificate in material.ca_chain),
-        issuers=IssuerTable((own_issuer(provider), *issuers)),
-        log=ct,
-        log_key=material.ct_key.public_key(),
-    )
-    timestamps = TimestampAuthority.of(
-        material.tsa_key,
-        material.tsa_chain,
-        now=clock(),
-        timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
-    )
+    ct = _ct(home, settings, material, clock)
+    rekor = _rekor(home, settings, material, clock)
+    rekor_v1 = _rekor_v1(home, settings, material, clock)
+    authority = _authority(material, IssuerTable((own_issuer(provider), *issuers)), ct)
+    timestamps = _timestamps(home, settings, material, clock)
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
     figures = Figures(home, edge.traffic, logs, clock)
     app = make_edge_app(edge)
@@ -128,6 +99,56 @@ def own_issuer(provider: Provider) -> Issuer:
     """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
     pinned = PinnedKeys((key.id, key.key.public_key()) for key in provider.keys)
     return Issuer(provider.issuer, pinned, kind=OWN)
+
+
+def _authority(material: Material, issuers: IssuerTable, log: CertificateLogService) -> Authority:
+    return Authority(
+        key=material.ca_key,
+        chain=tuple(certificate.der for certificate in material.ca_chain),
+        issuers=issuers,
+        log=log,
+        log_key=material.ct_key.public_key(),
+    )
+
+
+def _timestamps(home: Home, settings: Settings, material: Material, clock: Clock) -> TimestampAuthority:
+    return TimestampAuthority.of(
+        material.tsa_key,
+        material.tsa_chain,
+        now=clock(),
+        timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
+    )
+
+
+# --- the logs: one engine, a tree and a key each -------------------------------------------------------------
+def _ct(home: Home, settings: Settings, material: Material, clock: Clock) -> CertificateLogService:
+    return CertificateLogService(
+        *_kept(home, settings, "ct"),
+        origin=f"{settings.host}/ct",
+        key=material.ct_key,
+        roots=(material.ca_chain[-1].der,),
+        clock=clock,
+    )
+
+
+def _rekor(home: Home, settings: Settings, material: Material, clock: Clock) -> RekorV2:
+    return RekorV2(
+        *_kept(home, settings, "rekor"),
+        origin=settings.host,
+        key=material.rekor_key,
+        clock=clock,
+        dsse=settings.rekor_v2_dsse,
+    )
+
+
+def _rekor_v1(home: Home, settings: Settings, material: Material, clock: Clock) -> RekorV1:
+    return RekorV1(
+        *_kept(home, settings, "rekor-v1"),
+        _index(home, settings, "rekor-v1"),
+        host=settings.host,
+        key=material.rekor_v1_key,
+        clock=clock,
+    )
 
 
 def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:

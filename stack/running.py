@@ -39,6 +39,8 @@ from tlog.log import Log
 _log = logging.getLogger("sigbox")
 REFRESH_S: Final = 3600
 BACKLOG: Final = 1024
+GC_OBJECTS: Final = 20_000
+"""New objects between two looks for cycles: what 64 requests in flight hold is not looked through ten times each."""
 DRAIN_S: Final = 8
 """Requests in flight get this long after SIGTERM."""
 CANCEL_S: Final = 0.5
@@ -87,6 +89,7 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
             finish_publisher(prepared.publisher)
             announce(prepared, plan.ready_file)
             gc.freeze()  # what a start makes stays: no collection needs to look at it
+            gc.set_threshold(GC_OBJECTS)
             gc.enable()
             background = [asyncio.create_task(_keep_up(prepared)), asyncio.create_task(_audit(figures.logs.values()))]
             await stopping.wait()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
 NOT_MADE_YET = ("sigbox-data/", "public/")
 """What a running stack writes."""
 
@@ -38,5 +40,17 @@ def test_decisions_are_numbered_without_gaps_and_have_four_parts():
     assert [int(path.name[:4]) for path in decisions] == list(range(1, len(decisions) + 1))
     for path in decisions:
         text = path.read_text("utf-8")
-        assert text.startswith(f"# {int(path.name[:4])}. "), path.name
+        assert text.startswith(f"<!-- {LICENCE} -->\n# {int(path.name[:4])}. "), path.name
         assert all(f"\n## {part}\n" in text for part in ("Context", "Options", "Decision", "Consequences")), path.name
+
+
+CANNOT_SAY = re.compile(r"LICENSE$|.*(\.json|/go\.sum|/py\.typed)$|requirements/(run|test)\.txt$")
+"""The licence itself, formats without comments, and what tools write."""
+
+
+def test_every_file_names_its_licence():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = [name for name in listed.split("\0") if name and not CANNOT_SAY.match(name)]
+    assert files
+    silent = [name for name in files if LICENCE not in "".join((ROOT / name).read_text("utf-8").splitlines()[:3])]
+    assert silent == []

@@ -13,12 +13,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from sigcore.errors import Refused, Unavailable
+from sigcore.values import dataclass
 
 _T = TypeVar("_T")
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Final
 
 from sigcore import der, limits, tls
 from sigcore.chain import verify_signed_by
@@ -30,6 +30,7 @@ from sigcore.sct import (
     precert_entry,
     sign_sct,
 )
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from tlog.anchor import Anchor
 from tlog.log import Log, Submission
@@ -37,7 +38,8 @@ from tlog.publish import Clock
 from tlog.storage.base import LogStore
 from tlog.tree_head import TreeHead, TreeHeadPublisher
 
-_MakeEntry = Callable[[Certificate, Certificate | None], X509Entry | PrecertEntry]
+PATHS: Final = 64
+"""Paths that are remembered: they are the same for many leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,21 @@ class LoggedCertificate:
 
     leaf: bytes
     extra_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """The certificates above a leaf, up to an accepted root, and their list as extra_data ends with it."""
+
+    issuers: tuple[Certificate, ...]
+    encoded: bytes
+
+    @classmethod
+    def of(cls, issuers: tuple[Certificate, ...]) -> _Path:
+        return cls(issuers, tls.opaque(b"".join(tls.opaque(issuer.der, 3) for issuer in issuers), 3))
+
+
+_MakeEntry = Callable[[Certificate, _Path], X509Entry | PrecertEntry]
 
 
 class CertificateLogService:
@@ -70,6 +87,7 @@ class CertificateLogService:
         self.log = Log(store, anchor, self._publisher, clock)
         self.log_id = self._publisher.log_id
         self.roots = tuple(parse_certificate(root, what="the accepted root") for root in roots)
+        self._paths = lru_cache(maxsize=PATHS)(self._find_path)
 
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
@@ -103,19 +121,32 @@ class CertificateLogService:
         if not 1 <= len(chain) <= limits.CHAIN_CERTIFICATES:
             raise Malformed(f"the chain has {len(chain)} certificates, expected 1 to {limits.CHAIN_CERTIFICATES}")
         leaf = parse_certificate(chain[0], what="the submitted certificate")
-        issuers = _parse_issuers(tuple(chain[1:]))
-        top = issuers[-1] if issuers else leaf
-        if top not in self.roots:
-            issuers = (*issuers, self._root_of(top))
-        if issuers:
-            verify_signed_by(leaf, issuers[0])
-        entry = make_entry(leaf, issuers[0] if issuers else None)
-        sct = sign_sct(entry, self.log.clock.now_ms(), self._key)
-        extra = tls.opaque(encode_sct(sct), 2) + _extra_data(leaf, issuers, precert=isinstance(entry, PrecertEntry))
+        path = self._paths(tuple(chain[1:])) if len(chain) > 1 else self._path_of(leaf)
+        if path.issuers:
+            verify_signed_by(leaf, path.issuers[0])
+        entry = make_entry(leaf, path)
+        sct = sign_sct(entry, self.log.clock.now_ms(), self._key, self.log_id)
+        # PrecertChainEntry, or the certificate_chain of X509ChainEntry (RFC 6962 section 3.1).
+        head = tls.opaque(leaf.der, 3) if isinstance(entry, PrecertEntry) else b""
+        extra = b"".join((tls.opaque(encode_sct(sct), 2), head, path.encoded))
         receipt = await self.log.submit(
             Submission(encode_leaf(entry, sct.timestamp_ms), hashlib.sha256(leaf.der).digest(), extra)
         )
         return parse_sct(tls.Reader(receipt.extra, "the stored promise").opaque(2)) if receipt.duplicate else sct
+
+    def _find_path(self, chain: tuple[bytes, ...]) -> _Path:
+        """What stands above a leaf, each signed by the next, up to an accepted root."""
+        issuers = tuple(
+            parse_certificate(data, what=f"certificate {i} of the chain") for i, data in enumerate(chain, 1)
+        )
+        for below, above in pairwise(issuers):
+            verify_signed_by(below, above)
+        top = issuers[-1]
+        return _Path.of(issuers if top in self.roots else (*issuers, self._root_of(top)))
+
+    def _path_of(self, leaf: Certificate) -> _Path:
+        """As :meth:`_find_path`, for a leaf that comes alone: it is an accepted root, or signed by one."""
+        return _Path.of(() if leaf in self.roots else (self._root_of(leaf),))
 
     def _root_of(self, top: Certificate) -> Certificate:
         failure = Refused("the chain does not end at an accepted root", "get-roots lists them")
@@ -139,34 +170,19 @@ class CertificateLogService:
         return tuple(_logged(entry) for entry in await self.log.entries(first, end))
 
 
-@lru_cache(maxsize=64)
-def _parse_issuers(chain: tuple[bytes, ...]) -> tuple[Certificate, ...]:
-    """The certificates above a leaf, each signed by the next. They are the same for many leaves: looked at once."""
-    issuers = tuple(parse_certificate(data, what=f"certificate {i} of the chain") for i, data in enumerate(chain, 1))
-    for below, above in pairwise(issuers):
-        verify_signed_by(below, above)
-    return issuers
-
-
-def _precert_entry(certificate: Certificate, issuer: Certificate | None) -> PrecertEntry:
+def _precert_entry(certificate: Certificate, path: _Path) -> PrecertEntry:
     poison = certificate.extension(POISON_OID)
     if poison is None or not poison.critical or poison.value != der.null():
         raise Malformed("the certificate has no critical poison extension", "final certificates go to add-chain")
-    if issuer is None:
+    if not path.issuers:
         raise Refused("a root is no precertificate")
-    return precert_entry(certificate, issuer.spki)
+    return precert_entry(certificate, path.issuers[0].spki)
 
 
-def _x509_entry(certificate: Certificate, _issuer: Certificate | None) -> X509Entry:
+def _x509_entry(certificate: Certificate, _path: _Path) -> X509Entry:
     if certificate.extension(POISON_OID) is not None:
         raise Malformed("the certificate has the poison extension", "precertificates go to add-pre-chain")
     return X509Entry(certificate.der)
-
-
-def _extra_data(leaf: Certificate, issuers: Sequence[Certificate], *, precert: bool) -> bytes:
-    """PrecertChainEntry, or the certificate_chain of X509ChainEntry (RFC 6962 section 3.1)."""
-    chain = tls.opaque(b"".join(tls.opaque(issuer.der, 3) for issuer in issuers), 3)
-    return tls.opaque(leaf.der, 3) + chain if precert else chain
 
 
 def _logged(entry: Submission) -> LoggedCertificate:

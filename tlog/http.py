@@ -56,6 +56,11 @@ async def read_body(request: web.Request, *, limit: int) -> bytes:
         raise Encoded("the request body is compressed", "send it as it is")
     if (request.content_length or 0) > limit:
         raise TooLarge(f"the request body is {request.content_length} bytes long, the limit is {limit}")
+    if request.content.is_eof() and request.content.exception() is None:
+        body = request.content.read_nowait()  # it has arrived as a whole, as small ones do
+        if len(body) > limit:
+            raise TooLarge(f"the request body is longer than the limit of {limit} bytes")
+        return body
     chunks: list[bytes] = []
     size = 0
     try:

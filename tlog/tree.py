@@ -11,12 +11,12 @@ the incomplete tile of each row is the *edge*, kept in memory and found again fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore.errors import Malformed
 from sigcore.merkle import HASH_SIZE, Frontier, Hash
 from sigcore.tiles import HEIGHT, WIDTH
+from sigcore.values import dataclass
 
 TILE_SIZE: Final = WIDTH * HASH_SIZE
 

@@ -7,6 +7,7 @@ A new parser without a row fails ``test_parsers.py``.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from sigcore import (
     cms,
     der,
     dsse,
+    encrypted_key,
     entries,
     entries_v1,
     entries_v1_artifact,
@@ -51,6 +53,7 @@ from sigcore import (
     log_entry,
     note,
     sct,
+    secretbox,
     signing_config,
     strict,
     tiles,
@@ -173,6 +176,25 @@ def plain_request(data: bytes) -> entries.HashedRekord | None:
     return found
 
 
+PASSPHRASE, SALT, NONCE = b"passphrase", bytes(32), bytes(24)
+
+
+def encrypted(document: bytes) -> keys.PrivateKey:
+    """The file around ``document``: what is inside is the input."""
+    lines = (f"-----BEGIN {encrypted_key.LABEL}-----", b64(document), f"-----END {encrypted_key.LABEL}-----", "")
+    return encrypted_key.parse_encrypted_key("\n".join(lines).encode(), PASSPHRASE, what=WHAT)
+
+
+def encrypted_document() -> bytes:
+    """With the least cost that scrypt knows, so that hundreds of them are soon tried."""
+    form = serialization.PrivateFormat.PKCS8
+    plain = P256.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
+    box = secretbox.seal(plain, hashlib.scrypt(PASSPHRASE, salt=SALT, n=2, r=1, p=1, dklen=secretbox.KEY_SIZE), NONCE)
+    kdf = {"name": "scrypt", "params": {"N": 2, "r": 1, "p": 1}, "salt": b64(SALT)}
+    cipher = {"name": "nacl/secretbox", "nonce": b64(NONCE)}
+    return json.dumps({"kdf": kdf, "cipher": cipher, "ciphertext": b64(box)}).encode()
+
+
 def dsse_request() -> dict[str, Any]:
     """What the clients before the hashedrekord of a PAE send to Rekor v2."""
     envelope = v1_proposals.envelope()
@@ -283,6 +305,7 @@ PARSERS: dict[str, Parser] = {
     "sigcore.keys.parse_private_key": Parser(
         keys.parse_private_key, [keys.encode_private_key(P256), keys.encode_private_key(RSA)]
     ),
+    "sigcore.encrypted_key.parse_encrypted_key": Parser(encrypted, [encrypted_document()]),
     "sigcore.x509.parse_certificate": Parser(
         x509.parse_certificate, [CERTIFICATE.der, ROOT.der], lambda certificate: certificate.der
     ),

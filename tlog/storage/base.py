@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from sigcore.values import dataclass
 from tlog.submission import Submission
 from tlog.tree import FullTile
 

@@ -203,27 +203,32 @@ class SqliteStore:
     # --- read ------------------------------------------------------------------------------------------
     async def head(self) -> Head | None:
         """See :class:`~tlog.storage.base.LogStore`."""
-        ((size, root, timestamp_ms, checkpoint),) = self._read("SELECT size, root, timestamp_ms, checkpoint FROM head")
+        query = "SELECT size, root, timestamp_ms, checkpoint FROM head"
+        size, root, timestamp_ms, checkpoint = self._read_head(query, int, bytes, int, str)
         return Head(size, root, timestamp_ms, checkpoint) if size else None
 
     async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
         """See :class:`~tlog.storage.base.LogStore`; what was changed outside this program is Unavailable."""
         rows = self._read(
-            "SELECT leaf, identity, extra, guard FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", first, end
+            "SELECT idx, leaf, identity, extra, guard FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", first, end
         )
         if len(rows) != end - first:
             raise NotFound(f"the entries {first} to {end - 1} are not all in the log")
-        for leaf, identity, extra, guard in rows:
-            if not isinstance(leaf, bytes) or _guard(identity, extra) != guard:
-                raise Unavailable(f"an entry from {first} to {end - 1} is damaged", "restore the log from a backup")
-        return tuple(Submission(leaf, identity, extra) for leaf, identity, extra, _ in rows)
+        for index, (place, leaf, identity, extra, guard) in enumerate(rows, first):
+            # A row whose key was changed is still met in its old place, and not found under either key.
+            if place != index or not isinstance(leaf, bytes) or _guard(identity, extra) != guard:
+                raise _damaged(f"an entry from {first} to {end - 1}")
+        return tuple(Submission(leaf, identity, extra) for _, leaf, identity, extra, _ in rows)
 
     async def tile(self, level: int, index: int) -> bytes:
         """See :class:`~tlog.storage.base.LogStore`."""
         rows = self._read("SELECT hashes FROM tile WHERE id = ?", level << _ROW | index)
         if not rows:
             raise NotFound(f"the tile {level}/{index} is not complete")
-        return bytes(rows[0][0])
+        ((hashes,),) = rows
+        if not isinstance(hashes, bytes):
+            raise _damaged(f"the tile {level}/{index}")
+        return hashes
 
     async def candidates(self, prefix: int) -> tuple[int, ...]:
         """See :class:`~tlog.storage.base.LogStore`."""
@@ -236,14 +241,25 @@ class SqliteStore:
 
     async def remembered(self) -> int:
         """See :class:`~tlog.storage.base.LogStore`."""
-        ((remembered,),) = self._read("SELECT remembered FROM head")
+        (remembered,) = self._read_head("SELECT remembered FROM head", int)
         return int(remembered)
+
+    def _read_head(self, query: str, *kinds: type) -> tuple[Any, ...]:
+        rows = self._read(query)
+        if len(rows) != 1 or not all(map(isinstance, rows[0], kinds)):
+            raise _damaged("the head of the log")
+        return rows[0]
 
     def _read(self, query: str, *parameters: int | str) -> list[tuple[Any, ...]]:
         if self._reader is None:
             raise Unavailable("the log's database is not open")
         with _failures("the log's database cannot be read"):
             return self._reader.execute(query, parameters).fetchall()
+
+
+def _damaged(what: str) -> Unavailable:
+    """SQLite keeps values of any kind in any column; one of another kind than was written came from a fault."""
+    return Unavailable(f"{what} is damaged", "restore the log from a backup")
 
 
 def _guard(identity: object, extra: object) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import re
 import threading
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from ca.app import make_app
 from ca.authority import Authority
+from ca.possession import SignedSubject
 from ca.request import parse_request_v1, parse_request_v2
 from ca.token import verify_token
 from sigcore import keys
@@ -164,6 +166,27 @@ def test_parsers_of_requests_have_one_kind_of_error(body):
     for parse in (parse_request_v1, parse_request_v2):
         with pytest.raises(SigError):
             parse(body)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_request_is_read_alike_in_one_step_and_member_by_member(data):
+    """An unknown member is without meaning, and with one in it nothing is read in one step."""
+    usual = {"publicKey": {"algorithm": "ECDSA", "content": PEM}, "proofOfPossession": PROOF}
+    body = bytearray(json.dumps({"publicKeyRequest": usual}).encode())
+    for _ in range(data.draw(st.integers(0, 2))):
+        body[data.draw(st.integers(1, len(body) - 2))] = data.draw(st.integers(0, 127))
+    assert reading(bytes(body)) == reading(b'{"unknown": 1, ' + bytes(body[1:]))
+
+
+def reading(body: bytes) -> object:
+    """The request, or why there is none, without the place of a defect in the text."""
+    try:
+        request = parse_request_v2(body)
+    except SigError as error:
+        return type(error), re.sub(r"[0-9]+", "N", error.message)
+    assert isinstance(request.proof, SignedSubject)
+    return keys.encode_public_key(request.proof.key), request.proof.signature, request.token
 
 
 JSON_VALUES = st.recursive(

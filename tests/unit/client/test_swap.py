@@ -137,6 +137,7 @@ NOTHING = [None, 0, -1, 1, 2**63, 1.5, "", "0", "AA==", "\ud800", [], {}, [None]
         ("v1", {"rfc3161Timestamps", "timestampVerificationData"}),
         ("v1, version 0.2", {"rfc3161Timestamps", "timestampVerificationData", "certificates"}),
         ("dsse 0.0.1, the same statement", {"rfc3161Timestamps", "timestampVerificationData", "keyid"}),
+        ("intoto 0.0.2, the same statement", {"rfc3161Timestamps", "timestampVerificationData", "keyid"}),
         ("hashedrekord 0.0.2, the same statement", {"integratedTime", "inclusionPromise", "keyid"}),
     ],
 )

@@ -259,6 +259,14 @@ def test_a_subject_by_another_algorithm(sigstore):
     attested(bundle, sigstore, digest=digest)
 
 
+def test_the_algorithm_is_one_that_every_subject_has(sigstore):
+    digest = HashAlgorithm.SHA2_512.digest(ARTIFACT).hex()
+    subject = [{"digest": {"sha512": digest}}, {"digest": {"sha256": "00" * 32, "sha512": "00" * 64}}]
+    bundle = sigstore.attest("hashedrekord 0.0.2", statement_about(ARTIFACT, subject=subject))
+    assert digest_algorithm(bundle) is HashAlgorithm.SHA2_512
+    attested(bundle, sigstore, digest=bytes.fromhex(digest))
+
+
 @pytest.mark.parametrize(
     ("statement", "message"),
     [

@@ -198,6 +198,25 @@ def test_an_ascii_string_has_no_other_bytes():
         reader(der.tlv(der.IA5_STRING, "é".encode())).utf8(der.IA5_STRING)
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from([0x02, 0x04, 0x30, 0x1F, 0xA3]), st.binary(max_size=300)), max_size=5), st.data()
+)
+def test_until_a_tag_is_as_element_by_element(elements, data):
+    text = b"".join(der.tlv(tag, content) for tag, content in elements)
+    text = text[: data.draw(st.integers(0, len(text)))]
+    fast, slow = reader(text), reader(text)
+    try:
+        parts = []
+        while not slow.at_end and slow.peek() != 0xA3:
+            parts.append(slow.raw())
+    except Malformed as error:
+        with pytest.raises(Malformed, match=re.escape(error.message)):
+            fast.until(0xA3)
+    else:
+        assert fast.until(0xA3) == b"".join(parts)
+        assert fast.peek() == slow.peek()
+
+
 def test_nesting_is_bounded():
     data = b""
     for _ in range(limits.DER_DEPTH + 1):

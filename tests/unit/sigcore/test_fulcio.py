@@ -64,6 +64,17 @@ def test_round_trip(values):
     assert fulcio.parse_extensions(certificate(fulcio.encode_extensions(values))) == values
 
 
+@given(st.builds(fulcio.FulcioExtensions, **{name: st.text(max_size=20) for name in NAMES}))
+def test_all_at_once_is_one_after_the_other(values):
+    for _ in range(2):
+        assert fulcio.encode_all(values) == b"".join(map(certify.encode_extension, fulcio.encode_extensions(values)))
+
+
+def test_long_values_at_once_are_the_same():
+    values = fulcio.FulcioExtensions(issuer="i" * 300, token_subject="s" * 70_000)
+    assert fulcio.encode_all(values) == b"".join(map(certify.encode_extension, fulcio.encode_extensions(values)))
+
+
 def test_empty_values_are_left_out_and_absent_ones_are_empty():
     assert fulcio.encode_extensions(fulcio.FulcioExtensions()) == ()
     assert fulcio.parse_extensions(certificate(())) == fulcio.FulcioExtensions()

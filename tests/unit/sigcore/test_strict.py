@@ -74,6 +74,47 @@ def test_json_that_two_readers_could_read_differently_is_refused(data, message):
         parse(data)
 
 
+MEMBERS = st.recursive(
+    st.integers(-9, 9) | st.sampled_from(["", "a", "b:", "\n", "\\", '"', "{", "\u00e9"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.lists(st.tuples(st.sampled_from(["", "a", "b"]), inner), max_size=3).map(tuple)
+    ),
+    max_leaves=8,
+)
+"""Values with objects as tuples of (name, value), in which a name may come twice."""
+
+
+def spelt(value: object, *, ascii_only: bool) -> str:
+    if isinstance(value, tuple):
+        members = (f"{spelt(n, ascii_only=ascii_only)}: {spelt(v, ascii_only=ascii_only)}" for n, v in value)
+        return f"{{{','.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(spelt(v, ascii_only=ascii_only) for v in value)}]"
+    return json.dumps(value, ensure_ascii=ascii_only)
+
+
+def read(value: object) -> object:
+    """The value as a reader has it who takes no name twice; ValueError where one is."""
+    if isinstance(value, tuple):
+        if len({name for name, _ in value}) != len(value):
+            raise ValueError
+        return {name: read(member) for name, member in value}
+    return [read(member) for member in value] if isinstance(value, list) else value
+
+
+@given(MEMBERS, st.booleans())
+def test_a_name_that_comes_twice_is_found_in_every_place(value, ascii_only):
+    text = spelt(value, ascii_only=ascii_only)
+    try:
+        expected = read(value)
+    except ValueError:
+        with pytest.raises(Malformed, match="duplicate member name"):
+            parse(text)
+    else:
+        assert parse(text) == expected
+        assert parse(text.encode()) == expected
+
+
 def test_nesting_far_beyond_the_interpreters_stack_is_refused_not_raised():
     with pytest.raises(Malformed, match="nested"):
         parse("[" * 200_000 + "]" * 200_000, limit=500_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -210,6 +211,23 @@ def leaf() -> bytes:
 
 
 LEAF = leaf()
+
+
+def test_the_same_signed_part_under_two_signatures_makes_two_certificates():
+    first = x509.parse_certificate(LEAF)
+    signature = bytes(len(first.signature))
+    data = der.sequence(first.tbs, first.signature_algorithm, der.bit_string(signature))
+    second = x509.parse_certificate(data)
+    assert (second.der, second.signature) == (data, signature)
+    assert second != first
+    assert replace(second, der=first.der, signature=first.signature) == first
+
+
+def test_a_defect_of_the_signed_part_is_told_under_each_name():
+    data = LEAF.replace(der.integer(2**158 + 1), der.integer(-(2**158) - 1))
+    for what in ("the first", "the second", "the first"):
+        with pytest.raises(Malformed, match=f"{what} has a serial number that is not positive"):
+            x509.parse_certificate(data, what=what)
 
 
 def read_everything(data: bytes) -> None:
