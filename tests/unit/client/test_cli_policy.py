@@ -185,7 +185,7 @@ def test_a_name_without_a_rule_may_be_let_through_with_a_warning(folder, capsys)
 def test_the_policy_is_imported_only_where_there_is_one(folder):
     code = (
         "import sys; from stack.cli import main; code = main(sys.argv[1:])\n"
-        "print(*(name for name in sys.modules if name.startswith('client.policy')))\n"
+        "print(*(name for name in sys.modules if name.startswith(('client.policy', 'yaml'))))\n"
         "sys.exit(code)"
     )
     for extra, imported in ((WHO, False), (("--policy", "policy.json"), True)):
@@ -193,6 +193,7 @@ def test_the_policy_is_imported_only_where_there_is_one(folder):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert bool(done.stdout.strip()) is imported
+        assert "yaml" not in done.stdout  # a policy in JSON, as it is delivered, needs no PyYAML
 
 
 # --- sigbox policy -----------------------------------------------------------------------------------
