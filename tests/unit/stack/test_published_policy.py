@@ -19,7 +19,7 @@ from stack.trust.delegated import DelegatedPolicy
 from stack.trust.publish import publish
 from stack.trust.repository import Repository
 from stack.trust.versions import ROLES, Versions
-from tests.unit.stack.test_repository import TARGETS, refreshed
+from tests.unit.stack.test_repository import TARGETS, Interrupted, refreshed, writes_of
 
 NOW = datetime.now(UTC)
 KEY = ed25519.Ed25519PrivateKey.generate()
@@ -103,6 +103,28 @@ def test_u13_a_publication_that_was_interrupted_gets_the_next_version(plain, tmp
     assert replace(plain, policy=ONE).publish(TARGETS, NOW) == BELOW
     assert policy_of(plain, tmp_path / "c") == ONE.data
     assert (plain.folder / "3.policy.json").exists()
+
+
+@pytest.mark.parametrize("error", [Interrupted(), OSError(28, "No space left on device")], ids=["killed", "disk full"])
+@pytest.mark.parametrize("before", [None, ONE], ids=["first", "changed"])
+def test_u13_a_publication_that_ends_at_any_write_leaves_the_old_policy_or_the_new_one(
+    plain, tmp_path, monkeypatch, before, error
+):
+    """Whatever write is the last; and no version of a role ever has two contents."""
+    replace(plain, policy=before).publish(TARGETS, NOW)
+    old = before.data if before else None
+    seen: dict[str, bytes] = {}
+    for stop_at in range(1, 50):
+        done = writes_of(replace(plain, policy=TWO), TARGETS, monkeypatch, stop_at, error, NOW)
+        assert policy_of(plain, tmp_path / "c") in (old, TWO.data)
+        for path in plain.folder.glob("[1-9]*.json"):
+            assert seen.setdefault(path.name, path.read_bytes()) == path.read_bytes(), path.name
+        if done < stop_at:
+            break
+    else:
+        pytest.fail("the publication never came to its end")
+    assert stop_at > 4
+    assert policy_of(plain, tmp_path / "c") == TWO.data
 
 
 # --- as it is typed --------------------------------------------------------------------------------------------

@@ -215,7 +215,9 @@ class Interrupted(BaseException):
     """The process is gone: nothing catches this."""
 
 
-def writes_of(repository: Repository, targets, monkeypatch, stop_at: int, error: BaseException) -> int:
+def writes_of(
+    repository: Repository, targets, monkeypatch, stop_at: int, error: BaseException, now: datetime = NOW
+) -> int:
     """Publish ``targets``; the write number ``stop_at`` (temporary file written, not yet renamed) fails with ``error``."""
     count, rename = 0, os.replace
 
@@ -231,7 +233,7 @@ def writes_of(repository: Repository, targets, monkeypatch, stop_at: int, error:
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", counting)
         with contextlib.suppress(type(error)):
-            repository.publish(targets, NOW)
+            repository.publish(targets, now)
     return count
 
 
