@@ -35,12 +35,18 @@ def read_file(path: AnyPath, *, what: str, limit: int) -> bytes:
 
 
 def load_bundle(path: AnyPath) -> Bundle:
-    """The bundle in a file.
+    """The bundle in a file; cosign's own bundle is read as one of version 0.1.
 
     Raises:
         NotFound: no readable file. Malformed, Refused: as :func:`sigcore.bundle.parse_bundle`.
     """
-    return parse_bundle(read_file(path, what="the bundle", limit=limits.BUNDLE))
+    data = read_file(path, what="the bundle", limit=limits.BUNDLE)
+    if b'"base64Signature"' in data:
+        # Deferred: cosign stopped writing these.
+        from sigcore.legacy_bundle import parse_legacy_bundle  # noqa: PLC0415 - see the line above
+
+        return parse_legacy_bundle(data)
+    return parse_bundle(data)
 
 
 def save_bundle(bundle: Bundle, path: AnyPath) -> None:

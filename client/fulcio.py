@@ -13,13 +13,21 @@ from client.transport import Transport, call
 from sigcore import keys, limits, x509
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import JSON, Fields, encode_base64, parse_json
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 
-async def request_certificate(
-    transport: Transport, url: str, *, token: IdentityToken, key: keys.PrivateKey
-) -> tuple[Certificate, ...]:
-    """A certificate for ``key``, leaf first, root last.
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate for a new key, with what was shown for it. ``chain`` has the leaf first; ``possession`` is the proof."""
+
+    token: IdentityToken
+    chain: tuple[Certificate, ...]
+    possession: bytes
+
+
+async def request_certificate(transport: Transport, url: str, *, token: IdentityToken, key: keys.PrivateKey) -> Issued:
+    """A certificate for ``key``.
 
     1. Sign the token's subject with the new key: proof that whoever asks holds it.
     2. POST key, proof and token.
@@ -58,7 +66,7 @@ async def request_certificate(
         raise Refused(
             "the certificate authority answered with a certificate for another key", "do not use this service"
         )
-    return chain
+    return Issued(token, chain, proof)
 
 
 def _parse_answer(data: bytes) -> tuple[Certificate, ...]:

@@ -43,6 +43,12 @@ def parse_identity_token(text: str) -> IdentityToken:
     Raises:
         Malformed: not three base64url parts with a JSON object in the middle, or no ``iss`` and ``sub`` in it.
     """
+    claims = token_claims(text)
+    return IdentityToken(text, claims.text("iss"), claims.text("sub"), claims.optional_text("email"))
+
+
+def token_claims(text: str) -> Fields:
+    """All claims of a compact JWT, unverified. Errors as :func:`parse_identity_token`."""
     if len(text) > limits.IDENTITY_TOKEN:
         raise Malformed(f"the identity token is {len(text)} characters long, the limit is {limits.IDENTITY_TOKEN}")
     parts = text.split(".")
@@ -53,8 +59,7 @@ def parse_identity_token(text: str) -> IdentityToken:
         )
     payload = parse_base64url(parts[1], what="the payload of the identity token")
     what = "the identity token"
-    claims = Fields.of(parse_json(payload, what=what, limit=limits.IDENTITY_TOKEN, floats=True), what)
-    return IdentityToken(text, claims.text("iss"), claims.text("sub"), claims.optional_text("email"))
+    return Fields.of(parse_json(payload, what=what, limit=limits.IDENTITY_TOKEN, floats=True), what)
 
 
 def load_identity_token(given: str | None, environ: Mapping[str, str]) -> IdentityToken:
@@ -65,7 +70,10 @@ def load_identity_token(given: str | None, environ: Mapping[str, str]) -> Identi
     """
     text = given if given is not None else environ.get(ENVIRONMENT)
     if not text:
-        raise NotFound("there is no identity token", f"give --identity-token TOKEN or @FILE, or set {ENVIRONMENT}")
+        raise NotFound(
+            "there is no identity token",
+            f"give --identity-token TOKEN or @FILE, set {ENVIRONMENT}, or log in: sigbox login",
+        )
     if text.startswith("@"):
         text = _read(Path(text[1:]))
     return parse_identity_token(text.strip())

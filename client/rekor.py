@@ -7,6 +7,7 @@ Sources: rekor ``openapi.yaml`` (v1); rekor-tiles ``rekor_service.proto``, ``CLI
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 from client.transport import ServiceRefused, Transport, call
@@ -14,7 +15,7 @@ from client.verify.bodies import proposal_v1
 from client.verify.entry import verify_log_entry
 from client.verify.promise import verify_promise
 from client.verify.signed import Signed
-from sigcore import entries, limits
+from sigcore import entries, limits, merkle
 from sigcore.entries import HashedRekord
 from sigcore.errors import Malformed, Refused
 from sigcore.log_entry import InclusionProof, LogEntry, parse_log_entry
@@ -95,6 +96,30 @@ async def _add_v1(transport: Transport, url: str, signed: Signed) -> LogEntry:
         answers = await post("/retrieve", {"entries": [proposal]})
         found = answers[0] if isinstance(answers, list) and answers else None
     return _parse_v1(found, proposal)
+
+
+async def prove_entry(transport: Transport, url: str, entry: LogEntry) -> LogEntry:
+    """``entry`` of Rekor v1 with a proof and checkpoint of today, which the log at ``url`` is asked for.
+
+    What the caller must still do: verify the checkpoint with a trusted root.
+
+    Raises:
+        ServiceRefused, Unavailable: as :func:`client.transport.call`. Malformed: the answer is no log entry.
+        Refused: the log has another entry there, or its proof does not hold.
+    """
+    path = f"{url.rstrip('/')}/api/v1/log/entries?logIndex={entry.index}"
+    answer = await call(transport, "GET", path, service=_SERVICE, headers={"Accept": "application/json"})
+    found = _parse_v1(
+        parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE),
+        {"kind": entry.kind, "apiVersion": entry.version},
+    )
+    if (found.body, found.log_id, found.index) != (entry.body, entry.log_id, entry.index) or found.proof is None:
+        raise Refused(f"the log at {url} has another entry at index {entry.index}", "is it the log of this bundle?")
+    proof = found.proof
+    merkle.verify_inclusion(
+        leaf_hash=merkle.hash_leaf(entry.body), index=proof.index, size=proof.size, proof=proof.hashes, root=proof.root
+    )
+    return replace(entry, proof=proof)
 
 
 def _parse_v1(answer: JSON, proposal: JSON) -> LogEntry:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from client.fulcio import request_certificate
+from client.fulcio import Issued, request_certificate
 from client.identity import IdentityToken
 from client.rekor import add_entry
 from client.transport import Transport
@@ -29,7 +29,7 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, Content, MessageSignature, encode_bundle, parse_bundle
 from sigcore.dsse import Envelope, EnvelopeSignature
 from sigcore.errors import Malformed, Refused
-from sigcore.intoto import parse_statement
+from sigcore.intoto import Statement, parse_statement
 from sigcore.keys import PrivateKey
 from sigcore.signing_config import Selector, Service, SigningConfig, select_services
 from sigcore.strict import encode_base64, parse_hex
@@ -58,12 +58,14 @@ class Signing:
         trust: whom to ask, and whom to believe.
         transport: how to get there.
         rekor_version: 1 or 2 to have logs of that API only; None for the highest that the signing config lists.
+        on_issued: is given each new certificate with what was shown for it.
     """
 
     signer: IdentityToken | PrivateKey
     trust: Trust
     transport: Transport
     rekor_version: int | None = None
+    on_issued: Callable[[Issued], None] | None = None
 
 
 def choose_services(config: SigningConfig, now: datetime, *, certify: bool, rekor_version: int | None) -> Services:
@@ -113,16 +115,20 @@ async def attest(signing: Signing, statement: bytes, *, now: datetime) -> Bundle
     Raises:
         Malformed: not a statement about something with a digest; else as :func:`sign_blob`.
     """
-    parsed = parse_statement(statement)
-    algorithm = parsed.algorithm()
-    named = (text for subject in parsed.subjects for name, text in subject.digests if name == algorithm.hashlib_name)
-    digest = parse_hex(next(named), what="a digest of the statement", size=algorithm.size)
+    digest = subject_digest(parse_statement(statement))
 
     def content(key: PrivateKey) -> Content:
         signature = keys.sign(key, dsse.pre_authentication_encoding(dsse.IN_TOTO, statement))
         return Envelope(dsse.IN_TOTO, statement, (EnvelopeSignature(signature),))
 
     return await _sign(signing, content, digest, now)
+
+
+def subject_digest(statement: Statement) -> bytes:
+    """The first digest by the statement's algorithm; Malformed where it is none."""
+    algorithm = statement.algorithm()
+    named = (text for subject in statement.subjects for name, text in subject.digests if name == algorithm.hashlib_name)
+    return parse_hex(next(named), what="a digest of the statement", size=algorithm.size)
 
 
 def hash_of(signer: IdentityToken | PrivateKey) -> HashAlgorithm:
@@ -158,5 +164,7 @@ async def _credential(signing: Signing, services: Services) -> tuple[PrivateKey,
     if services.ca is None:
         raise Refused("no certificate authority was chosen")
     key = keys.generate_p256()
-    leaf, *_ = await request_certificate(signing.transport, services.ca.url, token=signing.signer, key=key)
-    return key, leaf.der
+    issued = await request_certificate(signing.transport, services.ca.url, token=signing.signer, key=key)
+    if signing.on_issued is not None:
+        signing.on_issued(issued)
+    return key, issued.chain[0].der

@@ -14,12 +14,15 @@ class SigError(Exception):
     Args:
         message: what was found and what was expected, one sentence, no trailing full stop.
         hint: what the reader can do about it; may be empty.
+
+    ``step`` is set on its way up by a caller whose algorithm has named steps: the one that failed.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.step = ""
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

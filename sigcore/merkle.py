@@ -273,6 +273,17 @@ def verify_consistency(*, first: int, second: int, first_root: Hash, second_root
         raise Refused(f"the consistency proof does not lead to the second root (size {second})")
 
 
+def sides_of_proof(index: int, size: int) -> tuple[bool, ...]:
+    """For each hash of an inclusion proof, in order, whether it is the left one of its pair: for those who show a path.
+
+    Raises:
+        Malformed: the leaf is not in the tree.
+    """
+    _check_index(index, size)
+    inner, border = _shape(index, size)
+    return (*(bool(index >> height & 1) for height in range(inner)), *(True for _ in range(border)))
+
+
 def _shape(index: int, size: int) -> tuple[int, int]:
     """How many siblings there are below the right edge, and how many along it."""
     inner = (index ^ (size - 1)).bit_length()

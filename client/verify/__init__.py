@@ -32,8 +32,10 @@ from client.verify.certificate import verify_certificate
 from client.verify.entry import VerifiedEntry, verify_log_entry
 from client.verify.identity import IdentityPolicy, Signer, key_signer, read_signer, verify_identity
 from client.verify.promise import verify_promise
+from client.verify.recorder import Recorder
 from client.verify.scts import VerifiedSct, verify_scts
 from client.verify.signed import ManagedKey, Signed, read_signed, verify_signature
+from client.verify.steps import Step
 from client.verify.times import VerifiedTime, verify_times
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import Refused
@@ -61,7 +63,14 @@ class Verified:
     statement: Statement | None = None
 
 
-def verify_blob(bundle: Bundle, digest: bytes, *, root: TrustedRoot, identity: IdentityPolicy | ManagedKey) -> Verified:
+def verify_blob(
+    bundle: Bundle,
+    digest: bytes,
+    *,
+    root: TrustedRoot,
+    identity: IdentityPolicy | ManagedKey,
+    recorder: Recorder | None = None,
+) -> Verified:
     """Steps 1 to 7 for the signature of a file.
 
     Args:
@@ -69,16 +78,17 @@ def verify_blob(bundle: Bundle, digest: bytes, *, root: TrustedRoot, identity: I
         digest: of the artifact, by :func:`client.verify.signed.digest_algorithm`.
         root: what is trusted.
         identity: who must have signed.
+        recorder: is given what each step finds.
 
     Raises:
-        Refused: a step failed; the message says which and why. Malformed: a part of the bundle is not well-formed.
+        Refused: a step failed; ``step`` and the message say which and why. Malformed: a part is not well-formed.
     """
     if not isinstance(bundle.content, MessageSignature):
         raise Refused(
             "the bundle holds an attestation, expected the signature of a file",
             "what it says about the file must be looked at: use verify-blob-attestation",
         )
-    return _verify(bundle, digest, root, identity)
+    return _verify(bundle, digest, root, identity, recorder or Recorder())
 
 
 def verify_attestation(
@@ -88,6 +98,7 @@ def verify_attestation(
     root: TrustedRoot,
     identity: IdentityPolicy | ManagedKey,
     predicate_type: str = "",
+    recorder: Recorder | None = None,
 ) -> Verified:
     """Steps 1 to 7 for an attestation about a file; ``predicate_type`` (a URI) is demanded where it is given.
 
@@ -96,42 +107,61 @@ def verify_attestation(
     """
     if isinstance(bundle.content, MessageSignature):
         raise Refused("the bundle holds the signature of a file, expected an attestation", "use verify-blob")
-    verified = _verify(bundle, digest, root, identity)
+    verified = _verify(bundle, digest, root, identity, recorder or Recorder())
     found = verified.statement.predicate_type if verified.statement is not None else ""
     if predicate_type and found != predicate_type:
-        raise Refused(
-            f"the attestation is of the predicate type {shown(found, 200)}, expected {shown(predicate_type, 200)}",
-            "it may be genuine, and say something else than what is asked for",
-        )
+        with Step("statement"):
+            raise Refused(
+                f"the attestation is of the predicate type {shown(found, 200)}, expected {shown(predicate_type, 200)}",
+                "it may be genuine, and say something else than what is asked for",
+            )
     return verified
 
 
-def verify_own(bundle: Bundle, digest: bytes, *, root: TrustedRoot, key: ManagedKey | None = None) -> Verified:
+def verify_own(
+    bundle: Bundle,
+    digest: bytes,
+    *,
+    root: TrustedRoot,
+    key: ManagedKey | None = None,
+    recorder: Recorder | None = None,
+) -> Verified:
     """All steps but 5: for a signer (with ``key``, if it has one) that looks at its own bundle before it hands it out.
 
     It says nothing about who signed. Verifiers must use :func:`verify_blob` or :func:`verify_attestation`.
     """
-    return _verify(bundle, digest, root, key)
+    return _verify(bundle, digest, root, key, recorder or Recorder())
 
 
-def _verify(bundle: Bundle, digest: bytes, root: TrustedRoot, expected: IdentityPolicy | ManagedKey | None) -> Verified:
-    signed = read_signed(bundle, digest, expected if isinstance(expected, ManagedKey) else None)  # 1
-    _check_material(bundle)
-    times = _verify_times(bundle, signed, root)  # 2
+def _verify(
+    bundle: Bundle, digest: bytes, root: TrustedRoot, expected: IdentityPolicy | ManagedKey | None, found: Recorder
+) -> Verified:
+    with Step("digest"):
+        signed = found.signed = read_signed(bundle, digest, expected if isinstance(expected, ManagedKey) else None)  # 1
+    with Step("material"):
+        _check_material(bundle)
+    with Step("timestamp"):
+        times = found.times = _verify_times(bundle, signed, root)  # 2
     moments = [verified.time for verified in times]
-    chain: tuple[Certificate, ...] = ()
-    scts: tuple[VerifiedSct, ...] = ()
     if signed.leaf is not None:
-        chain = verify_certificate(signed.leaf, moments, root.certificate_authorities, bundle.intermediates)  # 3
-        scts = verify_scts(signed.leaf, chain[1], root.ct_logs)  # 4
-        signer = read_signer(signed.leaf)
-        if isinstance(expected, IdentityPolicy):
-            verify_identity(signer, expected)  # 5
+        with Step("certificate"):
+            found.chain = verify_certificate(
+                signed.leaf, moments, root.certificate_authorities, bundle.intermediates
+            )  # 3
+        with Step("SCT"):
+            found.scts = verify_scts(signed.leaf, found.chain[1], root.ct_logs)  # 4
+        with Step("identity"):
+            signer = found.signer = read_signer(signed.leaf)
+            if isinstance(expected, IdentityPolicy):
+                verify_identity(signer, expected)  # 5
     else:
-        signer = key_signer(signed.key)
-    logged = tuple(verify_log_entry(entry, signed, root.logs, moments) for entry in bundle.log_entries)  # 6
-    verify_signature(signed)  # 7
-    return Verified(digest, signed.signature, chain, signer, times, scts, logged, signed.statement)
+        signer = found.signer = key_signer(signed.key)
+    with Step("entry"):
+        for entry in bundle.log_entries:
+            found.entries = (*found.entries, verify_log_entry(entry, signed, root.logs, moments))  # 6
+    with Step("signature"):
+        verify_signature(signed)  # 7
+    return Verified(digest, signed.signature, found.chain, signer, times, found.scts, found.entries, signed.statement)
 
 
 def _check_material(bundle: Bundle) -> None:

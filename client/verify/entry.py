@@ -12,6 +12,7 @@ from datetime import datetime
 from client.verify.bodies import check_body, kind_of
 from client.verify.log import find_log, verify_head
 from client.verify.signed import Signed
+from client.verify.steps import Step
 from sigcore import merkle
 from sigcore.errors import Refused
 from sigcore.log_entry import InclusionProof, LogEntry
@@ -24,7 +25,7 @@ class VerifiedEntry:
     """The log at ``log`` holds the signature as leaf ``index`` of a tree of ``size`` leaves with ``root``.
 
     ``size`` is 0 where there is no proof, and the log's promise stands for it (bundles of version 0.1); ``index`` is then
-    the one that the promise names.
+    the one that the promise names. ``source`` is the log of the trusted root.
     """
 
     log: str
@@ -32,6 +33,7 @@ class VerifiedEntry:
     index: int
     size: int
     root: bytes
+    source: LogInstance
 
 
 def verify_log_entry(
@@ -58,15 +60,17 @@ def verify_log_entry(
         raise Refused("the log entry has no proof with a checkpoint, and no promise of the log")
     kind = f"{entry.kind} {entry.version}"
     if proof is None:
-        return VerifiedEntry(log.base_url, kind, entry.index, 0, b"")
+        return VerifiedEntry(log.base_url, kind, entry.index, 0, b"", log)
     if proof.checkpoint:
-        verify_head(proof, log, generation=generation)  # 5
+        with Step("checkpoint"):
+            verify_head(proof, log, generation=generation)  # 5
     if generation == 2 and entry.index != proof.index:  # 6
         raise Refused(f"the log entry says index {entry.index}, its proof is for index {proof.index}")
-    _verify_inclusion(entry.body, proof)  # 7
+    with Step("path"):
+        _verify_inclusion(entry.body, proof)  # 7
     if not proof.checkpoint:
-        return VerifiedEntry(log.base_url, kind, entry.index, 0, b"")
-    return VerifiedEntry(log.base_url, kind, proof.index, proof.size, proof.root)
+        return VerifiedEntry(log.base_url, kind, entry.index, 0, b"", log)
+    return VerifiedEntry(log.base_url, kind, proof.index, proof.size, proof.root, log)
 
 
 def _verify_inclusion(body: bytes, proof: InclusionProof) -> None:

@@ -56,4 +56,4 @@ def verify_promise(entry: LogEntry, logs: Sequence[LogInstance]) -> VerifiedTime
     log = find_log(entry.log_id, logs, [time])
     what = f"the promise (SET) of the log {log.base_url}"
     keys.verify(log.public_key(), entry.promise, promised_bytes(entry), what=what)
-    return VerifiedTime(time, log.base_url)
+    return VerifiedTime(time, log.base_url, log)

@@ -19,10 +19,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSct:
-    """The log at ``log`` has promised at ``time`` to hold the certificate."""
+    """The log at ``log`` has promised at ``time`` to hold the certificate: ``sct``, by ``source`` of the trusted root."""
 
     log: str
     time: datetime
+    sct: SignedCertificateTimestamp
+    source: LogInstance
 
 
 def verify_scts(leaf: Certificate, issuer: Certificate, logs: Sequence[LogInstance]) -> tuple[VerifiedSct, ...]:
@@ -66,7 +68,7 @@ def _verify(one: SignedCertificateTimestamp, entry: PrecertEntry, known: Sequenc
             "is the trusted root up to date?",
         )
     sct.verify_sct(one, entry, log.public_key())
-    return VerifiedSct(log.base_url, time)
+    return VerifiedSct(log.base_url, time, one, log)
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -13,17 +13,21 @@ from functools import lru_cache
 from sigcore import timestamp, x509
 from sigcore.errors import Refused
 from sigcore.strict import encode_time
-from sigcore.trustroot import AuthorityInstance
+from sigcore.trustroot import AuthorityInstance, LogInstance
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedTime:
-    """The signature existed at ``time``, says ``authority``: the name of a timestamp authority, or the URL of a log."""
+    """The signature existed at ``time``, says ``authority``: the name of a timestamp authority, or the URL of a log.
+
+    ``source`` is that instance of the trusted root.
+    """
 
     time: datetime
     authority: str
+    source: AuthorityInstance | LogInstance
 
 
 def verify_times(
@@ -61,7 +65,7 @@ def verify_time(
         except Refused as error:
             refusals.append(error)
         else:
-            return VerifiedTime(time, authority.common_name)
+            return VerifiedTime(time, authority.common_name, authority)
     if len(refusals) == 1:
         raise Refused(f"{what}: {refusals[0].message}", refusals[0].hint) from refusals[0]
     reasons = "; ".join(f"{a.common_name}: {e.message}" for a, e in zip(authorities, refusals, strict=True))

@@ -17,7 +17,9 @@ from client.policy.names import Name, asserted_name, local_name
 from client.policy.rules import Policy
 from client.root import load_trusted_root as load_root_file
 from client.verify import Verified, verify_own
+from client.verify.recorder import Recorder
 from client.verify.signed import digest_algorithm
+from client.verify.steps import Step
 from sigcore import limits
 from sigcore.bundle import Bundle
 from sigcore.errors import NotFound, Refused
@@ -27,7 +29,7 @@ from stack.cli.artifact import digest_of, is_digest
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import NoPolicy, Usage
 
-Verify = Callable[[Bundle, bytes], Verified]
+Verify = Callable[[Bundle, bytes, Recorder], Verified]
 
 
 def load_policy(path: str) -> Policy:
@@ -74,17 +76,19 @@ class Police:
         """What verifies ``file``: under the whole rule, or with ``attestation`` each bundle as one that is asked for."""
         name = name_of(file, self.options)
 
-        def verify(bundle: Bundle, digest: bytes) -> Verified:
-            bundles = self._verified(name, file, bundle, digest)
+        def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
+            bundles = self._verified(name, file, bundle, digest, found)
             judge = decide_attestations if attestation else decide
-            decision = judge(self.policy, name, bundles, self.now)
-            if decision.warning:
-                sys.stderr.write(f"warning: {decision.warning}\n")
-            if decision.refusal:
-                raise Refused(decision.refusal, decision.hint or "sigbox policy explain shows every candidate")
-            accepted = decision.accepted(bundles)
+            with Step("policy"):
+                decision = judge(self.policy, name, bundles, self.now)
+                if decision.warning:
+                    sys.stderr.write(f"warning: {decision.warning}\n")
+                if decision.refusal:
+                    raise Refused(decision.refusal, decision.hint or "sigbox policy explain shows every candidate")
+                accepted = decision.accepted(bundles)
             if predicate_type:
-                _check_type(accepted, predicate_type)
+                with Step("statement"):
+                    _check_type(accepted, predicate_type)
             return accepted
 
         return verify
@@ -93,9 +97,9 @@ class Police:
         """The decision about ``file`` with the bundle in ``path``, for a report."""
         name, bundle = name_of(file, self.options), load_bundle(path)
         digest = digest_of(file, digest_algorithm(bundle))
-        return decide(self.policy, name, self._verified(name, file, bundle, digest), self.now)
+        return decide(self.policy, name, self._verified(name, file, bundle, digest, Recorder()), self.now)
 
-    def _verified(self, name: Name, file: str, bundle: Bundle, digest: bytes) -> tuple[Verified, ...]:
+    def _verified(self, name: Name, file: str, bundle: Bundle, digest: bytes, found: Recorder) -> tuple[Verified, ...]:
         rule = find_rule(self.policy, name)
         wanted = rule.trust_root if rule is not None else ""
         if wanted not in self.roots:
@@ -107,7 +111,9 @@ class Police:
         for one in (bundle, *map(load_bundle, self.options.and_bundle)):
             if (algorithm := digest_algorithm(one)) not in digests:
                 digests[algorithm] = digest_of(file, algorithm)
-            verified.append(verify_own(one, digests[algorithm], root=root, key=find_key(self.policy, one)))
+            recorder = found if one is bundle else Recorder()
+            key = find_key(self.policy, one)
+            verified.append(verify_own(one, digests[algorithm], root=root, key=key, recorder=recorder))
         return tuple(verified)
 
 

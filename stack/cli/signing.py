@@ -10,19 +10,25 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from client.files import save_bundle
-from client.identity import load_identity_token
+from client.files import digest_file, save_bundle
+from client.fulcio import Issued
+from client.identity import ENVIRONMENT, IdentityToken, load_identity_token
 from client.key_files import load_private_key
-from client.sign import Signing
+from client.session import load_session, session_file
+from client.sign import Signing, subject_digest
 from client.transport import AiohttpTransport, tls_context
-from client.trust import load_trust
-from sigcore.bundle import Bundle
-from sigcore.strict import encode_base64
+from client.trust import Trust, load_trust
+from client.verify.signed import ManagedKey, digest_algorithm
+from sigcore.bundle import Bundle, MessageSignature
+from sigcore.intoto import parse_statement
+from sigcore.strict import JSON, encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
+from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.passphrase import ask_passphrase
 from stack.cli.trusting import add_trust_options, given_trust
 from stack.cli.usage import Usage
@@ -38,6 +44,7 @@ class Job:
 
 
 Make: TypeAlias = Callable[[Signing, Job], Awaitable[Bundle]]
+Show: TypeAlias = Callable[[Signing, Job, Bundle, Sequence[Issued]], dict[str, JSON]]
 
 
 def add_sign_options(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +68,7 @@ def add_sign_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")
     parser.add_argument("-y", "--yes", action="store_true", help="accepted for cosign's sake: nothing is asked")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
+    add_explain_options(parser)
     add_trust_options(parser)
 
 
@@ -70,36 +78,70 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
     if len(files) > 1 and any(single):
         raise Usage("one output file is named for several files", "leave --bundle and --output-* out")
     jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
-    rows = asyncio.run(_sign_all(options, jobs, make))
-    if options.json:
+    show = _explainer(options)
+    rows = asyncio.run(_sign_all(options, jobs, make, show))
+    if options.json or options.explain == "json":
         print(json.dumps(rows, indent=2))
     return 0
 
 
-async def _sign_all(options: argparse.Namespace, jobs: Sequence[Job], make: Make) -> list[dict[str, object]]:
+def _explainer(options: argparse.Namespace) -> Show | None:
+    """What takes each bundle with what was issued for it."""
+    if not wants_explanation(options):
+        return None
+    # Deferred: seldom asked for.
+    from client.explain.signing import explain_signing  # noqa: PLC0415 - see the line above
+    from stack.cli.explaining import Explainer  # noqa: PLC0415 - the same
+
+    explainer = Explainer(options)
+
+    def show(signing: Signing, job: Job, bundle: Bundle, issued: Sequence[Issued]) -> dict[str, JSON]:
+        content, key = bundle.content, signing.signer
+        digest = (
+            content.digest
+            if isinstance(content, MessageSignature)
+            else subject_digest(parse_statement(content.payload))
+        )
+        same = digest_file(job.file, digest_algorithm(bundle)) == digest
+        made_by = issued[-1] if isinstance(key, IdentityToken) else ManagedKey(key.public_key())
+        artifact = str(job.file.absolute()) if same else ""
+        return explainer.show(
+            str(job.file), explain_signing(bundle, digest, artifact, root=signing.trust.root, made_by=made_by)
+        )
+
+    return show
+
+
+async def _sign_all(
+    options: argparse.Namespace, jobs: Sequence[Job], make: Make, show: Show | None
+) -> list[dict[str, object]]:
     trust = load_trust(**given_trust(options))
     if options.key is not None and options.identity_token is not None:
         raise Usage("--key and --identity-token are given", "leave one of them out")
-    signer = (
-        load_private_key(options.key, ask_passphrase)
-        if options.key
-        else load_identity_token(options.identity_token, os.environ)
-    )
+    signer = load_private_key(options.key, ask_passphrase) if options.key else _identity(options, trust)
     rows: list[dict[str, object]] = []
     async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
-        signing = Signing(signer, trust, transport, options.rekor_version)
+        issued: list[Issued] = []
+        signing = Signing(signer, trust, transport, options.rekor_version, issued.append)
         for number, job in enumerate(jobs, 1):
             bundle = await make(signing, job)
             save_bundle(bundle, job.target)
             _save_parts(options, bundle)
             entry = bundle.log_entries[0]
             kind = f"{entry.kind} {entry.version}"
-            rows.append(
-                {"file": str(job.file), "bundle": str(job.target), "logIndex": entry.index, "logEntryKind": kind}
-            )
+            row = {"file": str(job.file), "bundle": str(job.target), "logIndex": entry.index, "logEntryKind": kind}
             progress = f"[{number}/{len(jobs)}] " if len(jobs) > 1 else ""
             sys.stderr.write(f"{progress}signed {job.file} -> {job.target} (log index {entry.index})\n")
+            rows.append(row | show(signing, job, bundle, issued) if show is not None else row)
     return rows
+
+
+def _identity(options: argparse.Namespace, trust: Trust) -> IdentityToken:
+    """The token that is given, the environment's, or that of ``sigbox login``."""
+    path = session_file(os.environ)
+    if options.identity_token is None and not os.environ.get(ENVIRONMENT) and path.exists():
+        return load_session(path, {service.url for service in trust.config.oidc}, datetime.now(UTC))
+    return load_identity_token(options.identity_token, os.environ)
 
 
 def _save_parts(options: argparse.Namespace, bundle: Bundle) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from datetime import UTC, datetime
 
 from client.root import load_trusted_root as load_root_file
 from sigcore.errors import NotFound
@@ -47,13 +48,34 @@ def load_trusted_root(options: argparse.Namespace) -> TrustedRoot:
 
 
 def given_trust(options: argparse.Namespace) -> dict[str, str]:
-    """The files that the options name, or the variables where no option is given; NotFound where there is none."""
+    """The files that the options name, the variables where no option is given, else those of the TUF cache.
+
+    Raises:
+        NotFound: there is none. Refused, Unavailable: the cache has expired, and cannot be fetched anew.
+    """
     given: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
     if not any(given.values()):
         given = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
     if not any(given.values()):
-        hint = (
-            "give --trust-config FILE, or set SIGBOX_TRUST_CONFIG; `sigbox env sigbox` prints the line for your stack"
-        )
-        raise NotFound("there is nothing to trust", hint)
+        return _cached_trust(getattr(options, "ca_file", None))
     return {name: value for name, value in given.items() if value}
+
+
+def _cached_trust(ca_file: str | None) -> dict[str, str]:
+    """What ``sigbox initialize`` has kept, or cosign; ours is fetched again when it has expired, and only then."""
+    # Deferred: not needed where files are named.
+    from client.tuf_cache import check_fresh, find_cache  # noqa: PLC0415 - see the line above
+
+    cache, now = find_cache(os.environ), datetime.now(UTC)
+    if cache is None:
+        raise NotFound(
+            "there is nothing to trust",
+            "give --trust-config FILE, set SIGBOX_TRUST_CONFIG (`sigbox env sigbox` prints the line for your stack), "
+            "or pin a TUF mirror: sigbox initialize --mirror URL --root FILE",
+        )
+    if cache.ours and now >= cache.expires:
+        # Deferred: python-tuf costs more than a whole verification.
+        from client.tuf_mirror import refresh, trust_for  # noqa: PLC0415 - see the line above
+
+        cache = refresh(cache, trust_for(ca_file))
+    return check_fresh(cache, now)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 from client.verify import Verified, verify_blob
+from client.verify.recorder import Recorder
 from sigcore.bundle import Bundle
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         return verify_files(options, Police.of(path, options).verifier)
     signer, root = read_signer(options), load_trusted_root(options)
 
-    def verify(bundle: Bundle, digest: bytes) -> Verified:
-        return verify_blob(bundle, digest, root=root, identity=signer)
+    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
+        return verify_blob(bundle, digest, root=root, identity=signer, recorder=found)
 
     return verify_files(options, lambda _file: verify)

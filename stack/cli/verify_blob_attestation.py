@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from client.verify import Verified, verify_attestation
+from client.verify.recorder import Recorder
 from sigcore.bundle import Bundle
 from sigcore.intoto import predicate_type_uri
 from stack.cli.policy_choice import policy_path
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         return verify_files(options, lambda file: police.verifier(file, attestation=True, predicate_type=wanted))
     signer, root = read_signer(options), load_trusted_root(options)
 
-    def verify(bundle: Bundle, digest: bytes) -> Verified:
-        return verify_attestation(bundle, digest, root=root, identity=signer, predicate_type=wanted)
+    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
+        return verify_attestation(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
 
     return verify_files(options, lambda _file: verify)

@@ -12,19 +12,35 @@ from typing import TypeAlias
 from client.files import load_bundle, read_file
 from client.verify import Verified
 from client.verify.identity import IdentityPolicy, pattern_doubts
+from client.verify.recorder import Recorder
 from client.verify.report import list_checks
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore import keys, limits
 from sigcore.bundle import Bundle
 from sigcore.errors import NotFound, Refused, SigError
+from sigcore.strict import JSON
 from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
+from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import Usage
 
 Signer: TypeAlias = IdentityPolicy | ManagedKey
-Verify: TypeAlias = Callable[[Bundle, bytes], Verified]
+Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Verified]
+Show: TypeAlias = Callable[[str, "Attempt"], dict[str, JSON]]
+
+
+class Attempt:
+    """One verification, as far as it came."""
+
+    __slots__ = ("bundle", "digest", "error", "found")
+
+    def __init__(self) -> None:
+        self.bundle: Bundle | None = None
+        self.digest = b""
+        self.found = Recorder()
+        self.error: SigError | None = None
 
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +53,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
     who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
+    add_explain_options(parser)
     add_policy_options(parser)
     add_root_options(parser)
 
@@ -72,27 +89,55 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
         raise Usage(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
     if len(files) > 1 and options.bundle:
         raise Usage("one bundle is named for several files", "leave --bundle out")
-    rows = []
+    rows, show = [], _explainer(options)
     for number, file in enumerate(files, 1):
         progress = f"[{number}/{len(files)}] " if len(files) > 1 else ""
-        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress))
-    if options.json:
+        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show))
+    if options.json or options.explain == "json":
         print(json.dumps(rows, indent=2))
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
 
 
-def _verify_file(file: str, path: str, verifier: Callable[[str], Verify], progress: str) -> dict[str, object]:
+def _explainer(options: argparse.Namespace) -> Show | None:
+    if not wants_explanation(options):
+        return None
+    # Deferred, like the next: a verification that explains nothing is a third faster without them.
+    from client.explain.flow import explain_verification  # noqa: PLC0415 - see the line above
+    from stack.cli.explaining import Explainer, place_of  # noqa: PLC0415 - the same
+
+    explainer = Explainer(options)
+
+    def show(file: str, attempt: Attempt) -> dict[str, JSON]:
+        parts = explain_verification(attempt.bundle, attempt.found, attempt.digest, place_of(file), attempt.error)
+        return explainer.show(file, parts)
+
+    return show
+
+
+def _verify_file(
+    file: str, path: str, verifier: Callable[[str], Verify], progress: str, show: Show | None
+) -> dict[str, object]:
     """One row of the report."""
+    attempt = Attempt()
+    row = _verdict(file, path, verifier, progress, attempt)
+    return row | show(file, attempt) if show is not None else row
+
+
+def _verdict(
+    file: str, path: str, verifier: Callable[[str], Verify], progress: str, attempt: Attempt
+) -> dict[str, object]:
     try:
-        bundle = load_bundle(path)
-        verified = verifier(file)(bundle, digest_of(file, digest_algorithm(bundle)))
+        bundle = attempt.bundle = load_bundle(path)
+        attempt.digest = digest_of(file, digest_algorithm(bundle))
+        verified = verifier(file)(bundle, attempt.digest, attempt.found)
     except (NotFound, Usage):
         raise
     except SigError as error:
+        attempt.error = error
         sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n")
         if error.hint:
             sys.stderr.write(f"  hint: {error.hint}\n")
-        return {"file": file, "verified": False, "error": error.message, "hint": error.hint}
+        return {"file": file, "verified": False, "step": error.step, "error": error.message, "hint": error.hint}
     sys.stderr.write(f"{progress}Verified OK {ascii(file)[1:-1]}: {_summary(verified)}\n")
     checks = [{"check": check.name, "what": check.what, "value": check.value} for check in list_checks(verified)]
     return {"file": file, "verified": True, "checks": checks}

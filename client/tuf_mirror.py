@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetches a TUF repository into the cache. The work is python-tuf's: the order of the roles, thresholds, rollback, expiry.
+
+Trust begins with a root that the user names by file or fingerprint; there is no first use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import ssl
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.api.metadata import Metadata
+from tuf.ngclient import Updater
+from tuf.ngclient.fetcher import FetcherInterface
+
+from client.files import save_whole
+from client.root import load_trusted_root
+from client.tuf_cache import CONFIG, POLICY, ROOT, STATE, TufCache
+from sigcore import limits
+from sigcore.errors import Malformed, Refused, Unavailable
+from sigcore.strict import encode_time, shown
+
+TIMEOUT_S: Final = 15
+_CHUNK: Final = 65536
+
+
+class _Fetcher(FetcherInterface):
+    """HTTP by the standard library, with the authorities that the user names."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        try:
+            answer = urllib.request.urlopen(url, timeout=TIMEOUT_S, context=self._tls)  # noqa: S310 - http or https, checked
+        except urllib.error.HTTPError as error:
+            raise DownloadHTTPError(f"{url} answered {error.code}", error.code) from error
+        return _chunks(answer, url)
+
+
+def _chunks(answer: object, url: str) -> Iterator[bytes]:
+    with answer as body:  # type: ignore[attr-defined]  # urlopen's answer has no common type
+        try:
+            while chunk := body.read(_CHUNK):
+                yield chunk
+        except (OSError, ValueError) as error:
+            raise DownloadError(f"{url}: {error}") from error
+
+
+@contextmanager
+def _in_our_words(mirror: str) -> Iterator[None]:
+    try:
+        yield
+    except DownloadError as error:
+        reason = error.__cause__ or error
+        raise Unavailable(
+            f"the TUF mirror {mirror} does not answer: {error} ({reason})", "is the URL right?"
+        ) from error
+    except RepositoryError as error:
+        raise Refused(
+            f"the TUF repository {mirror} does not verify: {error}",
+            "is the root that of this mirror, is the clock right, and is the repository kept up to date?",
+        ) from error
+
+
+def trust_for(ca_file: str | None) -> ssl.SSLContext | None:
+    """What https connections trust; None is the system's authorities, and ``SSL_CERT_FILE``.
+
+    Raises:
+        NotFound: no such file. Malformed: it holds no certificate.
+    """
+    if ca_file is None:
+        return None
+    # Deferred: a mirror over http needs none of it.
+    from client.transport import tls_context  # noqa: PLC0415 - see the line above
+
+    return tls_context(ca_file)
+
+
+def check_mirror(url: str) -> str:
+    """``url`` without its last slash; Malformed where it is neither http nor https."""
+    if not url.startswith(("https://", "http://")):
+        raise Malformed(f"the mirror is {shown(url)}, expected an http or https URL")
+    return url.rstrip("/")
+
+
+def fetch_first_root(mirror: str, checksum: str, tls: ssl.SSLContext | None) -> bytes:
+    """The mirror's ``1.root.json``, which must have the SHA-256 ``checksum`` (hexadecimal).
+
+    Raises:
+        Unavailable: no answer. Refused: another root.
+    """
+    with _in_our_words(mirror):
+        data = _Fetcher(tls).download_bytes(f"{mirror}/1.root.json", limits.TRUSTED_ROOT)
+    return check_root(data, checksum)
+
+
+def check_root(data: bytes, checksum: str) -> bytes:
+    """``data`` if SHA-256 of it is ``checksum``; Refused otherwise."""
+    found = hashlib.sha256(data).hexdigest()
+    if found != checksum.lower():
+        raise Refused(
+            f"the TUF root has the SHA-256 {found}, expected {shown(checksum, 80)}",
+            "ask whoever runs the mirror, over a way that you trust, which one is right",
+        )
+    return data
+
+
+def initialize(folder: str, mirror: str, root: bytes, tls: ssl.SSLContext | None) -> TufCache:
+    """A new cache of ``mirror``, trusted from ``root`` on, in the place of what was there.
+
+    1. Fetch and verify everything in a folder beside it.
+    2. Put that in its place.
+
+    Raises:
+        Unavailable: no answer. Refused: something does not verify, or has expired. Malformed: the trusted root is none.
+    """
+    target = Path(folder)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".tuf-", dir=target.parent))
+    try:
+        cache = _update(str(fresh), mirror, root, tls)  # 1
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)  # 2
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    return TufCache(folder, mirror, cache.expires, ours=True)
+
+
+def refresh(cache: TufCache, tls: ssl.SSLContext | None = None) -> TufCache:
+    """The cache with what the mirror has today. Errors as :func:`initialize`."""
+    return _update(cache.folder, cache.mirror, None, tls)
+
+
+def _update(folder: str, mirror: str, root: bytes | None, tls: ssl.SSLContext | None) -> TufCache:
+    place = Path(folder)
+    metadata, targets = place / "metadata", place / "targets"
+    for made in (metadata, targets):
+        made.mkdir(mode=0o700, exist_ok=True)
+    with _in_our_words(mirror):
+        updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", _Fetcher(tls), bootstrap=root)
+        updater.refresh()
+        for name in (ROOT, CONFIG, POLICY):
+            info = updater.get_targetinfo(name)
+            if info is not None and updater.find_cached_target(info) is None:
+                updater.download_target(info)
+            if info is None:
+                (targets / name).unlink(missing_ok=True)
+    load_trusted_root(targets / ROOT)
+    cache = TufCache(folder, mirror, _first_expiry(metadata), ours=True)
+    state = json.dumps({"mirror": mirror, "expires": encode_time(cache.expires)}).encode("utf-8")
+    save_whole(state, place / STATE, what="the TUF cache's state", mode=0o600)
+    return cache
+
+
+def _first_expiry(metadata: Path) -> datetime:
+    """Of all roles, delegated ones too."""
+    expiries = [Metadata.from_file(os.fspath(file)).signed.expires for file in metadata.glob("*.json")]
+    return min(moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in expiries)

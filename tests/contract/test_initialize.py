@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sigbox initialize``: trust over TUF, pinned by file or fingerprint, kept, and read without a socket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import unused_port
+
+from tests.stack_process import RunningStack, environment, running_stack, sigbox
+
+ALICE = "alice@example.com"
+NO_SOCKET = (
+    "import sys; heard = []\n"
+    "sys.addaudithook(lambda event, _: heard.append(event))\n"
+    "from stack.cli import main; code = main(sys.argv[1:])\n"
+    "assert 'open' in heard, 'the hook hears nothing'\n"
+    "sys.exit(code or len([e for e in heard if e.startswith(('socket.', 'subprocess.', 'os.fork', 'os.exec'))]))"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with running_stack(tmp_path_factory.mktemp("stack"), "--ephemeral") as running:
+        yield running
+
+
+class Client:
+    """``sigbox`` of a user with a home of his own, who names no trust."""
+
+    def __init__(self, stack: RunningStack, home: Path) -> None:
+        self.stack, self.home = stack, home
+        self.variables = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+        self.who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", stack.oidc_issuer)
+        self.cache = home / "cache" / "sigbox" / "tuf"
+
+    def __call__(self, *arguments: str | Path, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        done = sigbox(*arguments, cwd=self.home, **self.variables, **more)
+        assert done.returncode == code, f"{done.args}\n{done.stdout}{done.stderr}"
+        return done
+
+    def initialize(self, *more: str | Path) -> None:
+        self("initialize", "--mirror", self.stack.tuf_mirror, "--root", self.stack.tuf_root, *more)
+
+    def sign(self) -> None:
+        (self.home / "file").write_text("a file\n")
+        self("sign-blob", "file", "--identity-token", self.stack.token(ALICE))
+
+    def expire(self) -> None:
+        state = json.loads((self.cache / "cache.json").read_text())
+        (self.cache / "cache.json").write_text(json.dumps(state | {"expires": "2020-01-01T00:00:00Z"}))
+
+
+@pytest.fixture
+def client(stack: RunningStack, tmp_path: Path) -> Client:
+    return Client(stack, tmp_path)
+
+
+def test_after_it_no_command_needs_a_trust_option(client: Client):
+    client.initialize()
+    client.sign()
+    assert "Verified OK" in client("verify-blob", "file", *client.who).stderr
+    (client.home / "file").write_text("changed\n")
+    client("verify-blob", "file", *client.who, code=1)
+
+
+def test_a_fresh_cache_is_read_without_a_socket(client: Client):
+    client.initialize()
+    client.sign()
+    command = [sys.executable, "-c", NO_SOCKET, "verify-blob", "file", *client.who]
+    done = subprocess.run(
+        command, cwd=client.home, env=environment(**client.variables), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_fingerprint_of_the_root_is_enough(client: Client):
+    checksum = hashlib.sha256(client.stack.tuf_root.read_bytes()).hexdigest()
+    done = client("initialize", "--mirror", client.stack.tuf_mirror, "--root-checksum", checksum, "--json")
+    assert json.loads(done.stdout)["mirror"] == client.stack.tuf_mirror
+    client.initialize("--root-checksum", checksum.upper())
+    assert (client.cache / "targets" / "trusted_root.json").read_bytes() == client.stack.trusted_root.read_bytes()
+
+
+def test_nothing_is_trusted_on_first_use(client: Client):
+    mirror = client.stack.tuf_mirror
+    assert "not trusted on first use" in client("initialize", "--mirror", mirror, code=2).stderr
+    assert "expected '00'" in client("initialize", "--mirror", mirror, "--root-checksum", "00", code=3).stderr
+    client("initialize", "--mirror", mirror, "--root", client.stack.tuf_root, "--root-checksum", "00", code=3)
+    client("initialize", "--root", client.stack.tuf_root, code=2)
+    client("initialize", code=2)
+    assert not client.cache.exists()
+
+
+def test_another_root_is_refused_and_what_was_there_stays(client: Client):
+    client.initialize()
+    before = (client.cache / "cache.json").read_bytes()
+    with running_stack(client.home, "--ephemeral") as other:
+        stranger = client.home / "stranger.json"
+        stranger.write_bytes(other.tuf_root.read_bytes())
+    said = client("initialize", "--mirror", client.stack.tuf_mirror, "--root", stranger, code=3).stderr
+    assert "does not verify" in said
+    stranger.write_text("{}")
+    client("initialize", "--mirror", client.stack.tuf_mirror, "--root", stranger, code=3)
+    assert (client.cache / "cache.json").read_bytes() == before
+    assert [path.name for path in client.cache.parent.iterdir()] == ["tuf"]
+
+
+def test_an_expired_cache_is_fetched_again_and_never_used(client: Client):
+    client.initialize()
+    client.sign()
+    client.expire()
+    client("verify-blob", "file", *client.who)
+    assert "2020" not in (client.cache / "cache.json").read_text()
+    client.expire()
+    state = json.loads((client.cache / "cache.json").read_text())
+    gone = f"http://127.0.0.1:{unused_port()}/tuf"
+    (client.cache / "cache.json").write_text(json.dumps(state | {"mirror": gone}))
+    said = client("verify-blob", "file", *client.who, code=4).stderr
+    assert gone in said
+    client("initialize", "--mirror", gone, "--root", client.stack.tuf_root, code=4)
+    client("initialize", "--mirror", "ftp://x", "--root", client.stack.tuf_root, code=2)
+
+
+def test_a_damaged_cache_is_said_to_be_one(client: Client):
+    client.initialize()
+    client.sign()
+    for damaged in ("", "{", "[]", '{"mirror": 1, "expires": 2}', '{"mirror": "x", "expires": "never"}'):
+        (client.cache / "cache.json").write_text(damaged)
+        assert "the TUF cache's cache.json" in client("verify-blob", "file", *client.who, code=1).stderr
+    client.initialize()
+    (client.cache / "targets" / "trusted_root.json").unlink()
+    assert "holds no trusted_root.json" in client("verify-blob", "file", *client.who, code=2).stderr
+
+
+def test_the_mirror_of_last_time_is_asked_again(client: Client):
+    client.initialize()
+    client.expire()
+    client("initialize")
+    assert "2020" not in (client.cache / "cache.json").read_text()
+
+
+def test_options_and_variables_win_over_the_cache(client: Client):
+    client.initialize()
+    client.sign()
+    client("verify-blob", "file", *client.who, "--trusted-root", "none", code=2)
+    client("verify-blob", "file", *client.who, code=2, SIGBOX_TRUSTED_ROOT="none")
+
+
+def test_what_cosign_initialized_is_read(client: Client):
+    """The layout of cosign's ``~/.sigstore/root``, made of our own cache: the files are the same ones."""
+    client.initialize()
+    client.sign()
+    home = client.home / ".sigstore" / "root"
+    name = client.stack.tuf_mirror.removeprefix("http://").replace("/", "-").replace(":", "-")
+    shutil.copytree(client.cache / "metadata", home / name)
+    shutil.copytree(client.cache / "targets", home / name / "targets")
+    (home / "remote.json").write_text(json.dumps({"mirror": client.stack.tuf_mirror}))
+    shutil.rmtree(client.cache)
+    client("verify-blob", "file", *client.who)
+    client("verify-blob", "file", *client.who, TUF_ROOT=str(home))
+    timestamp = home / name / "timestamp.json"
+    old = json.loads(timestamp.read_text())
+    old["signed"]["expires"] = "2020-01-01T00:00:00Z"
+    timestamp.write_text(json.dumps(old))
+    assert "run cosign initialize again" in client("verify-blob", "file", *client.who, code=1).stderr
+    shutil.rmtree(home)
+    assert "there is nothing to trust" in client("verify-blob", "file", *client.who, code=2).stderr

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--explain`` of the signing commands: every line is executed, and the token is not given away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sigcore import keys
+from sigcore.signing_config import encode_trust_config
+from sigcore.strict import encode_base64url
+from stack.cli import main
+from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, MiniTransport, statement_about
+from tests.unit.client.test_explain import repeat
+
+CERTIFIED = ["token", "key", "proof of possession", "precertificate", "SCT", "certificate", "identity"]
+LOGGED = ["entry", "leaf hash", "path", "checkpoint"]
+SECRET = "c2VjcmV0"
+TOKEN = ".".join(
+    encode_base64url(json.dumps(part).encode())
+    for part in ({"alg": "RS256"}, {"iss": ISSUER, "sub": "s", "email": EMAIL})
+)
+
+
+class Opened(MiniTransport):
+    """The transport as the command opens it."""
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        return None
+
+
+@pytest.fixture
+def folder(sigstore, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("stack.cli.signing.AiohttpTransport", lambda **_: Opened(sigstore))
+    Path("trust.json").write_bytes(encode_trust_config(sigstore.root, sigstore.config))
+    Path("file").write_bytes(ARTIFACT)
+    Path("statement").write_bytes(statement_about(ARTIFACT))
+    Path("predicate").write_text("{}")
+    Path("key").write_bytes(keys.encode_private_key(keys.generate_p256()))
+    return tmp_path
+
+
+BY_TOKEN = ("--identity-token", f"{TOKEN}.{SECRET}")
+
+
+@pytest.mark.parametrize(
+    ("command", "steps"),
+    [
+        (("sign-blob", "file", *BY_TOKEN), [*CERTIFIED, "digest", "signature", "timestamp", *LOGGED]),
+        (
+            ("sign-blob", "file", *BY_TOKEN, "--rekor-version", "1"),
+            [*CERTIFIED, "digest", "signature", "timestamp", "promise", *LOGGED],
+        ),
+        (("sign-blob", "file", "--key", "key"), ["key", "digest", "signature", "timestamp", *LOGGED]),
+        (
+            ("attest-blob", "file", "--predicate", "predicate", *BY_TOKEN),
+            [*CERTIFIED, "digest", "signature", "timestamp", *LOGGED],
+        ),
+        (
+            ("attest-blob", "--statement", "statement", *BY_TOKEN),
+            [*CERTIFIED, "digest", "signature", "timestamp", *LOGGED],
+        ),
+    ],
+)
+def test_each_step_of_a_signing_can_be_repeated(folder, capsys, command, steps):
+    assert main([*command, "--trust-config", "trust.json", "--explain=json"]) == 0
+    out = capsys.readouterr().out
+    (row,) = json.loads(out)
+    assert [step["name"] for step in row["steps"]] == steps
+    for step in row["steps"]:
+        assert step["lines"]
+        for line in step["lines"]:
+            done = repeat(line, row["folder"])
+            assert done.returncode == 0, (line, done.stderr)
+    assert SECRET not in out
+    for file in Path(row["folder"]).iterdir():
+        assert SECRET.encode() not in file.read_bytes(), file.name
+
+
+def test_text(folder, capsys):
+    assert main(["sign-blob", "file", *BY_TOKEN, "--trust-config", "trust.json", "--explain"]) == 0
+    out, err = capsys.readouterr()
+    assert " 3. proof of possession: holds" in out
+    assert err.startswith("signed file -> ")
+    assert SECRET not in out + err
+
+
+def test_the_folder_is_looked_at_before_anything_is_asked(folder, capsys):
+    done = main(["sign-blob", "file", *BY_TOKEN, "--trust-config", "trust.json", "--explain", "--explain-dir", "."])
+    assert done == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert main(["sign-blob", "file", *BY_TOKEN, "--trust-config", "trust.json", "--explain-dir", "new"]) == 2
+    assert not Path("file.sigstore.json").exists()
