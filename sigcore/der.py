@@ -167,7 +167,7 @@ class Reader:
         if head <= len(data) and data[start] == tag and data[start + 1] < 0x80 and head + data[start + 1] <= len(data):
             self._position = end = head + data[start + 1]
             return data[head:end]
-        if self.peek() != tag:
+        if start == len(data) or data[start] != tag:
             found = "the end" if self.at_end else f"tag {self.peek():#04x}"
             raise Malformed(f"{self.what} has {found} at byte {self._position}, expected DER tag {tag:#04x}")
         return self.element()[1]

@@ -92,6 +92,8 @@ IDENTITY_PATTERN: Final = 1024
 
 # --- policy ------------------------------------------------------------------------------------------
 POLICY: Final = 1024 * 1024
+POLICY_YAML: Final = 128 * 1024
+"""Reading YAML takes a second for so much, and JSON a hundredth of that."""
 POLICY_RULES: Final = 256
 POLICY_WILDCARDS: Final = 512
 """Patterns with wildcards in one policy: they are compared with each other when it is loaded."""

@@ -323,8 +323,8 @@ def _listed(wrapped: bytes) -> bytes:
 def _stripped(wrapped: bytes, certificate: Certificate) -> bytes:
     """[3] Extensions without the two of Certificate Transparency. Parsed they are in the same order."""
     listed = _listed(wrapped)
-    *others, last = certificate.extensions
-    if last.oid == POISON_OID and listed.endswith(_POISON) and not any(other.oid == SCT_LIST_OID for other in others):
+    last = certificate.extensions[-1].oid
+    if last == POISON_OID and listed.endswith(_POISON) and certificate.extension(SCT_LIST_OID) is None:
         # As nearly all precertificates are: all but the end stays as it stands.
         kept_as_is = listed[: -len(_POISON)]
         return der.tlv(_EXTENSIONS, der.sequence(kept_as_is)) if kept_as_is else b""

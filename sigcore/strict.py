@@ -81,10 +81,17 @@ _PLAIN = json.JSONDecoder(parse_int=_integer, parse_float=_refuse, parse_constan
 
 def _strings(value: JSON) -> int:
     """How many strings there are in ``value``, names included."""
-    if isinstance(value, dict):
-        # Not recursive for strings: most members are some.
-        return len(value) + sum(1 if isinstance(member, str) else _strings(member) for member in value.values())
-    return sum(map(_strings, value)) if isinstance(value, list) else int(isinstance(value, str))
+    count, rest = 0, [value]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, str):
+            count += 1
+        elif isinstance(one, dict):
+            count += len(one)
+            rest.extend(one.values())
+        elif isinstance(one, list):
+            rest.extend(one)
+    return count
 
 
 def _parse_closely(data: bytes | str, what: str, *, floats: bool) -> JSON:

@@ -270,7 +270,7 @@ def parse_certificates_pem(pem: str | bytes, *, what: str = "the certificate cha
 def encode_certificate_pem(data: bytes) -> str:
     """A certificate's DER as a ``CERTIFICATE`` block: 64-character lines, final newline (RFC 7468 section 2)."""
     text = strict.encode_base64(data)
-    lines = (text[start : start + 64] for start in range(0, len(text), 64))
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
 
 

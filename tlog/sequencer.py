@@ -69,11 +69,14 @@ class _Waiting:
     callers: list[asyncio.Future[Receipt]] = field(default_factory=list)
 
     def answer(self, receipt: Receipt) -> None:
-        for caller in self.callers:
+        first, *others = self.callers
+        if not first.done():
+            first.set_result(receipt)
+        if others and not receipt.duplicate:
+            receipt = replace(receipt, duplicate=True)
+        for caller in others:
             if not caller.done():
                 caller.set_result(receipt)
-            if not receipt.duplicate:
-                receipt = replace(receipt, duplicate=True)
 
     def fail(self, error: SigError) -> None:
         for caller in self.callers:

@@ -24,6 +24,6 @@ How a name and its bundles are judged:
    ``until``, with the claims. One identity counts once, and so does one signer.
 5. Every attestation that the rule demands is there: of the type, by one of ``by``, with all of ``where``.
 
-The caller must have verified every bundle (:mod:`client.verify`) against the trusted root that the rule names. JSON is the
-form that is read; ``policy_of`` takes the parsed object, which is where another notation would join.
+The caller must have verified every bundle (:mod:`client.verify`) against the trusted root that the rule names. The same may be
+written in YAML (:mod:`client.policy.yaml_form`); what is delivered is canonical JSON.
 """

@@ -25,14 +25,26 @@ _SCHEMES: Final = ("https://", "http://")
 
 
 def parse_policy(data: bytes, *, what: str = "the policy") -> Policy:
-    """The policy that ``data`` spells in JSON.
+    """The policy that ``data`` spells in JSON or YAML.
 
     Raises:
-        Malformed: not strict JSON, or as :func:`policy_of`.
+        Malformed: as :func:`parse_document` and :func:`policy_of`.
     """
-    if not data.lstrip().startswith(b"{"):
-        raise Malformed(f"{what} is not a JSON object", "policies are read as JSON; convert YAML first")
-    return policy_of(Fields.parse(data, what=what, limit=limits.POLICY))
+    return policy_of(parse_document(data, what=what))
+
+
+def parse_document(data: bytes, *, what: str = "the policy") -> Fields:
+    """The object that ``data`` spells: JSON where it begins with a brace, else YAML (:mod:`client.policy.yaml_form`).
+
+    Raises:
+        Malformed: neither, or not an object.
+    """
+    if data.lstrip().startswith(b"{"):
+        return Fields.parse(data, what=what, limit=limits.POLICY)
+    # Deferred: what a stack delivers is JSON, and importing PyYAML takes longer than the verification.
+    from client.policy.yaml_form import parse_yaml  # noqa: PLC0415 - see the line above
+
+    return Fields.of(parse_yaml(data, what=what), what)
 
 
 def policy_of(fields: Fields) -> Policy:

@@ -107,10 +107,13 @@ class Police:
                 f"the policy judges the {name} by the trusted root {wanted}", f"give --policy-root {wanted}=FILE"
             )
         root, verified = self.roots[wanted], []
+        digests = {digest_algorithm(bundle): digest}  # a file that is read twice could be two files
         for one in (bundle, *map(load_bundle, self.options.and_bundle)):
-            own = digest if one is bundle else digest_of(file, digest_algorithm(one))
+            if (algorithm := digest_algorithm(one)) not in digests:
+                digests[algorithm] = digest_of(file, algorithm)
             recorder = found if one is bundle else Recorder()
-            verified.append(verify_own(one, own, root=root, key=find_key(self.policy, one), recorder=recorder))
+            key = find_key(self.policy, one)
+            verified.append(verify_own(one, digests[algorithm], root=root, key=key, recorder=recorder))
         return tuple(verified)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy: who may sign what. Look it over, try it, draft one from what is signed, see how it decides, hand it to others.
 
-The form is that of the file that --policy of the verifying commands takes: JSON, see docs/policy.md. Nothing is sent anywhere.
+The form is that of the file that --policy of the verifying commands takes: JSON or YAML, see docs/policy.md. Nothing is sent anywhere.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.files import read_file
 from sigcore import limits
@@ -52,14 +52,12 @@ def add_case_options(parser: argparse.ArgumentParser) -> None:
 def run_cases(options: argparse.Namespace) -> int:
     """Decide every case; 0 only if all come out as expected."""
     options.files, options.as_name, options.and_bundle = (), None, []
-    path = chosen_policy(options)
+    police = Police.of(chosen_policy(options), options)
     cases = load_cases(options.cases)
     failed = 0
     for case in cases:
-        police = Police.of(
-            path, argparse.Namespace(**vars(options) | {"as_name": case.as_name, "and_bundle": case.bundles[1:]})
-        )
-        refusal = _refusal(police, case)
+        given = argparse.Namespace(**vars(options) | {"as_name": case.as_name, "and_bundle": case.bundles[1:]})
+        refusal = _refusal(replace(police, options=given), case)
         good = not refusal if case.allowed else bool(refusal) and case.because in refusal
         failed += not good
         print(f"{'ok  ' if good else 'FAIL'}  {ascii(case.as_name or case.artifact)[1:-1]}: {refusal or 'allowed'}")

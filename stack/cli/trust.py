@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from client.policy.decision import verify_current
-from client.policy.document import parse_policy
+from client.policy.document import parse_document, parse_policy, policy_of
 from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
-from sigcore.strict import encode_time, parse_json
+from sigcore.strict import encode_time
 from stack.bootstrap import make_policy_key
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
@@ -85,10 +85,10 @@ def _publish_policy(home: Home, path: str) -> int:
     """Publish the policy in its canonical form; refuse what clients would refuse."""
     settings = load_settings(home)
     data = load_file(Path(path), what="the policy", limit=limits.POLICY)
-    verify_current(parse_policy(data), datetime.now(UTC))
+    document = parse_document(data)
+    verify_current(policy_of(document), datetime.now(UTC))
     make_policy_key(home, settings)
-    canonical_form = canonical.encode(parse_json(data, what="the policy", limit=limits.POLICY))
-    save_file(home.policy, canonical_form, durable=not settings.ephemeral)
+    save_file(home.policy, canonical.encode(dict(document.raw())), durable=not settings.ephemeral)
     signed = finish_publisher(start_publisher(home)).split()
     print(
         f"policy published as {settings.url}/tuf target {home.policy.name}; signed: {', '.join(signed) or 'nothing new'}"
@@ -126,11 +126,13 @@ def report(
             {"service": name, "id": key_id, "since": encode_time(validity.start), "until": _until(validity)}
             for name, key_id, validity in _services(root)
         ],
+        "policy": encode_time(ends) if (ends := _policy_ends(home)) else None,
     }
 
 
 def lines(home: Home, settings: Settings, state: TrustState, root: trustroot.TrustedRoot, now: datetime) -> list[str]:
     """What a person reads."""
+    ends = _policy_ends(home)
     return [
         f"trust root of {settings.url}",
         f"  first root   {home.tuf_root}",
@@ -143,7 +145,12 @@ def lines(home: Home, settings: Settings, state: TrustState, root: trustroot.Tru
         *(f"  {name:<11}{key_id:<66}{encode_time(valid.start)}" for name, key_id, valid in _services(root)),
         "",
         f"  {len(state.targets)} targets: {', '.join(target.name for target in state.targets)}",
+        *([f"  policy {'expired at' if ends <= now else 'good until'} {encode_time(ends)}"] if ends else []),
     ]
+
+
+def _policy_ends(home: Home) -> datetime | None:
+    return parse_policy(load_file(home.policy, what="the policy")).expires if home.policy.exists() else None
 
 
 def _role_lines(role: RoleState, now: datetime) -> list[str]:

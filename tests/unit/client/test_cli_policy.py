@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from sigcore import fulcio, x509
+from sigcore import fulcio, keys, x509
 from sigcore.bundle import encode_bundle
 from sigcore.trustroot import encode_trusted_root
 from stack.cli import main
@@ -81,6 +81,12 @@ def test_a_name_that_the_user_gives(folder, capsys):
     assert under(digest, "--bundle", "job.sigstore.json") == 2
     assert under("job", "bob", "--as", "dist/a") == 2
     assert under("job", "--as", "") == 1
+
+
+def test_a_key_that_the_policy_does_not_know(folder, sigstore, capsys):
+    (folder / "keyed.sigstore.json").write_bytes(encode_bundle(sigstore.sign_v1(key=keys.generate_p256())))
+    assert under("keyed", "--as", "dist/keyed") == 1
+    assert "none of the policy's keys" in capsys.readouterr().err
 
 
 def test_a_threshold_takes_more_bundles(folder, capsys):
@@ -179,7 +185,7 @@ def test_a_name_without_a_rule_may_be_let_through_with_a_warning(folder, capsys)
 def test_the_policy_is_imported_only_where_there_is_one(folder):
     code = (
         "import sys; from stack.cli import main; code = main(sys.argv[1:])\n"
-        "print(*(name for name in sys.modules if name.startswith('client.policy')))\n"
+        "print(*(name for name in sys.modules if name.startswith(('client.policy', 'yaml'))))\n"
         "sys.exit(code)"
     )
     for extra, imported in ((WHO, False), (("--policy", "policy.json"), True)):
@@ -187,6 +193,7 @@ def test_the_policy_is_imported_only_where_there_is_one(folder):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert bool(done.stdout.strip()) is imported
+        assert "yaml" not in done.stdout  # a policy in JSON, as it is delivered, needs no PyYAML
 
 
 # --- sigbox policy -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -140,10 +141,29 @@ def test_a_key_past_its_end_is_refused_by_the_time_that_is_signed(sigstore):
         assert good or "the key was good until" in decision.refusal
 
 
+def test_of_several_signed_times_a_key_must_have_been_good_at_the_last(sigstore):
+    key = by_key(sigstore)
+    (time,) = key.times
+    later = replace(key, times=(replace(time, time=NOW + timedelta(days=400)), time))
+    assert "the key was good until" in refusal("dist/x", later)
+
+
+def test_an_address_is_matched_by_no_pattern_for_uris(sigstore):
+    everybody = {"identities": {"x": {"issuer": ISSUER, "san": "**"}}, "groups": None}
+    rule = [{"match": {"file": "*"}, "allow": ["x"]}]
+    assert "expected a URI" in refusal("a", signed(sigstore), **everybody, artifacts=rule)
+
+
+def test_a_claim_that_is_absent_is_matched_by_no_pattern(sigstore):
+    anything = {"x": {"issuer": OTHER, "email": EMAIL, "claims": {"build-config-uri": "*"}}}
+    made = {"identities": anything, "groups": None, "artifacts": [{"match": {"file": "*"}, "allow": ["x"]}]}
+    assert "the claim build-config-uri is ''" in refusal("a", signed(sigstore, issuer=OTHER), **made)
+    assert not refusal("a", signed(sigstore, issuer=OTHER, build_config_uri="x"), **made)
+
+
 def test_a_signature_without_a_time_needs_a_policy_that_does_not_require_one(sigstore):
     timeless = by_key(sigstore)
-    (entry,) = timeless.entries
-    untimed = type(timeless)(timeless.digest, timeless.signature, (), timeless.signer, (), (), (entry,))
+    untimed = replace(timeless, times=())
     assert "requires a time" in refusal("dist/x", untimed)
     assert not refusal("dist/x", untimed, defaults={"require": ["log"]})
     late = policy(defaults={"require": ["log"]})
@@ -222,6 +242,8 @@ def test_an_attestation_is_of_the_type_by_the_right_one_with_every_condition(sig
     assert "'build.type' is 'https://b/1/2'" in refusal("it", wrong)
     by_bob = [{"match": {"file": "it"}, "attestations": [{"predicateType": PREDICATE, "by": ["bob"]}]}]
     assert "it is by none of bob" in refusal("it", good, artifacts=by_bob)
+    by_bob[0]["attestations"][0]["by"] = ["bob", "alice"]
+    assert not refusal("it", good, artifacts=by_bob)
 
 
 def test_v03_an_attestation_is_no_signature_of_the_file(sigstore):
@@ -265,6 +287,8 @@ def test_attestations_alone_are_each_asked_for(sigstore):
         ({"a": {"contains": "x"}}, {"a": []}, False),
         ({"t": {"after": "2026-01-01"}}, {"t": "2026-01-01T23:59:59Z"}, False),
         ({"t": {"after": "2026-01-01"}}, {"t": "2026-01-02T00:00:01Z"}, True),
+        ({"t": {"after": "2026-01-01T00:00:00Z"}}, {"t": "2026-01-01T00:00:00Z"}, False),
+        ({"t": {"before": "2026-01-01T00:00:00Z"}}, {"t": "2026-01-01T00:00:00Z"}, False),
         ({"t": {"before": "2026-01-01T00:00:00Z"}}, {"t": "2026-01-01T00:30:00+01:00"}, True),
         ({"t": {"after": "2026-01-01", "before": "2026-02-01"}}, {"t": "2026-03-01T00:00:00Z"}, False),
         ({"t": {"before": "2026-01-01"}}, {"t": "yesterday"}, False),

@@ -132,6 +132,7 @@ def test_the_example_of_the_documentation_is_a_policy():
         b"",
         b"[]",
         b"apiVersion: policy/v1\n",
+        b"just text",
         b'{"apiVersion": "policy/v1", "apiVersion": "policy/v1"}',
         json.dumps(DOCUMENT).encode() + b"x",
         json.dumps(DOCUMENT).encode() + b" " * (1024 * 1024),

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from tuf.api.metadata import Metadata
-from tuf.ngclient import Updater
 
 from stack.cli import main
 from stack.config import Home
@@ -20,7 +19,7 @@ from stack.trust.delegated import DelegatedPolicy
 from stack.trust.publish import publish
 from stack.trust.repository import Repository
 from stack.trust.versions import ROLES, Versions
-from tests.unit.stack.test_repository import TARGETS, FolderFetcher
+from tests.unit.stack.test_repository import TARGETS, Interrupted, refreshed, writes_of
 
 NOW = datetime.now(UTC)
 KEY = ed25519.Ed25519PrivateKey.generate()
@@ -36,17 +35,7 @@ def plain(tmp_path: Path) -> Repository:
 
 def fetched(folder: Path, cache: Path, *names: str) -> dict[str, bytes]:
     """What python-tuf's client gets, with what it had before; a name that is not there is left out."""
-    for name in ("metadata", "targets"):
-        (cache / name).mkdir(parents=True, exist_ok=True)
-    updater = Updater(
-        str(cache / "metadata"),
-        "http://mirror/",
-        str(cache / "targets"),
-        "http://mirror/targets/",
-        fetcher=FolderFetcher(folder),
-        bootstrap=(folder / "1.root.json").read_bytes(),
-    )
-    updater.refresh()
+    updater = refreshed(folder, cache)
     infos = {name: updater.get_targetinfo(name) for name in names}
     return {name: Path(updater.download_target(info)).read_bytes() for name, info in infos.items() if info}
 
@@ -116,6 +105,28 @@ def test_u13_a_publication_that_was_interrupted_gets_the_next_version(plain, tmp
     assert (plain.folder / "3.policy.json").exists()
 
 
+@pytest.mark.parametrize("error", [Interrupted(), OSError(28, "No space left on device")], ids=["killed", "disk full"])
+@pytest.mark.parametrize("before", [None, ONE], ids=["first", "changed"])
+def test_u13_a_publication_that_ends_at_any_write_leaves_the_old_policy_or_the_new_one(
+    plain, tmp_path, monkeypatch, before, error
+):
+    """Whatever write is the last; and no version of a role ever has two contents."""
+    replace(plain, policy=before).publish(TARGETS, NOW)
+    old = before.data if before else None
+    seen: dict[str, bytes] = {}
+    for stop_at in range(1, 50):
+        done = writes_of(replace(plain, policy=TWO), TARGETS, monkeypatch, stop_at, error, NOW)
+        assert policy_of(plain, tmp_path / "c") in (old, TWO.data)
+        for path in plain.folder.glob("[1-9]*.json"):
+            assert seen.setdefault(path.name, path.read_bytes()) == path.read_bytes(), path.name
+        if done < stop_at:
+            break
+    else:
+        pytest.fail("the publication never came to its end")
+    assert stop_at > 4
+    assert policy_of(plain, tmp_path / "c") == TWO.data
+
+
 # --- as it is typed --------------------------------------------------------------------------------------------
 POLICY = {
     "apiVersion": "policy/v1",
@@ -142,6 +153,10 @@ def test_trust_policy_publishes_what_clients_would_take_and_nothing_else(tmp_pat
     assert json.loads(found["policy.json"]) == POLICY
     assert found["policy.json"] == home.policy.read_bytes()
     assert b" " not in found["policy.json"]
+    assert main(["trust", "show", "--data", str(home.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["policy"] == "2100-01-01T00:00:00Z"
+    assert main(["trust", "show", "--data", str(home.path)]) == 0
+    assert "  policy good until 2100-01-01T00:00:00Z" in capsys.readouterr().out
     away = home.policy_key.rename(tmp_path / "away.key")
     assert typed(expires="2098-01-01") == 3
     assert "the key of the published policy is not here" in capsys.readouterr().err

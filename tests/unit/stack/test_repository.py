@@ -52,13 +52,8 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "tuf", keys, Versions(tmp_path / "versions.json", durable=False), durable=False)
 
 
-def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> dict[str, bytes]:
-    class Frozen(datetime):
-        @classmethod
-        def now(cls, _zone=None):
-            return now
-
-    monkeypatch.setattr(trusted_metadata_set, "datetime", type("module", (), {"datetime": Frozen, "timezone": UTC}))
+def refreshed(folder: Path, cache: Path) -> Updater:
+    """python-tuf's client of the mirror in ``folder``, with what it had before in ``cache``."""
     for name in ("metadata", "targets"):
         (cache / name).mkdir(parents=True, exist_ok=True)
     updater = Updater(
@@ -66,10 +61,21 @@ def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> 
         "http://mirror/",
         str(cache / "targets"),
         "http://mirror/targets/",
-        fetcher=FolderFetcher(repository.folder),
-        bootstrap=(repository.folder / "1.root.json").read_bytes(),
+        fetcher=FolderFetcher(folder),
+        bootstrap=(folder / "1.root.json").read_bytes(),
     )
     updater.refresh()
+    return updater
+
+
+def fetched(repository: Repository, cache: Path, now: datetime, monkeypatch) -> dict[str, bytes]:
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, _zone=None):
+            return now
+
+    monkeypatch.setattr(trusted_metadata_set, "datetime", type("module", (), {"datetime": Frozen, "timezone": UTC}))
+    updater = refreshed(repository.folder, cache)
     infos = {name: updater.get_targetinfo(name) for name in TARGETS}
     return {name: Path(updater.download_target(info)).read_bytes() for name, info in infos.items()}
 
@@ -209,7 +215,9 @@ class Interrupted(BaseException):
     """The process is gone: nothing catches this."""
 
 
-def writes_of(repository: Repository, targets, monkeypatch, stop_at: int, error: BaseException) -> int:
+def writes_of(
+    repository: Repository, targets, monkeypatch, stop_at: int, error: BaseException, now: datetime = NOW
+) -> int:
     """Publish ``targets``; the write number ``stop_at`` (temporary file written, not yet renamed) fails with ``error``."""
     count, rename = 0, os.replace
 
@@ -225,7 +233,7 @@ def writes_of(repository: Repository, targets, monkeypatch, stop_at: int, error:
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", counting)
         with contextlib.suppress(type(error)):
-            repository.publish(targets, NOW)
+            repository.publish(targets, now)
     return count
 
 

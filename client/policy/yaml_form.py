@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of YAML that says what JSON says, in one way only.
+
+YAML 1.1 and 1.2 disagree on what ``no``, ``1_000``, ``0o17`` or ``12:30`` is, and one text can stand for another by anchors, merge
+keys and tags. So: one document; no anchors, aliases, tags or merge keys; names are texts and stand once; a word without
+quotes is ``true``, ``false``, ``null``, a whole number as JSON writes it, a text or a date (a text here too), and what another
+reader could take for something else must be quoted.
+
+Sources: YAML 1.1 types bool, int, float, null, merge; YAML 1.2.2 section 10.2 (JSON schema).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
+
+from sigcore import limits
+from sigcore.errors import Malformed
+from sigcore.strict import JSON, parse_decimal, shown
+
+_WORDS: Final[dict[str, JSON]] = {"true": True, "false": False, "null": None}
+_TEXTS: Final = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp")
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
+_DISPUTED: Final = re.compile(r"(?:0o[0-7]+|[yYnN]|[-+]?[0-9.]+[eE][-+]?[0-9]+)\Z", re.ASCII)
+"""Texts to YAML 1.1 as PyYAML reads it, and numbers or booleans to other readers."""
+
+
+def parse_yaml(data: bytes, *, what: str) -> JSON:
+    """The value that ``data`` spells.
+
+    Raises:
+        Malformed: not UTF-8, not YAML, or more of YAML than is said above; larger or deeper than ``limits`` allow.
+    """
+    if len(data) > limits.POLICY_YAML:
+        raise Malformed(
+            f"{what} is {len(data)} bytes long, the limit for YAML is {limits.POLICY_YAML}", "convert it to JSON"
+        )
+    try:
+        events = yaml.parse(data.decode("utf-8"), Loader=yaml.SafeLoader)
+        return _Reader(events, what).document()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"{what} is not UTF-8 (byte {error.start})") from error
+    except yaml.YAMLError as error:
+        raise Malformed(f"{what} is not YAML: {shown(' '.join(str(error).split()), 300)}") from error
+
+
+class _Reader:
+    """One pass over the events of the parser."""
+
+    def __init__(self, events: Iterator[yaml.Event], what: str) -> None:
+        self._events = events
+        self._what = what
+        self._resolve = yaml.SafeLoader("").resolve
+
+    def document(self) -> JSON:
+        """The only document."""
+        next(self._events)  # the stream
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            raise Malformed(f"{self._what} is empty")
+        value = self._value(next(self._events), limits.JSON_DEPTH)
+        next(self._events)  # the document's end
+        if not isinstance(next(self._events), yaml.StreamEndEvent):
+            raise Malformed(f"{self._what} has a second document")
+        return value
+
+    def _value(self, event: yaml.Event, depth: int) -> JSON:
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None or event.tag is not None:
+            raise self._refused(event, "an anchor, an alias or a tag")
+        if depth == 0:
+            raise Malformed(f"{self._what} is nested deeper than {limits.JSON_DEPTH} levels")
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(depth - 1)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return [self._value(one, depth - 1) for one in self._until(yaml.SequenceEndEvent)]
+        return self._scalar(event)
+
+    def _mapping(self, depth: int) -> JSON:
+        members: dict[str, JSON] = {}
+        for event in self._until(yaml.MappingEndEvent):
+            name = self._value(event, depth)
+            if not isinstance(name, str):
+                raise self._refused(event, "a name that is no text")
+            if name in members:
+                raise self._refused(event, f"the name {shown(name)} a second time")
+            members[name] = self._value(next(self._events), depth)
+        return members
+
+    def _scalar(self, event: yaml.ScalarEvent) -> JSON:
+        text: str = event.value
+        if event.style is not None:
+            return text
+        if text in _WORDS:
+            return _WORDS[text]
+        if _INTEGER.match(text):
+            sign = -1 if text.startswith("-") else 1
+            return sign * parse_decimal(text.removeprefix("-"), what=self._what)
+        if _DISPUTED.match(text) or self._resolve(yaml.ScalarNode, text, (True, False)) not in _TEXTS:
+            raise self._refused(event, f"{shown(text)}, which readers of YAML take for different things")
+        return text
+
+    def _refused(self, event: yaml.Event, found: str) -> Malformed:
+        return Malformed(f"{self._what} has {found}, in line {event.start_mark.line + 1}", "put texts into quotes")
+
+    def _until(self, end: type[yaml.Event]) -> Iterator[yaml.Event]:
+        while not isinstance(event := next(self._events), end):
+            yield event
