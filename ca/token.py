@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ca.issuers import ALGORITHMS, Issuer, IssuerTable
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LEEWAY_S: Final = 5
 """Seconds that the issuer's clock may be off; sigstore-python allows the same."""
 
+_SMALL_HEADER: Final = 512
+"""Characters; longer ones are not kept, so that what others send cannot fill the memory."""
 _FOREIGN_KEYS: Final = ("jwk", "jku", "x5u", "x5c")
 _LAST_SECOND: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that a calendar here can name."""
@@ -93,8 +95,23 @@ def _split(text: str) -> tuple[Fields, bytes]:
     parts = text.split(".", 3)
     if len(parts) != 3 or not all(parts):
         raise Malformed("the token is not a signed JWT: expected three non-empty parts joined by dots")
-    header, payload, _ = (parse_base64url(part, what="a part of the token") for part in parts)
-    return Fields.parse(header, what="the token's header", limit=limits.IDENTITY_TOKEN), payload
+    header, payload, signature = parts
+    read = _recent_header if len(header) <= _SMALL_HEADER else _parse_header
+    fields, decoded = read(header), _decode(payload)
+    _decode(signature)
+    return fields, decoded
+
+
+def _decode(part: str) -> bytes:
+    return parse_base64url(part, what="a part of the token")
+
+
+def _parse_header(part: str) -> Fields:
+    return Fields.parse(_decode(part), what="the token's header", limit=limits.IDENTITY_TOKEN)
+
+
+_recent_header = lru_cache(maxsize=64)(_parse_header)
+"""All tokens of one issuer's key have the same."""
 
 
 def _check_header(header: Fields) -> None:
