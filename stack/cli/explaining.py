@@ -29,16 +29,15 @@ class Explainer:
     def __init__(self, options: argparse.Namespace) -> None:
         self._json = options.explain == "json"
         self._out: TextIO = sys.stderr if options.json else sys.stdout
-        if options.explain_dir is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="sigbox-explain-"))
-        else:
-            self._folder = Path(options.explain_dir).absolute()
-            if self._folder.exists() and any(self._folder.iterdir()):
-                raise Usage(f"--explain-dir {self._folder} is not empty", "name a new folder, or an empty one")
+        self._folder = Path(options.explain_dir).absolute() if options.explain_dir is not None else None
+        if self._folder is not None and self._folder.exists() and any(self._folder.iterdir()):
+            raise Usage(f"--explain-dir {self._folder} is not empty", "name a new folder, or an empty one")
         self._count = 0
 
     def show(self, file: str, parts: Sequence[Part]) -> dict[str, JSON]:
         """Write the files, print the text; what the report says about it is the answer."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="sigbox-explain-"))
         self._count += 1
         folder = self._folder / str(self._count)
         make_folder(folder, 0o755, durable=False)

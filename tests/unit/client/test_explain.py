@@ -202,6 +202,9 @@ def test_the_folder_must_be_empty_and_asked_for(folder, capsys):
     assert run("v1", "--explain", "--explain-dir", "full") == 2
     assert "is not empty" in capsys.readouterr().err
     assert run("v1", "--explain-dir", "new") == 2
+    Path("v1.sigstore.json").unlink()
+    assert run("v1", "--explain") == 2
+    assert not list(folder.glob("sigbox-explain-*"))
 
 
 def test_a_hostile_name_of_a_file_stays_a_word(folder, capsys):
