@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 
 from sigcore.errors import Malformed, SigError
 from tests.architecture_rules import PACKAGES
-from tests.property.corpus import PARSERS, Parser, same
+from tests.property import client_corpus, corpus
+from tests.property.corpus import Parser, same
 from tests.property.mutate import mutants
 
+PARSERS = corpus.PARSERS | client_corpus.PARSERS
 COUNT = 400
 SEED = time.time_ns()
 NO_IMPORT = ("stack.cli.__main__",)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of ``corpus.py`` for what people hand to the client: policies, parts of bundles, old bundles, options."""
+
+from __future__ import annotations
+
+import json
+
+import client.assembly
+import client.policy.conditions
+import client.policy.document
+import client.policy.glob
+import client.policy.moments
+import client.policy.yaml_form
+import stack.cli.pairs
+from sigcore import legacy_bundle, x509
+from sigcore.log_entry import encode_log_entry
+from sigcore.strict import encode_time
+from tests.property.corpus import BUNDLE, CERTIFICATE, RESPONSE, SIGSTORE, WHAT, Parser, b64, of_fields
+from tests.unit.client.policies import DOCUMENT
+
+POLICY = json.dumps(DOCUMENT).encode()
+YAML = b"apiVersion: policy/v1\ndefaults:\n  require: [log, time]\ngroups:\n  many: ['a', \"b\"]  # two\nnumber: 7\n"
+PEM = x509.encode_certificate_pem(CERTIFICATE.der).encode()
+ENTRY = encode_log_entry(BUNDLE.log_entries[0])
+STAMP = json.dumps({"SignedRFC3161Timestamp": b64(RESPONSE)}).encode()
+
+
+def legacy() -> bytes:
+    """cosign's own bundle around an entry of Rekor v1."""
+    bundle = SIGSTORE.sign_v1()
+    (entry,) = bundle.log_entries
+    promised = {
+        "body": b64(entry.body),
+        "integratedTime": entry.integrated_time,
+        "logIndex": entry.index,
+        "logID": entry.log_id.hex(),
+    }
+    return json.dumps(
+        {
+            "base64Signature": b64(bundle.content.signature),
+            "cert": b64(x509.encode_certificate_pem(bundle.certificate).encode()),
+            "rekorBundle": {"SignedEntryTimestamp": b64(entry.promise), "Payload": promised},
+        }
+    ).encode()
+
+
+PARSERS: dict[str, Parser] = {
+    "client.assembly.parse_certificate_file": Parser(
+        client.assembly.parse_certificate_file, [PEM, b64(PEM).encode(), CERTIFICATE.der], bytes, exact=False
+    ),
+    "client.assembly.parse_entry_file": Parser(client.assembly.parse_entry_file, [json.dumps(ENTRY).encode()]),
+    "client.assembly.parse_signature_file": Parser(
+        client.assembly.parse_signature_file, [b64(BUNDLE.content.signature).encode(), BUNDLE.content.signature]
+    ),
+    "client.assembly.parse_timestamp_file": Parser(client.assembly.parse_timestamp_file, [RESPONSE, STAMP]),
+    "sigcore.legacy_bundle.parse_cosign_timestamp": Parser(legacy_bundle.parse_cosign_timestamp, [STAMP]),
+    "sigcore.legacy_bundle.parse_legacy_bundle": Parser(legacy_bundle.parse_legacy_bundle, [legacy()]),
+    "client.policy.conditions.parse_conditions": of_fields(
+        client.policy.conditions.parse_conditions, [{"a.b": "x-*", "c": ["y", "z"]}, {"d": {"before": "2026-01-01"}}]
+    ),
+    "client.policy.document.parse_document": Parser(
+        lambda data: client.policy.document.parse_document(data).raw(), [POLICY, YAML]
+    ),
+    "client.policy.document.parse_policy": Parser(client.policy.document.parse_policy, [POLICY]),
+    "client.policy.glob.parse_glob": Parser(
+        lambda text: client.policy.glob.parse_glob(text, what=WHAT),
+        [b"a/*/b", b"**", b"installer-*.msi"],
+        lambda glob: glob.text,
+        text=True,
+    ),
+    "client.policy.moments.parse_moment": Parser(
+        lambda text: client.policy.moments.parse_moment(text, what=WHAT),
+        [b"2026-12-31", b"2026-12-31T12:00:00Z"],
+        encode_time,
+        exact=False,
+        text=True,
+    ),
+    "client.policy.yaml_form.parse_yaml": Parser(
+        lambda data: client.policy.yaml_form.parse_yaml(data, what=WHAT), [YAML, POLICY]
+    ),
+    "stack.cli.pairs.parse_pairs": Parser(
+        lambda text: stack.cli.pairs.parse_pairs(text, "--log", required=("url",), optional=("operator",)),
+        [b"url=https://a.example", b"url=https://a.example,operator=b"],
+        lambda pairs: ",".join(f"{key}={value}" for key, value in pairs.items()),
+        text=True,
+    ),
+    "stack.cli.pairs.parse_window": Parser(
+        lambda text: stack.cli.pairs.parse_window({"start-time": text}, "--log"), [b"2026-01-01T00:00:00Z"], text=True
+    ),
+}
