@@ -53,24 +53,20 @@ def parse_json(data: bytes | str, *, what: str, limit: int, floats: bool = False
 def _parse_plain(data: bytes | str) -> JSON:
     """The value of a text that leaves nothing to ask; None for all others, good or bad, which are read closely.
 
-    Three times as fast: no member passes through a function of ours. Where every quotation mark begins or ends a string, they
-    are twice as many as the strings of the value, unless a member is named twice and one of the two is not in the value.
-
-    Of the escapes by number only that of the dash is taken, which begins the signature lines of every checkpoint.
+    Twice as fast: it looks at bytes for what may hide there, and no member passes through a function of ours. Bytes that are
+    UTF-8 hold no lone surrogate unless an escape by number does; only that of the dash is taken, which begins the signature
+    lines of every checkpoint.
     """
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
-        # Bytes that are UTF-8 hold no lone surrogate; a str may.
-        if '\\"' in text or not (text.isascii() or isinstance(data, bytes)):
+        raw = data if isinstance(data, bytes) else data.encode("ascii")
+        if b"\\u" in raw and raw.count(b"\\u") != raw.count(b"\\u2014"):
             return None
-        if "\\u" in text and text.count("\\u") != text.count("\\u2014"):
+        if raw.count(b"{") + raw.count(b"[") >= limits.JSON_DEPTH:
             return None
-        if text.count("{") + text.count("[") >= limits.JSON_DEPTH:
-            return None
-        value: JSON = _PLAIN.decode(text)
+        value: JSON = _PLAIN.decode(raw.decode("utf-8"))
     except ValueError:
         return None
-    return value if text.count('"') == 2 * _strings(value) else None
+    return value
 
 
 def _refuse(text: str) -> NoReturn:
@@ -81,15 +77,12 @@ def _integer(text: str) -> int:
     return int(text) if len(text) < limits.INTEGER_DIGITS else _refuse(text)
 
 
-_PLAIN = json.JSONDecoder(parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
+def _unique(items: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    members = dict(items)
+    return members if len(members) == len(items) else _refuse("a duplicate member name")
 
 
-def _strings(value: JSON) -> int:
-    """How many strings there are in ``value``, names included."""
-    if isinstance(value, dict):
-        # Not recursive for strings: most members are some.
-        return len(value) + sum(1 if isinstance(member, str) else _strings(member) for member in value.values())
-    return sum(map(_strings, value)) if isinstance(value, list) else int(isinstance(value, str))
+_PLAIN = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
 
 
 def _parse_closely(data: bytes | str, what: str, *, floats: bool) -> JSON:
