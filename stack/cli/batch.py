@@ -3,7 +3,7 @@
 
 1. Fork: a worker inherits what is read and warm already: trusted root, keys, policy.
 2. A worker verifies its chunks one after the other and writes each chunk's rows, and what would have gone to standard error,
-   as one line of JSON into its own pipe. A full pipe makes it wait: nothing piles up.
+   as one message into its own pipe. A full pipe makes it wait: nothing piles up.
 3. The parent reads the chunks in the files' order, so the output is that of one process.
 4. A worker that ends before it has answered is an error, as is one that reports one: a file without a verdict is not verified.
 5. Whatever ends the parent's loop (an interrupt too) ends the workers; a parent that is killed takes its pipes with it, and
@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
-from typing import BinaryIO, Final, NamedTuple, TypeAlias
+from multiprocessing.connection import Connection, Pipe
+from typing import Final, NamedTuple, TypeAlias
 
 from sigcore.errors import NotFound, Refused, SigError
 from stack.cli.usage import Usage
@@ -37,7 +37,7 @@ _KINDS: Final[dict[str, type[SigError]]] = {kind.__name__: kind for kind in (Not
 
 class _Worker(NamedTuple):
     pid: int
-    answers: BinaryIO
+    answers: Connection
 
 
 def verify_many(count: int, verify: Callable[[int], Row], workers: int) -> list[Row]:
@@ -69,20 +69,18 @@ def verify_many(count: int, verify: Callable[[int], Row], workers: int) -> list[
 
 
 def _start(chunks: list[range], verify: Callable[[int], Row], crew: list[_Worker]) -> _Worker:
-    reader, writer = os.pipe()
+    reader, writer = Pipe(duplex=False)
     pid = os.fork()
     if pid:
-        os.close(writer)
-        return _Worker(pid, os.fdopen(reader, "rb"))
+        writer.close()
+        return _Worker(pid, reader)
     code = 1
     try:  # in the worker; it must never return into the parent's code
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends us
-        for fd in (reader, *(worker.answers.fileno() for worker in crew)):
-            os.close(fd)
-        with os.fdopen(writer, "w", encoding="ascii") as answers:
-            for chunk in chunks:
-                answers.write(f"{json.dumps(_answer(chunk, verify))}\n")
-                answers.flush()
+        for connection in (reader, *(worker.answers for worker in crew)):
+            connection.close()
+        for chunk in chunks:
+            writer.send(_answer(chunk, verify))
         code = 0
     finally:
         os._exit(code)
@@ -103,13 +101,13 @@ def _answer(chunk: range, verify: Callable[[int], Row]) -> dict[str, object]:
 
 
 def _read(worker: _Worker, expected: int) -> list[Row]:
-    line = worker.answers.readline()
-    if not line.endswith(b"\n"):
+    try:
+        answer = worker.answers.recv()
+    except (EOFError, OSError) as error:
         raise Refused(
             f"a worker process ended before it had verified its files (process {worker.pid})",
             "was it killed, for memory perhaps? try --max-workers 1",
-        )
-    answer = json.loads(line)
+        ) from error
     sys.stderr.write(answer["said"] if not sys.stderr.isatty() else f"\r\x1b[K{answer['said']}")
     if "error" in answer:
         kind, message, hint = answer["error"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -136,3 +137,30 @@ def test_an_interrupt_ends_all_processes_and_is_no_success(dist):
 def read(path: str) -> str:
     with open(path, encoding="ascii") as file:  # noqa: PTH123 - the kernel's
         return file.read()
+
+
+def test_a_name_that_is_no_text_goes_through(dist, capsys):
+    odd = os.fsencode(dist / "dist") + b"/\xff"
+    for suffix in (b"", b".sigstore.json"):
+        os.link(os.fsencode(dist / "dist" / "f00") + suffix, odd + suffix)
+    try:
+        code, out, _ = run(dist, capsys, "--json", "--max-workers", "2")
+    finally:
+        for suffix in (b"", b".sigstore.json"):
+            os.unlink(odd + suffix)  # noqa: PTH108 - bytes
+    assert code == 1
+    assert json.loads(out)[-1]["file"] == os.fsdecode(odd)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_is_for_terminals_only(monkeypatch, capsys):
+    verify_many(2 * CHUNK, lambda number: count_and(number, lambda: None), 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    verify_many(2 * CHUNK, lambda number: count_and(number, lambda: None), 2)
+    assert f"[{'#' * 16}{' ' * 16}] {CHUNK}/{2 * CHUNK}\r" in sys.stderr.getvalue()
+    assert sys.stderr.getvalue().endswith("\x1b[K")
