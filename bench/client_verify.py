@@ -132,7 +132,7 @@ def many(rounds: int) -> list[Figure]:
                 print(f"many {name}: {number + 1} of {rounds}", file=sys.stderr)
                 bundles = [encode_bundle(make()) for _ in range(BUNDLES)]  # new ones: nothing of a leaf is known before
                 measured = [per_second(ours, bundles), per_second(theirs, bundles[:50])]
-                bundles += [encode_bundle(make()) for _ in range(BUNDLES)]
+                bundles += [encode_bundle(make()) for _ in range(3 * BUNDLES)]
                 samples.append((verifies_per_second(), *measured, all_cores(ours, bundles, cores)))
             rate, ratio = statistics.median(s[1] for s in samples), statistics.median(s[1] / s[0] for s in samples)
             peer, spread = (statistics.median(s[n] / s[2] for s in samples) for n in (1, 3))
