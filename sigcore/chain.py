@@ -31,14 +31,13 @@ _CHECKS: Final = 64
 """Issuer candidates that one search looks at. Honest paths need fewer than ten; equal names can make a tree of any size."""
 
 
-def verify_signed_by(certificate: Certificate, issuer: Certificate, *, keep: bool = False) -> None:
+def verify_signed_by(certificate: Certificate, issuer: Certificate) -> None:
     """Whether ``issuer`` issued ``certificate``. Time, purposes and the rest of the path are the caller's.
 
     1. The issuer's subject is the certificate's issuer, byte for byte.
     2. The issuer is a CA: critical basicConstraints, and keyCertSign where it has a keyUsage.
     3. The key identifiers agree where both are there.
-    4. The issuer's key verifies the signature. With ``keep`` a signature that holds is remembered: for the upper part of a
-       path, which is the same for every leaf.
+    4. The issuer's key verifies the signature.
 
     Raises:
         Refused: the first of these that does not hold. Malformed: an extension that is needed cannot be read.
@@ -47,20 +46,21 @@ def verify_signed_by(certificate: Certificate, issuer: Certificate, *, keep: boo
         raise Refused(f"{_called(certificate)} names another issuer than {_called(issuer)}")
     _check_authority(issuer)
     _check_key_ids(certificate, issuer)
-    verify = _verify_and_keep if keep else _verify_signature
     try:
-        verify(certificate.signature_algorithm, issuer.spki, certificate.signature, certificate.tbs)
+        signatures.verify(
+            certificate.signature_algorithm,
+            _issuer_key(issuer.spki),
+            certificate.signature,
+            certificate.tbs,
+            what="its signature",
+        )
     except Refused as error:
         message = f"{_called(certificate)} is not signed by {_called(issuer)}: {error.message}"
         raise Refused(message, error.hint) from error
 
 
-def _verify_signature(algorithm: bytes, spki: bytes, signature: bytes, tbs: bytes) -> None:
-    signatures.verify(algorithm, _issuer_key(spki), signature, tbs, what="its signature")
-
-
-_verify_and_keep = lru_cache(maxsize=128)(_verify_signature)
-"""A refusal is an exception, and found anew each time."""
+_verify_and_keep = lru_cache(maxsize=128)(verify_signed_by)
+"""For the upper part of a path, which is the same for every leaf. A refusal is an exception, and found anew each time."""
 
 
 @lru_cache(maxsize=64)
@@ -161,9 +161,9 @@ class _Search:
 
     def _check_issuer(self, path: tuple[Certificate, ...], issuer: Certificate) -> None:
         _check_validity(issuer, self._at)
-        _check_extensions(issuer)
-        _check_issuer_purpose(issuer, self._eku)
-        verify_signed_by(path[-1], issuer, keep=self._keep or len(path) > 1)
+        _check_fitness(issuer, self._eku)
+        verify = _verify_and_keep if self._keep or len(path) > 1 else verify_signed_by
+        verify(path[-1], issuer)
         _check_path_length(issuer, path[1:])
 
     def _spend(self) -> None:
@@ -239,7 +239,10 @@ def _check_authority(issuer: Certificate) -> None:
         raise Refused(f"{_called(issuer)} may not sign certificates (keyUsage)")
 
 
-def _check_issuer_purpose(issuer: Certificate, eku: str) -> None:
+@lru_cache(maxsize=128)
+def _check_fitness(issuer: Certificate, eku: str) -> None:
+    """What holds of an issuer at all times. Kept where it holds: issuers are few and sign much."""
+    _check_extensions(issuer)
     purposes = extensions.parse_extended_key_usage(issuer)
     if purposes is not None and not {eku, extensions.ANY_EXTENDED_KEY_USAGE} & set(purposes):
         raise Refused(f"{_called(issuer)} may not issue for the purpose {eku} (extendedKeyUsage)")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from sigcore import der, signatures
@@ -43,6 +44,9 @@ _ECDSA: Final = {
     HashAlgorithm.SHA2_384: signatures.ECDSA_WITH_SHA384,
     HashAlgorithm.SHA2_512: signatures.ECDSA_WITH_SHA512,
 }
+
+_SMALL_ALGORITHM, _SMALL_ATTRIBUTE = 32, 1024
+"""Bytes; longer ones are not kept, so that what others send cannot fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +93,21 @@ class SignedData:
 # --- read ------------------------------------------------------------------------------------------
 def algorithm(reader: der.Reader) -> str:
     """The next AlgorithmIdentifier's OID; parameters absent or NULL (RFC 5754 section 2 tells readers to take both)."""
-    fields = reader.enter()
+    raw = reader.raw(der.SEQUENCE)
+    return (_recent_algorithm if len(raw) <= _SMALL_ALGORITHM else _algorithm)(raw, reader.what)
+
+
+def _algorithm(raw: bytes, what: str) -> str:
+    fields = der.Reader(raw, what).enter()
     oid = fields.oid()
     if not fields.at_end and fields.raw() != der.null():
-        raise Malformed(f"{reader.what} has parameters beside the algorithm {oid}, expected none")
+        raise Malformed(f"{what} has parameters beside the algorithm {oid}, expected none")
     fields.finish()
     return oid
+
+
+_recent_algorithm = lru_cache(maxsize=64)(_algorithm)
+"""Three in every token, and the same ones in all tokens of one authority."""
 
 
 def parse_signed_data(data: bytes, *, what: str) -> SignedData:
@@ -263,19 +276,29 @@ def _verify_signing_certificate(attributes: dict[str, bytes], certificate: Certi
     if not present:
         raise Refused(f"{what} has no signed attribute that names its signing certificate (RFC 5816 section 2.2.1)")
     for oid in present:
-        value = der.Reader(attributes[oid], f"the signing certificate attribute of {what}")
-        identifier = value.enter().enter().enter()
-        value.finish()
-        if oid == SIGNING_CERTIFICATE:
-            # RFC 2634 fixes SHA-1; a trusted chain and the signature decide, this attribute only names.
-            digest = hashlib.sha1(certificate.der, usedforsecurity=False).digest()
-        elif identifier.peek() == der.SEQUENCE:
-            digest = HashAlgorithm.by_oid(algorithm(identifier), what=identifier.what).digest(certificate.der)
-        else:
-            digest = HashAlgorithm.SHA2_256.digest(certificate.der)
-        if identifier.octet_string() != digest:
-            raise Refused(f"{what} names another signing certificate than the trusted one")
-        _verify_issuer_serial(identifier, certificate, what)
+        value = attributes[oid]
+        verify = _recent_signing_certificate if len(value) <= _SMALL_ATTRIBUTE else _verify_signing_certificate_id
+        verify(oid, value, certificate, what)
+
+
+def _verify_signing_certificate_id(oid: str, data: bytes, certificate: Certificate, what: str) -> None:
+    value = der.Reader(data, f"the signing certificate attribute of {what}")
+    identifier = value.enter().enter().enter()
+    value.finish()
+    if oid == SIGNING_CERTIFICATE:
+        # RFC 2634 fixes SHA-1; a trusted chain and the signature decide, this attribute only names.
+        digest = hashlib.sha1(certificate.der, usedforsecurity=False).digest()
+    elif identifier.peek() == der.SEQUENCE:
+        digest = HashAlgorithm.by_oid(algorithm(identifier), what=identifier.what).digest(certificate.der)
+    else:
+        digest = HashAlgorithm.SHA2_256.digest(certificate.der)
+    if identifier.octet_string() != digest:
+        raise Refused(f"{what} names another signing certificate than the trusted one")
+    _verify_issuer_serial(identifier, certificate, what)
+
+
+_recent_signing_certificate = lru_cache(maxsize=64)(_verify_signing_certificate_id)
+"""Kept where it holds: an authority names its certificate in the same bytes each time."""
 
 
 def _verify_issuer_serial(identifier: der.Reader, certificate: Certificate, what: str) -> None:

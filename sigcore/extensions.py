@@ -113,9 +113,12 @@ def _extended_key_usage(value: bytes) -> tuple[str, ...]:
 def parse_subject_key_id(certificate: Certificate) -> bytes | None:
     """Section 4.2.1.2."""
     extension = certificate.extension(SUBJECT_KEY_ID)
-    if extension is None:
-        return None
-    outer = der.Reader(extension.value, "subjectKeyIdentifier")
+    return None if extension is None else _subject_key_id(extension.value)
+
+
+@_kept
+def _subject_key_id(value: bytes) -> bytes:
+    outer = der.Reader(value, "subjectKeyIdentifier")
     identifier = outer.octet_string()
     outer.finish()
     return identifier

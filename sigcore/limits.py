@@ -90,6 +90,9 @@ SUBJECT_DIGESTS: Final = 32
 IDENTITY_PATTERN: Final = 1024
 """Characters of a regular expression for identities."""
 
+WORKERS: Final = 256
+"""Processes that one command verifies with."""
+
 # --- policy ------------------------------------------------------------------------------------------
 POLICY: Final = 1024 * 1024
 POLICY_YAML: Final = 128 * 1024

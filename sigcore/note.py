@@ -114,7 +114,7 @@ def _check_text(text: str) -> None:
 
 
 def _check_name(name: str) -> None:
-    if not name or "+" in name or any(char.isspace() for char in name):
+    if "+" in name or name.split() != [name]:
         raise Malformed(f"the note key name is {shown(name)}, expected one without spaces and plus signs")
 
 

@@ -44,6 +44,7 @@ _EXTENSIONS: Final = der.context(3)
 _X509_HEAD, _PRECERT_HEAD = tls.uint16(_X509_ENTRY), tls.uint16(_PRECERT_ENTRY)
 _LEAF_HEAD: Final = bytes((_VERSION, _TIMESTAMPED_ENTRY))
 _SIGNED_HEAD: Final = bytes((_VERSION, _CERTIFICATE_TIMESTAMP))
+_OWN: Final = frozenset((POISON_OID, SCT_LIST_OID))
 _POISON: Final = der.sequence(der.oid(POISON_OID), der.boolean(value=True), der.octet_string(der.null()))
 """The one encoding of a poison extension (section 3.1)."""
 _TBS_FIELDS: Final = (
@@ -323,19 +324,25 @@ def _listed(wrapped: bytes) -> bytes:
 def _stripped(wrapped: bytes, certificate: Certificate) -> bytes:
     """[3] Extensions without the two of Certificate Transparency. Parsed they are in the same order."""
     listed = _listed(wrapped)
-    last = certificate.extensions[-1].oid
-    if last == POISON_OID and listed.endswith(_POISON) and certificate.extension(SCT_LIST_OID) is None:
-        # As nearly all precertificates are: all but the end stays as it stands.
-        kept_as_is = listed[: -len(_POISON)]
-        return der.tlv(_EXTENSIONS, der.sequence(kept_as_is)) if kept_as_is else b""
+    *others, last = certificate.extensions
+    if last.oid in _OWN and not any(other.oid in _OWN for other in others):
+        # As nearly all are, before and after: all but the end stays as it stands.
+        end = _POISON if last.oid == POISON_OID else _sct_list_extension(last.value)
+        if listed.endswith(end):
+            kept_as_is = listed[: -len(end)]
+            return der.tlv(_EXTENSIONS, der.sequence(kept_as_is)) if kept_as_is else b""
     extensions = der.Reader(listed, "the TBSCertificate")
     kept: list[bytes] = []
     for parsed in certificate.extensions:
         extension = extensions.raw(der.SEQUENCE)
-        if parsed.oid not in (POISON_OID, SCT_LIST_OID):
+        if parsed.oid not in _OWN:
             kept.append(extension)
     extensions.finish()
     return der.tlv(_EXTENSIONS, der.sequence(*kept)) if kept else b""
+
+
+def _sct_list_extension(value: bytes) -> bytes:
+    return der.sequence(der.oid(SCT_LIST_OID), der.octet_string(value))
 
 
 def precert_entry(certificate: Certificate, issuer_spki: bytes) -> PrecertEntry:

@@ -53,19 +53,19 @@ def parse_json(data: bytes | str, *, what: str, limit: int, floats: bool = False
 def _parse_plain(data: bytes | str) -> JSON:
     """The value of a text that leaves nothing to ask; None for all others, good or bad, which are read closely.
 
-    Three times as fast: no member passes through a function of ours. Where every quotation mark begins or ends a string, they
-    are twice as many as the strings of the value, unless a member is named twice and one of the two is not in the value.
+    Faster, because what may hide is looked for in the bytes and not in the values. Bytes that are UTF-8 hold no lone surrogate
+    unless an escape by number does; only that of the dash is taken, which begins the signature lines of every checkpoint.
     """
     try:
-        text = data.decode("ascii") if isinstance(data, bytes) else data
-        if '\\"' in text or "\\u" in text or not text.isascii():
+        raw = data if isinstance(data, bytes) else data.encode("ascii")
+        if b"\\u" in raw and raw.count(b"\\u") != raw.count(b"\\u2014"):
             return None
-        if text.count("{") + text.count("[") >= limits.JSON_DEPTH:
+        if raw.count(b"{") + raw.count(b"[") >= limits.JSON_DEPTH:
             return None
-        value: JSON = _PLAIN.decode(text)
+        value: JSON = _PLAIN.decode(raw.decode("utf-8"))
     except ValueError:
         return None
-    return value if text.count('"') == 2 * _strings(value) else None
+    return value
 
 
 def _refuse(text: str) -> NoReturn:
@@ -76,22 +76,12 @@ def _integer(text: str) -> int:
     return int(text) if len(text) < limits.INTEGER_DIGITS else _refuse(text)
 
 
-_PLAIN = json.JSONDecoder(parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
+def _unique(items: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    members = dict(items)
+    return members if len(members) == len(items) else _refuse("a duplicate member name")
 
 
-def _strings(value: JSON) -> int:
-    """How many strings there are in ``value``, names included."""
-    count, rest = 0, [value]
-    while rest:
-        one = rest.pop()
-        if isinstance(one, str):
-            count += 1
-        elif isinstance(one, dict):
-            count += len(one)
-            rest.extend(one.values())
-        elif isinstance(one, list):
-            rest.extend(one)
-    return count
+_PLAIN = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
 
 
 def _parse_closely(data: bytes | str, what: str, *, floats: bool) -> JSON:
@@ -295,7 +285,7 @@ class Fields:
     def __init__(self, members: Mapping[str, JSON], path: str, *, proto: bool = False) -> None:
         self.path = path
         self._proto = proto
-        if proto and (None in members.values() or any("_" in name for name in members)):
+        if proto and (None in members.values() or "_" in "".join(members)):
             present = [(_camel(name), value) for name, value in members.items() if value is not None]
             members = dict(present)
             if len(members) != len(present):
@@ -331,8 +321,8 @@ class Fields:
 
     def only(self, *names: str) -> None:
         """Refuse any member that is not in ``names``."""
-        unknown = sorted(set(self._members) - set(names))
-        if unknown:
+        if not self._members.keys() <= set(names):
+            unknown = sorted(self._members.keys() - set(names))
             raise Malformed(f"{self.path} has the unknown member {shown(unknown[0])}", f"known: {', '.join(names)}")
 
     def one_of(self, *names: str) -> str:

@@ -67,6 +67,9 @@ class Certificate:
     """AlgorithmIdentifier, DER; the same in the TBS and outside."""
     signature: bytes
 
+    def __hash__(self) -> int:
+        return hash(self.der)  # all else follows from it; caches ask for it often
+
     def extension(self, oid: str) -> Extension | None:
         """The extension with that identifier, or None; there is at most one."""
         for extension in self.extensions:

@@ -86,9 +86,12 @@ def check_body(entry: LogEntry, signed: Signed) -> None:
         )
 
 
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def _canonical(document: JSON) -> bytes:
     """RFC 8785 for documents of text alone, whose names are ASCII: what every body is."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return _ENCODER.encode(document).encode("utf-8")
 
 
 def _differences(expected: JSON, found: JSON, path: str = "") -> Iterator[str]:

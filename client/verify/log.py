@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from sigcore import keys
@@ -58,8 +59,7 @@ def verify_head(proof: InclusionProof, log: LogInstance, *, generation: int) -> 
     Raises:
         Refused: not signed by the log, of another log, or for another size or root. Malformed: no checkpoint.
     """
-    read = _checkpoint_v1 if generation == 1 else _checkpoint_v2
-    checkpoint = read(proof.checkpoint, log)
+    checkpoint = _read_head(proof.checkpoint, log, generation)
     if (proof.size, proof.root) != (checkpoint.size, checkpoint.root):
         raise Refused(
             f"the proof is for a tree of size {proof.size} with root {proof.root.hex()[:16]}..., "
@@ -67,22 +67,28 @@ def verify_head(proof: InclusionProof, log: LogInstance, *, generation: int) -> 
         )
 
 
-def _checkpoint_v2(envelope: str, log: LogInstance) -> Checkpoint:
-    key = note_key(_hosts(log)[1], log.public_key())
-    if key.id != log.log_id:
-        raise _foreign_id(log, key.id)
-    return verify_checkpoint(envelope, key)
+@lru_cache(maxsize=128)
+def _read_head(envelope: str, log: LogInstance, generation: int) -> Checkpoint:
+    """The head in ``envelope``, if the log has signed it. Kept where it holds: entries of one batch have the same head."""
+    key = _head_key(log, generation)
+    return verify_checkpoint(envelope, key) if generation == 2 else _checkpoint_v1(envelope, log, key)
 
 
-def _checkpoint_v1(envelope: str, log: LogInstance) -> Checkpoint:
-    key = log.public_key()
-    key_id = keys.key_id(log.key)
-    if key_id != log.log_id:
-        raise _foreign_id(log, key_id)
+@lru_cache(maxsize=64)
+def _head_key(log: LogInstance, generation: int) -> NoteKey:
+    """The key of the log's checkpoints under the name of its host."""
+    host, key = _hosts(log)[1], log.public_key()
+    found = NoteKey(host, key, keys.key_id(log.key)) if generation == 1 else note_key(host, key)
+    if found.id != log.log_id:
+        raise _foreign_id(log, found.id)
+    return found
+
+
+def _checkpoint_v1(envelope: str, log: LogInstance, key: NoteKey) -> Checkpoint:
     note = parse_note(envelope)
     with_port, host = _hosts(log)
     name = with_port if with_port in {line.name for line in note.signatures} else host
-    verify_note(note, NoteKey(name, key, key_id))
+    verify_note(note, NoteKey(name, key.key, key.id))
     checkpoint = parse_checkpoint(note.text)
     if checkpoint.origin != name and not (
         checkpoint.origin.startswith(name) and _TREE.fullmatch(checkpoint.origin[len(name) :])

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from sigcore import der, sct
+from sigcore import der, keys, sct
 from sigcore.errors import Malformed, Refused
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
 from sigcore.strict import encode_time
@@ -67,7 +67,8 @@ def _verify(one: SignedCertificateTimestamp, entry: PrecertEntry, known: Sequenc
             f"the SCT is of {encode_time(time)}, the log {known[0].base_url} is trusted from {known[0].validity}",
             "is the trusted root up to date?",
         )
-    sct.verify_sct(one, entry, log.public_key())
+    key = log.public_key()  # its SPKI has one spelling, so the id of the key is that of log.key
+    sct.verify_sct(one, entry, key, keys.key_id(log.key))
     return VerifiedSct(log.base_url, time, one, log)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from client.files import load_bundle, read_file
 from client.verify import Verified
@@ -29,6 +30,8 @@ from stack.cli.usage import Usage
 Signer: TypeAlias = IdentityPolicy | ManagedKey
 Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Verified]
 Show: TypeAlias = Callable[[str, "Attempt"], dict[str, JSON]]
+_MANY: Final = 64
+"""Files; below that a second process saves less than it costs."""
 
 
 class Attempt:
@@ -52,6 +55,12 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
     who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
     who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
+    parser.add_argument(
+        "--max-workers",
+        metavar="N",
+        type=int,
+        help=f"processes that verify (default: 1; as many as cores for more than {_MANY} files)",
+    )
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
     add_explain_options(parser)
     add_policy_options(parser)
@@ -89,13 +98,32 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
         raise Usage(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
     if len(files) > 1 and options.bundle:
         raise Usage("one bundle is named for several files", "leave --bundle out")
-    rows, show = [], _explainer(options)
-    for number, file in enumerate(files, 1):
-        progress = f"[{number}/{len(files)}] " if len(files) > 1 else ""
-        rows.append(_verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show))
+    show = _explainer(options)
+
+    def verify(number: int) -> dict[str, object]:
+        file, progress = files[number], f"[{number + 1}/{len(files)}] " if len(files) > 1 else ""
+        return _verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show)
+
+    # An explanation is told in the order of the files, while it is made.
+    workers = 1 if show is not None else _workers(options.max_workers, len(files))
+    if workers > 1:
+        # Deferred: few files, as nearly always, pay nothing for it.
+        from stack.cli.batch import verify_many  # noqa: PLC0415 - see the line above
+
+        rows = verify_many(len(files), verify, workers)
+    else:
+        rows = list(map(verify, range(len(files))))
     if options.json or options.explain == "json":
         print(json.dumps(rows, indent=2))
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
+
+
+def _workers(asked: int | None, files: int) -> int:
+    if asked is None:
+        return len(os.sched_getaffinity(0)) if files > _MANY else 1
+    if not 1 <= asked <= limits.WORKERS:
+        raise Usage(f"--max-workers is {asked}, expected 1 to {limits.WORKERS}", "leave it out to use every core")
+    return min(asked, files)
 
 
 def _explainer(options: argparse.Namespace) -> Show | None:

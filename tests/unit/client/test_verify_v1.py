@@ -14,6 +14,7 @@ import pytest
 
 from client.verify import verify_attestation, verify_blob
 from client.verify.identity import IdentityPolicy
+from client.verify.log import verify_head
 from client.verify.report import list_checks
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore import keys
@@ -212,6 +213,19 @@ def test_v05_a_checkpoint_that_the_log_has_not_signed(sigstore):
     forger = MiniLogV1("sig.example")
     forged = forger.grow(bundle.log_entries[0].body, "sig.example - 4242")
     refused("the note is not signed by sig.example", verify, with_entry(bundle, proof=forged), sigstore)
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_v05_a_head_that_is_kept_holds_for_its_log_and_text_only(sigstore, generation):
+    bundle = sigstore.sign_v1() if generation == 1 else sigstore.sign()
+    proof, place = bundle.log_entries[0].proof, 2 - generation
+    log, other = sigstore.root.logs[place], MiniSigstore("other").root.logs[place]
+    for _ in range(2):
+        verify_head(proof, log, generation=generation)
+    refused("is not signed by", verify_head, proof, other, generation=generation)
+    refused("the log signed size", verify_head, replace(proof, size=proof.size + 1), log, generation=generation)
+    changed = replace(proof, checkpoint=f"x{proof.checkpoint}")
+    refused("does not verify", verify_head, changed, log, generation=generation)
 
 
 def test_a_v1_log_whose_id_is_not_its_keys(sigstore):

@@ -314,6 +314,22 @@ def test_names_chain_byte_for_byte():
         chain.verify_signed_by(leaf(), same_to_the_eye)
 
 
+def test_what_is_kept_of_a_path_holds_for_no_other_time_purpose_or_key():
+    signer, between, top = leaf(), inter(), root()
+    for _ in range(2):
+        assert verify(signer, [between], [top]) == (signer, between, top)
+    short = inter(end=NOW - SECOND)
+    with pytest.raises(Refused, match="'inter' expired"):
+        verify(signer, [short], [top])
+    with pytest.raises(Refused, match="may not issue for the purpose"):
+        verify(signer, [inter(*CA, extensions.extended_key_usage(NEAR_MISS))], [top])
+    with pytest.raises(Refused, match="'inter' is not signed by"):
+        verify(signer, [replace(between, signature=short.signature)], [top])
+    with pytest.raises(Refused, match="'inter' is not signed by"):
+        verify(signer, [between], [make("root", "root", *CA, own_key="other")])
+    assert verify(signer, [between], [top]) == (signer, between, top)
+
+
 def test_a_missing_intermediate_and_an_unknown_root():
     with pytest.raises(Refused, match="the issuer of the certificate 'leaf' is neither"):
         verify(leaf(), [], [root()])

@@ -75,9 +75,10 @@ def test_json_that_two_readers_could_read_differently_is_refused(data, message):
 
 
 MEMBERS = st.recursive(
-    st.integers(-9, 9) | st.sampled_from(["", "a", "b:", "\n", "\\", '"', "{", "\u00e9"]),
+    st.integers(-9, 9) | st.sampled_from(["", "a", "b:", "\n", "\\", '"', "{", "\u00e9", "\u2014"]),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.lists(st.tuples(st.sampled_from(["", "a", "b"]), inner), max_size=3).map(tuple)
+        st.lists(inner, max_size=3)
+        | st.lists(st.tuples(st.sampled_from(["", "a", "b", "\u2014"]), inner), max_size=3).map(tuple)
     ),
     max_leaves=8,
 )
@@ -113,6 +114,35 @@ def test_a_name_that_comes_twice_is_found_in_every_place(value, ascii_only):
     else:
         assert parse(text) == expected
         assert parse(text.encode()) == expected
+
+
+PIECES = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    '"',
+    '"a"',
+    '"\\u2014"',
+    '"\u2014"',
+    "\\",
+    "\\u2014",
+    "\\u0061",
+    "\\ud800",
+    "u2014",
+]
+PIECES += ["1", "-0", "1e3", "1.5", "NaN", "null", "true", " ", "\n", "\ufeff", "9" * 19, "9" * 25]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join), st.sampled_from(["%s", "[%s]", '{"a":%s}', '"%s"']))
+def test_the_fast_way_reads_nothing_that_the_close_one_does_not(pieces, around):
+    text = around % pieces
+    for data in (text, text.encode()):
+        found = strict._parse_plain(data)
+        if found is not None:
+            assert found == strict._parse_closely(data, "it", floats=False)
 
 
 def test_nesting_far_beyond_the_interpreters_stack_is_refused_not_raised():

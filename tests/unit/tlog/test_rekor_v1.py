@@ -548,6 +548,8 @@ def test_every_kind_of_error_has_a_status():
     for kind in kinds:
         kinds += kind.__subclasses__()
     for kind in kinds[1:]:
+        if kind.__module__.startswith("stack."):
+            continue  # what only the command line raises, and is there only when that was imported
         assert any(parent in rekor_v1._STATUS for parent in kind.__mro__), kind
 
 

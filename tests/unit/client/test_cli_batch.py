@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``verify-blob`` with many files: several processes say what one would say, and none of them can fail silently."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sigcore.bundle import encode_bundle
+from sigcore.errors import NotFound, Refused
+from sigcore.trustroot import encode_trusted_root
+from stack.cli import main
+from stack.cli.batch import CHUNK, verify_many
+from stack.cli.usage import Usage
+from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER
+
+WHO = ("--certificate-identity", EMAIL, "--certificate-oidc-issuer", ISSUER)
+FILES = 70
+"""More than the number from which on all cores are used."""
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory, sigstore):
+    """A folder of signed files, one of them changed since, and the trusted root beside it."""
+    folder = tmp_path_factory.mktemp("batch")
+    (folder / "root.json").write_bytes(encode_trusted_root(sigstore.root))
+    (folder / "dist").mkdir()
+    for number in range(FILES):
+        path = folder / "dist" / f"f{number:02}"
+        path.write_bytes(ARTIFACT if number != 40 else b"changed")
+        path.with_name(f"{path.name}.sigstore.json").write_bytes(encode_bundle(sigstore.sign_v1()))
+    return folder
+
+
+def run(folder, capsys, *more: str):
+    code = main(["verify-blob", str(folder / "dist"), *WHO, "--trusted-root", str(folder / "root.json"), *more])
+    return code, *capsys.readouterr()
+
+
+def test_several_processes_say_what_one_says(dist, capsys):
+    alone = run(dist, capsys, "--json", "--max-workers", "1")
+    assert alone[0] == 1
+    assert [row["verified"] for row in json.loads(alone[1])].count(False) == 1
+    assert alone[2].splitlines()[40].startswith(f"[41/{FILES}] REFUSED")
+    for more in (("--max-workers", "2"), ("--max-workers", "3"), ()):
+        assert run(dist, capsys, "--json", *more) == alone
+
+
+def test_a_missing_bundle_ends_the_run_with_its_own_code(dist, capsys):
+    bundle = dist / "dist" / "f69.sigstore.json"
+    files = [str(dist / "dist" / f"f{number:02}") for number in range(FILES)]
+    bundle.rename(dist / "away")
+    try:
+        root = ("--trusted-root", str(dist / "root.json"), "--max-workers", "2")
+        assert main(["verify-blob", *files, *WHO, *root]) == 2
+    finally:
+        (dist / "away").rename(bundle)
+    assert "f69.sigstore.json cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "257"])
+def test_a_number_of_workers_out_of_range(dist, capsys, number):
+    code, _, err = run(dist, capsys, "--max-workers", number)
+    assert code == 2
+    assert f"--max-workers is {number}, expected 1 to 256" in err
+
+
+def count_and(number: int, do, at: int = 100):
+    if number == at:
+        do()
+    return {"verified": True, "number": number}
+
+
+def test_rows_come_in_order():
+    rows = verify_many(5 * CHUNK + 3, lambda number: count_and(number, lambda: None), 3)
+    assert [row["number"] for row in rows] == list(range(5 * CHUNK + 3))
+
+
+@pytest.mark.parametrize(
+    ("do", "error", "message"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), Refused, "ended before it had verified its files"),
+        (lambda: os._exit(0), Refused, "ended before it had verified its files"),
+        (lambda: 1 // 0, Refused, "internal error: ZeroDivisionError"),
+        (lambda: sys.exit(0), Refused, "ended before it had verified its files"),
+        (lambda: raise_(NotFound("gone")), NotFound, "gone"),
+        (lambda: raise_(Usage("no")), Usage, "no"),
+    ],
+)
+def test_a_worker_that_fails_is_an_error(do, error, message):
+    with pytest.raises(error, match=message):
+        verify_many(200, lambda number: count_and(number, do), 2)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # no worker is left behind
+
+
+def raise_(error):
+    raise error
+
+
+SLOW = """
+import sys, time
+from stack.cli import main, verifying
+verify = verifying._verify_file
+def slow(*arguments):
+    time.sleep(0.05)
+    return verify(*arguments)
+verifying._verify_file = slow
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_ends_all_processes_and_is_no_success(dist):
+    who = (*WHO, "--trusted-root", str(dist / "root.json"), "--max-workers", "2")
+    command = [sys.executable, "-c", SLOW, "verify-blob", str(dist / "dist"), *who]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    deadline = time.monotonic() + 20
+    while len(workers := read(children).split()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not any(os.path.exists(f"/proc/{worker}") for worker in workers)  # noqa: PTH110 - a list of numbers
+
+
+def read(path: str) -> str:
+    with open(path, encoding="ascii") as file:  # noqa: PTH123 - the kernel's
+        return file.read()
+
+
+def test_a_name_that_is_no_text_goes_through(dist, capsys):
+    odd = os.fsencode(dist / "dist") + b"/\xff"
+    for suffix in (b"", b".sigstore.json"):
+        os.link(os.fsencode(dist / "dist" / "f00") + suffix, odd + suffix)
+    try:
+        code, out, _ = run(dist, capsys, "--json", "--max-workers", "2")
+    finally:
+        for suffix in (b"", b".sigstore.json"):
+            os.unlink(odd + suffix)  # noqa: PTH108 - bytes
+    assert code == 1
+    assert json.loads(out)[-1]["file"] == os.fsdecode(odd)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_is_for_terminals_only(monkeypatch, capsys):
+    verify_many(2 * CHUNK, lambda number: count_and(number, lambda: None), 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    verify_many(2 * CHUNK, lambda number: count_and(number, lambda: None), 2)
+    assert f"[{'#' * 16}{' ' * 16}] {CHUNK}/{2 * CHUNK}\r" in sys.stderr.getvalue()
+    assert sys.stderr.getvalue().endswith("\x1b[K")
