@@ -25,7 +25,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.cores import apart
 from bench.load import Sample, load, post
 from bench.reference import Figure, verifies_per_second
 from tests.stack_process import ROOT, environment, running_stack
@@ -110,7 +109,8 @@ def run(rounds: int, seconds: float = 3) -> list[Figure]:
     figures = []
     with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as name:
         folder = Path(name)
-        with running_stack(folder, "--data", folder / "data") as stack, apart(stack.process.pid):
+        # Not apart: the thread that writes is part of the server, and the kernel keeps it near the event loop.
+        with running_stack(folder, "--data", folder / "data") as stack:
             for log, numbers in CLIENTS.items():
                 for clients in numbers:
                     samples = []

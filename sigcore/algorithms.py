@@ -21,24 +21,21 @@ class HashAlgorithm(Enum):
     SHA2_384 = (2, "sha384", 48, "2.16.840.1.101.3.4.2.2")
     SHA2_512 = (3, "sha512", 64, "2.16.840.1.101.3.4.2.3")
 
-    @property
-    def hashlib_name(self) -> str:
+    # Attributes of each member, not properties: ``value`` costs a call whenever it is asked.
+    def __init__(self, number: int, hashlib_name: str, size: int, oid: str) -> None:
+        self.number = number
+        self.hashlib_name = hashlib_name
         """The name that ``hashlib.new`` takes, also Rekor v1's spelling."""
-        return self.value[1]
-
-    @property
-    def size(self) -> int:
+        self.size = size
         """Digest length in bytes."""
-        return self.value[2]
-
-    @property
-    def oid(self) -> str:
+        self.oid = oid
         """NIST object identifier (RFC 5754)."""
-        return self.value[3]
+        self._hash = getattr(hashlib, hashlib_name)
 
     def digest(self, data: bytes) -> bytes:
         """The hash of ``data``."""
-        return hashlib.new(self.hashlib_name, data).digest()
+        digest: bytes = self._hash(data).digest()
+        return digest
 
     @classmethod
     def parse(cls, name: str, *, what: str) -> HashAlgorithm:
@@ -51,10 +48,13 @@ class HashAlgorithm(Enum):
     @classmethod
     def by_oid(cls, oid: str, *, what: str) -> HashAlgorithm:
         """By object identifier; Malformed when it is none of the SHA-2 family above."""
-        for algorithm in cls:
-            if algorithm.oid == oid:
-                return algorithm
+        algorithm = _BY_OID.get(oid)
+        if algorithm is not None:
+            return algorithm
         raise Malformed(f"{what} is {oid}, expected SHA-256, SHA-384 or SHA-512")
+
+
+_BY_OID = {algorithm.oid: algorithm for algorithm in HashAlgorithm}
 
 
 @dataclass(frozen=True, slots=True)

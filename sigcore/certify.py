@@ -45,7 +45,10 @@ def _attribute(oid: str, text: str) -> bytes:
 # --- TBS and signature ---------------------------------------------------------------------------------
 def random_serial() -> int:
     """159 random bits, positive: 20 octets at most, and not to be guessed (RFC 5280 section 4.1.2.2)."""
-    return secrets.randbelow((1 << 159) - 1) + 1
+    serial = 0
+    while not serial:
+        serial = int.from_bytes(secrets.token_bytes(20), "big") >> 1
+    return serial
 
 
 def encode_extension(extension: Extension) -> bytes:

@@ -129,9 +129,10 @@ def _request(data: bytes) -> TimestampRequest:
         raise Rejected(FailureInfo.BAD_REQUEST, f"the timestamp request has version {shown(version)}, expected 1")
     imprint = fields.enter()
     oid = cms.algorithm(imprint)
-    hashing = next((h for h in HashAlgorithm if h.oid == oid), None)
-    if hashing is None:
-        raise Rejected(FailureInfo.BAD_ALG, f"the hash algorithm is {oid}", "use SHA-256, SHA-384 or SHA-512")
+    try:
+        hashing = HashAlgorithm.by_oid(oid, what="the hash algorithm")
+    except Malformed as error:
+        raise Rejected(FailureInfo.BAD_ALG, error.message, "use SHA-256, SHA-384 or SHA-512") from error
     digest = imprint.octet_string()
     imprint.finish()
     policy = fields.oid() if fields.peek() == der.OID else None

@@ -62,6 +62,8 @@ class TimestampSigner:
     _certificates: bytes = field(repr=False)
     _signer_head: bytes = field(repr=False)
     """SignerInfo: version, sid, digestAlgorithm."""
+    _digest_head: bytes = field(repr=False)
+    """The attribute messageDigest up to the digest, whose length is that of the hash."""
     _signing_certificate: bytes = field(repr=False)
     _signature_algorithm: bytes = field(repr=False)
 
@@ -94,6 +96,7 @@ class TimestampSigner:
             _head=der.integer(3) + der.set_of(digest_algorithm),
             _certificates=der.tlv(_EXPLICIT_0, *sorted(c.der for c in (certificate, *intermediates))),
             _signer_head=der.integer(1) + sid + digest_algorithm,
+            _digest_head=_digest_head(hashing),
             _signing_certificate=_signing_certificate(certificate),
             _signature_algorithm=scheme,
         )
@@ -104,7 +107,7 @@ class TimestampSigner:
         attributes = der.set_of(
             _CONTENT_TYPE,
             _signing_time(info.time),
-            der.sequence(_MESSAGE_DIGEST, der.tlv(der.SET, der.octet_string(self.hash.digest(content)))),
+            self._digest_head + self.hash.digest(content),
             self._signing_certificate,
         )
         signer = der.sequence(
@@ -120,6 +123,10 @@ class TimestampSigner:
             der.tlv(der.SET, signer),
         )
         return der.sequence(_STATUS, der.sequence(_SIGNED_DATA, der.tlv(_EXPLICIT_0, signed)))
+
+
+def _digest_head(hashing: HashAlgorithm) -> bytes:
+    return der.sequence(_MESSAGE_DIGEST, der.set_of(der.octet_string(bytes(hashing.size))))[: -hashing.size]
 
 
 @lru_cache(maxsize=4)
