@@ -10,9 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
+from typing import Final
 
 from sigcore.errors import Refused, Unavailable
+
+LOOKS: Final = 50
+LOOK_S: Final = 0.01
 
 
 class FileLock:
@@ -36,7 +41,7 @@ class FileLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            owner = _owner(descriptor)
             os.close(descriptor)
             raise Refused(
                 f"{self._what} is in use by process {owner}", f"stop that process; {self._path.name} is its lock file"
@@ -51,3 +56,12 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _owner(descriptor: int) -> str:
+    """The id that the holder has written. It does so right after it has the lock: an empty file is looked at again for a while."""
+    for _ in range(LOOKS):
+        if owner := os.pread(descriptor, 20, 0).decode("ascii", "replace").strip():
+            return owner
+        time.sleep(LOOK_S)
+    return "unknown"
