@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,8 +26,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.load import Sample, load, post
-from bench.reference import Figure, verifies_per_second
+from bench.load import Sample, load, post, sampled
+from bench.reference import Figure
 from tests.stack_process import ROOT, environment, running_stack
 
 GOAL = 0.24
@@ -113,13 +114,8 @@ def run(rounds: int, seconds: float = 3) -> list[Figure]:
         with running_stack(folder, "--data", folder / "data") as stack:
             for log, numbers in CLIENTS.items():
                 for clients in numbers:
-                    samples = []
-                    for number in range(rounds):
-                        print(f"Rekor {log}, {clients} clients, {number + 1} of {rounds}", file=sys.stderr)
-                        before = verifies_per_second()
-                        sample = measure(stack.url, log, clients, seconds)
-                        samples.append((sample, (before + verifies_per_second()) / 2))
-                    figures += report(log, clients, samples)
+                    once = partial(measure, stack.url, log, clients, seconds)
+                    figures += report(log, clients, sampled(rounds, f"Rekor {log}, {clients} clients", once))
     return figures
 
 

@@ -17,11 +17,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from bench.cores import apart
-from bench.load import Sample, encode, load, post
-from bench.reference import Figure, verifies_per_second
+from bench.load import Sample, encode, load, post, sampled
+from bench.reference import Figure
 from sigcore.algorithms import HashAlgorithm
 from sigcore.timestamp import TimestampRequest, encode_request
 from tests.stack_process import ROOT, environment, running_stack
@@ -64,13 +65,8 @@ def run(rounds: int, seconds: float = 2) -> list[Figure]:
         with running_stack(folder, "--data", folder / "data") as stack, apart(stack.process.pid):
             for form in FORMS:
                 for clients in CLIENTS:
-                    samples = []
-                    for number in range(rounds):
-                        print(f"timestamps, {form}, {clients} clients, {number + 1} of {rounds}", file=sys.stderr)
-                        before = verifies_per_second()
-                        sample = measure(stack.url, form, clients, seconds)
-                        samples.append((sample, (before + verifies_per_second()) / 2))
-                    figures += report(form, clients, samples)
+                    once = partial(measure, stack.url, form, clients, seconds)
+                    figures += report(form, clients, sampled(rounds, f"timestamps, {form}, {clients} clients", once))
     return figures
 
 
