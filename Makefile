@@ -10,6 +10,7 @@
 PYTHON = python3
 UV_VERSION = 0.13.9
 DEBIAN = openssl gcc chromium
+ROUNDS = 10
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -17,7 +18,7 @@ PACKAGES = sigcore oidc_dev ca tlog tsa client stack
 COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml requirements/build.in
 
-.PHONY: help demo up test matrix clients lint format bench requirements clean system
+.PHONY: help demo up test hunt matrix clients lint format bench requirements clean system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +32,10 @@ up: $(VENV)/run.stamp ## a stack that stays, data in ./sigbox-data
 test: $(VENV)/test.stamp system ## all tests, the official clients included
 	@$(MAKE) --no-print-directory clients || echo "the tests of a missing client are skipped; in CI they fail" >&2
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh seeds, for ROUNDS rounds or until one fails
+	@for round in $$(seq $(ROUNDS)); do echo "round $$round" >&2; \
+		SIGBOX_TEST_SEED=new $(BIN)/pytest -q -rP tests/faults tests/property || exit 1; done
 
 matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles through every client
 	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from sigcore import certify, keys, x509
 from sigcore.errors import Malformed, Refused
 from stack.config import Home, Settings, load_settings, save_settings
-from stack.files import SECRET, load_file, load_secret, make_folder, save_file
+from stack.files import SECRET, leftover_of, load_file, load_secret, make_folder, save_file
 from stack.seed import CREATED, LIFE, KeySource
 
 ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor")
@@ -74,7 +74,7 @@ def prepare(
         Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
     """
     if not home.settings_file.exists():  # (1)
-        _refuse_foreign(home.path)
+        _refuse_foreign(home)
         created = now.replace(microsecond=0) if seed is None else CREATED
         settings = Settings(
             url or default_url, created, ephemeral, url_follows_listen=url is None, name=organization, seed=seed
@@ -93,13 +93,15 @@ def prepare(
     return settings
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_foreign(home: Home) -> None:
+    folder = home.path
     if not folder.exists():
         return
     for log in sorted(folder.glob("*/*.db")):
         hint = "restore sigbox.toml from a backup: new keys would not be those of its logs"
         raise Refused(f"{folder} has lost its sigbox.toml, but {log.relative_to(folder)} is there", hint)
-    strangers = {path.name for path in folder.iterdir()} - {*ROLE_FOLDERS, "public", "lock"}
+    ours = {*ROLE_FOLDERS, "public", "lock", home.settings_file.name}
+    strangers = {path.name for path in folder.iterdir() if (leftover_of(path) or path.name) not in ours}
     if strangers:
         raise Refused(f"{folder} holds no stack but other files, such as {min(strangers)}", "give an empty --data")
 
@@ -109,6 +111,8 @@ def _create(home: Home, settings: Settings) -> None:
     """Make every key but the provider's, which :func:`oidc_key` makes when it is first asked for."""
     durable = not settings.ephemeral
     make_folder(home.path, durable=durable)
+    for cut in (path for path in home.path.rglob(".*") if leftover_of(path)):
+        cut.unlink()  # may be half a key of a first run that was interrupted
     for name in ROLE_FOLDERS:
         make_folder(home.path / name, durable=durable)
     make_folder(home.public, 0o755, durable=durable)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from sigcore.errors import NotFound, Refused
 
 SECRET = 0o600
 PUBLIC = 0o644
+_LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}\Z", re.ASCII)
+"""What :func:`save_file` writes to before it renames: ``mkstemp`` adds eight such characters to the name."""
 
 
 def make_folder(path: Path, mode: int = 0o700, *, durable: bool = True) -> None:
@@ -47,6 +50,12 @@ def save_file(path: Path, data: bytes, *, mode: int = PUBLIC, durable: bool = Tr
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+def leftover_of(path: Path) -> str | None:
+    """The name of the file that ``path`` was to become, when it is what a cut :func:`save_file` leaves; else None."""
+    found = _LEFTOVER.fullmatch(path.name)
+    return found[1] if found and path.is_file() else None
 
 
 def _sync_folder(path: Path) -> None:

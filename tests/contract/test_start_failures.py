@@ -59,6 +59,15 @@ def test_a_disk_that_is_full_before_the_settings_are_written_leaves_nothing_f05(
     assert not data.exists()
 
 
+def test_what_an_interrupted_first_start_left_half_written_is_taken_away_and_the_start_goes_on_f03(tmp_path):
+    for place in (".sigbox.toml.6u9_pk9u", "ca/.root.key.ab12cd34"):
+        path = tmp_path / "data" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"hal")
+    with running_stack(tmp_path, "--data", tmp_path / "data"):
+        assert not list((tmp_path / "data").rglob("*.6u9_pk9u")) + list((tmp_path / "data").rglob("*.ab12cd34"))
+
+
 def test_of_many_first_starts_at_once_one_serves_and_the_others_take_nothing_away_f09(tmp_path):
     data = tmp_path / "data"
     command = [*SIGBOX, *UP, "--data", str(data), "--ready-file", str(tmp_path / "ready.json")]

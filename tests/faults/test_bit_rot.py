@@ -11,13 +11,13 @@ import asyncio
 import hashlib
 import random
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from sigcore.errors import Refused, Unavailable
+from tests.chance import chosen_seed
 from tests.faults.injections import PUBLISHER, make_log
 from tlog.anchor import load_anchored
 from tlog.audit import audit
@@ -95,7 +95,7 @@ def passes_integrity_check(folder: Path, data: bytes) -> bool:
 
 
 def test_f07_every_damage_that_changes_anything_is_found(database: bytes, tmp_path: Path):
-    seed = time.time_ns()
+    seed = chosen_seed()
     chance, intact = random.Random(seed), contents(tmp_path, database)
     damaged = [flipped(database, chance) for _ in range(FLIPS)]
     damaged += [zeroed(database, chance) for _ in range(PAGES)]

@@ -6,13 +6,13 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from sigcore.errors import Refused, SigError
+from tests.chance import chosen_seed
 from tests.faults.injections import BASE, make_log, submission
 from tlog.log import Log
 
@@ -107,7 +107,7 @@ async def test_f08_with_its_anchor_restored_too_only_others_can_tell(tmp_path: P
 
 @pytest.mark.parametrize("order", [DATABASE, DATABASE[::-1]], ids=["database first", "write-ahead log first"])
 async def test_f03b_a_copy_of_a_running_log_is_right_or_refused(tmp_path: Path, order: tuple[str, ...]):
-    seed = time.time_ns()
+    seed = chosen_seed()
     chance, live = random.Random(seed), tmp_path / "live"
     live.mkdir()
     log, stop, outcomes = await grow(live, 0, BASE), asyncio.Event(), []

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.chance import chosen_seed
 from tests.faults.audit import Checkpoint, Journal, audit, find_sent, read_key, read_log
 from tests.faults.writers import Writers
 from tests.stack_process import RunningStack, start_stack
@@ -47,7 +47,7 @@ def check(stack: RunningStack, writers: Writers, earlier: list[Checkpoint]) -> i
 
 
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path):
-    seed = time.time_ns()
+    seed = chosen_seed()
     moments = random.Random(seed)
     journal = Journal(tmp_path / "journal")
     writers, earlier = Writers(journal), []

@@ -9,7 +9,6 @@ import hashlib
 import json
 import random
 import secrets
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.chance import chosen_seed
 from tests.faults.audit import read_key
 from tests.stack_process import RunningStack, start_stack
 from tests.unit.sigcore.v1_proposals import hashedrekord
@@ -133,7 +133,7 @@ async def check(stack: RunningStack, writing: Writing) -> int:
 
 
 def test_kill_9_loses_neither_entries_nor_times_nor_finds(tmp_path: Path):
-    seed = time.time_ns()
+    seed = chosen_seed()
     moments, writing, size = random.Random(seed), Writing(), 0
     for _ in range(KILLS):
         stack = start_stack(tmp_path, "--data", tmp_path / "data")

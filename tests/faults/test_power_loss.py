@@ -14,6 +14,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -24,7 +25,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sigcore.errors import SigError
+from stack import bootstrap
 from stack.config import Home
+from tests.chance import chosen_seed
 from tests.faults.audit import audit, read_key, read_log
 from tests.faults.disk import Disk
 from tests.faults.recorded_load import Load, PrecertificateMaker
@@ -108,7 +111,7 @@ def events(tmp_path_factory) -> list[Event]:
 
 
 def test_f03_a_power_cut_loses_nothing_that_was_told(events, memory: Path):
-    seed, start = time.time_ns(), time.monotonic()
+    seed, start = chosen_seed(), time.monotonic()
     chance = Random(seed)
     broken = replay(events, CUTS, memory, chance)
     kinds = Counter(event.kind for event in events)
@@ -119,6 +122,18 @@ def test_f03_a_power_cut_loses_nothing_that_was_told(events, memory: Path):
         f" told: { {role: len(notes) for role, notes in told.items()} }"
     )
     assert not broken, "\n".join(broken[:20])
+
+
+def test_f03_a_first_start_that_was_cut_at_any_moment_can_be_started_again(events, memory: Path):
+    first = next(place for place, event in enumerate(events, 1) if event.kind == "A")
+    disk, left = Disk(), memory / "left"
+    for number, event in enumerate(events[:first]):
+        disk.apply(event)
+        disk.cut_power(left, Random(number))
+        home = Home(left)
+        bootstrap.prepare(home, url=None, default_url="http://localhost:7780", ephemeral=False, now=datetime.now(UTC))
+        bootstrap.load_material(home)
+        shutil.rmtree(left)
 
 
 @pytest.mark.parametrize("number", range(WHOLE_CUTS))

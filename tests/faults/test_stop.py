@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from tests.chance import chosen_seed
 from tests.faults.audit import Journal, audit, read_key, read_log
 from tests.faults.writers import Sent, parse_acknowledgement
 from tests.stack_process import ROOT, SIGBOX, RunningStack, environment, running_stack, start_stack
@@ -65,7 +66,7 @@ async def stop_under_load(stack: RunningStack, journal: Journal, delay_s: float)
 
 
 def test_sigterm_under_load_cuts_nobody_off_and_loses_nothing_f11(tmp_path: Path):
-    seed = time.time_ns()
+    seed = chosen_seed()
     moments, journal, ends, total = random.Random(seed), Journal(tmp_path / "journal"), [], Counter()
     for _ in range(ROUNDS):
         stack = start_stack(tmp_path, "--data", tmp_path / "data")

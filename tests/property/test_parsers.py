@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-import time
 from collections.abc import Iterator
 from importlib import import_module
 from random import Random
@@ -20,13 +19,14 @@ from hypothesis import strategies as st
 
 from sigcore.errors import Malformed, SigError
 from tests.architecture_rules import PACKAGES
+from tests.chance import chosen_seed
 from tests.property import client_corpus, corpus
 from tests.property.corpus import Parser, same
 from tests.property.mutate import mutants
 
 PARSERS = corpus.PARSERS | client_corpus.PARSERS
 COUNT = 400
-SEED = time.time_ns()
+SEED = chosen_seed()
 NO_IMPORT = ("stack.cli.__main__",)
 """Modules that run something when they are imported."""
 
