@@ -12,6 +12,7 @@ from bench import (
     client_verify,
     log_scale,
     rekor_add,
+    search,
     signing_cert,
     startup,
     timestamps,
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
+    "search": search.run,
 }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -116,7 +117,7 @@ class Catalog:
                 position = positions[name]
                 if position != await _position_at(source.log, position.size):
                     _log.warning("the catalogue of %s is not of this log's entries: made anew", name)
-                    await self._worker.run(lambda name=name: self._store.clear(name))  # type: ignore[misc]
+                    await self._worker.run(partial(self._store.clear, name))
                     position = Position()
                 self._covered[name] = position.size
         except BaseException:

@@ -147,10 +147,11 @@ def _intoto_v1(spec: Fields) -> tuple[list[str], Signers]:
 def _signers_v1(pems: list[str]) -> Signers:
     for text in pems:
         pem = parse_base64(text, what="the verifier")
-        if pem.startswith(b"-----BEGIN PUBLIC KEY-----"):
-            yield keys.encode_public_key(keys.parse_public_key_pem(pem))
-        else:
-            yield x509.parse_certificates_pem(pem)[0]
+        with contextlib.suppress(Malformed):  # other logs take keys of more kinds
+            if pem.startswith(b"-----BEGIN PUBLIC KEY-----"):
+                yield keys.encode_public_key(keys.parse_public_key_pem(pem))
+            else:
+                yield x509.parse_certificates_pem(pem)[0]
 
 
 _ROWS: Final[Mapping[tuple[str, str], Callable[[Fields], tuple[list[str], Signers]]]] = {
