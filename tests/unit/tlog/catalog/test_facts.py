@@ -160,7 +160,7 @@ def _known(body: bytes) -> bool:
         head = json.loads(body)
     except ValueError:
         return False
-    return (head.get("kind"), head.get("apiVersion")) in {
+    return "spec" in head and (head.get("kind"), head.get("apiVersion")) in {
         ("hashedrekord", "0.0.1"),
         ("hashedrekord", "0.0.2"),
         ("dsse", "0.0.1"),
