@@ -66,6 +66,14 @@ def certificate_source(log: Log) -> Source:
     return Source(log, lambda entry: certificate_facts(entry.leaf))
 
 
+SOURCES: Final[Mapping[str, Callable[[Log], Source]]] = {
+    "ct": certificate_source,
+    "rekor": rekor_v2_source,
+    "rekor-v1": rekor_v1_source,
+}
+"""The logs of a stack, by the names of their roles."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """An entry of an answer. ``time_ms`` is 0 where nothing is known."""
