@@ -93,7 +93,7 @@ async def compose(
     app.add_routes(metrics.make_routes(figures))
     app.add_routes(front.make_routes(home, settings, logs))
     catalog = _catalog(home, settings, logs)
-    app.add_routes(console.make_routes(settings, catalog, _shelves(logs, material)))
+    app.add_routes(console.make_routes(home, settings, catalog, _shelves(logs, material)))
     if control_api:
         app.add_routes(control.make_routes(provider, accounts))
     async with AsyncExitStack() as opened:

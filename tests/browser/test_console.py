@@ -105,7 +105,9 @@ def tab_to(page: Page, selector: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
-@pytest.mark.parametrize("path", ["/search", "/search?q=alice", "/entries/rekor/1", "/entries/ct/1", "/search?q=x:y"])
+@pytest.mark.parametrize(
+    "path", ["/search", "/search?q=alice", "/entries/rekor/1", "/entries/ct/1", "/search?q=x:y", "/inspect"]
+)
 def test_no_page_is_wider_than_a_telephone_in_either_language(browser: Browser, stack, path, language):
     with opened(browser) as page:
         page.set_viewport_size({"width": 360, "height": 740})
@@ -135,3 +137,21 @@ def test_without_scripts_everything_is_there(browser: Browser, stack):
     assert page.locator("#path li").count() == 2
     assert "The server has computed it" in (page.locator("#checked").text_content() or "")
     context.close()
+
+
+def test_a_bundle_that_is_put_into_the_inspector_is_judged_with_the_file_and_the_signer(browser: Browser, stack):
+    folder = stack.data.parent
+    with opened(browser) as page:
+        page.goto(f"{stack.url}/inspect")
+        page.locator("#inspected").set_input_files(folder / "alice.2")
+        page.locator("#artifact").set_input_files(folder / "alice")
+        page.locator("#identity").fill("alice@example.com")
+        page.locator("#issuer").fill(stack.oidc_issuer)
+        expect(page.locator("#digest")).to_have_value("sha256:" + hashlib.sha256(b"alice").hexdigest())
+        page.get_by_role("button", name="Look into it").click()
+        expect(page.locator(".verdict")).to_contain_text("Every check holds")
+        assert page.locator(".checks > li.refused").count() == 0
+        page.locator("#inspected").set_input_files(folder / "bob.1")
+        page.get_by_role("button", name="Look into it").click()
+        expect(page.locator(".verdict")).to_contain_text("Refused")
+        expect(page.locator(".checks > li.refused")).to_have_count(1)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import jinja2
 from aiohttp import web
 
-from sigcore.errors import Malformed, NotFound, SigError, Unavailable
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from stack.config import Settings
 from stack.web.console.answers import moment
 from stack.web.console.language import COOKIE, LANGUAGES, choose, translate
@@ -27,7 +27,7 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Vary": "Accept-Language, Cookie",
 }
-_STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, NotFound: 404, Unavailable: 503}
+_STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, Refused: 403, NotFound: 404, Unavailable: 503}
 _YEAR_S: Final = 365 * 24 * 3600
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from stack.config import Settings
-from stack.web.console import entry, search
+from stack.config import Home, Settings
+from stack.web.console import entry, inspect, search
 from stack.web.console.answers import static
 from stack.web.console.entry import Shelf
 from tlog.catalog.catalog import Catalog
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from stack.web.console.pages import Pages
 
 _KINDS: Final = {"js": "text/javascript", "css": "text/css"}
-FILES: Final = ("console.css", "search.js", "proof.js")
+FILES: Final = ("console.css", "search.js", "proof.js", "inspect.js")
 
 
-def make_routes(settings: Settings, catalog: Catalog, shelves: Mapping[str, Shelf]) -> list[web.RouteDef]:
+def make_routes(home: Home, settings: Settings, catalog: Catalog, shelves: Mapping[str, Shelf]) -> list[web.RouteDef]:
     """Every route of the console."""
 
     @cache
@@ -35,6 +35,7 @@ def make_routes(settings: Settings, catalog: Catalog, shelves: Mapping[str, Shel
     return [
         *search.make_routes(catalog, pages),
         *entry.make_routes(catalog, shelves, pages),
+        *inspect.make_routes(home, settings, pages),
         web.get("/console/{name}", _file),
     ]
 

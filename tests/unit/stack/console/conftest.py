@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from sigcore import keys, sct
-from stack.config import Settings
+from sigcore import keys, limits, sct
+from stack.config import Home, Settings
+from stack.files import save_file
 from stack.web.console.entry import Shelf
 from stack.web.console.routes import make_routes
 from tests.unit.tlog.catalog.conftest import certificate
@@ -21,6 +22,7 @@ from tests.unit.tlog.conftest import Site
 from tlog.catalog.catalog import SOURCES, Catalog
 from tlog.log import Log, Submission
 
+EMPTY_ROOT = b'{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
 PRE = certificate("a@example.com", 77)
 
 
@@ -31,7 +33,7 @@ def precertificate() -> Submission:
 
 @pytest.fixture
 async def console(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
-    """``get``, ``log`` (rekor) and ``ct``."""
+    """``get``, ``post``, ``log`` (rekor) and ``ct``."""
     logs: dict[str, Log] = {}
     sites = {name: Site(tmp_path, durable=False) for name in ("rekor", "ct")}
     for name, site in sites.items():
@@ -40,6 +42,8 @@ async def console(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
     await catalog.start()
     spki = keys.encode_public_key(sites["rekor"].key.public_key())
     shelves = {name: Shelf(name, f"Log {name}", log, spki) for name, log in logs.items()}
+    Home(tmp_path).public.mkdir()
+    save_file(Home(tmp_path).trusted_root, EMPTY_ROOT)
     settings = Settings(
         "http://localhost:7780",
         datetime(2026, 1, 1, tzinfo=UTC),
@@ -47,10 +51,10 @@ async def console(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
         url_follows_listen=False,
         name="A<b>&C",
     )
-    app = web.Application()
-    app.add_routes(make_routes(settings, catalog, shelves))
+    app = web.Application(client_max_size=limits.LOG_REQUEST)
+    app.add_routes(make_routes(Home(tmp_path), settings, catalog, shelves))
     async with TestClient(TestServer(app)) as client:
-        yield SimpleNamespace(get=client.get, log=logs["rekor"], ct=logs["ct"])
+        yield SimpleNamespace(get=client.get, post=client.post, log=logs["rekor"], ct=logs["ct"])
     await catalog.stop()
     for log in logs.values():
         await log.stop()
