@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from stack.config import Home, Settings
-from stack.web.console import entry, inspect, search
+from stack.web.console import entry, inspect, logs, search
 from stack.web.console.answers import static
 from stack.web.console.entry import Shelf
 from tlog.catalog.catalog import Catalog
@@ -36,6 +36,7 @@ def make_routes(home: Home, settings: Settings, catalog: Catalog, shelves: Mappi
         *search.make_routes(catalog, pages),
         *entry.make_routes(catalog, shelves, pages),
         *inspect.make_routes(home, settings, pages),
+        *logs.make_routes(shelves, pages),
         web.get("/console/{name}", _file),
     ]
 
