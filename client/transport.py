@@ -127,8 +127,9 @@ class AiohttpTransport:
                 f"{url} did not answer within {self._timeout.total:g} s", "is the service overloaded or blocked?"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
             raise Unavailable(
-                f"{url} cannot be reached: {shown(str(error), _WORDS)}",
+                f"{url} cannot be reached: {shown(str(cause), _WORDS)}",
                 "is the stack running, and is the URL in the signing config the one you can reach?",
             ) from error
 

@@ -54,6 +54,7 @@ COMMANDS = {
     "login": Command("stack.cli.login", "log in with a browser; signing takes that token while it is good"),
     "initialize": Command("stack.cli.initialize", "pin a TUF mirror: after that no trust option is needed"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
+    "doctor": Command("stack.cli.doctor", "check a stack from end to end; each failure with its fix"),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
     "version": Command("stack.cli.version", "print the version"),
