@@ -35,7 +35,8 @@ from stack.figures import Figures
 from stack.last_time import make_timekeeper
 from stack.trust import serving
 from stack.web import front
-from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
+from tlog.anchor import Anchor, MemoryAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
 from tlog.rekor_v2 import RekorV2
 from tlog.signature_log import RekorV1
@@ -155,7 +156,7 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
     """Where a log is kept, and where its last checkpoint is remembered."""
     if settings.ephemeral:
         return MemoryStore(), MemoryAnchor()
-    return SqliteStore(home.path / role / "log.db"), SqliteAnchor(home.path / "anchor" / f"{role}.db")
+    return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
 
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:
