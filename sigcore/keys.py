@@ -258,11 +258,13 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
     Raises:
         Refused: the signature does not verify, or ``details`` do not fit the key. ``what`` names it.
     """
-    details = details or default_details(key)
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey) and _BY_CURVE.get(key.curve.name) is details:
-            key.verify(signature, message, _ECDSA[details.hash])
-            return
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            usual = _BY_CURVE.get(key.curve.name)
+            if usual is not None and details in (None, usual):
+                key.verify(signature, message, _ECDSA[usual.hash])
+                return
+        details = details or default_details(key)
         if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, message)
             return
