@@ -38,7 +38,9 @@ from stack.trust import serving
 from stack.web import front
 from stack.web.console.routes import Console
 from stack.web.console.shelf import Shelf
-from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
+
+from tlog.anchor import Anchor, MemoryAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
@@ -175,7 +177,7 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
     """Where a log is kept, and where its last checkpoint is remembered."""
     if settings.ephemeral:
         return MemoryStore(), MemoryAnchor()
-    return SqliteStore(home.path / role / "log.db"), SqliteAnchor(home.path / "anchor" / f"{role}.db")
+    return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
 
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:
