@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from bench import (
     client_verify,
+    hashing,
     log_scale,
     rekor_add,
     signing_cert,
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
+    "hashing": hashing.run,
 }
 
 

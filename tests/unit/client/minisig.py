@@ -201,7 +201,9 @@ class MiniSigstore:
         return self.bundle(key, self.certify(key.public_key(), **certificate), artifact)
 
     def bundle(self, key: ec.EllipticCurvePrivateKey, certificate: bytes, artifact: bytes = ARTIFACT) -> Bundle:
-        digest = digest_of(artifact)
+        return self.bundle_of(digest_of(artifact), key, certificate)
+
+    def bundle_of(self, digest: bytes, key: ec.EllipticCurvePrivateKey, certificate: bytes) -> Bundle:
         signature = sign_digest(key, digest)
         body = entries.encode_body(HashedRekord(digest, signature, entries.certificate_verifier(certificate)))
         content = MessageSignature(HashAlgorithm.SHA2_256, digest, signature)
