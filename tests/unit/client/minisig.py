@@ -77,9 +77,7 @@ class Chain:
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def make(
-        cls, name: str, eku: str, *, not_after: datetime = END, new_key: NewKey = keys.generate_p256
-    ) -> Chain:
+    def make(cls, name: str, eku: str, *, not_after: datetime = END, new_key: NewKey = keys.generate_p256) -> Chain:
         root_key, key = new_key(), new_key()
         top, middle = (certify.Subject(f"{name}{part}", "mini", START, not_after) for part in (" root", ""))
         root = x509.parse_certificate(certify.make_root(root_key, top))
