@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 
 import pytest
 
-from sigcore import der, extensions, x509
+from sigcore import bundle, der, extensions, plain, x509
+from sigcore.bundle import encode_bundle
 from sigcore.errors import SigError
 from tests.chance import chosen_seed
 from tests.property.mutate import mutants
@@ -23,6 +25,7 @@ def outcome(parse, data: bytes):
         return None
 
 
+# --- certificates --------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def leaf(sigstore) -> bytes:
     return sigstore.sign().certificate
@@ -46,6 +49,73 @@ def test_one_step_takes_no_certificate_that_the_close_reader_refuses(sigstore, l
     assert taken > COUNT / 100, "the mutants must not all be refused"
 
 
+# --- bundles -------------------------------------------------------------------------------------------------
+def in_one_step(data: bytes) -> bundle.Bundle | None:
+    return plain.read_plain(data, bundle._read_usual)
+
+
+def without(data: bytes, *path: str) -> bytes:
+    """The bundle without a member of its first log entry, or of its material."""
+    document = json.loads(data)
+    parent = document["verificationMaterial"]
+    for name in path[:-1]:
+        parent = parent[name][0] if name == "tlogEntries" else parent[name]
+    del parent[path[-1]]
+    return json.dumps(document).encode()
+
+
+@pytest.fixture(scope="module")
+def bundles(sigstore) -> list[bytes]:
+    """As the writers have it: with and without what may be empty or null, on one line and on many."""
+    v1, v2 = encode_bundle(sigstore.sign_v1()), encode_bundle(sigstore.sign())
+    return [
+        v1,
+        v2,
+        json.dumps(json.loads(v1), indent=1, ensure_ascii=False).encode(),
+        without(v1, "timestampVerificationData"),
+        v1.replace(b'{"rfc3161Timestamps":[]}', b"{}"),
+        v1.replace(b'{"rfc3161Timestamps":[]}', b"null"),
+        without(v2, "tlogEntries", "inclusionPromise"),
+        without(v2, "tlogEntries", "integratedTime"),
+    ]
+
+
+def test_a_usual_bundle_is_read_in_one_step(bundles):
+    for data in bundles:
+        assert in_one_step(data) == bundle._parse_closely(data) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'"hashedrekord"', b'"hashed\\u0072ekord"'),
+        (b'"mediaType"', b'"media\\"Type"'),
+        (b'"keyId"', b'"keyId":"","keyId"'),
+        (b'{"keyId"', b'{"keyId":7,"keyId"'),
+        (b'"logId"', b'"log_id"'),
+        (b'"logIndex":"', b'"logIndex":"0'),
+        (b'"integratedTime":"0"', b'"integratedTime":0'),
+        (b'"rfc3161Timestamps"', b'"a":{},"rfc3161Timestamps"'),
+        (b'"SHA2_256"', b'"SHA2_512"'),
+        (b"v0.3+json", b"v0.2+json"),
+    ],
+)
+def test_another_form_is_left_to_the_close_reader(bundles, change):
+    data = bundles[1].replace(*change)
+    assert data != bundles[1]
+    assert in_one_step(data) is None
+
+
+def test_one_step_takes_no_bundle_that_the_close_reader_refuses(bundles):
+    taken = 0
+    for data in mutants(bundles, Random(SEED), COUNT):
+        found = in_one_step(data)
+        taken += found is not None
+        assert found is None or found == outcome(bundle._parse_closely, data)
+    assert taken > COUNT / 100, "the mutants must not all be refused"
+
+
+# --- DER -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "field",
     [
