@@ -116,7 +116,9 @@ def _read_usual(document: plain.Members) -> tuple[Bundle, int]:
             plain.base64(message["signature"], limits.SIGNATURE),
         ),
     )
-    if MEDIA_TYPES[bundle.media_type] != 3 or not all(entry.proof.checkpoint for entry in bundle.log_entries):
+    if MEDIA_TYPES[bundle.media_type] != 3 or not all(
+        entry.proof and entry.proof.checkpoint for entry in bundle.log_entries
+    ):
         raise ValueError("another version")
     return bundle, 15 + stamped + bool(stamps) + 2 * len(responses) + sum(strings for _, strings in read)
 

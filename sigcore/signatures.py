@@ -92,16 +92,16 @@ def verify(algorithm: bytes, key: PublicKey, signature: bytes, message: bytes, *
             verify. ``what`` names the signature in the message.
     """
     row = _row(algorithm, what)
-    if not isinstance(key, row.key_type):
+    if not (row.key_type is ec.EllipticCurvePublicKey if keys.is_ecdsa(key) else isinstance(key, row.key_type)):
         raise _unfit(row, what)
     keys.check_strength(key, what=f"the key of {what}")
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
+        if keys.is_ecdsa(key):
             key.verify(signature, message, _ECDSA[algorithm])
-        elif isinstance(key, ed25519.Ed25519PublicKey) or row.hash is None:
-            key.verify(signature, message)  # type: ignore[call-arg]  # as in sign()
-        else:
+        elif isinstance(key, rsa.RSAPublicKey) and row.hash is not None:
             key.verify(signature, message, padding.PKCS1v15(), row.hash)
+        else:
+            key.verify(signature, message)  # type: ignore[call-arg]  # the row has no hash: Ed25519
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
 
