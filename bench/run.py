@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from bench import (
     client_verify,
+    hashing,
     log_scale,
     rekor_add,
     search,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
     "search": search.run,
+    "hashing": hashing.run,
 }
 
 

@@ -95,17 +95,17 @@ def verify(algorithm: bytes, key: PublicKey, signature: bytes, message: bytes, *
     """
     ecdsa = _ECDSA.get(algorithm)
     try:
-        if ecdsa is not None and isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _ECDSA_BY_CURVE:
+        if ecdsa is not None and keys.is_ecdsa(key) and key.curve.name in _ECDSA_BY_CURVE:
             key.verify(signature, message, ecdsa)
             return
         row = _row(algorithm, what)
         if not isinstance(key, row.key_type):
             raise _unfit(row, what)
         keys.check_strength(key, what=f"the key of {what}")
-        if isinstance(key, ed25519.Ed25519PublicKey) or row.hash is None:
-            key.verify(signature, message)  # type: ignore[call-arg]  # as in sign()
+        if isinstance(key, rsa.RSAPublicKey) and row.hash is not None:
+            key.verify(signature, message, padding.PKCS1v15(), row.hash)
         else:
-            key.verify(signature, message, padding.PKCS1v15(), row.hash)  # type: ignore[arg-type,call-arg]  # as in sign()
+            key.verify(signature, message)  # type: ignore[call-arg]  # the row has no hash: Ed25519
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
 

@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from client.files import load_bundle, read_file
@@ -32,6 +32,8 @@ Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Verified]
 Show: TypeAlias = Callable[[str, "Attempt"], dict[str, JSON]]
 _MANY: Final = 64
 """Files; below that a second process saves less than it costs."""
+_MUCH: Final = 64 * 1024 * 1024
+"""Bytes in all files together; the same."""
 
 
 class Attempt:
@@ -59,7 +61,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
         "--max-workers",
         metavar="N",
         type=int,
-        help=f"processes that verify (default: 1; as many as cores for more than {_MANY} files)",
+        help=f"processes that verify (default: 1; as many as cores for more than {_MANY} files or 64 MiB)",
     )
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
     add_explain_options(parser)
@@ -105,7 +107,7 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
         return _verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show)
 
     # An explanation is told in the order of the files, while it is made.
-    workers = 1 if show is not None else _workers(options.max_workers, len(files))
+    workers = 1 if show is not None else _workers(options.max_workers, files)
     if workers > 1:
         # Deferred: few files, as nearly always, pay nothing for it.
         from stack.cli.batch import verify_many  # noqa: PLC0415 - see the line above
@@ -118,12 +120,22 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
 
 
-def _workers(asked: int | None, files: int) -> int:
+def _workers(asked: int | None, files: Sequence[str]) -> int:
     if asked is None:
-        return len(os.sched_getaffinity(0)) if files > _MANY else 1
+        # Of large files it is the hashing that is shared.
+        worth_it = len(files) > _MANY or (len(files) > 1 and sum(map(_size, files)) > _MUCH)
+        asked = len(os.sched_getaffinity(0)) if worth_it else 1
     if not 1 <= asked <= limits.WORKERS:
         raise Usage(f"--max-workers is {asked}, expected 1 to {limits.WORKERS}", "leave it out to use every core")
-    return min(asked, files)
+    return min(asked, len(files))
+
+
+def _size(file: str) -> int:
+    """In bytes; 0 for a digest, and for what cannot be looked at, which is said when it is its turn."""
+    try:
+        return os.stat(file).st_size  # noqa: PTH116 - as in client.files, no pathlib to verify one file
+    except (OSError, ValueError):
+        return 0
 
 
 def _explainer(options: argparse.Namespace) -> Show | None:
