@@ -38,7 +38,6 @@ from stack.trust import serving
 from stack.web import front
 from stack.web.console.routes import Console
 from stack.web.console.shelf import Shelf
-
 from tlog.anchor import Anchor, MemoryAnchor
 from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
