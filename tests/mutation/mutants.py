@@ -43,12 +43,26 @@ MESSAGES = frozenset(("Malformed", "Refused", "Check", "Step", "shown"))
 """Calls whose texts are for people."""
 TITLES = frozenset(("what", "hint"))
 """Keyword arguments that are a part of messages."""
-_SPOKEN = re.compile(r"(the|a|its|timestamp|there) |, |; ")
+_SPOKEN = re.compile(r"(the|a|its|timestamp|there) |[,;:] | [a-z]")
 """How texts begin that are a part of messages."""
 SPOKEN = frozenset(
-    ("refusals", "differing", "moments", "reasons", "window", "place", "how", "by", "over", "about", "did")
+    (
+        "refusals",
+        "differing",
+        "moments",
+        "reasons",
+        "window",
+        "place",
+        "how",
+        "by",
+        "over",
+        "about",
+        "did",
+        "ids",
+        "__slots__",
+    )
 )
-"""Variables that end up in messages alone."""
+"""Variables that end up in messages alone, and the names of slots, which are no behaviour."""
 
 Change = Callable[[Any], ast.AST]
 
