@@ -42,10 +42,6 @@ class ServiceRefused(Refused):
         self.body = body
 
 
-class NoTLS(Unavailable):
-    """The other side does not speak TLS, or no version of it that we do."""
-
-
 class Untrusted(Unavailable):
     """The other side shows a certificate that is not trusted here, or not its own."""
 
@@ -151,7 +147,7 @@ async def explained(
     except aiohttp.ClientConnectorCertificateError as error:
         raise await _untrusted(url, error.certificate_error, authority_option) from error
     except aiohttp.ClientConnectorSSLError as error:
-        raise NoTLS(
+        raise Unavailable(
             f"{url}: TLS failed: {shown(str(error.os_error), _WORDS)}",
             "does the service speak TLS at all, or does the URL begin with http:?",
         ) from error

@@ -9,6 +9,7 @@ Only commands that talk to registries import this module: aiohttp takes 280 ms t
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ from sigcore.values import dataclass
 
 SLOWEST: Final = 64 * 1024
 """Bytes in a second: what is larger than a manifest has more time, by this rate."""
+
+TLS_PATIENCE_S: Final = 3.0
+"""Some servers of plain http wait for the end of a line that a handshake does not have."""
 
 Content: TypeAlias = bytes | Path
 """What is sent: bytes, or the file that holds them."""
@@ -185,3 +189,24 @@ def _opened(content: Content | None) -> Iterator[bytes | BinaryIO | None]:
             yield file
     else:
         yield content
+
+
+async def speaks_tls(host: str, port: int) -> bool | None:
+    """Whether what listens there begins a TLS handshake; None where nothing listens.
+
+    Nothing is sent but that handshake, and what comes is not believed: it decides between https and plain http where both are
+    allowed.
+    """
+    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(TLS_PATIENCE_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=blind)
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")  # it says in TLS that it does not want to
+    except (ConnectionResetError, TimeoutError):
+        return False
+    except OSError:
+        return None
+    writer.transport.abort()  # to close it in order would take the other side's answer
+    return True

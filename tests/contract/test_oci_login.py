@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import time
@@ -19,8 +20,9 @@ from cryptography.hazmat.primitives import serialization
 
 from client.oci.http import HttpRegistry
 from client.oci.options import Credential, RegistryOptions
+from client.oci.reference import parse_reference
 from client.transport import ServiceRefused
-from sigcore.errors import Refused, Unavailable
+from sigcore.errors import NotFound, Refused, Unavailable
 from tests.registries import PASSWORD, USER, certified, docker_registry, htpasswd
 from tests.registry_images import push_image, push_note
 
@@ -197,3 +199,18 @@ async def test_a_token_service_that_says_no_is_quoted(tmp_path, tls):
         async with HttpRegistry(options) as registry:
             with pytest.raises(ServiceRefused, match=r"the token service .*/token' answered 401"):
                 await registry.resolve(running.image("team/app"))
+
+
+async def test_a_server_that_waits_for_a_line_is_one_of_plain_http(monkeypatch):
+    monkeypatch.setattr("client.oci.transport.TLS_PATIENCE_S", 0.1)
+
+    async def patient(reader, writer):
+        asked = await reader.readline()
+        if asked.startswith(b"GET "):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(patient, "127.0.0.1", 0)
+    async with server, HttpRegistry(RegistryOptions(), environment={"HOME": "/nonexistent"}) as registry:
+        with pytest.raises(NotFound, match="http://127"):
+            await registry.resolve(parse_reference(f"127.0.0.1:{server.sockets[0].getsockname()[1]}/team/app"))

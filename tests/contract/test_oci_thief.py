@@ -347,8 +347,7 @@ async def test_g11_plain_http_with_this_machine_is_found_out_without_credentials
     registry_server.manifest(MANIFEST, at="1")
     async with client() as registry:
         await registry.manifest(registry_server.image)
-    probe, *_ = registry_server.seen
-    assert (probe.method, probe.path, probe.authorization) == ("GET", "/v2/", "")
+    assert [seen.authorization[:5] for seen in registry_server.seen] == ["", "Basic"]
 
 
 @pytest.mark.parametrize(
