@@ -205,7 +205,7 @@ async def _issuer_of(url: str) -> str:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=blind)
         shown_certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        writer.close()
+        writer.transport.abort()  # to close it in order would take the other side's answer
         issuer = x509.parse_certificate(shown_certificate).issuer
         return x509.common_name(issuer) or x509.organization(issuer)
     except (OSError, TimeoutError, SigError):

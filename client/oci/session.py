@@ -162,7 +162,7 @@ class Session:
             unavailable.after_s = _seconds(answer.header("retry-after"))
             return unavailable
         hint = _HINTS.get(status, "")
-        if status == 401 and not self.authorizer.known(ref, PULL) and not self.authorizer.known(ref, PUSH):
+        if status == 401 and self.authorizer.is_anonymous(ref):
             hint = f"it wants credentials and none are here: docker login {ref.registry}, or --registry-username"
         return ServiceRefused(said, hint, status=status, body=answer.body)
 

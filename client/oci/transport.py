@@ -14,8 +14,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Self, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
 
 import aiohttp
 from yarl import URL
@@ -73,25 +72,30 @@ class Request:
 
 
 class Wire:
-    """Connections to registries; an asynchronous context manager."""
+    """Connections to registries, between :meth:`open` and :meth:`close`."""
 
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
         self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Self:
+    def open(self) -> None:
+        """Before the first request; within the running loop.
+
+        Raises:
+            NotFound, Malformed: a file of certificates that the user named.
+        """
+        if self._options.ca_file or self._options.client_cert:
+            self._trust()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=16, limit_per_host=8),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers={"User-Agent": "sigbox", "Accept-Encoding": "identity"},
         )
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        """After the last one."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -106,7 +110,7 @@ class Wire:
             Unavailable: no connection, no answer in time, an answer that breaks off. Malformed: a longer content.
         """
         if self._session is None:
-            raise RuntimeError("the wire is used outside its `async with`")
+            raise RuntimeError("the wire is not open")
         url, seconds = bare_url(request.url), self._seconds(request)
         with _opened(request.content) as data:
             async with (
@@ -159,7 +163,7 @@ class Wire:
         return self._options.timeout_s + max(0, sent + request.limit - limits.OCI_MANIFEST) / SLOWEST
 
     def _trust(self) -> ssl.SSLContext:
-        """Made once, when the first https URL is asked."""
+        """Made once, when the first https URL is asked: reading the system's authorities takes 40 ms."""
         if self._tls is None:
             options = self._options
             self._tls = tls_context(options.ca_file)
