@@ -530,6 +530,33 @@ async def test_a_list_that_always_changes_is_given_up(server, registry, image):
         await registry.attach(image, IMAGE_MANIFEST, GOOD)
 
 
+async def test_a_weak_etag_is_no_condition(server, registry, image):
+    tag = TagWithRivals(server, conditional=False)
+    tag.data = listing(Descriptor(IMAGE_MANIFEST, digest_of(b"x"), 1))
+    weak = raw(tag.data, **{"Content-Type": IMAGE_INDEX, "ETag": 'W/"x"'})
+    where = f"/v2/team/app/manifests/{referrers_tag(SUBJECT.digest)}"
+    server.answers[f"GET {where}"] = lambda request: weak if not tag.written else tag.read(request)
+    await registry.attach(image, IMAGE_MANIFEST, GOOD)
+    (written,) = [seen for seen in server.seen if (seen.method, seen.path) == ("PUT", where)]
+    assert not {"if-match", "if-none-match"} & written.headers.keys()
+
+
+async def test_a_referrer_is_deleted_although_an_image_is_at_the_fallback_tag(server, registry, image):
+    server.manifest(GOOD)
+    server.manifest(MANIFEST, at=referrers_tag(SUBJECT.digest))
+    server.answers[f"DELETE /v2/team/app/manifests/{digest_of(GOOD)}"] = raw(status=202)
+    await registry.delete(image.at_digest(digest_of(GOOD)))
+    assert not [asked for asked in server.asked if asked.startswith("PUT")]
+
+
+@pytest.mark.parametrize("status", [400, 405])
+async def test_a_tag_that_cannot_be_deleted_by_itself_is_said_to_be_so(server, registry, status):
+    server.answers["DELETE /v2/team/app/manifests/1"] = raw(status=status)
+    with pytest.raises(ServiceRefused) as refused:
+        await registry.delete(server.image)
+    assert "deletes by digest only" in refused.value.hint
+
+
 async def test_what_others_wrote_into_the_list_stays_as_it_is(server, registry, image):
     tag = TagWithRivals(server)
     foreign = {

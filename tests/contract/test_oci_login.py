@@ -22,7 +22,7 @@ from client.oci.http import HttpRegistry
 from client.oci.options import Credential, RegistryOptions
 from client.oci.reference import parse_reference
 from client.transport import ServiceRefused
-from sigcore.errors import NotFound, Refused, Unavailable
+from sigcore.errors import Malformed, NotFound, Refused, Unavailable
 from tests.registries import PASSWORD, USER, certified, docker_registry, htpasswd
 from tests.registry_images import push_image, push_note
 
@@ -124,6 +124,16 @@ async def test_an_authority_that_is_not_known_is_named(secured, tls):
         ) as unavailable:
             await registry.resolve(secured.image("team/app"))
     assert "--registry-cacert" in unavailable.value.hint
+
+
+@pytest.mark.parametrize("option", ["ca_file", "client_cert"])
+async def test_a_file_of_certificates_that_is_missing_or_damaged_is_named_before_any_request(tmp_path, option):
+    damaged = tmp_path / "damaged.pem"
+    damaged.write_text("nonsense")
+    for path, kind in ((tmp_path / "missing.pem", NotFound), (damaged, Malformed)):
+        with pytest.raises(kind, match=path.name):
+            async with HttpRegistry(RegistryOptions(**{option: str(path)})):
+                pass
 
 
 async def test_no_certificate_is_checked_when_the_user_says_so(secured):
