@@ -25,6 +25,9 @@ SECTIONS: Final = ("oidc-issuers", "meta-issuers", "ci-issuer-metadata")
 KEY_SETS: Final = "issuers"
 """Folder of the key sets, beside the file."""
 
+_FILES: Final = ("jwks", "ca-file", "bearer-file")
+"""Members of a row that name files; they are ours, and have one spelling in what is taken over."""
+
 Document = dict[str, dict[str, JSON]]
 
 
@@ -40,11 +43,13 @@ def load_document(home: Home) -> Document:
     text = load_file(home.issuers, what="the issuers", limit=limits.TOKEN_KEY_SET)
     if not text.startswith(HEADER.encode()):
         raise Refused(f"{home.issuers} was written by hand", "edit it, or move it away; a running stack takes it up")
-    return sections | load_foreign(home.issuers, text)
+    document = parse_document(home.issuers, text)
+    assert isinstance(document, dict) or document is None  # noqa: S101 - we wrote it, and wrote no list
+    return sections | {name: section for name, section in (document or {}).items() if isinstance(section, dict)}
 
 
 def load_foreign(file: Path, text: bytes) -> Document:
-    """The sections of a configuration of Fulcio that are there, spelt as in its YAML.
+    """The sections of a configuration of Fulcio that are there, spelt as in its YAML; files that rows name are named from the root.
 
     Raises:
         Malformed: it cannot be read.
@@ -57,8 +62,15 @@ def load_foreign(file: Path, text: bytes) -> Document:
     for name, section in document.items():
         known = spelt.get(name.replace("-", "").lower())
         if known is not None and isinstance(section, dict):
-            found[known] = section
+            found[known] = {url: _rooted(row, file.parent) for url, row in section.items()}
     return found
+
+
+def _rooted(row: JSON, folder: Path) -> JSON:
+    if not isinstance(row, dict):
+        return row
+    files = {name: str(folder.absolute() / str(row[name])) for name in _FILES if name in row}
+    return row | files
 
 
 def save_document(home: Home, document: Document) -> None:

@@ -37,7 +37,7 @@ from stack.issuer_file import (
     remove_row,
     save_document,
 )
-from stack.issuers import FEDERATED, Accepted
+from stack.issuers import FEDERATED, Accepted, load_issuers
 from stack.live_issuers import issuer_files, load_all
 
 EXAMPLES = """\
@@ -130,6 +130,7 @@ def _add(options: argparse.Namespace) -> None:
 def _foreign(options: argparse.Namespace) -> Document:
     if options.url:
         raise Malformed("--from brings whole rows", "leave the URL out")
+    load_issuers(options.source)  # what is misspelt in it must not just be left out
     text = load_file(options.source, what="the configuration", limit=limits.TOKEN_KEY_SET)
     return load_foreign(options.source, text)
 
