@@ -24,7 +24,7 @@ JWKS = "https://idp.example/keys"
 class World:
     """Documents by URL, a clock, and what was asked for."""
 
-    def __init__(self, **documents) -> None:
+    def __init__(self) -> None:
         self.now = 1000.0
         self.asked: list[str] = []
         self.documents = {
