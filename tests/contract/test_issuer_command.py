@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import io
 import json
 import ssl
 import threading
@@ -17,6 +18,8 @@ import jwt
 import pytest
 
 from sigcore import keys
+from sigcore.strict import encode_base64
+from stack.cli import main
 from tests.stack_process import RunningStack, running_stack, sigbox
 from tests.unit.ca.test_hostile import KEY as PROOF_KEY
 from tests.unit.ca.test_hostile import PEM
@@ -88,9 +91,7 @@ def token(url: str, key=KEY, **changes) -> str:
 def ask(stack: RunningStack, text: str, name: str, identifier: str = "test-request-1") -> tuple[int, str]:
     """(status, the certificate or the reason)."""
     proof = keys.sign(PROOF_KEY, name.encode())
-    import base64  # noqa: PLC0415 - for this line
-
-    body = {"publicKeyRequest": {"publicKey": {"content": PEM}, "proofOfPossession": base64.b64encode(proof).decode()}}
+    body = {"publicKeyRequest": {"publicKey": {"content": PEM}, "proofOfPossession": encode_base64(proof)}}
     request = urllib.request.Request(
         f"{stack.url}/api/v2/signingCert",
         json.dumps(body).encode(),
@@ -115,10 +116,21 @@ def until(stack: RunningStack, text: str, name: str, status: int) -> str:
         time.sleep(0.05)
 
 
+def typed(*arguments: object) -> tuple[int, str, str]:
+    """(exit code, standard output, standard error) of ``sigbox issuer``, in this process: a start takes half a second."""
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            code = main(["issuer", *map(str, arguments)])
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return code, output.getvalue(), errors.getvalue()
+
+
 def issuer(*arguments: object) -> str:
-    done = sigbox("issuer", *map(str, arguments))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    code, output, errors = typed(*arguments)
+    assert code == 0, errors
+    return output
 
 
 PERSON = {"sub": "u1", "email": "a@corp.example", "email_verified": True}
@@ -197,9 +209,9 @@ def test_the_requester_and_the_log_are_told_the_same_reason(stack, tmp_path, cha
     lines = [json.loads(line) for line in stack.log.read_text().splitlines() if line.startswith("{")]
     told = [line["message"] for line in lines if line.get("request") == identifier and "message" in line]
     assert told == [f"no certificate: {said}"]
-    done = sigbox("issuer", "test", token(url, **PERSON | changes), "--data", stack.data)
-    assert done.returncode == 1
-    assert reason in done.stderr
+    code, _, errors = typed("test", token(url, **PERSON | changes), "--data", stack.data)
+    assert code == 1
+    assert reason in errors
 
 
 def test_no_reason_can_write_a_line_of_its_own(stack):
@@ -281,10 +293,10 @@ def test_fulcios_own_file_as_it_is(tmp_path):
 )
 def test_what_is_said_to_who_types_it_wrong(stack, arguments, message):
     before = issuer("list", "--data", stack.data)
-    done = sigbox("issuer", *arguments, "--data", stack.data)
-    assert done.returncode != 0
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    code, _, errors = typed(*arguments, "--data", stack.data)
+    assert code in (1, 2)
+    assert message in errors
+    assert "Traceback" not in errors
     assert issuer("list", "--data", stack.data) == before
 
 
@@ -296,8 +308,7 @@ def test_a_file_that_somebody_wrote_is_read_and_never_rewritten(tmp_path):
     file.write_text(FULCIO)
     assert "https://forge.example" in issuer("list", "--data", data)
     for arguments in (("add", "https://a.example", "--kind", "email"), ("remove", "https://forge.example")):
-        done = sigbox("issuer", *arguments, "--data", data)
-        assert "was written by hand" in done.stderr
+        assert "was written by hand" in typed(*arguments, "--data", data)[2]
     assert file.read_text() == FULCIO
 
 

@@ -138,7 +138,7 @@ ROWS = {
         "https://ci.example.com/job/7",
     ),
     "username": (
-        {"url": "https://id.example.com", "subject_domain": "example.com"},
+        {"url": "https://names.example.com", "subject_domain": "example.com"},
         {"sub": "build-7"},
         OtherName("build-7!example.com"),
         {},
