@@ -33,7 +33,10 @@ from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
 from stack.figures import Figures
+from stack.files import make_folder
+from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
+from stack.live_issuers import LiveIssuers
 from stack.trust import serving
 from stack.web import front
 from stack.web.console.routes import Console
@@ -59,7 +62,7 @@ async def compose(
     settings: Settings,
     material: Material,
     oidc_key: rsa.RSAPrivateKey,
-    issuers: tuple[Issuer, ...],
+    issuers: LiveIssuers,
     clock: Clock,
     *,
     control_api: bool,
@@ -75,7 +78,7 @@ async def compose(
     ct = _ct(home, settings, material, clock)
     rekor = _rekor(home, settings, material, clock)
     rekor_v1 = _rekor_v1(home, settings, material, clock)
-    authority = _authority(material, IssuerTable((own_issuer(provider), *issuers)), ct)
+    authority = _authority(material, issuers.table(own_issuer(provider)), ct)
     timestamps = _timestamps(home, settings, material, clock)
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
     figures = Figures(home, edge.traffic, logs, clock)
@@ -119,7 +122,7 @@ def _shelves(logs: Mapping[str, Log], material: Material) -> dict[str, Shelf]:
 def own_issuer(provider: Provider) -> Issuer:
     """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
     pinned = PinnedKeys((key.id, key.key.public_key()) for key in provider.keys)
-    return Issuer(provider.issuer, pinned, kind=OWN)
+    return Issuer(provider.issuer, pinned, kind=OWN, issuer_claim=FEDERATED)
 
 
 def _authority(material: Material, issuers: IssuerTable, log: CertificateLogService) -> Authority:
