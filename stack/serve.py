@@ -25,6 +25,7 @@ from stack import bootstrap
 from stack.config import Home, Settings
 from stack.issuers import load_issuers
 from stack.lock import LOCK, held
+from stack.login_rules import load_login_rules
 from stack.quick_import import import_server
 from stack.start import Plan, Prepared, ServerTls
 from stack.trust.documents import save_documents
@@ -55,10 +56,11 @@ def serve(plan: Plan) -> int:
         oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
         material = bootstrap.load_material(home)
         save_documents(home, material, settings)
-        files = (file for file in (home.settings_file, plan.config) if file is not None)
+        files = [file for file in (home.settings_file, plan.config) if file is not None]
         issuers = tuple(issuer for file in files for issuer in load_issuers(file))
+        logins = load_login_rules(files)
         with ended_with(start_publisher(home)) as publisher:
-            prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher, issuers)
+            prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher, issuers, logins)
             import_server()
             # Deferred: everything that imports aiohttp comes after that.
             from stack.running import run  # noqa: PLC0415 - see the line above

@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.issuers import Issuer
+from oidc_dev.rules import LoginRules
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 
@@ -65,3 +66,4 @@ class Prepared:
     """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
     issuers: tuple[Issuer, ...]
     """Those that were configured, beside the stack's own; see :mod:`stack.issuers`."""
+    logins: LoginRules
