@@ -20,6 +20,7 @@ import jwt
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from oidc_dev.logins import WRONG
 from tests.browser.chromium import Hook, visitor
 from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox
 from tests.unit.oidc_dev.visitor import ALICE, OOB, PASSWORD, REQUEST
@@ -55,10 +56,10 @@ def request_url(stack: RunningStack, redirect_uri: str, **more: str) -> str:
     return f"{stack.oidc_issuer}/auth?{urlencode(REQUEST | {'redirect_uri': redirect_uri} | more)}"
 
 
-def log_in(page: Page, email: str = ALICE, password: str = PASSWORD) -> None:
+def log_in(page: Page, email: str = ALICE, password: str = PASSWORD, button: str = "Sign in") -> None:
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name=button).click()
 
 
 # --- the official client -----------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ def test_a_wrong_password_can_be_corrected_and_a_cancelled_login_ends_the_client
     with client.started("get-identity-token") as waiting, visitor(browser) as tab:
         tab.page.goto(client.hook.url())
         log_in(tab.page, password="wrong password")
-        expect(tab.page.get_by_role("alert")).to_have_text("The email or the password is wrong.")
+        expect(tab.page.get_by_role("alert")).to_have_text(WRONG)
         expect(tab.page.get_by_label("Email")).to_have_value(ALICE)
         expect(tab.page.get_by_label("Password")).to_have_value("")
         expect(tab.page.get_by_label("Password")).to_be_focused()
