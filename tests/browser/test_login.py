@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -268,6 +270,25 @@ def test_every_page_fits_and_can_be_read_in_light_and_dark(browser: Browser, sta
         log_in(tab.page)
         expect(tab.page.locator("#code")).to_be_visible()
         check_look(tab.page)
+        for path in ("device", "device?user_code=BCDF-GHJK", "session"):
+            tab.page.goto(f"{stack.oidc_issuer}/{path}")
+            check_look(tab.page)
+        for _ in ("with the session", "with a password"):
+            tab.page.goto(begin_device(stack))
+            tab.page.locator("summary", has_text="one-time").first.evaluate("e => e.parentElement.open = true")
+            check_look(tab.page)
+            tab.page.context.clear_cookies()
+        tab.page.goto(begin_device(stack))
+        log_in(tab.page, button="Sign in and allow")
+        check_look(tab.page)
+
+
+def begin_device(stack: RunningStack) -> str:
+    """The page of a program that begins to wait."""
+    asked = {name: REQUEST[name] for name in ("client_id", "scope", "code_challenge", "code_challenge_method")}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{stack.oidc_issuer}/device/code", urlencode(asked).encode(), timeout=WAIT_S) as answer:
+        return str(json.load(answer)["verification_uri_complete"])
 
 
 CONTRAST = """() => {
