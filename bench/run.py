@@ -11,6 +11,7 @@ from dataclasses import asdict
 from bench import (
     client_verify,
     log_scale,
+    logins,
     rekor_add,
     signing_cert,
     startup,
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "rekor-add": rekor_add.run,
     "log-scale": log_scale.run,
     "signing-cert": signing_cert.run,
+    "logins": logins.run,
     "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,

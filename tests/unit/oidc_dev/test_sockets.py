@@ -109,7 +109,9 @@ async def test_500_hostile_requests_open_no_connection_o24(program: Program):
             fields = GOOD | {name: chance.choice(TARGETS) for name in chance.sample(NAMES, 4)}
             fields |= {"grant_type": chance.choice(GRANTS), "subject_token": token(chance), "assertion": token(chance)}
             bearer = {"Authorization": f"Bearer {token(chance)}", "Host": f"{chance.choice(TARGETS)}"}
-            path = ("/auth/auth", "/auth/token", "/auth/device/code", "/auth/login", "/auth/device", "/auth/userinfo")[number % 6]
+            path = ("/auth/auth", "/auth/token", "/auth/device/code", "/auth/login", "/auth/device", "/auth/userinfo")[
+                number % 6
+            ]
             answer = await program.post(path, fields, bearer if path.endswith("userinfo") else {})
             assert answer.status < 500
     outside = [event for event in seen if f", {port})" not in event]
