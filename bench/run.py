@@ -13,6 +13,7 @@ from bench import (
     log_scale,
     logins,
     rekor_add,
+    search,
     signing_cert,
     startup,
     timestamps,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
+    "search": search.run,
 }
 
 
