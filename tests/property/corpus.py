@@ -28,6 +28,7 @@ import ca.request
 import ca.templates
 import client.identity
 import client.verify.times
+import oidc_dev.machines
 import oidc_dev.mailbox
 import oidc_dev.parameters
 import stack.cli.persona
@@ -493,6 +494,12 @@ PARSERS: dict[str, Parser] = {
     "stack.issuers.parse_document": Parser(
         lambda data: stack.issuers.parse_document(Path("issuers.yaml"), data),
         [json.dumps(FULCIO).encode(), b'define:\n  - &a "b"\noidc-issuers:\n  *a :\n    type: email\n'],
+    ),
+    "oidc_dev.machines.parse_machine_name": Parser(
+        oidc_dev.machines.parse_machine_name, [b"release", b"a-1"], str, text=True
+    ),
+    "oidc_dev.machines.parse_machine_subject": Parser(
+        oidc_dev.machines.parse_machine_subject, [b"https://ci.example.com:8443/a/b", b"http://h"], str, text=True
     ),
     "oidc_dev.mailbox.parse_email": Parser(
         oidc_dev.mailbox.parse_email, [b"a@b.c", b"first.last+tag@example.com"], str, text=True
