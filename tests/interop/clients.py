@@ -3,6 +3,7 @@
 
 ``make clients`` runs this file. cosign is built from source by Go, as go.mod and go.sum of its folder say; sigstore-js is
 installed by npm, as package-lock.json says, with the Node that it wants. Nothing is fetched whose hash does not stand there.
+Dex comes the same way: it is no client, but the OpenID provider of others that federation is tested with.
 
 What was made is kept in the user's cache folder under the hash of its pins: every checkout finds it there, and a changed pin
 makes it anew. The standard library is enough to run this, so that continuous integration can begin with it.
@@ -74,7 +75,7 @@ class Client:
     def version(self) -> str:
         """As it is pinned."""
         if "go.mod" in self.pins:
-            package = package_of(self).removesuffix("/cmd/cosign")
+            package = package_of(self).partition("/cmd/")[0]
             found = re.search(
                 rf"^\s{re.escape(package)} v(\S+)", (self.folder / "go.mod").read_text("utf-8"), re.MULTILINE
             )
@@ -143,7 +144,8 @@ COSIGN_V2 = Client("cosign-v2", _GO, "cosign", build)
 SIGSTORE_JS = Client(
     "sigstore-js", ("package.json", "package-lock.json", ".npmrc"), "node_modules/.bin/node", npm_install
 )
-CLIENTS = (COSIGN_V3, COSIGN_V2, SIGSTORE_JS)
+DEX = Client("dex", _GO, "dex", build)
+CLIENTS = (COSIGN_V3, COSIGN_V2, SIGSTORE_JS, DEX)
 
 
 def install(client: Client) -> str:
@@ -182,7 +184,7 @@ def main() -> int:
 
     print("installing the official clients (cosign compiles for some minutes the first time)", file=sys.stderr)
     with ThreadPoolExecutor(2) as pool:
-        rows = (pool.submit(row, COSIGN_V3, COSIGN_V2), pool.submit(row, SIGSTORE_JS))
+        rows = (pool.submit(row, COSIGN_V3, COSIGN_V2, DEX), pool.submit(row, SIGSTORE_JS))
         return sum(done.result() for done in rows)
 
 
