@@ -34,6 +34,12 @@ IDENTITY_TOKEN: Final = 16 * 1024
 TOKEN_KEY_SET: Final = 256 * 1024
 """Keys come with certificate chains (x5c) at some providers."""
 TOKEN_KEYS: Final = 50
+ISSUERS: Final = 256
+"""Rows of the table of issuers in one file; the public Fulcio has 31."""
+NAME_PATTERNS: Final = 64
+"""Of one issuer: each of them is held against every name."""
+DISCOVERY: Final = 64 * 1024
+"""An issuer's ``openid-configuration``; those of the large providers have under 8 KiB."""
 IDENTITY: Final = 254
 """RFC 5321 section 4.5.3.1.3: a path has at most 256 octets with its angle brackets."""
 
