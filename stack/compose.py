@@ -33,6 +33,7 @@ from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
 from stack.figures import Figures
 from stack.last_time import make_timekeeper
+from stack.personas import issuer_rows
 from stack.trust import serving
 from stack.web import front
 from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
@@ -70,7 +71,9 @@ async def compose(
     ct = _ct(home, settings, material, clock)
     rekor = _rekor(home, settings, material, clock)
     rekor_v1 = _rekor_v1(home, settings, material, clock)
-    authority = _authority(material, IssuerTable((own_issuer(provider), *issuers)), ct)
+    own = own_issuer(provider)
+    machines = issuer_rows(own, issuers) if control_api else ()
+    authority = _authority(material, IssuerTable((own, *issuers, *machines)), ct)
     timestamps = _timestamps(home, settings, material, clock)
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
     figures = Figures(home, edge.traffic, logs, clock)
