@@ -38,6 +38,7 @@ IDENTITIES = {
         "https://kubernetes.io/namespaces/build/serviceaccounts/signer",
         "https://kubernetes.default.svc",
     ),
+    "spiffe": ("spiffe://example.org/ns/build/sa/signer", "https://spire.example.org"),
 }
 
 
@@ -166,3 +167,23 @@ def test_sigstore_js_finds(sigstore_js: SigstoreJs, place: Place, source: str):
     identity, issuer = IDENTITIES[source]
     policy = ("--certificate-identity-uri", re.escape(identity), "--certificate-issuer", issuer)
     succeed(sigstore_js.command(place, "verify", signed.bundle, *policy, *sigstore_js.tuf(place)))
+
+
+# --- our own client ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("source", ["github", "gitlab", "buildkite", "circleci", "variable", "spiffe"])
+def test_our_client_finds(place: Place, source: str):
+    signed, environment = files_of(place, Kind.MESSAGE_V2), around(place, source)
+    if source == "spiffe":
+        environment["SIGBOX_SPIFFE_JWT_FILE"] = str(place.folder / Path(environment["SIGBOX_SPIFFE_JWT_FILE"]).name)
+    what = ("sign-blob", signed.artifact, "--bundle", signed.bundle, "--trust-config", place.stack.trust_config)
+    succeed(sigbox(*what, cwd=place.folder, **environment))
+    verify(signed, source)
+
+
+def test_our_client_does_not_look_around_when_it_is_told_not_to(place: Place):
+    signed, environment = files_of(place, Kind.MESSAGE_V2), around(place, "github")
+    what = ("sign-blob", signed.artifact, "--bundle", signed.bundle, "--trust-config", place.stack.trust_config)
+    home = {"HOME": str(place.folder), "XDG_RUNTIME_DIR": "", "XDG_CACHE_HOME": ""}
+    refuse(
+        sigbox(*what, "--oidc-disable-ambient-providers", **environment, **home), because="there is no identity token"
+    )
