@@ -76,6 +76,9 @@ class PinnedKeys:
         if not listed or len(self._by_id) != len(listed):
             raise Malformed("the pinned key set is empty or has one key id twice")
 
+    def __contains__(self, key_id: str) -> bool:
+        return key_id in self._by_id
+
     async def find(self, key_id: str) -> TokenKey:
         """The key of exactly this id; Refused otherwise."""
         try:

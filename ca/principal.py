@@ -28,7 +28,7 @@ _MAILBOX = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{LABEL}\.)*(?![0
 some readers take for an IPv4 address."""
 _CLIMBS = re.compile(r"/(?:\.|%2[eE]){1,2}(?=[/?]|\Z)")
 """A segment that a reader may resolve away (RFC 3986 section 5.2.4)."""
-_USERNAME = re.compile(r"[!-~]+\Z", re.ASCII)
+_VISIBLE = re.compile(r"[!-~]+\Z", re.ASCII)
 _SPIFFE_PATH = r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+\Z"
 """SPIFFE-ID sections 2.1 and 2.2."""
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", re.ASCII)
@@ -91,16 +91,22 @@ def _challenge(claims: Claims, kind: str) -> str:
 
 
 def _issuer(claims: Claims) -> str:
-    """The issuer that the certificate names: the token's own, or the one behind it where the table says so."""
+    """The issuer that the certificate names: the token's own, or the one behind it where the table says so.
+
+    Our own provider says nothing of that for its own accounts, or gives a name that is no issuer.
+    """
     path = claims.issuer.issuer_claim
-    if not path or (claims.issuer.kind == OWN and path.split(".")[1] not in claims.fields):
+    own = claims.issuer.kind == OWN
+    if not path or (own and path.split(".")[1] not in claims.fields):
         return claims.issuer.url
     *parts, last = path.split(".")[1:]
     fields = claims.fields
     for part in parts:
         fields = fields.object(part)
     issuer = fields.text(last)
-    if not 0 < len(issuer) <= URI_LENGTH or not _USERNAME.match(issuer):
+    if own and not issuer.startswith(("https://", "http://")):
+        return claims.issuer.url
+    if not len(issuer) <= URI_LENGTH or not _VISIBLE.match(issuer):
         raise Refused(f"token{path[1:]} is {shown(issuer)}, which is no issuer that a certificate may name")
     return issuer
 
@@ -139,7 +145,7 @@ def _uri(claims: Claims) -> tuple[Uri, Description]:
 
 def _username(claims: Claims) -> tuple[OtherName, Description]:
     name = claims.subject
-    if len(name) > limits.IDENTITY or not _USERNAME.match(name) or "!" in name or "@" in name:
+    if len(name) > limits.IDENTITY or not _VISIBLE.match(name) or "!" in name or "@" in name:
         raise Refused(
             f"the subject {shown(name)} is no user name", "expected printable ASCII without spaces, ! and @ (no email)"
         )

@@ -32,7 +32,9 @@ from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
 from stack.figures import Figures
+from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
+from stack.live_issuers import LiveIssuers
 from stack.personas import issuer_rows
 from stack.trust import serving
 from stack.web import front
@@ -55,7 +57,7 @@ async def compose(
     settings: Settings,
     material: Material,
     oidc_key: rsa.RSAPrivateKey,
-    issuers: tuple[Issuer, ...],
+    issuers: LiveIssuers,
     clock: Clock,
     *,
     control_api: bool,
@@ -72,8 +74,7 @@ async def compose(
     rekor = _rekor(home, settings, material, clock)
     rekor_v1 = _rekor_v1(home, settings, material, clock)
     own = own_issuer(provider)
-    machines = issuer_rows(own, issuers) if control_api else ()
-    authority = _authority(material, IssuerTable((own, *issuers, *machines)), ct)
+    authority = _authority(material, issuers.table(own, issuer_rows(own) if control_api else ()), ct)
     timestamps = _timestamps(home, settings, material, clock)
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
     figures = Figures(home, edge.traffic, logs, clock)
@@ -101,7 +102,7 @@ async def compose(
 def own_issuer(provider: Provider) -> Issuer:
     """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
     pinned = PinnedKeys((key.id, key.key.public_key()) for key in provider.keys)
-    return Issuer(provider.issuer, pinned, kind=OWN)
+    return Issuer(provider.issuer, pinned, kind=OWN, issuer_claim=FEDERATED)
 
 
 def _authority(material: Material, issuers: IssuerTable, log: CertificateLogService) -> Authority:

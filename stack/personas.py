@@ -8,7 +8,7 @@ durable stack does not mint them. The shipped ones are files beside the provider
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Final
@@ -94,10 +94,9 @@ ISSUERS: Final[Mapping[str, MachineIssuer]] = {
 """Kind of persona -> who issues its tokens."""
 
 
-def issuer_rows(own: Issuer, configured: Iterable[Issuer]) -> tuple[Issuer, ...]:
-    """The rows that make personas count, signed with the keys of ``own``; an issuer that is configured stays as it is."""
-    taken = {issuer.url for issuer in configured}
-    return tuple(issuer.row(own) for issuer in ISSUERS.values() if issuer.url not in taken)
+def issuer_rows(own: Issuer) -> tuple[Issuer, ...]:
+    """The rows that make personas count, their tokens signed with the keys of ``own``."""
+    return tuple(issuer.row(own) for issuer in ISSUERS.values())
 
 
 def parse_persona(fields: Fields) -> Persona:

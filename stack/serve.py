@@ -23,7 +23,7 @@ from typing import NoReturn
 from sigcore.errors import Malformed, Unavailable
 from stack import bootstrap
 from stack.config import Home, Settings
-from stack.issuers import load_issuers
+from stack.live_issuers import LiveIssuers, issuer_files
 from stack.lock import LOCK, held
 from stack.quick_import import import_server
 from stack.start import Plan, Prepared, ServerTls
@@ -55,8 +55,7 @@ def serve(plan: Plan) -> int:
         oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
         material = bootstrap.load_material(home)
         save_documents(home, material, settings)
-        files = (file for file in (home.settings_file, plan.config) if file is not None)
-        issuers = tuple(issuer for file in files for issuer in load_issuers(file))
+        issuers = LiveIssuers(issuer_files(home, plan.config))
         with ended_with(start_publisher(home)) as publisher:
             prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher, issuers)
             import_server()

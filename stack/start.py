@@ -14,9 +14,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.issuers import Issuer
 from stack.bootstrap import Material
 from stack.config import Home, Settings
+from stack.live_issuers import LiveIssuers
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +63,5 @@ class Prepared:
     tls: ServerTls | None
     publisher: subprocess.Popen[str]
     """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
-    issuers: tuple[Issuer, ...]
-    """Those that were configured, beside the stack's own; see :mod:`stack.issuers`."""
+    issuers: LiveIssuers
+    """Those that were configured, beside the stack's own."""
