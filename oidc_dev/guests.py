@@ -19,26 +19,35 @@ class Guest:
         email: verified by that provider.
         subject: ours, unlike any local account's: the provider's name, a colon, its subject.
         issuer: the provider's exact issuer string. user_id: its own subject.
+        certified: whether certificates name that issuer instead of ours.
     """
 
     email: str
     subject: str
     issuer: str
     user_id: str
+    certified: bool = False
 
 
-def identity_of_user(user: Account | Guest, *, scope: str, nonce: str, now: datetime) -> Identity:
-    """What a token says of ``user``, who logged in at ``now``.
+@dataclass(frozen=True, slots=True)
+class GuestSession:
+    """A guest who has just come back; for this one answer, no session is kept. The members are those of a session."""
 
-    Of a guest it says who knows him, as Dex does (``federated_claims``): a row of the authority's issuer table may write that
-    issuer into the certificate instead of ours.
+    account: Guest
+    since: datetime
+    used: datetime
+
+
+def identity_of_user(user: Account | Guest, *, scope: str, nonce: str, logged_in: datetime) -> Identity:
+    """What a token says of ``user``, who logged in at ``logged_in``.
+
+    Of a guest it may say who knows him, as Dex does (``federated_claims``): then the certificate names that issuer, not ours.
     """
     if isinstance(user, Account):
-        return identity_of(user, scope=scope, nonce=nonce, now=now)
-    extra: list[tuple[str, JSON]] = [
-        ("auth_time", int(now.timestamp())),
-        ("federated_claims", {"connector_id": user.issuer, "user_id": user.user_id}),
-    ]
+        return identity_of(user, scope=scope, nonce=nonce, logged_in=logged_in)
+    extra: list[tuple[str, JSON]] = [("auth_time", int(logged_in.timestamp()))]
+    if user.certified:
+        extra.append(("federated_claims", {"connector_id": user.issuer, "user_id": user.user_id}))
     if nonce:
         extra.append(("nonce", nonce))
     email = user.email if "email" in scope.split(" ") else ""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
@@ -39,3 +40,12 @@ class Throttle:
     def forgive(self, key: str) -> None:
         """Fill the bucket of ``key``."""
         self._full_at.pop(key, None)
+
+
+def network_of(address: str) -> str:
+    """What one attacker has for himself: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address

@@ -43,6 +43,7 @@ class Upstream:
         assume_verified: take an email that is not said to be verified (Entra ID and ADFS never say so).
         userinfo: ask its userinfo endpoint too, for claims that it does not put into tokens.
         hosts: hosts beside the issuer's own that its discovery document may name.
+        certified: certificates of its people name its issuer, not ours.
         outside: how it is reached.
     """
 
@@ -60,6 +61,7 @@ class Upstream:
     assume_verified: bool = False
     userinfo: bool = False
     hosts: tuple[str, ...] = ()
+    certified: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -148,7 +150,8 @@ def guest_of(claims: Fields, upstream: Upstream) -> Guest:
             f"you are in none of the groups that may log in through {upstream.label}: {', '.join(upstream.groups)}",
             f"ask whoever runs {upstream.label} to put you into one",
         )
-    return Guest(_email(claims, upstream), f"{upstream.name}:{subject}", upstream.issuer, subject)
+    email = _email(claims, upstream)
+    return Guest(email, f"{upstream.name}:{subject}", upstream.issuer, subject, upstream.certified)
 
 
 def _groups(claims: Fields, upstream: Upstream) -> set[str]:

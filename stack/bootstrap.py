@@ -237,12 +237,17 @@ def oidc_key(home: Home, settings: Settings) -> rsa.RSAPrivateKey:
     return load_oidc_key(home)
 
 
-def load_oidc_key(home: Home) -> rsa.RSAPrivateKey:
-    """The provider's signing key, for ``sigbox token``; errors as :func:`load_material`."""
-    key = _load_key(home, "oidc/signing.key")
+def load_oidc_key(home: Home, name: str = "signing") -> rsa.RSAPrivateKey:
+    """A key of the provider, that which signs or another one of its folder; errors as :func:`load_material`."""
+    key = _load_key(home, f"oidc/{name}.key")
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise _another_kind(home.path / "oidc" / "signing.key", "RSA")
+        raise _another_kind(home.path / "oidc" / f"{name}.key", "RSA")
     return key
+
+
+def save_oidc_key(home: Home, name: str, key: keys.PrivateKey, settings: Settings) -> None:
+    """Keep another key of the provider; see :mod:`stack.oidc_keys`."""
+    _save_keys(home, "oidc", {name: key}, settings)
 
 
 def load_ed25519(home: Home, name: str) -> ed25519.Ed25519PrivateKey:

@@ -23,9 +23,11 @@ import tlog.rekor_v1
 import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
-from ca.issuers import OWN, Issuer, IssuerTable, PinnedKeys
+from ca.issuers import OWN, Issuer, IssuerTable
+from oidc_dev.machines import SqliteMachines
+from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
-from oidc_dev.signing import SigningKey
+from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
 from stack import control, health, metrics
 from stack.bootstrap import Material
@@ -35,6 +37,7 @@ from stack.figures import Figures
 from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
+from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
 from stack.personas import issuer_rows
 from stack.trust import serving
 from stack.web import front
@@ -63,13 +66,14 @@ async def compose(
     control_api: bool,
     edge: Edge,
     checks: Mapping[str, health.Check],
+    logins: LoginRules | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
     ``issuers`` are others whose tokens count.
     """
-    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
-    accounts = SqliteAccounts(home.accounts)
+    provider = Provider(settings.issuer, load_ring(home, oidc_key), clock, untrusted=settings.ephemeral)
+    directory = _directory(home, logins or LoginRules())
     ct = _ct(home, settings, material, clock)
     rekor = _rekor(home, settings, material, clock)
     rekor_v1 = _rekor_v1(home, settings, material, clock)
@@ -79,7 +83,7 @@ async def compose(
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
     figures = Figures(home, edge.traffic, logs, clock)
     app = make_edge_app(edge)
-    app.add_routes(oidc_dev.http.make_routes(provider, accounts))
+    app.add_routes(oidc_dev.http.make_routes(provider, directory))
     app.add_routes(ca.http.make_routes(authority, clock))
     app.add_routes(tlog.ct.make_routes(ct))
     app.add_routes(tlog.rekor_v2.make_routes(rekor))
@@ -91,18 +95,24 @@ async def compose(
     app.add_routes(metrics.make_routes(figures))
     app.add_routes(front.make_routes(home, settings, logs))
     if control_api:
-        app.add_routes(control.make_routes(provider, accounts))
+        app.add_routes(control.make_routes(provider, directory))
     async with AsyncExitStack() as opened:
         for log in (ct, rekor, rekor_v1):
             await log.start()
             opened.push_async_callback(log.stop)
+        await opened.enter_async_context(following(home, settings, provider.keys, clock))
         yield app, figures
 
 
 def own_issuer(provider: Provider) -> Issuer:
-    """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
-    pinned = PinnedKeys((key.id, key.key.public_key()) for key in provider.keys)
-    return Issuer(provider.issuer, pinned, kind=OWN, issuer_claim=FEDERATED)
+    """The stack's own provider as a row of the CA's table, with the keys that it has at each moment: nothing is fetched."""
+    return Issuer(provider.issuer, OwnKeys(provider), kind=OWN, issuer_claim=FEDERATED)
+
+
+def _directory(home: Home, logins: LoginRules) -> Directory:
+    return Directory(
+        SqliteAccounts(home.accounts), SqliteMachines(home.accounts), rules=logins, seal=lambda: seal_of(home)
+    )
 
 
 def _authority(material: Material, issuers: IssuerTable, log: CertificateLogService) -> Authority:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from oidc_dev.rules import LoginRules
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.live_issuers import LiveIssuers
@@ -65,3 +66,4 @@ class Prepared:
     """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
     issuers: LiveIssuers
     """Those that were configured, beside the stack's own."""
+    logins: LoginRules

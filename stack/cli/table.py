@@ -37,6 +37,7 @@ COMMANDS = {
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
     "user": Command("stack.cli.user", "local accounts: who may log in to your stack's OpenID provider"),
     "issuer": Command("stack.cli.issuer", "whose tokens the CA accepts, and what a token would get", ExitCode.REFUSED),
+    "client": Command("stack.cli.client", "machines that get tokens by a secret of their own"),
     "trust": Command("stack.cli.trust", "show the trust root: versions, expiries, key ids; or sign it anew"),
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
     "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),

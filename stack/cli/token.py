@@ -11,7 +11,7 @@ import json
 from datetime import UTC, datetime
 
 from oidc_dev.provider import Provider
-from oidc_dev.signing import SigningKey
+from oidc_dev.signing import KeyRing, SigningKey
 from sigcore.errors import Malformed, Refused
 from stack.cli.persona import find_persona, over, parse_claim
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
@@ -66,8 +66,8 @@ def _mint(home: Home, persona: Persona) -> str:
             f"a persona of the kind {persona.kind} speaks as somebody else's issuer, which this stack never does",
             "it is for tests: sigbox up --ephemeral --control; a machine of yours gets tokens by sigbox token --subject",
         )
-    key = SigningKey.of(load_oidc_key(home))
-    return persona.token(Provider(settings.issuer, (key,), lambda: datetime.now(UTC)))
+    ring = KeyRing(SigningKey.of(load_oidc_key(home)))
+    return persona.token(Provider(settings.issuer, ring, lambda: datetime.now(UTC)))
 
 
 def _ask(url: str, persona: Persona) -> str:

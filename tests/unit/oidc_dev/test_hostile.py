@@ -361,26 +361,27 @@ async def test_a_cookie_that_is_not_ours_is_replaced_and_opens_nothing_o17(visit
     await refused(await visitor.send(form, **header))
 
 
-async def test_a_form_is_of_one_process_only(visitor, aiohttp_client, provider, accounts):
+async def test_a_form_is_of_one_process_only(visitor, aiohttp_client, provider, directory):
     from oidc_dev.app import make_app  # noqa: PLC0415 - a restart
 
     form = await visitor.form() | FILLED
-    again = Visitor(await aiohttp_client(make_app(provider, accounts)))
+    again = Visitor(await aiohttp_client(make_app(provider, directory)))
     cookies = "; ".join(f"{c.key}={c.value}" for c in visitor.http.session.cookie_jar)
     await refused(await again.send(form, Cookie=cookies))
 
 
 async def test_the_cookie_is_for_this_site_alone_and_not_for_scripts_o17(
-    visitor, aiohttp_client, accounts, signing_key, clock
+    visitor, aiohttp_client, directory, signing_key, clock
 ):
     cookie = (await visitor.ask()).headers["Set-Cookie"]
     assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/"))
     assert "Secure" not in cookie
     from oidc_dev.app import make_app  # noqa: PLC0415 - one behind TLS
     from oidc_dev.provider import Provider  # noqa: PLC0415 - the same
+    from oidc_dev.signing import KeyRing  # noqa: PLC0415 - the same
 
-    secure = Provider("https://sigstore.corp.example/auth", (signing_key,), clock)
-    cookie = (await Visitor(await aiohttp_client(make_app(secure, accounts))).ask()).headers["Set-Cookie"]
+    secure = Provider("https://sigstore.corp.example/auth", KeyRing(signing_key), clock)
+    cookie = (await Visitor(await aiohttp_client(make_app(secure, directory))).ask()).headers["Set-Cookie"]
     assert cookie.startswith("__Host-")
     assert "Secure" in cookie
     assert "Domain" not in cookie

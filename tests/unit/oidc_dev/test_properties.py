@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oidc_dev.authorization import Authorization
+from oidc_dev.forms import Browser
 from oidc_dev.parameters import encode_parameters, parse_parameters
+from oidc_dev.parts import Directory, assemble
 from oidc_dev.redirects import is_redirect_uri
-from oidc_dev.server import Server
 from oidc_dev.store import MemoryAccounts
 from sigcore.errors import Malformed
 from tests.unit.oidc_dev.visitor import CALLBACK, REQUEST, VERIFIER, Clock
@@ -42,16 +43,29 @@ def changed(base: dict[str, str]):
 
 
 @pytest.fixture(scope="module")
-def server():
+def parts():
     from oidc_dev.provider import Provider  # noqa: PLC0415 - the fixture of the package lives for one test
-    from oidc_dev.signing import SigningKey, generate_rsa  # noqa: PLC0415 - the same
+    from oidc_dev.signing import KeyRing, generate_rsa  # noqa: PLC0415 - the same
 
-    return Server(Provider("http://localhost/auth", (SigningKey.of(generate_rsa()),), Clock()))
+    provider = Provider("http://localhost/auth", KeyRing.of(generate_rsa()), Clock())
+    return assemble(provider, Directory(MemoryAccounts()))
 
 
 @pytest.fixture(scope="module")
-def authorization(server):
-    return Authorization(server.provider, MemoryAccounts(), server)
+def loop():
+    """One for all examples: making one takes longer than any of them."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def server(parts):
+    return parts.server
+
+
+@pytest.fixture(scope="module")
+def authorization(parts):
+    return parts.authorization
 
 
 @given(st.dictionaries(TEXT.filter(bool), TEXT.filter(bool), max_size=8))
@@ -70,8 +84,8 @@ def test_bytes_are_parameters_or_malformed(data):
 
 @settings(max_examples=300)
 @given(st.one_of(changed(REQUEST), st.binary(max_size=100)))
-def test_the_authorization_endpoint_answers_everything_and_leads_nowhere_else_o13_o18(authorization, data):
-    reply = authorization.ask(data, "")
+def test_the_authorization_endpoint_answers_everything_and_leads_nowhere_else_o13_o18(loop, authorization, data):
+    reply = loop.run(authorization.ask(data, Browser()))
     assert reply.status in (200, 303, 400)
     location = dict(reply.headers).get("Location")
     assert (location is not None) == (reply.status == 303)
@@ -85,9 +99,9 @@ def test_the_authorization_endpoint_answers_everything_and_leads_nowhere_else_o1
 
 @settings(max_examples=300)
 @given(st.one_of(changed(REDEMPTION), st.binary(max_size=100)), st.one_of(st.just(""), st.text(max_size=40)))
-def test_the_token_endpoint_refuses_everything_in_its_own_words(server, data, header):
+def test_the_token_endpoint_refuses_everything_in_its_own_words(loop, server, data, header):
     try:
-        reply = server.redeem(data, header, now=server.provider.clock())
+        reply = loop.run(server.redeem(data, header, now=server.provider.clock()))
     except Malformed:
         return
     assert reply.status in (400, 401)

@@ -111,9 +111,9 @@ def test_a_file_that_is_no_database_is_said_to_be_so(tmp_path):
 def test_a_newer_format_is_refused_and_left_as_it_is(tmp_path):
     path = tmp_path / "accounts.db"
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     database.close()
-    with pytest.raises(Refused, match="format 2"):
+    with pytest.raises(Refused, match="format 3"):
         SqliteAccounts(path).add(account("a@b.c"))
 
 
