@@ -33,6 +33,7 @@ from stack import control, health, metrics
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
+from stack.elsewhere import Elsewhere
 from stack.figures import Figures
 from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
@@ -67,13 +68,14 @@ async def compose(
     edge: Edge,
     checks: Mapping[str, health.Check],
     logins: LoginRules | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
     ``issuers`` are others whose tokens count.
     """
     provider = Provider(settings.issuer, load_ring(home, oidc_key), clock, untrusted=settings.ephemeral)
-    directory = _directory(home, logins or LoginRules())
+    directory = _directory(home, logins or LoginRules(), elsewhere or Elsewhere(), provider)
     ct = _ct(home, settings, material, clock)
     rekor = _rekor(home, settings, material, clock)
     rekor_v1 = _rekor_v1(home, settings, material, clock)
@@ -109,9 +111,14 @@ def own_issuer(provider: Provider) -> Issuer:
     return Issuer(provider.issuer, OwnKeys(provider), kind=OWN, issuer_claim=FEDERATED)
 
 
-def _directory(home: Home, logins: LoginRules) -> Directory:
+def _directory(home: Home, logins: LoginRules, elsewhere: Elsewhere, provider: Provider) -> Directory:
     return Directory(
-        SqliteAccounts(home.accounts), SqliteMachines(home.accounts), rules=logins, seal=lambda: seal_of(home)
+        SqliteAccounts(home.accounts),
+        SqliteMachines(home.accounts),
+        elsewhere.broker,
+        elsewhere.federation(provider.issuer),
+        rules=logins,
+        seal=lambda: seal_of(home),
     )
 
 

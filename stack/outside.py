@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from ca.issuers import Issuer, IssuerTable
-from ca.jwks import parse_jwks
+from ca.jwks import parse_fetched_jwks
 from ca.token import verify_token
 from client.transport import AiohttpTransport, call, tls_context
 from sigcore import limits
@@ -71,7 +71,8 @@ class Reader:
     async def read(self, token: str, key_set: bytes, *, issuer: str, audience: str, now: datetime) -> Fields:
         """As the Protocol says."""
         try:
-            table = IssuerTable((Issuer(issuer, parse_jwks(key_set), audience=audience),))
+            keys, _ = parse_fetched_jwks(key_set)
+            table = IssuerTable((Issuer(issuer, keys, audience=audience),))
             return (await verify_token(token, table, now=now)).fields
         except SigError as error:
             raise type(error)(f"the token of {issuer}: {error.message}", error.hint) from error

@@ -10,6 +10,7 @@ Members of each table:
     groups, groups_claim: who of them may log in (default: everybody; ``groups``).
     scopes, email_claim, userinfo, hosts: how it says who somebody is, and where (:class:`oidc_dev.upstream.Upstream`).
     email_verified: ``required`` (default), or ``assumed`` for providers that never say it.
+    certificate_issuer: ``own`` (default): certificates name this stack's provider; ``upstream``: they name that one.
     ca_file: the TLS authority to trust, in PEM; files are looked for from the folder of the configuration.
 """
 
@@ -25,12 +26,11 @@ from sigcore import limits
 from sigcore.errors import Malformed, SigError
 from sigcore.strict import Fields, shown
 from stack.files import load_file
-from stack.outside import Fetcher
 
 TABLE: Final = "upstreams"
 _MEMBERS: Final = (
     *("name", "label", "issuer", "client_id", "client_secret_file", "domains", "groups", "groups_claim", "scopes"),
-    *("email_claim", "email_verified", "userinfo", "hosts", "ca_file"),
+    *("email_claim", "email_verified", "userinfo", "hosts", "ca_file", "certificate_issuer"),
 )
 _LISTED: Final = 100
 """Domains, groups, scopes or hosts of one row."""
@@ -49,11 +49,7 @@ def load_upstreams(file: Path) -> tuple[Upstream, ...]:
         raise Malformed(f"{file} is not TOML: {error}") from error
     if not isinstance(tables, list):
         raise Malformed(f"{file}: {TABLE} is no list of tables", f"write [[{TABLE}]] above each of them")
-    rows = tuple(_upstreams(file, tables))
-    names = [row.name for row in rows]
-    if len(set(names)) != len(names):
-        raise Malformed(f"{file}: two rows of {TABLE} have the same name", "each needs one of its own")
-    return rows
+    return tuple(_upstreams(file, tables))
 
 
 def _upstreams(file: Path, tables: list[object]) -> Iterator[Upstream]:
@@ -68,14 +64,13 @@ def _upstreams(file: Path, tables: list[object]) -> Iterator[Upstream]:
 
 
 def _upstream(folder: Path, fields: Fields) -> Upstream:
+    from stack.outside import Fetcher  # noqa: PLC0415 - aiohttp's client takes 280 ms
+
     fields.only(*_MEMBERS)
     name = fields.text("name")
     label = fields.optional_text("label", name)
     ca_file = fields.optional_text("ca_file")
     secret = fields.optional_text("client_secret_file")
-    verified = fields.optional_text("email_verified", "required")
-    if verified not in ("required", "assumed"):
-        raise Malformed(f"email_verified is {shown(verified)}", "expected required, or assumed")
     return Upstream(
         name=name,
         label=label,
@@ -88,14 +83,23 @@ def _upstream(folder: Path, fields: Fields) -> Upstream:
         groups=_texts(fields, "groups"),
         groups_claim=fields.optional_text("groups_claim", "groups"),
         email_claim=fields.optional_text("email_claim", "email"),
-        assume_verified=verified == "assumed",
+        assume_verified=_chosen(fields, "email_verified", "required", "assumed"),
         userinfo=fields.boolean("userinfo") if "userinfo" in fields else False,
         hosts=_texts(fields, "hosts"),
+        certified=_chosen(fields, "certificate_issuer", "own", "upstream"),
     )
 
 
 def _texts(fields: Fields, name: str) -> tuple[str, ...]:
     return fields.texts(name, limit=_LISTED) if name in fields else ()
+
+
+def _chosen(fields: Fields, name: str, default: str, other: str) -> bool:
+    """Whether the member says ``other``."""
+    found = fields.optional_text(name, default)
+    if found not in (default, other):
+        raise Malformed(f"{name} is {shown(found)}", f"expected {default}, or {other}")
+    return found == other
 
 
 def _secret(file: Path) -> str:
