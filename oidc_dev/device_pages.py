@@ -12,11 +12,10 @@ from oidc_dev.authorization import again, forged, form_again
 from oidc_dev.devices import Device, Devices, plain_user_code
 from oidc_dev.forms import Browser, Forms
 from oidc_dev.logins import Denied, Logins, unavailable
-from oidc_dev.pages import Pages, Shown
+from oidc_dev.pages import Pages, Shown, shown_time
 from oidc_dev.parameters import Parameters, parse_parameters
 from oidc_dev.reply import Reply
 from sigcore.errors import Malformed, Refused, SigError
-from sigcore.strict import encode_time
 
 UNKNOWN: Final = "No program waits with this code. Codes are good for ten minutes, and once."
 _OPEN_AGAIN: Final = "Open the page anew."
@@ -108,7 +107,7 @@ class DevicePages:
         if session is None:
             return self._pages.session(email="", since="", csrf="")
         cookie = self._forms.cookie_of(browser)
-        since = encode_time(session.since.replace(microsecond=0))
+        since = shown_time(session.since)
         page = self._pages.session(email=session.account.email, since=since, csrf=self._forms.token(cookie, _LEAVE))
         return replace(page, cookie=cookie)
 

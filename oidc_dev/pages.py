@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,6 @@ from oidc_dev.parameters import Parameters, encode_parameters
 from oidc_dev.provider import Provider
 from oidc_dev.redirects import OUT_OF_BAND, policy_source
 from oidc_dev.reply import Reply
-from sigcore.strict import encode_time
 
 if TYPE_CHECKING:  # few stacks have one
     from oidc_dev.upstream import Upstream
@@ -71,6 +71,11 @@ class Shown:
     """Whether the field for one-time passwords is open."""
 
 
+def shown_time(moment: datetime) -> str:
+    """``moment`` for people."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
 class Pages:
     """The pages of one provider, and their style sheet. ``upstreams`` are the providers of others that one may log in through."""
 
@@ -114,7 +119,7 @@ class Pages:
 
     def approve(self, device: Device, shown: Shown) -> Reply:
         """The question whether this program may have a token, with the form to log in."""
-        code, asked = shown_user_code(device.user_code), encode_time(device.asked.replace(microsecond=0))
+        code, asked = shown_user_code(device.user_code), shown_time(device.asked)
         text = self._text("approve.html", shown=shown, device=device, code=code, asked=asked)
         return _page(shown.status, text)
 

@@ -93,7 +93,7 @@ async def _redeemed(
 async def _by_device(options: argparse.Namespace, provider: Provider) -> IdentityToken:
     async with _transport(options) as transport:
         waiting = await begin(transport, provider, options.oidc_client_id)
-        sys.stderr.write(f"open this page, on any machine:\n  {waiting.page}\nand allow the code {waiting.user_code}\n")
+        sys.stderr.write(f"allow the code {waiting.user_code} on this page, on any machine:\n  {waiting.page}\n")
         sys.stderr.flush()
         return await token_of(transport, provider, waiting, timeout_s=options.timeout)
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ import jwt
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from oidc_dev.logins import WRONG
 from tests.browser.chromium import Hook, visitor
 from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox
 from tests.unit.oidc_dev.visitor import ALICE, OOB, PASSWORD, REQUEST
@@ -55,10 +58,10 @@ def request_url(stack: RunningStack, redirect_uri: str, **more: str) -> str:
     return f"{stack.oidc_issuer}/auth?{urlencode(REQUEST | {'redirect_uri': redirect_uri} | more)}"
 
 
-def log_in(page: Page, email: str = ALICE, password: str = PASSWORD) -> None:
+def log_in(page: Page, email: str = ALICE, password: str = PASSWORD, button: str = "Sign in") -> None:
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name=button).click()
 
 
 # --- the official client -----------------------------------------------------------------------------------
@@ -162,7 +165,7 @@ def test_a_wrong_password_can_be_corrected_and_a_cancelled_login_ends_the_client
     with client.started("get-identity-token") as waiting, visitor(browser) as tab:
         tab.page.goto(client.hook.url())
         log_in(tab.page, password="wrong password")
-        expect(tab.page.get_by_role("alert")).to_have_text("The email or the password is wrong.")
+        expect(tab.page.get_by_role("alert")).to_have_text(WRONG)
         expect(tab.page.get_by_label("Email")).to_have_value(ALICE)
         expect(tab.page.get_by_label("Password")).to_have_value("")
         expect(tab.page.get_by_label("Password")).to_be_focused()
@@ -267,6 +270,25 @@ def test_every_page_fits_and_can_be_read_in_light_and_dark(browser: Browser, sta
         log_in(tab.page)
         expect(tab.page.locator("#code")).to_be_visible()
         check_look(tab.page)
+        for path in ("device", "device?user_code=BCDF-GHJK", "session"):
+            tab.page.goto(f"{stack.oidc_issuer}/{path}")
+            check_look(tab.page)
+        for _ in ("with the session", "with a password"):
+            tab.page.goto(begin_device(stack))
+            tab.page.locator("summary", has_text="one-time").first.evaluate("e => e.parentElement.open = true")
+            check_look(tab.page)
+            tab.page.context.clear_cookies()
+        tab.page.goto(begin_device(stack))
+        log_in(tab.page, button="Sign in and allow")
+        check_look(tab.page)
+
+
+def begin_device(stack: RunningStack) -> str:
+    """The page of a program that begins to wait."""
+    asked = {name: REQUEST[name] for name in ("client_id", "scope", "code_challenge", "code_challenge_method")}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{stack.oidc_issuer}/device/code", urlencode(asked).encode(), timeout=WAIT_S) as answer:
+        return str(json.load(answer)["verification_uri_complete"])
 
 
 CONTRAST = """() => {
