@@ -91,6 +91,7 @@ class Pages:
         self._templates.globals |= {
             "host": provider.origin.partition("//")[2],
             "untrusted": provider.untrusted,
+            "base": provider.issuer.removeprefix(provider.origin),
             "upstreams": tuple((upstream.name, upstream.label) for upstream in upstreams),
         }
 
