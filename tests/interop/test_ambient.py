@@ -9,11 +9,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from oidc_dev.signing import SigningKey
+from stack.bootstrap import load_oidc_key
+from stack.config import Home
+from stack.personas import load_shipped
 from tests.interop.places import Done, Kind, Place, Signed, refuse, succeed
 from tests.interop.tools import PYTHON, Cosign, SigstoreJs
 from tests.stack_process import RunningStack, running_stack, sigbox
@@ -167,6 +174,109 @@ def test_sigstore_js_finds(sigstore_js: SigstoreJs, place: Place, source: str):
     identity, issuer = IDENTITIES[source]
     policy = ("--certificate-identity-uri", re.escape(identity), "--certificate-issuer", issuer)
     succeed(sigstore_js.command(place, "verify", signed.bundle, *policy, *sigstore_js.tuf(place)))
+
+
+# --- a stack that stays: machines with a secret, and jobs with the token of their own CI system -----------------------
+GITLAB, JOB, MACHINE = (
+    "https://gitlab.corp.example",
+    "https://ci.corp.example/group/app",
+    "https://ci.corp.example/release",
+)
+KEY = ec.generate_private_key(ec.SECP256R1())
+BROKERED = f"""\
+[[brokered]]
+issuer = "{GITLAB}"
+audience = "our stack"
+jwks = "gitlab.jwks"
+
+[[brokered.jobs]]
+claims = {{ project_path = "group/app", ref_protected = "true" }}
+subject = "https://ci.corp.example/{{{{ .project_path }}}}"
+"""
+
+
+@pytest.fixture(scope="module")
+def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    folder = tmp_path_factory.mktemp("durable")
+    jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key())) | {"kid": "a"}
+    (folder / "gitlab.jwks").write_text(json.dumps({"keys": [jwk]}))
+    (folder / "sigbox.toml").write_text(BROKERED)
+    with running_stack(folder, "--data", folder / "data", "--config", folder / "sigbox.toml") as running:
+        yield running
+
+
+def gitlab_token(**claims: object) -> str:
+    now = int(time.time())
+    said = {"iss": GITLAB, "aud": "our stack", "sub": "job", "iat": now, "exp": now + 300, "ref_protected": "true"}
+    return jwt.encode({**said, "project_path": "group/app", **claims}, KEY, "ES256", {"kid": "a"})
+
+
+def requesting(stack: RunningStack, secret: str) -> dict[str, str]:
+    """The two variables that a job is given; any CI system can."""
+    url = f"{stack.oidc_issuer}/ambient?api-version=2.0"
+    request = {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": secret}
+    return {"CI": "true", "GITHUB_ACTIONS": "true", **request}
+
+
+@pytest.mark.parametrize("who", ["machine", "job"])
+def test_every_client_signs_as_a_machine_of_a_stack_that_stays(
+    cosign_v3: Cosign, sigstore_js: SigstoreJs, durable: RunningStack, tmp_path: Path, who: str
+):
+    """No secret of the stack is in the job's hands but its own, or none at all: its CI system's token is the proof."""
+    place, url = Place(durable, tmp_path), durable.url
+    identity, secret = JOB, gitlab_token()
+    if who == "machine":
+        done = sigbox("client", "add", "release", "--subject", MACHINE, "--data", durable.data)
+        assert done.returncode == 0, done.stderr
+        identity, secret = MACHINE, done.stdout.strip()
+    environment = requesting(durable, secret)
+    policy = ("--certificate-identity", identity, "--certificate-oidc-issuer", durable.oidc_issuer)
+    trust = ("--trust-config", durable.trust_config)
+    artifact, statement = place.artifact(), place.statement(place.artifact())
+    bundles = [tmp_path / f"{name}.json" for name in ("cosign", "python", "sigbox")]
+
+    cosign_v3.trust(place)
+    succeed(cosign_v3.run(place, "sign-blob", "--yes", "--bundle", bundles[0], artifact, **environment))
+    succeed(PYTHON.run(place, *trust, "sign", "--bundle", bundles[1], artifact, **environment))
+    succeed(sigbox("sign-blob", artifact, "--bundle", bundles[2], *trust, **environment))
+    for bundle in bundles:
+        succeed(cosign_v3.run(place, "verify-blob", "--bundle", bundle, *policy, artifact))
+
+    where = ("--fulcio-url", url, "--rekor-url", url, "--oidc-issuer", durable.oidc_issuer, "--timeout", "30")
+    attested = tmp_path / "js.json"
+    succeed(sigstore_js.command(place, "attest", statement, *where, "--output-file", attested, **environment))
+    names = ("--certificate-identity-uri", re.escape(identity), "--certificate-issuer", durable.oidc_issuer)
+    succeed(sigstore_js.command(place, "verify", attested, *names, *sigstore_js.tuf(place)))
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"project_path": "group/other"}, "no job that is known here has the claims"),
+        ({"ref_protected": "false"}, "no job that is known here has the claims"),
+        ({"aud": "sigstore"}, "expected 'our stack'"),
+        ({"iss": "https://gitlab.com"}, "is not accepted here"),
+    ],
+)
+def test_a_job_that_is_not_listed_gets_nothing_and_is_told_why(durable: RunningStack, tmp_path: Path, claims, why):
+    artifact = Place(durable, tmp_path).artifact()
+    environment = requesting(durable, gitlab_token(**claims))
+    refuse(sigbox("sign-blob", artifact, "--trust-config", durable.trust_config, **environment), because=why)
+
+
+def test_a_stack_that_stays_speaks_as_nobody_else(durable: RunningStack, tmp_path: Path):
+    """Personas are for tests: it mints none; and a token that is signed with its own key, in GitHub's name, buys nothing."""
+    refuse(
+        sigbox("token", "--persona", "github-workflow", "--data", durable.data), because="which this stack never does"
+    )
+    refuse(sigbox("env", "ambient", "github", "--data", durable.data), because="has no control API")
+    now, key = int(time.time()), load_oidc_key(Home(durable.data))
+    persona = load_shipped("github-workflow")
+    said = {"iss": IDENTITIES["github"][1], "sub": persona.subject, "aud": "sigstore", "iat": now, "exp": now + 300}
+    forged = jwt.encode({**said, **persona.claims}, key, "RS256", {"kid": SigningKey.of(key).id})
+    artifact = Place(durable, tmp_path).artifact()
+    done = sigbox("sign-blob", artifact, "--identity-token", forged, "--trust-config", durable.trust_config)
+    refuse(done, because="is not accepted here")
 
 
 # --- our own client ---------------------------------------------------------------------------------------
