@@ -11,7 +11,9 @@ from dataclasses import asdict
 from bench import (
     client_verify,
     log_scale,
+    logins,
     rekor_add,
+    search,
     signing_cert,
     startup,
     timestamps,
@@ -24,9 +26,11 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "rekor-add": rekor_add.run,
     "log-scale": log_scale.run,
     "signing-cert": signing_cert.run,
+    "logins": logins.run,
     "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
+    "search": search.run,
 }
 
 

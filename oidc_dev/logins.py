@@ -88,6 +88,9 @@ class Logins:
             return Denied(WRONG)
         _log.info("%s logged in from %s", account.email, browser.address)
         self._per_account.forgive(account.key)
+        self._per_address.give_back(
+            network_of(browser.address)
+        )  # many people may come from one address, guesses do not succeed
         self._sessions.end(browser.session)  # 3
         return Entered(Session(account, since=now, used=now), self._sessions.begin(account, now=now))
 

@@ -37,6 +37,11 @@ class Throttle:
             self._full_at.popitem(last=False)
         return max(wait_s, 0.0)
 
+    def give_back(self, key: str) -> None:
+        """One try of ``key`` was none that had to be counted."""
+        if key in self._full_at:
+            self._full_at[key] -= self.rate.pause_s
+
     def forgive(self, key: str) -> None:
         """Fill the bucket of ``key``."""
         self._full_at.pop(key, None)

@@ -99,6 +99,18 @@ def parse_certificate(data: bytes, *, what: str = "the certificate") -> Certific
     return _parse_tbs(data, tbs, algorithm, signature, what)
 
 
+def parse_tbs(tbs: bytes, *, what: str = "the signed part") -> Certificate:
+    """What a TBSCertificate says, as CT logs keep it of a precertificate: ``der`` and ``signature`` of the result are empty.
+
+    Raises:
+        Malformed: as :func:`parse_certificate`.
+    """
+    fields = der.Reader(tbs, what).enter()
+    _check_version(fields)
+    fields.content(der.INTEGER)
+    return _parse_tbs(b"", tbs, fields.raw(der.SEQUENCE), b"", what)
+
+
 def parse_certified_key(data: bytes, *, what: str = "the certificate") -> PublicKey:
     """The public key of a certificate in DER, for a caller who looks at nothing else of it: several times faster.
 

@@ -21,7 +21,7 @@ from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import SECRET, leftover_of, load_file, load_secret, make_folder, save_file
 from stack.seed import CREATED, LIFE, KeySource
 
-ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor")
+ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor", "console")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 """A private root outlives the hardware; rotation is by validity windows, not by expiry."""

@@ -29,12 +29,14 @@ from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
+from sigcore import keys
 from stack import control, health, metrics
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
+from stack.files import make_folder
 from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
@@ -42,8 +44,12 @@ from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
 from stack.personas import issuer_rows
 from stack.trust import serving
 from stack.web import front
+from stack.web.console import routes as console
+from stack.web.console.entry import Shelf
 from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
+from tlog.catalog.catalog import SOURCES, Catalog
 from tlog.ct import CertificateLogService
+from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
 from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
@@ -96,14 +102,39 @@ async def compose(
     app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     app.add_routes(front.make_routes(home, settings, logs))
+    catalog = _catalog(home, settings, logs)
+    app.add_routes(console.make_routes(home, settings, catalog, _shelves(logs, material)))
     if control_api:
         app.add_routes(control.make_routes(provider, directory))
     async with AsyncExitStack() as opened:
         for log in (ct, rekor, rekor_v1):
             await log.start()
             opened.push_async_callback(log.stop)
+        await catalog.start()
+        opened.push_async_callback(catalog.stop)
         await opened.enter_async_context(following(home, settings, provider.keys, clock))
         yield app, figures
+
+
+def _catalog(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Catalog:
+    """What the console searches; it can be made anew, so nothing remembers it."""
+    folder = home.path / "console"
+    if not settings.ephemeral:
+        make_folder(folder)  # a stack from before the console has none
+    path = None if settings.ephemeral else folder / "catalog.db"
+    return Catalog(path, {name: SOURCES[name](log) for name, log in logs.items()})
+
+
+def _shelves(logs: Mapping[str, Log], material: Material) -> dict[str, Shelf]:
+    """The logs as the console shows them."""
+    public: dict[str, keys.PublicKey] = {
+        "ct": material.ct_key.public_key(),
+        "rekor": material.rekor_key.public_key(),
+        "rekor-v1": material.rekor_v1_key.public_key(),
+    }
+    return {
+        name: Shelf(name, front.NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()
+    }
 
 
 def own_issuer(provider: Provider) -> Issuer:

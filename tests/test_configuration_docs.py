@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from stack import issuers
+from stack import issuers, login_rules
 from stack.cli.table import COMMANDS
 from stack.config import Home, Settings, save_settings
 from tests import architecture_rules as rules
@@ -66,6 +66,10 @@ def test_every_variable_that_is_read_is_described():
 
 def test_every_member_of_an_issuer_is_described():
     assert first_cells(section("Other issuers")) == set(issuers._MEMBERS)
+
+
+def test_every_member_of_the_login_rules_is_described():
+    assert first_cells(section("Logins")) == set(login_rules._MEMBERS)
 
 
 def test_every_public_file_is_described():

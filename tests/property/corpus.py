@@ -25,6 +25,7 @@ import ca.possession
 import ca.request
 import client.identity
 import client.verify.times
+import oidc_dev.machines
 import oidc_dev.mailbox
 import oidc_dev.parameters
 import stack.cli.persona
@@ -446,6 +447,12 @@ PARSERS: dict[str, Parser] = {
         [json.dumps({"publicKey": {"content": b64(PEMS[0])}, "signedEmailAddress": b64(b"signature")}).encode()],
     ),
     "ca.jwks.parse_jwks": Parser(lambda data: ca.jwks.parse_jwks(data) and None, [json.dumps(jwks()).encode()]),
+    "oidc_dev.machines.parse_machine_name": Parser(
+        oidc_dev.machines.parse_machine_name, [b"release", b"a-1"], str, text=True
+    ),
+    "oidc_dev.machines.parse_machine_subject": Parser(
+        oidc_dev.machines.parse_machine_subject, [b"https://ci.example.com:8443/a/b", b"http://h"], str, text=True
+    ),
     "oidc_dev.mailbox.parse_email": Parser(
         oidc_dev.mailbox.parse_email, [b"a@b.c", b"first.last+tag@example.com"], str, text=True
     ),

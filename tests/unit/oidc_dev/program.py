@@ -28,7 +28,8 @@ class Program:
     async def post(self, path: str, fields: dict[str, str | None], headers: dict[str, str] | None = None):
         """A form; a parameter given as None is left out."""
         body = urlencode({name: value for name, value in fields.items() if value is not None})
-        return await self.http.post(path, data=body, headers={"Content-Type": FORM} | (headers or {}))
+        sent = {"Content-Type": FORM} | (headers or {})
+        return await self.http.post(path, data=body, headers=sent, allow_redirects=False)
 
     async def begin(self, **changed: str | None):
         """The device authorization endpoint."""

@@ -29,6 +29,7 @@ class OneToken:
     )
 
     async def identify(self, token, *, now):
+        assert now.tzinfo
         self.asked.append(token)
         await asyncio.sleep(0)
         if token != "good":

@@ -93,6 +93,30 @@ async def test_one_address_has_few_tries_over_all_accounts_o19(visitor, monkeypa
     assert statuses == [403] * 3 + [429] * 2
 
 
+async def test_logins_that_succeed_cost_an_address_nothing_and_do_not_fill_it_up_either_o19(visitor, monkeypatch):
+    monkeypatch.setattr(logins, "PER_ADDRESS", Rate(burst=3, pause_s=1))
+    assert [(await visitor.log_in()).status for _ in range(6)] == [303] * 6
+    wrong = [(await visitor.log_in(email=f"u{i}@example.com")).status for i in range(2)]
+    assert wrong == [403] * 2
+    assert (await visitor.log_in()).status == 303
+    assert [(await visitor.log_in(email=f"v{i}@example.com")).status for i in range(2)] == [403, 429]
+
+
+async def test_a_disabled_account_is_refused_in_the_same_words_after_the_same_work_o19(visitor, accounts, monkeypatch):
+    wrong = await (await visitor.log_in(password="wrong password")).text()
+    accounts.set_disabled(ALICE, disabled=True)
+    checked = []
+    real = Passwords.holds
+    monkeypatch.setattr(Passwords, "holds", lambda self, *pair: checked.append(pair) or real(self, *pair))
+    answer = await visitor.log_in()
+    assert (answer.status, len(checked)) == (403, 1)
+    assert shape(await answer.text()) == shape(wrong)
+
+
+def shape(text: str) -> str:
+    return Html(text).text
+
+
 async def test_too_many_at_once_are_told_to_wait(visitor, monkeypatch):
     monkeypatch.setattr(logins, "QUEUE", 0)
     answer = await visitor.log_in()
