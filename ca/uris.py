@@ -24,8 +24,10 @@ REST: Final = r"(?:[/?](?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?\Z"
 _BUILT: Final = re.compile(rf"(?P<origin>{ORIGIN})(?P<path>/[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?\Z", re.DOTALL)
 _QUERY: Final = re.compile(r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?\Z")
 _AS_IT_STANDS: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*\Z")
-_FRAGMENT_AS_IT_STANDS: Final = re.compile(r"(?:#[A-Za-z0-9._~!$&()*+,;=:@/?-]*)?\Z")
+_FRAGMENT_AS_IT_STANDS: Final = re.compile(r"(?:#[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?\Z")
 _KEPT: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~$&+,/:;=@")
+_KEPT_IN_FRAGMENTS: Final = frozenset(b"!()*?")
+"""What Go leaves as it is when it has to write anything of a path, or of a fragment, with percent signs."""
 
 
 def workflow_uri(text: str) -> str:
@@ -47,10 +49,12 @@ def workflow_uri(text: str) -> str:
     path, query, fragment = match["path"], match["query"] or "", match["fragment"] or ""
     if {".", ".."} & set(path.split("/")) or not _QUERY.match(query):
         raise Refused(f"the name {shown(text)} has a path that climbs, or a query that is none")
-    path = path if _AS_IT_STANDS.match(path) else _escaped(path)
-    fragment = fragment if _FRAGMENT_AS_IT_STANDS.match(fragment) else f"#{_escaped(fragment[1:])}"
+    path = path if _AS_IT_STANDS.match(path) else _escaped(path, _KEPT)
+    fragment = (
+        fragment if _FRAGMENT_AS_IT_STANDS.match(fragment) else f"#{_escaped(fragment[1:], _KEPT | _KEPT_IN_FRAGMENTS)}"
+    )
     return f"{match['origin']}{path}{query}{fragment}"
 
 
-def _escaped(text: str) -> str:
-    return "".join(chr(octet) if octet in _KEPT else f"%{octet:02X}" for octet in text.encode("utf-8"))
+def _escaped(text: str, kept: frozenset[int]) -> str:
+    return "".join(chr(octet) if octet in kept else f"%{octet:02X}" for octet in text.encode("utf-8"))

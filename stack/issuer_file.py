@@ -79,7 +79,7 @@ def save_document(home: Home, document: Document) -> None:
     Raises:
         Malformed, Refused, NotFound: as :func:`~stack.issuers.load_issuers`.
     """
-    text = HEADER + "".join(_block({name: section for name, section in document.items() if section}, ""))
+    text = HEADER + "".join(_block(dict(document), ""))
     tried = home.issuers.with_name("issuers.new.yaml")
     save_file(tried, text.encode())
     try:
@@ -126,7 +126,7 @@ def _block(value: dict[str, JSON], indent: str) -> list[str]:
     """Block style, every text in quotes: what is a text stays one for every reader of YAML."""
     lines: list[str] = []
     for name, member in value.items():
-        if isinstance(member, dict):
+        if isinstance(member, dict) and member:
             lines += [f"{indent}{_word(name)}:\n", *_block(member, f"{indent}  ")]
         else:
             lines.append(f"{indent}{_word(name)}: {_word(member)}\n")

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import jwt as jwt_library
@@ -20,9 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 import ca.csr
+import ca.fulcio_config
 import ca.jwks
 import ca.possession
 import ca.request
+import ca.templates
 import client.identity
 import client.verify.times
 import oidc_dev.machines
@@ -30,6 +33,7 @@ import oidc_dev.mailbox
 import oidc_dev.parameters
 import stack.cli.persona
 import stack.config
+import stack.issuers
 import tlog.entry_id
 import tlog.kept
 import tsa.json_request
@@ -78,6 +82,25 @@ P256, RSA = keys.generate_p256(), rsa.generate_private_key(65537, 2048)
 CHECKPOINT = BUNDLE.log_entries[0].proof.checkpoint
 SCT = sct.sign_sct(sct.X509Entry(CERTIFICATE.der), 1_700_000_000_000, P256)
 WHAT = "the input"
+FULCIO = {
+    "oidc-issuers": {
+        "https://a.example": {
+            "client-id": "sigstore",
+            "type": "email",
+            "issuer-claim": "$.federated_claims.connector_id",
+            "allow": ["*@a.example"],
+            "jwks": "a.jwks",
+        }
+    },
+    "MetaIssuers": {"https://*.b.example": {"ClientID": "sigstore", "Type": "ci-provider", "CIProvider": "ship"}},
+    "ci-issuer-metadata": {
+        "ship": {
+            "default-template-values": {"url": "https://b.example"},
+            "extension-templates": {"build-trigger": "cause"},
+            "subject-alternative-name-template": "{{ .url }}/{{ .job }}",
+        }
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -221,6 +244,10 @@ def content_info(response: bytes) -> bytes:
 def encode_tls_signature(found: tuple[int, bytes]) -> bytes:
     algorithm, signature = found
     return sct.encode_digitally_signed(replace(SCT, signature=signature, signature_algorithm=algorithm))
+
+
+def json_of(data: bytes) -> strict.JSON:
+    return strict.parse_json(data, what=WHAT, limit=limits.TOKEN_KEY_SET)
 
 
 PARSERS: dict[str, Parser] = {
@@ -452,6 +479,27 @@ PARSERS: dict[str, Parser] = {
     ),
     "oidc_dev.machines.parse_machine_subject": Parser(
         oidc_dev.machines.parse_machine_subject, [b"https://ci.example.com:8443/a/b", b"http://h"], str, text=True
+    ),
+    "ca.jwks.parse_fetched_jwks": Parser(
+        lambda data: ca.jwks.parse_fetched_jwks(data) and None, [json.dumps(jwks()).encode()]
+    ),
+    "ca.templates.parse_template": Parser(
+        ca.templates.parse_template,
+        [b"sha", b"{{ .url }}/{{ .repository }}", b'{{if eq (index . "a/b") "c"}}d{{ else }}e{{end}}'],
+        lambda template: template.text,
+        text=True,
+    ),
+    "ca.fulcio_config.parse_fulcio_config": Parser(
+        lambda data: ca.fulcio_config.parse_fulcio_config(json_of(data), what=WHAT) and None,
+        [json.dumps(FULCIO).encode(), b"{}"],
+    ),
+    "ca.fulcio_config.parse_row": Parser(
+        lambda data: ca.fulcio_config.parse_row(json_of(data), "https://a.example", {}, pattern=False) and None,
+        [json.dumps(FULCIO["oidc-issuers"]["https://a.example"]).encode()],
+    ),
+    "stack.issuers.parse_document": Parser(
+        lambda data: stack.issuers.parse_document(Path("issuers.yaml"), data),
+        [json.dumps(FULCIO).encode(), b'define:\n  - &a "b"\noidc-issuers:\n  *a :\n    type: email\n'],
     ),
     "oidc_dev.mailbox.parse_email": Parser(
         oidc_dev.mailbox.parse_email, [b"a@b.c", b"first.last+tag@example.com"], str, text=True

@@ -138,7 +138,7 @@ ROWS = {
         "https://ci.example.com/job/7",
     ),
     "username": (
-        {"url": "https://id.example.com", "subject_domain": "example.com"},
+        {"url": "https://names.example.com", "subject_domain": "example.com"},
         {"sub": "build-7"},
         OtherName("build-7!example.com"),
         {},
@@ -430,6 +430,9 @@ def test_a_name_has_an_origin(host):
         ("a<b>", "a%3Cb%3E"),
         ("a(b)", "a(b)"),
         ("a (b)", "a%20%28b%29"),
+        ("a'b", "a'b"),
+        ("a#b'c", "a#b'c"),
+        ("a#b<(c)", "a#b%3C(c)"),
         ("feature/x+y@z,w", "feature/x+y@z,w"),
     ],
 )

@@ -45,6 +45,32 @@ def test_several_issuers_of_both_kinds(config):
     assert (machines.kind, machines.subject_domain) == ("uri", "https://example.com")
 
 
+def test_a_table_says_what_fulcios_form_says(config):
+    row = """[[issuers]]
+url = "https://git.example.com"
+kind = "gitlab-pipeline"
+jwks = "ci.jwks"
+allow = ["https://git.example.com/build/**"]
+deny = ["**@refs/heads/tmp-*"]
+values = { url = "https://git.example.com/sub" }
+[[issuers]]
+url = "https://*.clusters.example.com"
+kind = "kubernetes"
+private_addresses = true
+[[issuers]]
+url = "https://dex.example.com"
+issuer_claim = "$.federated_claims.connector_id"
+skip_email_verification = true
+"""
+    found = load_issuers(config(row))
+    git, dex = found.issuers
+    assert (git.kind, git.names.deny) == ("gitlab-pipeline", ("**@refs/heads/tmp-*",))
+    assert git.values == (("url", "https://git.example.com/sub"),)
+    assert (dex.issuer_claim, dex.skip_email_verification) == ("$.federated_claims.connector_id", True)
+    assert [pattern.issuer.kind for pattern in found.patterns] == ["kubernetes"]
+    assert found.discovers
+
+
 @pytest.mark.parametrize("text", ["", 'format = 1\nurl = "x"\n', "issuers = []\n"])
 def test_no_table_no_issuer(config, text):
     assert load_issuers(config(text)).issuers == ()
