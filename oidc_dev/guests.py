@@ -28,6 +28,11 @@ class Guest:
     user_id: str
     certified: bool = False
 
+    @property
+    def connector(self) -> str:
+        """How tokens name the provider: by its issuer, where certificates shall; else by its name here."""
+        return self.issuer if self.certified else self.subject.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class GuestSession:
@@ -41,13 +46,14 @@ class GuestSession:
 def identity_of_user(user: Account | Guest, *, scope: str, nonce: str, logged_in: datetime) -> Identity:
     """What a token says of ``user``, who logged in at ``logged_in``.
 
-    Of a guest it may say who knows him, as Dex does (``federated_claims``): then the certificate names that issuer, not ours.
+    Of a guest it says who knows him, as Dex does (``federated_claims``). Where that is a URL, the certificate names it as the issuer.
     """
     if isinstance(user, Account):
         return identity_of(user, scope=scope, nonce=nonce, logged_in=logged_in)
-    extra: list[tuple[str, JSON]] = [("auth_time", int(logged_in.timestamp()))]
-    if user.certified:
-        extra.append(("federated_claims", {"connector_id": user.issuer, "user_id": user.user_id}))
+    extra: list[tuple[str, JSON]] = [
+        ("auth_time", int(logged_in.timestamp())),
+        ("federated_claims", {"connector_id": user.connector, "user_id": user.user_id}),
+    ]
     if nonce:
         extra.append(("nonce", nonce))
     email = user.email if "email" in scope.split(" ") else ""

@@ -169,7 +169,7 @@ def test_sigstore_python_gets_its_token_for_a_member_of_the_group(browser: Brows
     assert (claims["email"], claims["email_verified"], claims["aud"]) == (KILGORE, True, "sigstore")
     assert claims["iss"] == place.stack.oidc_issuer
     assert claims["sub"].startswith("authors:")
-    assert "federated_claims" not in claims
+    assert claims["federated_claims"]["connector_id"] == "authors"
 
 
 @pytest.mark.parametrize(

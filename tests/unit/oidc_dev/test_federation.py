@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -245,7 +246,7 @@ async def test_logins_under_way_are_bounded_and_the_oldest_goes_first(traveller)
 
 async def test_a_provider_that_is_not_configured_is_not_found(traveller, clock):
     with pytest.raises(NotFound):
-        await traveller.federation.begin("../corp", REQUEST, cookie=COOKIE, address="", logged_in=clock())
+        await traveller.federation.begin("../corp", REQUEST, cookie=COOKIE, address="", now=clock())
 
 
 # --- userinfo -----------------------------------------------------------------------------------------------------------
@@ -269,6 +270,8 @@ def test_our_token_says_who_knows_the_guest(clock):
     identity = identity_of_user(BOND, scope="openid email", nonce="n", logged_in=clock())
     assert (identity.email, identity.subject) == ("bond@corp.example", "corp:007")
     extra = dict(identity.extra)
-    assert extra["federated_claims"] == {"connector_id": IDP, "user_id": "007"}
+    assert extra["federated_claims"] == {"connector_id": "corp", "user_id": "007"}
+    named = identity_of_user(replace(BOND, certified=True), scope="openid email", nonce="", logged_in=clock())
+    assert dict(named.extra)["federated_claims"] == {"connector_id": IDP, "user_id": "007"}
     assert (extra["nonce"], extra["auth_time"]) == ("n", int(clock().timestamp()))
     assert identity_of_user(BOND, scope="openid", nonce="", logged_in=clock()).email == ""
