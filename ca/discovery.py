@@ -27,6 +27,8 @@ FRESH_S: Final = 600
 """A key that its issuer withdraws is not taken longer than this, if the issuer answers."""
 RETRY_S: Final = 30
 """Between two tries, whatever is asked meanwhile: unknown key ids cost one fetch, not one each."""
+PATIENCE_S: Final = 1.0
+"""How long a key that is known waits for a set that may have withdrawn it; an issuer that is away costs no more."""
 STALE_S: Final = 24 * 3600
 """A set that could not be refreshed for so long is not used."""
 NEW_PER_MINUTE: Final = 30
@@ -45,7 +47,8 @@ class DiscoveredKeys:
     """The key set of ``issuer``.
 
     1. A set that is fresh (:data:`FRESH_S`) and has the key answers.
-    2. Else it is fetched, by one request for all who wait; not within :data:`RETRY_S` of the last try.
+    2. Else it is fetched, once for all who wait, and whoever of them goes away; not within :data:`RETRY_S` of the last try. Who
+       asks for a key that the old set has waits for :data:`PATIENCE_S` only.
     3. Then the set answers, fresh or not; but none that is older than :data:`STALE_S`.
 
     A fetch: the discovery document at the issuer's URL (unless the operator said where the keys are) names exactly this issuer,
@@ -75,7 +78,7 @@ class DiscoveredKeys:
         self._jwks_uri = jwks_uri
         self._hosts = (urlsplit(issuer).netloc, jwks_host or _KEY_HOSTS.get(issuer, ""))
         self._monotonic = monotonic
-        self._lock = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
         self._keys: PinnedKeys | None = None
         self._fetched_at = self._tried_at = float("-inf")
 
@@ -90,23 +93,27 @@ class DiscoveredKeys:
         Raises:
             Refused: the issuer has no such key. Unavailable: its keys could not be read.
         """
-        keys = self._keys
-        if keys is None or key_id not in keys or self._monotonic() - self._fetched_at > FRESH_S:  # 1
-            keys = await self._refreshed()
-        return await keys.find(key_id)
-
-    async def _refreshed(self) -> PinnedKeys:
-        async with self._lock:  # who waits here finds that it was just tried
-            if self._monotonic() - self._tried_at > RETRY_S:  # 2
-                self._tried_at = self._monotonic()
-                await self._try()
-        if self._keys is None or self._monotonic() - self._fetched_at > STALE_S:  # 3
+        known = self._keys is not None and key_id in self._keys
+        if not known or self._age_s() > FRESH_S:  # 1
+            await self._refresh(PATIENCE_S if known and self._age_s() <= STALE_S else None)
+        if self._keys is None or self._age_s() > STALE_S:  # 3
             wait = max(1, round(self._tried_at + RETRY_S - self._monotonic()))
             raise Unavailable(
                 f"the keys of the issuer {self._issuer} cannot be read now; the CA's log says why",
                 f"it is tried again in {wait} s",
             )
-        return self._keys
+        return await self._keys.find(key_id)
+
+    def _age_s(self) -> float:
+        return self._monotonic() - self._fetched_at
+
+    async def _refresh(self, patience_s: float | None) -> None:  # 2
+        if self._fetching is None:
+            if self._monotonic() - self._tried_at <= RETRY_S:
+                return
+            self._tried_at = self._monotonic()
+            self._fetching = asyncio.create_task(self._try())
+        await asyncio.wait((self._fetching,), timeout=patience_s)
 
     async def _try(self) -> None:
         try:
@@ -114,6 +121,10 @@ class DiscoveredKeys:
             self._fetched_at = self._monotonic()
         except SigError as error:
             _log.warning("the keys of the issuer %s were not read: %s", self._issuer, error)
+        except Exception:  # noqa: BLE001 - nobody awaits this task's result; logged with its traceback
+            _log.exception("the keys of the issuer %s were not read", self._issuer)
+        finally:
+            self._fetching = None
 
     async def _read(self) -> PinnedKeys:
         place = self._jwks_uri or await self._discover()

@@ -139,7 +139,7 @@ def _placed(where: str, make: Callable[[], _Made]) -> _Made:
     try:
         return make()
     except SigError as error:
-        raise type(error)(f"{where}: {error.message}", error.hint) from error
+        raise error.at(where) from error
 
 
 def _source(row: Fields) -> KeySource:

@@ -73,13 +73,14 @@ class Accepted:
 class KeyRing:
     """Key sets that are fetched; who reads the files again finds what was fetched for the rows that stayed as they were."""
 
-    _sets: dict[tuple[str, KeySource, Path], Callable[[str], KeySet]] = field(default_factory=dict)
+    _sets: dict[tuple[str, KeySource, Path, str], Callable[[str], KeySet]] = field(default_factory=dict)
 
     def of(self, row: Row, folder: Path) -> Callable[[str], KeySet]:
         """The key set of the issuer that the row is for, by its URL; ``folder`` is where the row's files are."""
-        place = (row.issuer.url, row.source, folder)
+        authority = _authority(row.source, folder)
+        place = (row.issuer.url, row.source, folder, authority)
         if place not in self._sets:
-            self._sets[place] = _discovered(row, folder)
+            self._sets[place] = _discovered(row, folder, authority)
         return self._sets[place]
 
 
@@ -141,7 +142,7 @@ def _accepted(file: Path, rows: Iterable[tuple[str, Row]], ring: KeyRing) -> Acc
         try:
             found += _keyed(row, file.parent, ring)
         except SigError as error:
-            raise type(error)(f"{where}: {error.message}", error.hint) from error
+            raise error.at(where) from error
     return found
 
 
@@ -178,7 +179,7 @@ def _toml_rows(file: Path, text: bytes) -> Iterator[tuple[str, Row]]:
         try:
             yield where, _toml_row(table)
         except SigError as error:
-            raise type(error)(f"{where}: {error.message}", error.hint) from error
+            raise error.at(where) from error
 
 
 def _toml_row(table: object) -> Row:
@@ -211,11 +212,10 @@ def _json(name: str, value: object) -> JSON:
 
 
 # --- keys that are fetched -------------------------------------------------------------------------------------
-def _discovered(row: Row, folder: Path) -> Callable[[str], KeySet]:
+def _discovered(row: Row, folder: Path, authority: str) -> Callable[[str], KeySet]:
     from ca.discovery import DiscoveredKeys, MatchedKeys  # noqa: PLC0415 - see TYPE_CHECKING above
 
     source = row.source
-    authority = _authority(source, folder)
 
     def make(url: str) -> DiscoveredKeys:
         host_varies = "*" in row.issuer.url.split("/")[2]

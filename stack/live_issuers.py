@@ -47,6 +47,7 @@ class LiveIssuers:
         self._ring = KeyRing()
         self._own: tuple[Issuer, ...] = ()
         self._also: tuple[Issuer, ...] = ()
+        self._failure = ""
         before = tuple(map(_stamp, files))
         self._accepted = load_all(files, self._ring)
         state = self._state()
@@ -86,8 +87,12 @@ class LiveIssuers:
             accepted = await asyncio.to_thread(load_all, self._files, self._ring)
             self._table.replace(self._rows(accepted), accepted.patterns)
         except (SigError, OSError) as error:
-            _log.error("the issuers were changed and cannot be used, so the old ones stay: %s", error)
+            self._seen = ()  # tried again at the next look: what is missing may come
+            if str(error) != self._failure:
+                _log.error("the issuers were changed and cannot be used, so the old ones stay: %s", error)
+            self._failure = str(error)
             return
+        self._failure = ""
         self._accepted = accepted
         _log.info("issuers read anew: %d, and %d patterns", len(accepted.issuers), len(accepted.patterns))
 

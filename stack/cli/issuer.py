@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
@@ -179,7 +179,8 @@ def _list(options: argparse.Namespace) -> None:
     home = home_at(options.data)
     own = Issuer(load_settings(home).issuer, kind=OWN)
     found = load_all(issuer_files(home, options.config))
-    rows = [_described(issuer, own) for issuer in (own, *found.issuers, *(p.issuer for p in found.patterns))]
+    patterns = (replace(pattern.issuer, keys=pattern.keys_of(pattern.issuer.url)) for pattern in found.patterns)
+    rows = [_described(issuer, own) for issuer in (own, *found.issuers, *patterns)]
     if options.json:
         print(json.dumps({"issuers": rows}, indent=2))
         return

@@ -9,6 +9,7 @@ import logging
 
 import pytest
 
+from ca import discovery
 from ca.discovery import FRESH_S, NEW_PER_MINUTE, RETRY_S, STALE_S, DiscoveredKeys, MatchedKeys
 from ca.jwks import parse_fetched_jwks
 from ca.ports import TokenKey
@@ -138,6 +139,55 @@ async def test_a_failure_is_tried_again_after_a_pause_and_not_before(world):
     assert len(world.asked) == 2
     assert keys.empty
     world.documents[JWKS] = key_set(jwk("ES256"))
+    world.now += RETRY_S + 1
+    await keys.find("ES256")
+
+
+async def test_who_has_a_known_key_does_not_wait_for_an_issuer_that_hangs(world, monkeypatch):
+    monkeypatch.setattr(discovery, "PATIENCE_S", 0.05)
+    keys = world.keys()
+    await keys.find("ES256")
+    answers, hang = asyncio.Event(), world.fetch
+
+    async def hangs(url, *, limit):
+        await answers.wait()
+        return await hang(url, limit=limit)
+
+    keys._fetch = hangs
+    world.now += FRESH_S + 1
+    assert (await asyncio.wait_for(keys.find("ES256"), 5)).algorithm == "ES256"
+    unknown = asyncio.create_task(keys.find("ES384"))
+    await asyncio.sleep(0.1)
+    assert not unknown.done()  # who asks for a new key waits, and for the same fetch
+    world.documents[JWKS] = key_set(jwk("ES384"))
+    answers.set()
+    assert (await unknown).algorithm == "ES384"
+    assert world.asked.count(JWKS) == 2
+
+
+async def test_who_goes_away_takes_the_fetch_from_nobody(world):
+    keys = world.keys()
+    impatient = asyncio.create_task(keys.find("ES256"))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert (await keys.find("ES256")).algorithm == "ES256"
+    assert world.asked == [WELL_KNOWN, JWKS]
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+
+
+async def test_a_fault_of_ours_is_logged_and_stops_nobody_for_good(world, caplog):
+    keys = world.keys()
+
+    async def broken(url, *, limit):
+        raise RuntimeError("secret detail")
+
+    good, keys._fetch = keys._fetch, broken
+    with pytest.raises(Unavailable) as caught:
+        await keys.find("ES256")
+    assert "secret detail" not in str(caught.value)
+    assert "secret detail" in caplog.text
+    keys._fetch = good
     world.now += RETRY_S + 1
     await keys.find("ES256")
 

@@ -19,6 +19,7 @@ from stack import live_issuers
 from stack.config import Home
 from stack.issuers import KeyRing, load_issuers
 from stack.live_issuers import LiveIssuers, issuer_files, load_all
+from tests.unit.ca.tls_pair import make_tls_authority
 
 KEY = keys.generate_p256()
 JWK = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key())) | {"kid": "a"}
@@ -117,6 +118,27 @@ def test_rows_that_stayed_keep_the_keys_that_were_fetched(file):
     assert other.keys is not first.keys
     file.write_text(discovered.replace("type: email", "type: email\n    jwks-host: keys.example.com"))
     assert load_issuers(file, ring).issuers[0].keys is not first.keys
+
+
+def test_another_tls_authority_in_the_same_file_is_another_row(file, tmp_path):
+    ring = KeyRing()
+    file.write_text(ROW.format(URL).replace("jwks: ci.jwks", "ca-file: ca.pem"))
+    found = []
+    for authority in (make_tls_authority(), make_tls_authority()):
+        (tmp_path / "ca.pem").write_text(authority.pem)
+        found.append(load_issuers(file, ring).issuers[0].keys)
+    assert found[0] is not found[1]
+
+
+async def test_a_file_that_was_missing_is_taken_up_when_it_comes(file, watched, caplog):
+    file.write_text(ROW.format(URL).replace("ci.jwks", "late.jwks"))
+    deadline = time.monotonic() + 10
+    while "late.jwks does not exist" not in caplog.text:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    (file.parent / "late.jwks").write_text(json.dumps({"keys": [JWK]}))
+    await watched(URL)
+    assert caplog.text.count("cannot be used") == 1
 
 
 def test_the_files_of_a_stack(tmp_path):
