@@ -190,6 +190,12 @@ async def test_the_tokens_header_chooses_nothing(traveller, abroad, header):
         "https://LOGIN.corp.example/x",
         "file:///etc/passwd",
         "//login.corp.example/x",
+        "https://login.corp.example",
+        "https://login.corp.example\\@evil.example/x",
+        "https://login.corp.example/x\ny",
+        "https://login[.corp.example/x",
+        "https://login.corp.example/x#y",
+        " https://login.corp.example/x",
         "",
     ],
 )

@@ -94,8 +94,13 @@ def test_the_subject_is_unlike_any_accounts(row):
         ({"issuer": "http://login.corp.example"}, "expected an https URL"),
         ({"issuer": "http://localhost.evil.example"}, "expected an https URL"),
         ({"issuer": "ftp://login.corp.example"}, "expected an https URL"),
-        ({"issuer": f"{IDP}?x=1"}, "more than a host and a path"),
-        ({"issuer": "https://user@login.corp.example"}, "more than a host and a path"),
+        ({"issuer": f"{IDP}/?x=1"}, "more than a host and a path"),
+        ({"issuer": f"{IDP}/#x"}, "more than a host and a path"),
+        ({"issuer": "https://user@login.corp.example"}, "expected an https URL"),
+        ({"issuer": "https://login[.corp.example"}, "expected an https URL"),
+        ({"issuer": f"{IDP}/a b"}, "expected an https URL"),
+        ({"issuer": f"{IDP}\n"}, "expected an https URL"),
+        ({"issuer": "http://127.0.0.1.evil.example"}, "expected an https URL"),
         ({"name": "Corp"}, "expected up to 32"),
         ({"name": "a/b"}, "expected up to 32"),
         ({"client_id": ""}, "needs a client_id"),
@@ -110,7 +115,13 @@ def test_a_row_that_makes_no_sense_is_refused(row, changed, why):
 
 
 @pytest.mark.parametrize(
-    "issuer", ["http://localhost:5556/dex", "http://127.0.0.1:5556", "https://login.corp.example/realms/x"]
+    "issuer",
+    [
+        "http://localhost:5556/dex",
+        "http://127.0.0.1:5556",
+        "http://[::1]:5556/dex",
+        "https://login.corp.example/realms/x",
+    ],
 )
 def test_plain_http_is_for_this_machine_alone(row, issuer):
     assert row(issuer=issuer).issuer == issuer
