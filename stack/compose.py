@@ -34,11 +34,13 @@ from stack import control, health, metrics
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
+from stack.elsewhere import Elsewhere
 from stack.figures import Figures
 from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
+from stack.personas import issuer_rows
 from stack.trust import serving
 from stack.web import front
 from stack.web.console.routes import Console
@@ -71,17 +73,19 @@ async def compose(
     edge: Edge,
     checks: Mapping[str, health.Check],
     logins: LoginRules | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
     ``issuers`` are others whose tokens count.
     """
     provider = Provider(settings.issuer, load_ring(home, oidc_key), clock, untrusted=settings.ephemeral)
-    directory = _directory(home, logins or LoginRules())
+    directory = _directory(home, logins or LoginRules(), elsewhere or Elsewhere(), provider)
     ct = _ct(home, settings, material, clock)
     rekor = _rekor(home, settings, material, clock)
     rekor_v1 = _rekor_v1(home, settings, material, clock)
-    authority = _authority(material, issuers.table(own_issuer(provider)), ct)
+    own = own_issuer(provider)
+    authority = _authority(material, issuers.table(own, issuer_rows(own) if control_api else ()), ct)
     timestamps = _timestamps(home, settings, material, clock)
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
     figures = Figures(home, edge.traffic, logs, clock)
@@ -128,9 +132,14 @@ def own_issuer(provider: Provider) -> Issuer:
     return Issuer(provider.issuer, OwnKeys(provider), kind=OWN, issuer_claim=FEDERATED)
 
 
-def _directory(home: Home, logins: LoginRules) -> Directory:
+def _directory(home: Home, logins: LoginRules, elsewhere: Elsewhere, provider: Provider) -> Directory:
     return Directory(
-        SqliteAccounts(home.accounts), SqliteMachines(home.accounts), rules=logins, seal=lambda: seal_of(home)
+        SqliteAccounts(home.accounts),
+        SqliteMachines(home.accounts),
+        elsewhere.broker,
+        elsewhere.federation(provider.issuer),
+        rules=logins,
+        seal=lambda: seal_of(home),
     )
 
 

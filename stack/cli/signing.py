@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+from client.ambient import CiJob, ambient_token, find_source
 from client.files import digest_file, save_bundle
 from client.fulcio import Issued
 from client.identity import ENVIRONMENT, IdentityToken, load_identity_token
 from client.key_files import load_private_key
 from client.session import load_session, session_file
 from client.sign import Signing, subject_digest
-from client.transport import AiohttpTransport, tls_context
+from client.transport import AiohttpTransport, Transport, tls_context
 from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
@@ -50,7 +51,13 @@ Show: TypeAlias = Callable[[Signing, Job, Bundle, Sequence[Issued]], dict[str, J
 def add_sign_options(parser: argparse.ArgumentParser) -> None:
     """``--bundle``, the identity or the key, ``--rekor-version``, ``--output-*``, ``--json``, the trust options."""
     parser.add_argument("--bundle", type=Path, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
-    parser.add_argument("--identity-token", metavar="T", help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN)")
+    parser.add_argument(
+        "--identity-token",
+        metavar="T",
+        help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN, or that of the CI system)",
+    )
+    about = "do not take the token of a CI system that this runs in"
+    parser.add_argument("--oidc-disable-ambient-providers", action="store_true", help=about)
     parser.add_argument(
         "--key",
         metavar="FILE",
@@ -118,9 +125,11 @@ async def _sign_all(
     trust = load_trust(**given_trust(options))
     if options.key is not None and options.identity_token is not None:
         raise Usage("--key and --identity-token are given", "leave one of them out")
-    signer = load_private_key(options.key, ask_passphrase) if options.key else _identity(options, trust)
     rows: list[dict[str, object]] = []
     async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
+        signer = (
+            load_private_key(options.key, ask_passphrase) if options.key else await _identity(options, trust, transport)
+        )
         issued: list[Issued] = []
         signing = Signing(signer, trust, transport, options.rekor_version, issued.append)
         for number, job in enumerate(jobs, 1):
@@ -136,11 +145,16 @@ async def _sign_all(
     return rows
 
 
-def _identity(options: argparse.Namespace, trust: Trust) -> IdentityToken:
-    """The token that is given, the environment's, or that of ``sigbox login``."""
-    path = session_file(os.environ)
-    if options.identity_token is None and not os.environ.get(ENVIRONMENT) and path.exists():
-        return load_session(path, {service.url for service in trust.config.oidc}, datetime.now(UTC))
+async def _identity(options: argparse.Namespace, trust: Trust, transport: Transport) -> IdentityToken:
+    """The token that is given, the environment's, that of the CI system around, or that of ``sigbox login``."""
+    if options.identity_token is None and not os.environ.get(ENVIRONMENT):
+        if not options.oidc_disable_ambient_providers:
+            job = CiJob(os.environ, transport)
+            if find_source(job) is not None:
+                return await ambient_token(job)
+        path = session_file(os.environ)
+        if path.exists():
+            return load_session(path, {service.url for service in trust.config.oidc}, datetime.now(UTC))
     return load_identity_token(options.identity_token, os.environ)
 
 

@@ -4,6 +4,7 @@
 ``make clients`` runs this file. cosign and crane are built from source by Go, as go.mod and go.sum of their folders say;
 sigstore-js is installed by npm, as package-lock.json says, with the Node that it wants. Nothing is fetched whose hash does not
 stand there.
+Dex comes the same way: it is no client, but the OpenID provider of others that federation is tested with.
 
 What was made is kept in the user's cache folder under the hash of its pins: every checkout finds it there, and a changed pin
 makes it anew. The standard library is enough to run this, so that continuous integration can begin with it.
@@ -160,7 +161,8 @@ SIGSTORE_JS = Client(
 REGISTRY = "registry"
 CRANE = Client("go-containerregistry", (*_GO, "main.go"), "crane", build_registry)
 """go-containerregistry's client, and its registry beside it: see main.go."""
-CLIENTS = (COSIGN_V3, COSIGN_V2, CRANE, SIGSTORE_JS)
+DEX = Client("dex", _GO, "dex", build)
+CLIENTS = (COSIGN_V3, COSIGN_V2, CRANE, SIGSTORE_JS, DEX)
 
 
 def install(client: Client) -> str:
@@ -199,7 +201,7 @@ def main() -> int:
 
     print("installing the official clients (cosign compiles for some minutes the first time)", file=sys.stderr)
     with ThreadPoolExecutor(2) as pool:
-        rows = (pool.submit(row, CRANE, COSIGN_V3, COSIGN_V2), pool.submit(row, SIGSTORE_JS))
+        rows = (pool.submit(row, CRANE, COSIGN_V3, COSIGN_V2, DEX), pool.submit(row, SIGSTORE_JS))
         return sum(done.result() for done in rows)
 
 
