@@ -37,13 +37,17 @@ _LEGACY_LOG: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A signature or an attestation that was made, not stored yet. ``payload`` is what a signature at a tag is over."""
+    """A signature or an attestation that is to be stored. ``payload`` is what a signature at a tag is over.
+
+    ``text``: the envelope as it was logged, where that is not our spelling.
+    """
 
     layout: Layout
     bundle: Bundle
     predicate_type: str = ""
     payload: bytes = b""
     issuers: tuple[Certificate, ...] = ()
+    text: bytes = b""
 
 
 def prefers_v1(signing: Signing, layouts: Sequence[Layout], now: datetime) -> Signing:
@@ -140,6 +144,6 @@ async def _store_at_tag(registry: Registry, home: Home, one: Attachment) -> str:
     if one.payload:
         suffix, layer = SIGNATURES, signature_layer(one.bundle, one.payload, one.issuers)
     else:
-        suffix, layer = ATTESTATIONS, attestation_layer(one.bundle, one.predicate_type, one.issuers)
+        suffix, layer = ATTESTATIONS, attestation_layer(one.bundle, one.predicate_type, one.issuers, one.text)
     await add_layers(registry, home, suffix, [layer])
     return str(home.tag(suffix))
