@@ -44,15 +44,16 @@ class Found:
         return Found(self.attached + other.attached, self.defects + other.defects)
 
     def signatures(self) -> Found:
-        """The signatures among them; a statement that cannot be read counts as one."""
-        return Found(tuple(one for one in self.attached if _is_signature(one)), self.defects)
+        """The signatures among them."""
+        return Found(tuple(one for one in self.attached if is_signature(one)), self.defects)
 
     def attestations(self) -> Found:
         """The attestations among them."""
-        return Found(tuple(one for one in self.attached if not _is_signature(one)), self.defects)
+        return Found(tuple(one for one in self.attached if not is_signature(one)), self.defects)
 
 
-def _is_signature(one: Attached) -> bool:
+def is_signature(one: Attached) -> bool:
+    """Whether it signs the image and says no more; a statement that cannot be read counts as one."""
     try:
         statement = one.statement()
     except SigError:

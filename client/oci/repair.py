@@ -23,7 +23,7 @@ from client.assembly import upgrade_bundle
 from client.oci.attached import SIGN, Attached, Defect, Layout
 from client.oci.reading import Found
 from client.oci.signing import Attachment
-from client.oci.verification import Expected, verify_image_attestation, verify_image_signature
+from client.oci.verification import Expected, sift
 from client.verify import Verified
 from sigcore import limits
 from sigcore.bundle import Bundle
@@ -62,7 +62,8 @@ async def plan_repair(found: Found, digest: str, expected: Expected, prove: Prov
     Raises:
         Unavailable: the log does not answer.
     """
-    holding, defects = _verify(found, digest, expected)  # 1
+    good, bad = sift(found, digest, expected)  # 1
+    holding, defects = [(one.attached, one.verified) for one in good], list(bad.defects)
     added: list[Attachment] = []
     doubts: list[str] = []
     for one, verified in _lacking(holding):
@@ -73,19 +74,6 @@ async def plan_repair(found: Found, digest: str, expected: Expected, prove: Prov
         except Refused as error:
             defects.append(Defect(one.place, error))
     return Plan(tuple(added), _unsigned(holding), tuple(defects), tuple(doubts))
-
-
-def _verify(found: Found, digest: str, expected: Expected) -> tuple[list[tuple[Attached, Verified]], list[Defect]]:
-    holding: list[tuple[Attached, Verified]] = []
-    defects = list(found.defects)
-    signatures = found.signatures().attached
-    for one in found.attached:
-        verify = verify_image_signature if one in signatures else verify_image_attestation
-        try:
-            holding.append((one, verify(one, digest, expected).verified))
-        except SigError as error:
-            defects.append(Defect(one.place, error))
-    return holding, defects
 
 
 def _lacking(holding: Sequence[tuple[Attached, Verified]]) -> Iterator[tuple[Attached, Verified]]:

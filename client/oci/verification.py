@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from client.oci.attached import SIGN, Attached, Defect
-from client.oci.reading import Found
+from client.oci.reading import Found, is_signature
 from client.oci.reference import Reference
 from client.oci.simplesigning import Payload
 from client.verify import Verified, verify_attestation, verify_blob, verify_own
@@ -83,12 +83,25 @@ def verify_signatures(found: Found, digest: str, expected: Expected) -> tuple[tu
     Raises:
         Refused: none holds; the message says what was found and why it does not do.
     """
-    return _verify_each(found, digest, expected, verify_image_signature, "signature")
+    return _one_holds(sift(found.signatures(), digest, expected), digest, "signature")
 
 
 def verify_attestations(found: Found, digest: str, expected: Expected) -> tuple[tuple[ImageVerified, ...], Found]:
     """The same for attestations of the type that is expected."""
-    return _verify_each(found, digest, expected, verify_image_attestation, "attestation")
+    return _one_holds(sift(found.attestations(), digest, expected), digest, "attestation")
+
+
+def sift(found: Found, digest: str, expected: Expected) -> tuple[tuple[ImageVerified, ...], Found]:
+    """Steps 1 to 3 for everything that was found: what holds, be it nothing, and the rest as defects."""
+    good: list[ImageVerified] = []
+    bad = list(found.defects)
+    for one in found.attached:
+        verify = verify_image_signature if is_signature(one) else verify_image_attestation
+        try:
+            good.append(verify(one, digest, expected))
+        except SigError as error:
+            bad.append(Defect(one.place, error))
+    return tuple(good), Found(defects=tuple(bad))
 
 
 def verify_image_signature(one: Attached, digest: str, expected: Expected) -> ImageVerified:
@@ -191,26 +204,17 @@ def _subject(statement: Statement | None, digest: str) -> Subject | None:
     return next((subject for subject in subjects if (algorithm, text) in subject.digests), None)
 
 
-def _verify_each(
-    found: Found,
-    digest: str,
-    expected: Expected,
-    verify: Callable[[Attached, str, Expected], ImageVerified],
-    what: str,
+def _one_holds(
+    sifted: tuple[tuple[ImageVerified, ...], Found], digest: str, what: str
 ) -> tuple[tuple[ImageVerified, ...], Found]:
-    good: list[ImageVerified] = []
-    bad = list(found.defects)
-    for one in found.attached:
-        try:
-            good.append(verify(one, digest, expected))
-        except SigError as error:
-            bad.append(Defect(one.place, error))
+    good, bad = sifted
     if not good:  # 4
-        raise _none_holds(bad, digest, what)
-    return tuple(good), Found(defects=tuple(bad))
+        raise none_holds(bad.defects, digest, what)
+    return good, bad
 
 
-def _none_holds(bad: Sequence[Defect], digest: str, what: str) -> Refused:
+def none_holds(bad: Sequence[Defect], digest: str, what: str) -> Refused:
+    """The refusal when there is no ``what`` (a noun) that holds."""
     if not bad:
         command = "sign" if what == "signature" else "attest"
         return Refused(
