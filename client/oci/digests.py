@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Final
+from typing import BinaryIO, Final
 
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import shown
 
+_CHUNK: Final = 1024 * 1024
 _DIGEST: Final = re.compile(r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z", re.ASCII)
 
 
@@ -36,6 +37,14 @@ def digest_of(data: bytes, algorithm: str = "sha256") -> str:
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
+def digest_of_rest(file: BinaryIO, algorithm: str = "sha256") -> str:
+    """The digest of what ``file`` holds from here on."""
+    state = hashlib.new(algorithm)
+    while chunk := file.read(_CHUNK):
+        state.update(chunk)
+    return f"{algorithm}:{state.hexdigest()}"
+
+
 def algorithm_of(digest: str) -> str:
     """``sha256`` or ``sha512``, of a digest that :func:`parse_digest` took."""
     return digest.partition(":")[0]
@@ -47,10 +56,14 @@ def verify_digest(data: bytes, digest: str, *, what: str) -> bytes:
     Raises:
         Refused: they are other bytes.
     """
-    found = digest_of(data, algorithm_of(digest))
+    verify_found(digest_of(data, algorithm_of(digest)), digest, what=what)
+    return data
+
+
+def verify_found(found: str, digest: str, *, what: str) -> None:
+    """As :func:`verify_digest`, for content whose digest has been computed."""
     if found != digest:
         raise Refused(
             f"{what} has the digest {found}, expected {digest}",
             "the registry, or something before it, gave other bytes than were asked for; do not use them",
         )
-    return data

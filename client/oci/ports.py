@@ -60,7 +60,7 @@ class Registry(Protocol):
         ...
 
     async def referrers(self, ref: Reference, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
-        """What claims to refer to the manifest with the digest of ``ref``, each once; with ``artifact_type``: of that type.
+        """What claims to refer to the manifest with the digest of ``ref``, each once; with ``artifact_type``: what may be of it.
 
         From the referrers API and from the index at the fallback tag, together: either may know less. The list is a claim:
         read each with :meth:`referrer`, which checks it.

@@ -35,12 +35,29 @@ class Reference:
 
     ``registry`` is ``host`` or ``host:port`` in lower case, ``digest`` is ``sha256:...`` or empty. Where a digest is there,
     it alone says which manifest is meant; a tag beside it is only carried along. One of the two is always there.
+
+    Raises:
+        Malformed: a part that does not follow the grammar. Parts become URLs, so no other value can be made.
     """
 
     registry: str
     repository: str
     tag: str = ""
     digest: str = ""
+
+    def __post_init__(self) -> None:
+        if parse_registry(self.registry) != self.registry:
+            raise Malformed(f"the registry {shown(self.registry, 300)} is not in lower case")
+        if not _REPOSITORY.match(self.repository) or len(self.name) > limits.OCI_NAME:
+            raise Malformed(
+                f"{shown(self.repository, 300)} is no name of a repository",
+                "parts of lower-case letters and digits, joined by '.', '_', '__' or '-', with '/' between the parts; "
+                f"at most {limits.OCI_NAME} characters with the registry",
+            )
+        if self.tag:
+            parse_tag(self.tag)
+        if self.digest or not self.tag:
+            parse_digest(self.digest, what=f"the digest of the image {shown(self.name, 300)}")
 
     @property
     def name(self) -> str:
@@ -58,7 +75,7 @@ class Reference:
         Raises:
             Malformed: no digest.
         """
-        return Reference(self.registry, self.repository, "", parse_digest(digest))
+        return Reference(self.registry, self.repository, "", digest)
 
     def at_tag(self, tag: str) -> Reference:
         """The manifest that this tag of the same repository points to.
@@ -86,11 +103,9 @@ def parse_reference(text: str) -> Reference:
         Malformed: names the part that is wrong.
     """
     rest, at, digest = text.partition("@")
-    if at:
-        parse_digest(digest, what=f"the digest of the image {shown(rest, 200)}")
+    if at and not digest:
+        raise Malformed(f"{shown(text, 300)} ends with an @, expected a digest behind it")
     name, tag = _split_tag(rest)
-    if tag:
-        parse_tag(tag)
     found = parse_repository(name)
     return Reference(found.registry, found.repository, tag or ("" if digest else DEFAULT_TAG), digest)
 
@@ -108,11 +123,6 @@ def parse_repository(text: str) -> Reference:
         registry, repository = DOCKER_HUB, text
     if registry == DOCKER_HUB and "/" not in repository:
         repository = f"library/{repository}"
-    if not _REPOSITORY.match(repository) or len(registry) + 1 + len(repository) > limits.OCI_NAME:
-        raise Malformed(
-            f"{shown(text, 300)} is no name of a repository: {shown(repository, 300)}",
-            "parts of lower-case letters and digits, joined by '.', '_', '__' or '-', with '/' between the parts",
-        )
     return Reference(registry, repository, DEFAULT_TAG)
 
 

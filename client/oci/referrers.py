@@ -11,6 +11,7 @@ from typing import Any
 
 from client.oci.digests import digest_of
 from client.oci.manifest import (
+    EMPTY,
     IMAGE_INDEX,
     Descriptor,
     ImageIndex,
@@ -68,6 +69,9 @@ def parse_listed(data: bytes, *, what: str) -> tuple[Descriptor, ...]:
 def each_once(lists: Iterable[tuple[Descriptor, ...]], artifact_type: str | None) -> tuple[Descriptor, ...]:
     """The listed descriptors, the first of each digest, of one artifact type if one is asked for.
 
+    Those that are listed without a type, or with that of an empty config, are of any: go-containerregistry's registry lists
+    every artifact so. Which type it is stands in the manifest.
+
     Raises:
         Malformed: more than ``limits.OCI_REFERRERS``.
     """
@@ -77,7 +81,8 @@ def each_once(lists: Iterable[tuple[Descriptor, ...]], artifact_type: str | None
             found.setdefault(descriptor.digest, descriptor)
     if len(found) > limits.OCI_REFERRERS:
         raise Malformed(f"the image has more than {limits.OCI_REFERRERS} referrers", "remove some: sigbox clean")
-    return tuple(d for d in found.values() if artifact_type in (None, d.artifact_type))
+    kept = (artifact_type, "", EMPTY)
+    return tuple(d for d in found.values() if artifact_type is None or d.artifact_type in kept)
 
 
 # --- the index at the fallback tag -------------------------------------------------------------------
