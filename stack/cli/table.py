@@ -44,6 +44,12 @@ COMMANDS = {
     "verify-blob-attestation": Command(
         "stack.cli.verify_blob_attestation", "verify statements about files, offline", ExitCode.REFUSED
     ),
+    "sign": Command("stack.cli.sign_image", "sign images in a registry"),
+    "verify": Command("stack.cli.verify_image", "verify the signatures of images", ExitCode.REFUSED),
+    "attest": Command("stack.cli.attest_image", "sign a statement about an image: provenance, bill of materials"),
+    "verify-attestation": Command(
+        "stack.cli.verify_image_attestation", "verify statements about images", ExitCode.REFUSED
+    ),
     "policy": Command("stack.cli.policy", "who may sign what: check, try, draft, explain, hand on", ExitCode.REFUSED),
     "generate-key-pair": Command("stack.cli.generate_key_pair", "make a key pair under a password, in cosign's format"),
     "import-key-pair": Command("stack.cli.import_key_pair", "put a private key of yours into cosign's format"),

@@ -53,7 +53,9 @@ class Place:
         made = await sign_image(self.signing(**given), image, layouts=layouts, now=NOW, **parts)
         return await self.store(image, made)
 
-    async def attest(self, ref: Reference = APP, layouts: Sequence[Layout] = BOTH, kind: str = "slsaprovenance1", **given):
+    async def attest(
+        self, ref: Reference = APP, layouts: Sequence[Layout] = BOTH, kind: str = "slsaprovenance1", **given
+    ):
         image = await self.open(ref)
         predicate = given.pop("predicate", PREDICATE)
         statement = statement_about(image, predicate_type_uri(kind), predicate)

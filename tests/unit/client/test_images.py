@@ -20,8 +20,8 @@ from client.verify.identity import IdentityPolicy
 from client.verify.signed import ManagedKey
 from sigcore import keys
 from sigcore.errors import Malformed, Refused
-from tests.oci_images import push_image
 from tests.oci_memory import MemoryRegistry
+from tests.platform_images import push_image
 from tests.unit.client.imaging import APP, BOTH, Place
 from tests.unit.client.minisig import ISSUER, NOW, MiniSigstore
 
@@ -191,7 +191,9 @@ async def test_rubbish_beside_a_good_signature_does_no_harm(place: Place, layout
     content = (await place.registry.manifest(APP))[1]
     spoiled = replace(good.bundle, timestamps=(b"rubbish",))
     assert content
-    made = [replace(one, bundle=spoiled) for one in await sign_image(place.signing(), image, layouts=(layout,), now=NOW)]
+    made = [
+        replace(one, bundle=spoiled) for one in await sign_image(place.signing(), image, layouts=(layout,), now=NOW)
+    ]
     await place.store(image, made)
     assert len(await place.verify()) == 1
 

@@ -38,8 +38,15 @@ def layer_of(content: str) -> tuple[bytes, str]:
     return gzip.compress(tar.getvalue(), mtime=0), digest_of(tar.getvalue())
 
 
-async def push_image(registry: Registry, ref: Reference, content: str = "hello", platform: Platform = AMD) -> Descriptor:
-    """An image for one platform; ``content`` makes it another image."""
+async def push_image(
+    registry: Registry, ref: Reference, content: str = "hello", platform: Platform = AMD
+) -> Descriptor:
+    """An image for one platform under the tag of ``ref``; ``content`` makes it another image."""
+    data = await _push_parts(registry, ref, content, platform)
+    return await registry.put_manifest(ref, IMAGE_MANIFEST, data)
+
+
+async def _push_parts(registry: Registry, ref: Reference, content: str, platform: Platform) -> bytes:
     layer, diff_id = layer_of(content)
     config = json.dumps(
         {
@@ -52,8 +59,7 @@ async def push_image(registry: Registry, ref: Reference, content: str = "hello",
     for blob in (layer, config):
         await registry.put_blob(ref, blob)
     manifest = ImageManifest(IMAGE_MANIFEST, describe(IMAGE_CONFIG, config), (describe(LAYER, layer),))
-    data = encode_manifest(manifest)
-    return await registry.put_manifest(ref if ref.tag else ref.at_digest(digest_of(data)), IMAGE_MANIFEST, data)
+    return encode_manifest(manifest)
 
 
 async def push_index(
@@ -62,8 +68,8 @@ async def push_index(
     """An index with an image for each platform, which have no tags of their own."""
     children = []
     for platform in platforms:
-        layered = f"{content} {platform}"
-        made = await push_image(registry, Reference(ref.registry, ref.repository), layered, platform)
+        image = await _push_parts(registry, ref, f"{content} {platform}", platform)
+        made = await registry.put_manifest(ref.at_digest(digest_of(image)), IMAGE_MANIFEST, image)
         children.append(Descriptor(made.media_type, made.digest, made.size, platform=platform))
     data = encode_manifest(ImageIndex(IMAGE_INDEX, tuple(children)))
     return await registry.put_manifest(ref, IMAGE_INDEX, data)
