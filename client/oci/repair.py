@@ -20,11 +20,12 @@ from dataclasses import replace
 from typing import Final
 
 from client.assembly import upgrade_bundle
-from client.oci.attached import SIGN, Attached, Defect, Layout
-from client.oci.reading import Found
+from client.oci.attached import Attached, Defect, Layout
+from client.oci.reading import Found, is_signature
 from client.oci.signing import Attachment
-from client.oci.verification import Expected, sift
+from client.oci.verification import Expected, ImageVerified, sift
 from client.verify import Verified
+from client.verify.identity import Signer
 from sigcore import limits
 from sigcore.bundle import Bundle
 from sigcore.dsse import Envelope, encode_envelope, envelope_json
@@ -38,14 +39,20 @@ _OTHER: Final = {Layout.TAG: Layout.REFERRERS, Layout.REFERRERS: Layout.TAG}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What can be added, what must be signed again (the layout that lacks a signature, by its signer), what cannot be done.
+class Unsigned:
+    """``signer`` has signed in the other layout, with ``annotations``, and not in this one."""
 
-    ``doubts`` are told with what is added.
-    """
+    layout: Layout
+    signer: Signer
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What can be added, what must be signed again by its signer, what cannot be done. ``doubts`` are told with the first."""
 
     added: tuple[Attachment, ...] = ()
-    unsigned: tuple[Layout, ...] = ()
+    unsigned: tuple[Unsigned, ...] = ()
     defects: tuple[Defect, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -63,59 +70,62 @@ async def plan_repair(found: Found, digest: str, expected: Expected, prove: Prov
         Unavailable: the log does not answer.
     """
     good, bad = sift(found, digest, expected)  # 1
-    holding, defects = [(one.attached, one.verified) for one in good], list(bad.defects)
+    defects = list(bad.defects)
     added: list[Attachment] = []
     doubts: list[str] = []
-    for one, verified in _lacking(holding):
+    for one in _lacking(good):
         try:
-            attachment, doubt = await _carried(one, verified, prove)  # 2
+            attachment, doubt = await _carried(one.attached, one.verified, prove)  # 2
             added.append(attachment)
-            doubts += [f"{one.place}: {doubt}"] if doubt else []
+            doubts += [f"{one.attached.place}: {doubt}"] if doubt else []
         except Refused as error:
-            defects.append(Defect(one.place, error))
-    return Plan(tuple(added), _unsigned(holding), tuple(defects), tuple(doubts))
+            defects.append(Defect(one.attached.place, error))
+    return Plan(tuple(added), tuple(_unsigned(good)), tuple(defects), tuple(doubts))
 
 
-def _lacking(holding: Sequence[tuple[Attached, Verified]]) -> Iterator[tuple[Attached, Verified]]:
-    """Attestations that stand in one layout only. Signature and payload tell which are the same."""
-    there = {(one.layout, one.bundle.signature) for one, _ in holding}
-    for one, verified in holding:
-        statement = verified.statement
-        missing = (_OTHER[one.layout], one.bundle.signature) not in there
-        if statement is not None and statement.predicate_type != SIGN and missing:
-            yield one, verified
+def _lacking(good: Sequence[ImageVerified]) -> Iterator[ImageVerified]:
+    """Attestations that stand in one layout only. The signature tells which are the same."""
+    there = {(one.attached.layout, one.verified.signature) for one in good}
+    for one in good:
+        missing = (_OTHER[one.attached.layout], one.verified.signature) not in there
+        if missing and not is_signature(one.attached):
+            yield one
 
 
-def _unsigned(holding: Sequence[tuple[Attached, Verified]]) -> tuple[Layout, ...]:
-    """Step 3: the layouts in which a signer of the other one has no signature."""
-    signers: dict[Layout, set[tuple[str, str]]] = {layout: set() for layout in Layout}
-    for one, verified in holding:
-        if verified.statement is None or verified.statement.predicate_type == SIGN:
-            signers[one.layout].add((verified.signer.issuer, verified.signer.identity))
-    return tuple(layout for layout in Layout if signers[_OTHER[layout]] - signers[layout])
+def _unsigned(good: Sequence[ImageVerified]) -> Iterator[Unsigned]:
+    """Step 3."""
+    signatures = [one for one in good if is_signature(one.attached)]
+    there = {(one.attached.layout, one.verified.signer) for one in signatures}
+    for one in signatures:
+        missing = (_OTHER[one.attached.layout], one.verified.signer)
+        if missing not in there:
+            there.add(missing)
+            annotations = tuple((name, str(value)) for name, value in one.annotations.items())
+            yield Unsigned(*missing, annotations)
 
 
 async def _carried(one: Attached, verified: Verified, prove: Prove) -> tuple[Attachment, str]:
     kind = verified.statement.predicate_type if verified.statement is not None else ""
     issuers = verified.chain[1:]
     if one.layout is Layout.TAG:
-        bundle = await _with_proof(one, prove)
-        return Attachment(Layout.REFERRERS, bundle, kind, issuers=issuers), ""
+        bundle, doubt = await _with_proof(one, prove)
+        return Attachment(Layout.REFERRERS, bundle, kind, issuers=issuers), doubt
     text, doubt = _logged_text(one.bundle)
     return Attachment(Layout.TAG, one.bundle, kind, issuers=issuers, text=text), doubt
 
 
-async def _with_proof(one: Attached, prove: Prove) -> Bundle:
+async def _with_proof(one: Attached, prove: Prove) -> tuple[Bundle, str]:
+    """The bundle of version 0.3. A timestamp over the envelope's text stays behind: the log's promise tells the time too."""
+    bundle, doubt = one.bundle, ""
     if one.stamped is not None:
-        raise Refused(
-            "its timestamp is over the envelope's text, as cosign 2 asked for it; that of a bundle is over the signature",
-            "attest again: sigbox attest --format referrers",
-        )
+        if not any(entry.promise is not None for entry in bundle.log_entries):
+            raise Refused("its only time is over the envelope's text, which a bundle cannot hold", "attest again")
+        bundle, doubt = replace(bundle, timestamps=()), "its timestamp is over the envelope's text and stays behind"
     entries = [
         entry if entry.proof is not None and entry.proof.checkpoint else await prove(entry)
-        for entry in one.bundle.log_entries
+        for entry in bundle.log_entries
     ]
-    return replace(upgrade_bundle(one.bundle, entries), key_hint=_hint(one.bundle))
+    return replace(upgrade_bundle(bundle, entries), key_hint=_hint(bundle)), doubt
 
 
 def _hint(bundle: Bundle) -> str | None:
@@ -163,12 +173,9 @@ def _spellings(envelope: Envelope) -> Iterator[bytes]:
             yield json.dumps(document, separators=(",", ":")).encode("utf-8")
 
 
-def signing_again(plan: Plan) -> str:
-    """What to tell about signatures that cannot be carried over; empty where there are none."""
-    if not plan.unsigned:
-        return ""
-    missing = " and ".join(layout.value for layout in plan.unsigned)
+def signing_again(unsigned: Unsigned) -> str:
+    """What to tell about a signature that cannot be carried over."""
     return (
-        f"a signature cannot be carried into the layout of {missing}: another text is signed there; "
-        f"sign again: sigbox sign --format {plan.unsigned[0].value}, or give --key or --identity-token to this command"
+        f"the signature by {ascii(unsigned.signer.identity)[1:-1]} cannot be carried into the layout "
+        f"{unsigned.layout.value}: another text is signed there"
     )

@@ -40,7 +40,7 @@ async def place(sigstore: MiniSigstore) -> Place:
 @EACH
 @OLD_AND_NEW
 @pytest.mark.parametrize("version", [1, 2])
-async def test_a_signature_holds(place: Place, layout: Layout, version: int, api: bool):
+async def test_a_signature_holds(place: Place, layout: Layout, version: int, *, api: bool):
     place.registry.referrers_api = api
     await place.sign(layouts=(layout,), version=version)
     (one,) = await place.verify()
@@ -116,7 +116,7 @@ async def test_the_claims_have_the_shape_of_cosign(place: Place, layout: Layout)
 @EACH
 async def test_another_identity_is_refused(place: Place, layout: Layout):
     await place.sign(layouts=(layout,))
-    with pytest.raises(Refused, match="none of 1 signatures .* the signer is"):
+    with pytest.raises(Refused, match=r"none of 1 signatures .* the signer is"):
         await place.verify(who=IdentityPolicy(ISSUER, "mallory@example.com"))
 
 
@@ -142,7 +142,7 @@ async def test_the_signature_of_another_image_is_refused(place: Place, layout: L
     await push_image(place.registry, APP, "evil")
     evil = await place.open()
     await place.store(good, made, at=evil)
-    with pytest.raises(Refused, match="another image|another artifact"):
+    with pytest.raises(Refused, match=r"another (image|artifact)"):
         await place.verify()
 
 
@@ -157,7 +157,7 @@ async def test_a_moved_tag_takes_no_signature_with_it(place: Place, layout: Layo
 
 async def test_the_payload_of_another_repository_is_refused_unless_it_is_expected(place: Place):
     await place.sign(layouts=(Layout.TAG,), claimed="registry.example/team/other")
-    with pytest.raises(Refused, match="for an image of 'registry.example/team/other'") as refused:
+    with pytest.raises(Refused, match="for an image of 'registry") as refused:
         await place.verify()
     assert "--signed-as" in refused.value.hint
     assert await place.verify(repositories=("registry.example/team/other",))
@@ -188,9 +188,7 @@ async def test_rubbish_beside_a_good_signature_does_no_harm(place: Place, layout
     image = await place.open()
     found = await read_signatures(place.registry, home_of(image.ref))
     (good,) = found.attached
-    content = (await place.registry.manifest(APP))[1]
     spoiled = replace(good.bundle, timestamps=(b"rubbish",))
-    assert content
     made = [
         replace(one, bundle=spoiled) for one in await sign_image(place.signing(), image, layouts=(layout,), now=NOW)
     ]
