@@ -9,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium
+DEBIAN = openssl gcc chromium docker-registry
 ROUNDS = 10
 
 VENV = .venv
@@ -41,7 +41,7 @@ matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles 
 	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2
 	@$(BIN)/python -m tests.interop.matrix
 
-clients: ## build cosign with Go and install sigstore-js with npm, as pinned in tests/interop
+clients: ## build cosign and crane with Go and install sigstore-js with npm, as pinned in tests/interop
 	@$(PYTHON) -m tests.interop.clients
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict

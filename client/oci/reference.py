@@ -31,10 +31,10 @@ _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A manifest in a repository of a registry.
+    """A repository of a registry, or a manifest in it.
 
     ``registry`` is ``host`` or ``host:port`` in lower case, ``digest`` is ``sha256:...`` or empty. Where a digest is there,
-    it alone says which manifest is meant; a tag beside it is only carried along. One of the two is always there.
+    it alone says which manifest is meant; a tag beside it is only carried along. With neither it is the repository.
 
     Raises:
         Malformed: a part that does not follow the grammar. Parts become URLs, so no other value can be made.
@@ -56,7 +56,7 @@ class Reference:
             )
         if self.tag:
             parse_tag(self.tag)
-        if self.digest or not self.tag:
+        if self.digest:
             parse_digest(self.digest, what=f"the digest of the image {shown(self.name, 300)}")
 
     @property
@@ -66,7 +66,13 @@ class Reference:
 
     @property
     def identifier(self) -> str:
-        """What the registry is asked for: the digest, or else the tag."""
+        """What the registry is asked for: the digest, or else the tag.
+
+        Raises:
+            Malformed: there is neither.
+        """
+        if not (self.digest or self.tag):
+            raise Malformed(f"{self} is a repository, expected an image in it", "add :TAG or @DIGEST")
         return self.digest or self.tag
 
     def at_digest(self, digest: str) -> Reference:
@@ -111,7 +117,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def parse_repository(text: str) -> Reference:
-    """A repository's name, without tag or digest; the answer has the default tag.
+    """A repository's name, without tag or digest.
 
     Raises:
         Malformed: no such name.
@@ -123,7 +129,7 @@ def parse_repository(text: str) -> Reference:
         registry, repository = DOCKER_HUB, text
     if registry == DOCKER_HUB and "/" not in repository:
         repository = f"library/{repository}"
-    return Reference(registry, repository, DEFAULT_TAG)
+    return Reference(registry, repository)
 
 
 def parse_registry(text: str) -> str:

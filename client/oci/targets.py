@@ -64,8 +64,13 @@ def origin_of(url: str) -> Origin:
 
 
 def shown_url(url: str) -> str:
-    """A URL for messages, without its query, where upload sessions and signed URLs keep their secrets, and without a user."""
-    return shown(re.sub(r"//[^/?#]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0]), 300)
+    """A URL as it may stand in messages: :func:`bare_url`, quoted and cut."""
+    return shown(bare_url(url), 300)
+
+
+def bare_url(url: str) -> str:
+    """The URL without its query, where upload sessions and signed URLs keep their secrets, and without a user."""
+    return re.sub(r"//[^/?#]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
 def resolved(base: str, location: str) -> str:

@@ -20,7 +20,7 @@ import aiohttp
 from yarl import URL
 
 from client.oci.options import RegistryOptions
-from client.oci.targets import shown_url
+from client.oci.targets import bare_url
 from client.transport import CONNECT_TIMEOUT_S, explained, tls_context
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound
@@ -103,7 +103,7 @@ class Wire:
         """
         if self._session is None:
             raise RuntimeError("the wire is used outside its `async with`")
-        url, seconds = shown_url(request.url), self._seconds(request)
+        url, seconds = bare_url(request.url), self._seconds(request)
         with _opened(request.content) as data:
             async with (
                 explained(
