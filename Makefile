@@ -40,6 +40,7 @@ hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh see
 matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles through every client
 	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2
 	@$(BIN)/python -m tests.interop.matrix
+	@$(BIN)/python -m tests.interop.image_matrix
 
 clients: ## build cosign and crane with Go and install sigstore-js with npm, as pinned in tests/interop
 	@$(PYTHON) -m tests.interop.clients

@@ -6,11 +6,13 @@
     both                     dev.sigstore.cosign/certificate        PEM; absent where a bare key signed
                              dev.sigstore.cosign/chain              PEM: issuers; nothing vouches for them, nobody needs them
                              dev.sigstore.cosign/bundle             Rekor v1: the entry with the log's promise, no proof
-                             dev.sigstore.cosign/rfc3161timestamp   of the signature; cosign 2: of an envelope's whole text
+                             dev.sigstore.cosign/rfc3161timestamp   of the signature; of an attestation: of its whole text
                              sigbox.log-entry                       ours: the whole entry with its proof
+                             sigbox.rfc3161timestamp                ours: of an attestation's signature
 
-Without the last one an entry of Rekor v2 could not be kept here at all, and none could become a bundle of version 0.3.
-Readers that do not know it pass over it. As everything here it is verified, never believed.
+Without the last two an entry of Rekor v2 could not be kept here at all, and none could become a bundle of version 0.3.
+Readers that do not know them pass over them. As everything here they are verified, never believed. (Where cosign's own annotation
+holds a timestamp of an attestation's signature, cosign 2.6 ends with a panic.)
 
 Source: cosign ``pkg/oci/static``, ``pkg/oci/internal/signature/layer.go``, ``cmd/cosign/cli/attest``.
 """
@@ -48,6 +50,7 @@ REKOR: Final = "dev.sigstore.cosign/bundle"
 TIMESTAMP: Final = "dev.sigstore.cosign/rfc3161timestamp"
 PREDICATE_TYPE: Final = "predicateType"
 ENTRY: Final = "sigbox.log-entry"
+OWN_TIMESTAMP: Final = "sigbox.rfc3161timestamp"
 
 
 # --- reading -----------------------------------------------------------------------------------------
@@ -109,7 +112,8 @@ def _certificate(layer: Descriptor) -> bytes | None:
 
 
 def _timestamps(layer: Descriptor) -> tuple[bytes, ...]:
-    text = layer.annotation(TIMESTAMP)
+    """Ours where it is there."""
+    text = layer.annotation(OWN_TIMESTAMP) or layer.annotation(TIMESTAMP)
     return (parse_cosign_timestamp(text.encode("utf-8")),) if text else ()
 
 
@@ -164,7 +168,7 @@ def _layer(
         if entry.proof is not None:
             annotations[ENTRY] = _text(encode_log_entry(entry))
     for stamp in bundle.timestamps[:1]:
-        annotations[TIMESTAMP] = _text(cosign_timestamp_json(stamp))
+        annotations[OWN_TIMESTAMP if media_type == DSSE else TIMESTAMP] = _text(cosign_timestamp_json(stamp))
     return describe(media_type, data, annotations=tuple(sorted(annotations.items())))
 
 

@@ -21,8 +21,8 @@ from client.oci.http import HttpRegistry
 from client.oci.options import Credential, RegistryOptions
 from client.transport import ServiceRefused
 from sigcore.errors import Refused, Unavailable
-from tests.registry_images import push_image, push_note
 from tests.registries import PASSWORD, USER, certified, docker_registry, htpasswd
+from tests.registry_images import push_image, push_note
 
 ALICE = Credential(USER, PASSWORD)
 

@@ -13,9 +13,9 @@ from client.oci.http import HttpRegistry
 from client.oci.manifest import IMAGE_MANIFEST, Descriptor, describe, encode_manifest, parse_manifest
 from client.oci.reference import parse_reference, referrers_tag
 from sigcore.errors import Malformed, NotFound, Refused
-from tests.registry_images import LAYER, NOTE, image_parts, note, push_image, push_index, push_note
 from tests.oci_memory import MemoryRegistry
 from tests.registries import docker_registry, go_registry
+from tests.registry_images import LAYER, NOTE, image_parts, note, push_image, push_index, push_note
 
 MEMORY = ("memory", "memory without referrers API")
 REAL = {"docker-registry": docker_registry, "go-containerregistry": go_registry}
