@@ -55,7 +55,7 @@ class MemoryRegistry:
         if ref.digest:
             verify_digest(data, ref.digest, what="the manifest")
         else:
-            self.pointers[ref.name, ref.tag] = digest
+            self.pointers[ref.name, ref.identifier] = digest
         self.manifests[ref.name, digest] = (media_type, data)
         return Descriptor(media_type, digest, len(data))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+from client.oci.digests import digest_of
 from client.oci.manifest import (
     EMPTY_CONFIG,
     EMPTY_JSON,
@@ -24,11 +25,11 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 NOTE = "application/vnd.example.note.v1+json"
 
 
-def image_parts(content: bytes = b"content", architecture: str = "amd64") -> tuple[bytes, bytes, bytes]:
-    """Manifest, config and layer of an image for one platform."""
-    layer = describe(LAYER, content)
-    rootfs = {"type": "layers", "diff_ids": [layer.digest]}
-    config = json.dumps({"architecture": architecture, "os": "linux", "rootfs": rootfs}).encode()
+def image_parts(content: bytes = b"content", *, unpacked: bytes | None = None) -> tuple[bytes, bytes, bytes]:
+    """Manifest, config and layer of an image for one platform; ``unpacked`` is what ``content`` holds compressed."""
+    layer = describe(LAYER if unpacked is None else f"{LAYER}+gzip", content)
+    rootfs = {"type": "layers", "diff_ids": [digest_of(content if unpacked is None else unpacked)]}
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).encode()
     manifest = ImageManifest(IMAGE_MANIFEST, describe(IMAGE_CONFIG, config), (layer,))
     return encode_manifest(manifest), config, content
 

@@ -16,7 +16,7 @@ from client.oci.challenge import Challenge, parse_challenges
 from client.oci.credentials import Keychain
 from client.oci.options import Credential, RegistryOptions
 from client.oci.reference import Reference
-from client.oci.targets import Origin, hears_password, origin_of, resolved, shown_url, verify_target
+from client.oci.targets import Origin, hears_password, origin_of, shown_url, verify_target
 from client.oci.transport import Answer, Request, Wire
 from client.transport import ServiceRefused
 from sigcore import limits
@@ -114,7 +114,7 @@ class Authorizer:
         3. With an identity token: OAuth 2's refresh grant. Else GET, with user and password where there are any.
         4. No redirect is followed.
         """
-        realm = resolved(asked.url, challenge.get("realm"))
+        realm = challenge.get("realm").partition("#")[0]
         registry = origin_of(asked.url)
         origin = verify_target(
             registry, asked.url, realm, what="the token service", allow_http=self._options.http_allowed

@@ -15,7 +15,8 @@ from sigcore.values import dataclass
 
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a rule of the grammar
 _SCHEME: Final = re.compile(rf"[\s,]*({_TOKEN})(?:[ \t]+|\Z|(?=,))", re.ASCII)
-_PARAMETER: Final = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*("(?:[^"\\]|\\.)*"|{_TOKEN}(?![^\s,]))', re.ASCII)
+_PARAMETER: Final = re.compile(rf'({_TOKEN})\s*=\s*("(?:[^"\\]|\\.)*"|{_TOKEN}(?![^\s,]))\s*', re.ASCII)
+_COMMA: Final = re.compile(r"\s*,[\s,]*", re.ASCII)
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|\Z)", re.ASCII)
 
 
@@ -45,7 +46,7 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
     at = 0
     while header[at:].strip(" \t,"):
         scheme = _SCHEME.match(header, at)
-        if scheme is None:
+        if scheme is None or (found and not _COMMA.match(header, at)):
             raise Malformed(f"WWW-Authenticate is {shown(header, 200)}, expected challenges as RFC 9110 has them")
         parameters, at = _parameters(header, scheme.end())
         if len(dict(parameters)) != len(parameters):
@@ -56,9 +57,14 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 def _parameters(header: str, at: int) -> tuple[list[tuple[str, str]], int]:
     parameters: list[tuple[str, str]] = []
-    while match := _PARAMETER.match(header, at):
+    begin = at
+    while match := _PARAMETER.match(header, begin):
         parameters.append((match[1].lower(), _unquoted(match[2])))
         at = match.end()
+        comma = _COMMA.match(header, at)
+        if comma is None:
+            break
+        begin = comma.end()
     if not parameters and (value := _TOKEN68.match(header, at)):
         at = value.end()
     return parameters, at

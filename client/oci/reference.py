@@ -101,8 +101,8 @@ def parse_reference(text: str) -> Reference:
 
     1. What follows ``@`` is a digest.
     2. Of the rest, what follows the last ``:`` is a tag, if no ``/`` follows it (else it begins a port).
-    3. The first part of the path is a registry if it is ``localhost``, has a dot or a colon, or an upper-case letter, which no
-       repository has; without one it is Docker Hub, where a repository of one part is in ``library/``.
+    3. The first part of the path is a registry if it is ``localhost`` or has a dot or a colon; without one it is Docker Hub,
+       where a repository of one part is in ``library/``.
     4. Without tag and digest the tag is ``latest``.
 
     Raises:
@@ -123,7 +123,7 @@ def parse_repository(text: str) -> Reference:
         Malformed: no such name.
     """
     first, slash, rest = text.partition("/")
-    if slash and (first == "localhost" or "." in first or ":" in first or first != first.lower()):
+    if slash and (first == "localhost" or "." in first or ":" in first):
         registry, repository = parse_registry(first), rest
     else:
         registry, repository = DOCKER_HUB, text

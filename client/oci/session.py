@@ -13,7 +13,7 @@ from client.oci.options import RegistryOptions
 from client.oci.reference import Reference, host_of
 from client.oci.targets import Origin, is_loopback, origin_of, resolved, shown_url, verify_target
 from client.oci.transport import Answer, Content, Request, Wire
-from client.transport import NoTLS, ServiceRefused, Untrusted
+from client.transport import ServiceRefused, Untrusted
 from sigcore import limits
 from sigcore.errors import NotFound, Refused, SigError, Unavailable
 from sigcore.strict import Fields, parse_decimal, parse_json, shown
@@ -121,10 +121,8 @@ class Session:
         except Unavailable as error:
             try:
                 await self._wire.send(Request("GET", f"http://{registry}/v2/", {}))
-            except Unavailable:
-                if isinstance(error, NoTLS):
-                    raise
-                raise error from None
+            except Unavailable as second:
+                raise Unavailable(f"{error.message}; and by http: {second.message}", second.hint) from error
             return f"http://{registry}"
         return f"https://{registry}"
 
