@@ -12,6 +12,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self, TypeAlias
@@ -28,6 +29,9 @@ from sigcore.values import dataclass
 
 SLOWEST: Final = 64 * 1024
 """Bytes in a second: what is larger than a manifest has more time, by this rate."""
+
+_AT_ONCE: Final = 1024 * 1024
+"""Bytes that aiohttp sends in one piece; it warns of more, and so of an image with many signatures."""
 
 Content: TypeAlias = bytes | Path
 """What is sent: bytes, or the file that holds them."""
@@ -183,5 +187,7 @@ def _opened(content: Content | None) -> Iterator[bytes | BinaryIO | None]:
     if isinstance(content, Path):
         with content.open("rb") as file:
             yield file
+    elif content is not None and len(content) > _AT_ONCE:
+        yield BytesIO(content)
     else:
         yield content
