@@ -41,9 +41,9 @@ class ImagePolice:
         """
         name = self._name(asked)
         good, bad = sift(found, digest, self._expected(name, expected))
-        bundles = tuple(
-            replace(one.verified, statement=None) if is_signature(one.attached) else one.verified for one in good
-        )
+        signatures = (replace(one.verified, statement=None) for one in good if is_signature(one.attached))
+        attestations = (one.verified for one in good if not is_signature(one.attached))
+        bundles = (*attestations, *signatures)  # why an attestation is not the right one is told of the first
         with Step("policy"):
             decision = decide(self._police.policy, name, bundles, self._police.now)
             if decision.refusal:

@@ -90,31 +90,38 @@ async def _prove(transport: Transport, root: TrustedRoot, given: str | None, ent
 
 
 async def _carry_out(options: argparse.Namespace, registry: Registry, node: Node, plan: Plan) -> dict[str, object]:
-    left = [f"{defect.place}: {defect.error.message}" for defect in plan.defects]
-    again = plan.unsigned if options.key or options.identity_token else ()
-    left += [signing_again(one) for one in plan.unsigned if one not in again]
     sys.stderr.write(f"{node.ref}\n")
-    done: list[dict[str, object]] = []
+    added: list[dict[str, object]] = [
+        {"layout": one.layout.value, "predicateType": one.predicate_type} for one in plan.added
+    ]
+    signed: Sequence[Unsigned] = ()
     if not options.dry_run:
-        now = datetime.now(UTC)
-        places = await store(registry, home(node.ref), node.descriptor, plan.added, now)
-        done += [described(node, one, place) for one, place in zip(plan.added, places, strict=True)]
-        done += await _sign_again(options, registry, node, again) if again else []
+        places = await store(registry, home(node.ref), node.descriptor, plan.added, datetime.now(UTC))
+        added = [described(node, one, place) for one, place in zip(plan.added, places, strict=True)]
+        if plan.unsigned and (options.key or options.identity_token):
+            signed, rows = await _sign_again(options, registry, node, plan.unsigned)
+            added += rows
+    left = [f"{defect.place}: {defect.error.message}" for defect in plan.defects]
+    left += [signing_again(one) for one in plan.unsigned if one not in signed]
+    _tell(plan, left, again=len(signed) < len(plan.unsigned))
+    return {"image": str(node.ref), "added": added, "left": left, "notes": list(plan.doubts)}
+
+
+def _tell(plan: Plan, left: Sequence[str], *, again: bool) -> None:
+    """For people. ``again``: whether somebody must sign again."""
     for text in plan.doubts:
         sys.stderr.write(f"  note: {text}\n")
     for text in left:
         sys.stderr.write(f"  left as it is: {text}\n")
-    if any(one not in again for one in plan.unsigned):
+    if again:
         sys.stderr.write("  hint: its signer gives --key or --identity-token, and signs again\n")
-    if not (plan.added or plan.unsigned or left):
+    if plan == Plan():
         sys.stderr.write("  nothing to do\n")
-    would = [{"layout": one.layout.value, "predicateType": one.predicate_type} for one in plan.added]
-    return {"image": str(node.ref), "added": done or would, "left": left, "notes": list(plan.doubts)}
 
 
 async def _sign_again(
     options: argparse.Namespace, registry: Registry, node: Node, unsigned: Sequence[Unsigned]
-) -> list[dict[str, object]]:
+) -> tuple[Sequence[Unsigned], list[dict[str, object]]]:
     """In each layout where this signer's signature is missing; nobody signs for somebody else."""
     rows: list[dict[str, object]] = []
     async with open_signing(options, lambda _issued: None) as given:
@@ -131,7 +138,7 @@ async def _sign_again(
             made = await sign_image(signing, node, layouts=(one.layout,), annotations=one.annotations, now=now)
             places = await store(registry, home(node.ref), node.descriptor, made, now)
             rows += [described(node, each, place) for each, place in zip(made, places, strict=True)]
-    return rows
+    return own, rows
 
 
 def _signer(signing: Signing) -> Signer:
