@@ -38,7 +38,7 @@ class Layout(Enum):
     REFERRERS = "referrers"
 
 
-def parse_layouts(text: str) -> tuple[Layout, ...]:
+def named_layouts(text: str) -> tuple[Layout, ...]:
     """``--format``: both, or the one that is named."""
     return tuple(Layout) if text == "both" else (Layout(text),)
 

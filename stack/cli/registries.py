@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from client.oci.attached import Home, Layout, home_of, parse_layouts
+from client.oci.attached import Home, Layout, home_of, named_layouts
 from client.oci.ports import Registry
 from client.oci.reference import Reference, parse_reference, parse_repository
 from client.oci.walking import Node, open_image, walk
@@ -68,7 +68,7 @@ def add_recursive_option(parser: argparse.ArgumentParser, about: str) -> None:
 
 def layouts_of(options: argparse.Namespace) -> tuple[Layout, ...]:
     """What ``--format`` says."""
-    return parse_layouts(options.format)
+    return named_layouts(options.format)
 
 
 def annotations_of(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
