@@ -42,10 +42,6 @@ class ServiceRefused(Refused):
         self.body = body
 
 
-class NoTLS(Unavailable):
-    """The other side does not speak TLS, or no version of it that we do."""
-
-
 class Untrusted(Unavailable):
     """The other side shows a certificate that is not trusted here, or not its own."""
 
@@ -151,7 +147,7 @@ async def explained(
     except aiohttp.ClientConnectorCertificateError as error:
         raise await _untrusted(url, error.certificate_error, authority_option) from error
     except aiohttp.ClientConnectorSSLError as error:
-        raise NoTLS(
+        raise Unavailable(
             f"{url}: TLS failed: {shown(str(error.os_error), _WORDS)}",
             "does the service speak TLS at all, or does the URL begin with http:?",
         ) from error
@@ -209,7 +205,7 @@ async def _issuer_of(url: str) -> str:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=blind)
         shown_certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        writer.close()
+        writer.transport.abort()  # to close it in order would take the other side's answer
         issuer = x509.parse_certificate(shown_certificate).issuer
         return x509.common_name(issuer) or x509.organization(issuer)
     except (OSError, TimeoutError, SigError):

@@ -57,8 +57,8 @@ class Scripted:
 
     @property
     def asked(self) -> list[str]:
-        """The requests, as they are scripted, without the probes for TLS and the version."""
-        return [f"{one.method} {one.path}" for one in self.seen if one.path != "/v2/"]
+        """The requests, as they are scripted."""
+        return [f"{one.method} {one.path}" for one in self.seen]
 
     def manifest(self, data: bytes, media_type: str = IMAGE_MANIFEST, *, at: str = "", **headers: str) -> None:
         """Script a manifest at its digest, or at a tag or another digest."""

@@ -47,6 +47,7 @@ class Authorizer:
         self._wire = wire
         self._held: dict[tuple[str, str, str], _Held] = {}
         self._secrets: set[str] = set()
+        self._anonymous: set[str] = set()
         self._lock = asyncio.Lock()
 
     def known(self, ref: Reference, actions: str) -> str:
@@ -70,7 +71,7 @@ class Authorizer:
 
         Raises:
             Refused: no scheme that is known here, a realm that may not have the password, a token service that says no.
-            Unavailable, Malformed: the token service or the credentials.
+            Unavailable: the token service. Malformed: its answer, or what the credentials are kept in.
         """
         async with self._lock:
             known = self.known(ref, actions)
@@ -78,10 +79,16 @@ class Authorizer:
                 return known
             credential = self._options.credential or await self._keychain.find(ref)
             self._secrets.update(credential.secrets if credential else ())
+            if credential is None:
+                self._anonymous.add(ref.registry)
             held = await self._held_for(ref, actions, asked, credential)
             self._secrets.add(held.value.partition(" ")[2])
             self._held[ref.registry, ref.repository, actions] = held
             return "" if held.value == tried else held.value
+
+    def is_anonymous(self, ref: Reference) -> bool:
+        """Whether the registry asked for credentials and there were none."""
+        return ref.registry in self._anonymous
 
     def discreet(self, text: str) -> str:
         """``text`` without the secrets that were sent, which a registry may repeat in its answers."""

@@ -19,7 +19,7 @@ from client.files import read_file
 from client.oci.options import Credential
 from client.oci.reference import DOCKER_HUB, Reference
 from sigcore import limits
-from sigcore.errors import Malformed, SigError, Unavailable
+from sigcore.errors import Malformed, NotFound, Refused, SigError
 from sigcore.strict import Fields, parse_base64, parse_json, shown
 
 HUB_KEY: Final = f"https://{DOCKER_HUB}/v1/"
@@ -49,7 +49,7 @@ class Keychain:
         2. The entry of ``auths`` for the repository, for a part of its path, or for the registry.
 
         Raises:
-            Malformed: the file. Unavailable: a helper that is missing or fails.
+            Malformed: the file. Refused: a file that cannot be read, a helper that is missing or fails.
         """
         if ref.name not in self._found:
             self._found[ref.name] = await self._look(ref)
@@ -74,7 +74,7 @@ class Keychain:
         if self._config is None:
             path = _config_file(self._environment)
             what = f"the file {path}"
-            data = read_file(path, what="docker's configuration", limit=limits.DOCKER_CONFIG) if path else b"{}"
+            data = _read(path) if path else b"{}"
             try:
                 self._config = Fields.of(parse_json(data, what=what, limit=limits.DOCKER_CONFIG, floats=True), what)
             except Malformed:
@@ -92,6 +92,13 @@ def _config_file(environment: Mapping[str, str]) -> str | None:
         places += [f"{runtime}/containers/auth.json"] if runtime else []
         places.append(f"{environment.get('XDG_CONFIG_HOME') or f'{home}/.config'}/containers/auth.json")
     return next((place for place in places if os.path.exists(place)), None)  # noqa: PTH110 - the same
+
+
+def _read(path: str) -> bytes:
+    try:
+        return read_file(path, what="docker's configuration", limit=limits.DOCKER_CONFIG)
+    except NotFound as error:
+        raise Refused(error.message, "make it readable, or name another with DOCKER_CONFIG") from error
 
 
 def _keys_for(ref: Reference) -> Iterator[str]:
@@ -149,7 +156,7 @@ async def run_helper(helper: str, server: str, environment: Mapping[str, str]) -
     The server's name goes to its standard input; JSON with Username and Secret comes from its standard output.
 
     Raises:
-        Unavailable: no such program, a failure, no answer in time. Malformed: another answer.
+        Refused: no such program, a failure, no answer in time. Malformed: another answer.
     """
     program = f"docker-credential-{helper}"
     try:
@@ -162,7 +169,7 @@ async def run_helper(helper: str, server: str, environment: Mapping[str, str]) -
             stderr=asyncio.subprocess.DEVNULL,
         )
     except OSError as error:
-        raise Unavailable(
+        raise Refused(
             f"the credential helper {program} cannot be run: {error.strerror}",
             "docker's configuration names it; install it, or remove it there",
         ) from error
@@ -172,11 +179,11 @@ async def run_helper(helper: str, server: str, environment: Mapping[str, str]) -
     except TimeoutError as error:
         process.kill()
         await process.wait()
-        raise Unavailable(f"the credential helper {program} did not answer within {HELPER_TIMEOUT_S:g} s") from error
+        raise Refused(f"the credential helper {program} did not answer within {HELPER_TIMEOUT_S:g} s") from error
     if process.returncode:
         if _NOT_FOUND in output:
             return None
-        raise Unavailable(
+        raise Refused(
             f"the credential helper {program} failed with status {process.returncode}",
             f"try it by hand: echo {server} | {program} get",
         )

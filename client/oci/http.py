@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, ParamSpec, Self, TypeVar, cast
 from urllib.parse import quote
 
@@ -75,13 +74,11 @@ class HttpRegistry:
         self._index: Final = TagIndex(self.session, options.backoff_s)
 
     async def __aenter__(self) -> Self:
-        await self._wire.__aenter__()
+        self._wire.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._wire.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await self._wire.close()
 
     # --- manifests -------------------------------------------------------------------------------------
     async def resolve(self, ref: Reference) -> Descriptor:

@@ -65,7 +65,7 @@ async def read_signatures(registry: Registry, home: Home, layouts: Sequence[Layo
     """All signatures of an image, in ``layouts``.
 
     Raises:
-        Unavailable: the registry does not answer. Refused, Malformed: its lists are none, or too long.
+        Unavailable: the registry does not answer. What else is wrong is a defect.
     """
     return (await _read(registry, home, layouts, SIGNATURES)).signatures()
 
@@ -105,14 +105,25 @@ async def read_tag_image(registry: Registry, home: Home, suffix: str) -> ImageMa
 
 
 async def _read_tag(registry: Registry, home: Home, suffix: str) -> Found:
-    manifest = await read_tag_image(registry, home, suffix)
+    place = home.tag(suffix).tag
+    try:
+        manifest = await read_tag_image(registry, home, suffix)
+    except Unavailable:
+        raise
+    except SigError as error:
+        return Found(defects=(Defect(place, error),))
     if manifest is None:
         return Found()
-    return await _read_layers(registry, home, manifest, home.tag(suffix).tag, Layout.TAG)
+    return await _read_layers(registry, home, manifest, place, Layout.TAG)
 
 
 async def _read_referrers(registry: Registry, home: Home) -> Found:
-    listed = [one for one in await registry.referrers(home.subject) if _may_be_ours(one.artifact_type)]
+    try:
+        listed = [one for one in await registry.referrers(home.subject) if _may_be_ours(one.artifact_type)]
+    except Unavailable:
+        raise
+    except SigError as error:
+        return Found(defects=(Defect("the list of referrers", error),))
     return sum(await each(listed, lambda one: _read_referrer(registry, home, one)), Found())
 
 

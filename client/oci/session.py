@@ -12,7 +12,7 @@ from client.oci.credentials import Keychain
 from client.oci.options import RegistryOptions
 from client.oci.reference import Reference, host_of
 from client.oci.targets import Origin, is_loopback, origin_of, resolved, shown_url, verify_target
-from client.oci.transport import Answer, Content, Request, Wire
+from client.oci.transport import Answer, Content, Request, Wire, speaks_tls
 from client.transport import ServiceRefused, Untrusted
 from sigcore import limits
 from sigcore.errors import NotFound, Refused, SigError, Unavailable
@@ -102,29 +102,16 @@ class Session:
 
     # --- scheme --------------------------------------------------------------------------------------
     async def base(self, registry: str) -> str:
-        """``https://REGISTRY``, or ``http://REGISTRY`` where that is allowed and the registry does not speak TLS.
-
-        Nothing but ``GET /v2/`` without credentials is sent to find out, and only where http is allowed.
-        """
-        if registry not in self._bases and not (self._options.http_allowed or is_loopback(host_of(registry))):
+        """``https://REGISTRY``, or ``http://REGISTRY`` where that is allowed and the registry does not speak TLS."""
+        host = host_of(registry)
+        if registry not in self._bases and not (self._options.http_allowed or is_loopback(host)):
             self._bases[registry] = f"https://{registry}"
         async with self._probing:
             if registry not in self._bases:
-                self._bases[registry] = await self._probe(registry)
+                port = origin_of(f"https://{registry}").port
+                plain = (False,) if registry.endswith(f":{port}") else (False, None)
+                self._bases[registry] = f"{'http' if await speaks_tls(host, port) in plain else 'https'}://{registry}"
         return self._bases[registry]
-
-    async def _probe(self, registry: str) -> str:
-        try:
-            await self._wire.send(Request("GET", f"https://{registry}/v2/", {}))
-        except Untrusted:
-            raise
-        except Unavailable as error:
-            try:
-                await self._wire.send(Request("GET", f"http://{registry}/v2/", {}))
-            except Unavailable as second:
-                raise Unavailable(f"{error.message}; and by http: {second.message}", second.hint) from error
-            return f"http://{registry}"
-        return f"https://{registry}"
 
     # --- authorization and redirects -------------------------------------------------------------------
     async def _authorized(self, ref: Reference, actions: str, request: Request, registry: Origin) -> Answer:
@@ -175,7 +162,7 @@ class Session:
             unavailable.after_s = _seconds(answer.header("retry-after"))
             return unavailable
         hint = _HINTS.get(status, "")
-        if status == 401 and not self.authorizer.known(ref, PULL) and not self.authorizer.known(ref, PUSH):
+        if status == 401 and self.authorizer.is_anonymous(ref):
             hint = f"it wants credentials and none are here: docker login {ref.registry}, or --registry-username"
         return ServiceRefused(said, hint, status=status, body=answer.body)
 

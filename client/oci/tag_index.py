@@ -70,13 +70,26 @@ class TagIndex:
         Raises:
             Refused: the tag points to an image. Unavailable: others write there all the time.
         """
-        await self._edit(subject, lambda data: add_referrer(data, descriptor))
+
+        def add(found: Found) -> bytes | None:
+            if not found.is_index:
+                raise Refused(
+                    f"the fallback tag of {subject} is an image, expected the list of referrers that belongs there",
+                    "it was not overwritten; whoever made that tag should remove it",
+                )
+            return add_referrer(found.data, descriptor)
+
+        await self._edit(subject, add)
 
     async def drop(self, subject: Reference, digest: str) -> None:
-        """Have ``digest`` out of the list."""
-        await self._edit(subject, lambda data: None if data is None else drop_referrer(data, digest))
+        """Have ``digest`` out of the list, if there is one."""
 
-    async def _edit(self, subject: Reference, edit: Callable[[bytes | None], bytes | None]) -> None:
+        def drop(found: Found) -> bytes | None:
+            return drop_referrer(found.data, digest) if found.data is not None and found.is_index else None
+
+        await self._edit(subject, drop)
+
+    async def _edit(self, subject: Reference, edit: Callable[[Found], bytes | None]) -> None:
         """1. Read the list. 2. Edit it; where that changes nothing, it is as wanted. 3. Write it, if it is still what was read.
         4. Whatever came of that: from the beginning.
         """
@@ -86,20 +99,18 @@ class TagIndex:
                 if attempt > 1:
                     await asyncio.sleep(self._backoff_s * attempt * (1 + secrets.randbelow(100) / 100))
                 found = await self.read(subject)
-                if not found.is_index:
-                    raise Refused(
-                        f"{tag} is an image, expected the list of referrers that belongs there",
-                        "it was not overwritten; whoever made that tag should remove it",
-                    )
-                data = edit(found.data)
+                data = edit(found)
                 if data is None:
                     return
                 await self._write(tag, data, found)
         raise Unavailable(f"the list at {tag} changes whenever it is written", "other clients write there; try again")
 
     async def _write(self, tag: Reference, data: bytes, found: Found) -> None:
-        condition = {"If-None-Match": "*"} if found.data is None else {"If-Match": found.etag}
-        headers = {"Content-Type": IMAGE_INDEX, **{name: value for name, value in condition.items() if value}}
+        headers = {"Content-Type": IMAGE_INDEX}
+        if found.data is None:
+            headers["If-None-Match"] = "*"
+        elif found.etag.startswith('"'):  # a weak one never matches
+            headers["If-Match"] = found.etag
         try:
             await self._session.ask(
                 tag,

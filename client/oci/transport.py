@@ -9,13 +9,13 @@ Only commands that talk to registries import this module: aiohttp takes 280 ms t
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Self, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
 
 import aiohttp
 from yarl import URL
@@ -32,6 +32,8 @@ SLOWEST: Final = 64 * 1024
 
 _AT_ONCE: Final = 1024 * 1024
 """Bytes that aiohttp sends in one piece; it warns of more, and so of an image with many signatures."""
+TLS_PATIENCE_S: Final = 3.0
+"""Some servers of plain http wait for the end of a line that a handshake does not have."""
 
 Content: TypeAlias = bytes | Path
 """What is sent: bytes, or the file that holds them."""
@@ -73,25 +75,30 @@ class Request:
 
 
 class Wire:
-    """Connections to registries; an asynchronous context manager."""
+    """Connections to registries, between :meth:`open` and :meth:`close`."""
 
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
         self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Self:
+    def open(self) -> None:
+        """Before the first request; within the running loop.
+
+        Raises:
+            NotFound, Malformed: a file of certificates that the user named.
+        """
+        if self._options.ca_file or self._options.client_cert:
+            self._trust()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=16, limit_per_host=8),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers={"User-Agent": "sigbox", "Accept-Encoding": "identity"},
         )
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        """After the last one."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -106,7 +113,7 @@ class Wire:
             Unavailable: no connection, no answer in time, an answer that breaks off. Malformed: a longer content.
         """
         if self._session is None:
-            raise RuntimeError("the wire is used outside its `async with`")
+            raise RuntimeError("the wire is not open")
         url, seconds = bare_url(request.url), self._seconds(request)
         with _opened(request.content) as data:
             async with (
@@ -159,7 +166,7 @@ class Wire:
         return self._options.timeout_s + max(0, sent + request.limit - limits.OCI_MANIFEST) / SLOWEST
 
     def _trust(self) -> ssl.SSLContext:
-        """Made once, when the first https URL is asked."""
+        """Made once, when the first https URL is asked: reading the system's authorities takes 40 ms."""
         if self._tls is None:
             options = self._options
             self._tls = tls_context(options.ca_file)
@@ -191,3 +198,24 @@ def _opened(content: Content | None) -> Iterator[bytes | BinaryIO | None]:
         yield BytesIO(content)
     else:
         yield content
+
+
+async def speaks_tls(host: str, port: int) -> bool | None:
+    """Whether what listens there begins a TLS handshake; None where nothing listens.
+
+    Nothing is sent but that handshake, and what comes is not believed: it decides between https and plain http where both are
+    allowed.
+    """
+    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(TLS_PATIENCE_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=blind)
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")  # it says in TLS that it does not want to
+    except (ConnectionResetError, TimeoutError):
+        return False
+    except OSError:
+        return None
+    writer.transport.abort()  # to close it in order would take the other side's answer
+    return True

@@ -228,7 +228,7 @@ async def test_g05_an_answer_in_drops_is_given_up():
 
 @asynccontextmanager
 async def tcp(answer):
-    """A server that speaks bytes, and the image that is asked of it. It says yes to the first question, by http."""
+    """A server that speaks bytes, and the image that is asked of it. It hangs up on TLS."""
     handled = set()
 
     async def plain(reader, writer):
@@ -236,11 +236,8 @@ async def tcp(answer):
         try:
             first = await reader.read(1)
             if first != TLS_HANDSHAKE:
-                asked = first + await reader.readuntil(b"\r\n\r\n")
-                if asked.startswith(b"GET /v2/ "):
-                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                else:
-                    await answer(writer)
+                await reader.readuntil(b"\r\n\r\n")
+                await answer(writer)
         except ConnectionError:
             pass
         finally:
@@ -533,6 +530,33 @@ async def test_a_list_that_always_changes_is_given_up(server, registry, image):
         await registry.attach(image, IMAGE_MANIFEST, GOOD)
 
 
+async def test_a_weak_etag_is_no_condition(server, registry, image):
+    tag = TagWithRivals(server, conditional=False)
+    tag.data = listing(Descriptor(IMAGE_MANIFEST, digest_of(b"x"), 1))
+    weak = raw(tag.data, **{"Content-Type": IMAGE_INDEX, "ETag": 'W/"x"'})
+    where = f"/v2/team/app/manifests/{referrers_tag(SUBJECT.digest)}"
+    server.answers[f"GET {where}"] = lambda request: weak if not tag.written else tag.read(request)
+    await registry.attach(image, IMAGE_MANIFEST, GOOD)
+    (written,) = [seen for seen in server.seen if (seen.method, seen.path) == ("PUT", where)]
+    assert not {"if-match", "if-none-match"} & written.headers.keys()
+
+
+async def test_a_referrer_is_deleted_although_an_image_is_at_the_fallback_tag(server, registry, image):
+    server.manifest(GOOD)
+    server.manifest(MANIFEST, at=referrers_tag(SUBJECT.digest))
+    server.answers[f"DELETE /v2/team/app/manifests/{digest_of(GOOD)}"] = raw(status=202)
+    await registry.delete(image.at_digest(digest_of(GOOD)))
+    assert not [asked for asked in server.asked if asked.startswith("PUT")]
+
+
+@pytest.mark.parametrize("status", [400, 405])
+async def test_a_tag_that_cannot_be_deleted_by_itself_is_said_to_be_so(server, registry, status):
+    server.answers["DELETE /v2/team/app/manifests/1"] = raw(status=status)
+    with pytest.raises(ServiceRefused) as refused:
+        await registry.delete(server.image)
+    assert "deletes by digest only" in refused.value.hint
+
+
 async def test_what_others_wrote_into_the_list_stays_as_it_is(server, registry, image):
     tag = TagWithRivals(server)
     foreign = {
@@ -605,5 +629,5 @@ async def test_a_refusal_is_not_asked_again(server):
 
 
 async def test_a_registry_that_is_not_there_is_said_to_be_unreachable(registry, unused_tcp_port):
-    with pytest.raises(Unavailable, match=r"cannot be reached.*; and by http: .*cannot be reached"):
+    with pytest.raises(Unavailable, match=r"https://127\.0\.0\.1:\d+/v2/.* cannot be reached"):
         await registry.manifest(parse_reference(f"127.0.0.1:{unused_tcp_port}/team/app"))

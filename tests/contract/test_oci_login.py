@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import time
@@ -19,8 +20,9 @@ from cryptography.hazmat.primitives import serialization
 
 from client.oci.http import HttpRegistry
 from client.oci.options import Credential, RegistryOptions
+from client.oci.reference import parse_reference
 from client.transport import ServiceRefused
-from sigcore.errors import Refused, Unavailable
+from sigcore.errors import Malformed, NotFound, Refused, Unavailable
 from tests.registries import PASSWORD, USER, certified, docker_registry, htpasswd
 from tests.registry_images import push_image, push_note
 
@@ -124,6 +126,16 @@ async def test_an_authority_that_is_not_known_is_named(secured, tls):
     assert "--registry-cacert" in unavailable.value.hint
 
 
+@pytest.mark.parametrize("option", ["ca_file", "client_cert"])
+async def test_a_file_of_certificates_that_is_missing_or_damaged_is_named_before_any_request(tmp_path, option):
+    damaged = tmp_path / "damaged.pem"
+    damaged.write_text("nonsense")
+    for path, kind in ((tmp_path / "missing.pem", NotFound), (damaged, Malformed)):
+        with pytest.raises(kind, match=path.name):
+            async with HttpRegistry(RegistryOptions(**{option: str(path)})):
+                pass
+
+
 async def test_no_certificate_is_checked_when_the_user_says_so(secured):
     options = RegistryOptions(allow_insecure=True, credential=ALICE)
     async with HttpRegistry(options) as registry:
@@ -197,3 +209,18 @@ async def test_a_token_service_that_says_no_is_quoted(tmp_path, tls):
         async with HttpRegistry(options) as registry:
             with pytest.raises(ServiceRefused, match=r"the token service .*/token' answered 401"):
                 await registry.resolve(running.image("team/app"))
+
+
+async def test_a_server_that_waits_for_a_line_is_one_of_plain_http(monkeypatch):
+    monkeypatch.setattr("client.oci.transport.TLS_PATIENCE_S", 0.1)
+
+    async def patient(reader, writer):
+        asked = await reader.readline()
+        if asked.startswith(b"GET "):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(patient, "127.0.0.1", 0)
+    async with server, HttpRegistry(RegistryOptions(), environment={"HOME": "/nonexistent"}) as registry:
+        with pytest.raises(NotFound, match="http://127"):
+            await registry.resolve(parse_reference(f"127.0.0.1:{server.sockets[0].getsockname()[1]}/team/app"))

@@ -12,7 +12,7 @@ import pytest
 from client.oci.credentials import Keychain
 from client.oci.options import Credential, RegistryOptions
 from client.oci.reference import parse_reference
-from sigcore.errors import Malformed, Unavailable
+from sigcore.errors import Malformed, Refused
 
 SECRET = "a secret: with a colon"
 ALICE = Credential("alice", SECRET)
@@ -144,6 +144,12 @@ async def test_a_damaged_file_is_named_and_not_shown(home, content):
     assert b64encode(SECRET.encode()).decode() not in shown
 
 
+async def test_a_file_that_cannot_be_read_is_not_no_file(home):
+    (home / ".docker/config.json").mkdir()
+    with pytest.raises(Refused, match=r"docker's configuration .* cannot be read"):
+        await find(home)
+
+
 # --- helpers -----------------------------------------------------------------------------------------
 def helper(home, script: str, name: str = "tests") -> dict[str, str]:
     program = home / f"docker-credential-{name}"
@@ -190,10 +196,10 @@ async def test_what_a_helper_does_not_have_may_be_in_the_file(home):
 @pytest.mark.parametrize(
     ("script", "kind"),
     [
-        (f"echo {SECRET!r}; exit 1", Unavailable),
+        (f"echo {SECRET!r}; exit 1", Refused),
         (f"echo {SECRET!r}", Malformed),
         ("echo '{}'", Malformed),
-        ("kill -9 $$", Unavailable),
+        ("kill -9 $$", Refused),
     ],
 )
 async def test_a_helper_that_fails_is_named_and_not_quoted(home, script, kind):
@@ -209,13 +215,13 @@ async def test_a_helper_that_hangs_is_ended(home, monkeypatch):
     monkeypatch.setattr("client.oci.credentials.HELPER_TIMEOUT_S", 0.2)
     write(home, {"credsStore": "tests"})
     environment = helper(home, "exec sleep 60")
-    with pytest.raises(Unavailable, match="did not answer within"):
+    with pytest.raises(Refused, match="did not answer within"):
         await find(home, **environment)
 
 
 async def test_a_helper_that_is_missing_is_named(home):
     write(home, {"credsStore": "nowhere-to-be-found"})
-    with pytest.raises(Unavailable, match="docker-credential-nowhere-to-be-found cannot be run"):
+    with pytest.raises(Refused, match="docker-credential-nowhere-to-be-found cannot be run"):
         await find(home)
 
 
