@@ -40,6 +40,7 @@ hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh see
 matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles through every client
 	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2
 	@$(BIN)/python -m tests.interop.matrix
+	@$(BIN)/python -m tests.interop.image_matrix
 
 differential: $(VENV)/test.stamp ## every client's verdict on the conformance suite's bundles and 1,500 changes to them
 	@$(MAKE) --no-print-directory clients

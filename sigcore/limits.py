@@ -124,6 +124,8 @@ OCI_DESCRIPTORS: Final = 1000
 OCI_ANNOTATIONS: Final = 256
 OCI_ANNOTATION: Final = 1024 * 1024
 """A signature's annotations hold certificate chains and timestamps."""
+OCI_PAYLOAD: Final = 1024 * 1024
+"""What a signature in the layout of tags is over; its annotations are all that grows."""
 OCI_ATTACHMENT: Final = 128 * 1024 * 1024
 """A blob that is held in memory; cosign's own bound for attachments (CVE-2024-29903)."""
 OCI_BLOB: Final = 64 * 1024 * 1024 * 1024

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import BinaryIO, Final, ParamSpec, Self, TypeVar, cast
+from typing import Any, BinaryIO, Final, ParamSpec, Self, TypeVar, cast
 from urllib.parse import quote
 
 from client.files import AnyPath, writing_whole
@@ -42,7 +42,7 @@ _NO_DELETE: Final = (400, 405)
 _TAGS_PAGE: Final = 1000
 
 
-def _discreet(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def _discreet(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """The method, with errors that repeat none of the secrets that were sent."""
 
     @wraps(method)

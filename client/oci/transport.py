@@ -13,6 +13,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
@@ -29,6 +30,8 @@ from sigcore.values import dataclass
 SLOWEST: Final = 64 * 1024
 """Bytes in a second: what is larger than a manifest has more time, by this rate."""
 
+_AT_ONCE: Final = 1024 * 1024
+"""Bytes that aiohttp sends in one piece; it warns of more, and so of an image with many signatures."""
 TLS_PATIENCE_S: Final = 3.0
 """Some servers of plain http wait for the end of a line that a handshake does not have."""
 
@@ -191,6 +194,8 @@ def _opened(content: Content | None) -> Iterator[bytes | BinaryIO | None]:
     if isinstance(content, Path):
         with content.open("rb") as file:
             yield file
+    elif content is not None and len(content) > _AT_ONCE:
+        yield BytesIO(content)
     else:
         yield content
 

@@ -46,6 +46,22 @@ COMMANDS = {
     "verify-blob-attestation": Command(
         "stack.cli.verify_blob_attestation", "verify statements about files, offline", ExitCode.REFUSED
     ),
+    "sign": Command("stack.cli.sign_image", "sign images in a registry"),
+    "verify": Command("stack.cli.verify_image", "verify the signatures of images", ExitCode.REFUSED),
+    "attest": Command("stack.cli.attest_image", "sign a statement about an image: provenance, bill of materials"),
+    "verify-attestation": Command(
+        "stack.cli.verify_image_attestation", "verify statements about images", ExitCode.REFUSED
+    ),
+    "tree": Command("stack.cli.image_tree", "show what is attached to an image"),
+    "copy": Command("stack.cli.copy_image", "copy an image with everything attached to it"),
+    "save": Command("stack.cli.save_image", "save an image with everything attached to it in a directory"),
+    "load": Command("stack.cli.load_image", "put a saved image into a registry"),
+    "download": Command("stack.cli.download", "print the signatures or attestations of an image"),
+    "clean": Command("stack.cli.clean_image", "remove what is attached to an image"),
+    "triangulate": Command("stack.cli.triangulate", "print at which tag something is attached to an image"),
+    "repair": Command(
+        "stack.cli.repair_image", "give an image's attestations and signatures the layout that they lack"
+    ),
     "policy": Command("stack.cli.policy", "who may sign what: check, try, draft, explain, hand on", ExitCode.REFUSED),
     "generate-key-pair": Command("stack.cli.generate_key_pair", "make a key pair under a password, in cosign's format"),
     "import-key-pair": Command("stack.cli.import_key_pair", "put a private key of yours into cosign's format"),

@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import json
 
+import client.oci.bundle_referrer
 import client.oci.challenge
 import client.oci.digests
+import client.oci.legacy
 import client.oci.manifest
 import client.oci.reference
 import client.oci.referrers
+import client.oci.simplesigning
 from client.oci.manifest import IMAGE_INDEX, IMAGE_MANIFEST, ImageIndex, describe, encode_manifest
-from tests.property.corpus import WHAT, Parser
+from client.oci.simplesigning import Payload, encode_payload
+from sigcore import legacy_bundle
+from sigcore.bundle import encode_bundle
+from sigcore.errors import Malformed
+from tests.property.corpus import BUNDLE, SIGSTORE, WHAT, Parser, of_fields
 from tests.registry_images import image_parts, note
 
 IMAGE, *_ = image_parts()
@@ -26,7 +33,38 @@ CHALLENGES = [
     b"Negotiate YWJj==, Basic realm=plain",
 ]
 
+PAYLOAD = encode_payload(Payload("reg.example/a", DIGESTS[0].decode(), (("env", "prod"), ("n", 7))))
+SIGNED, ATTESTED = SIGSTORE.sign_v1(PAYLOAD), SIGSTORE.attest("dsse 0.0.1")
+PROMISED = legacy_bundle.rekor_bundle_json(SIGNED.log_entries[0])
+LAYERS = [
+    client.oci.legacy.signature_layer(SIGNED, PAYLOAD, ())[0],
+    client.oci.legacy.signature_layer(SIGSTORE.sign(PAYLOAD), PAYLOAD, ())[0],
+    client.oci.legacy.attestation_layer(ATTESTED, "https://example.com/p/v1", ())[0],
+]
+ENVELOPE = client.oci.legacy.attestation_layer(ATTESTED, "", ())[1]
+
+
+def layer(data: bytes) -> object:
+    """A signature or an attestation whose descriptor is ``data``, around content that is as it should be."""
+    head = {"schemaVersion": 2, "mediaType": IMAGE_MANIFEST, "config": ENTRY}
+    document = b'%b,"layers":[%b]}' % (json.dumps(head).encode()[:-1], data)
+    manifest = client.oci.manifest.parse_manifest(document)
+    if len(manifest.layers) != 1:
+        raise Malformed("not one layer")
+    (found,) = manifest.layers
+    content = ENVELOPE if found.media_type == LAYERS[2].media_type else PAYLOAD
+    return client.oci.legacy.parse_layer(found, content, "here")
+
+
 PARSERS: dict[str, Parser] = {
+    "client.oci.bundle_referrer.parse_bundle_layer": Parser(
+        lambda data: client.oci.bundle_referrer.parse_bundle_layer(data, "here"), [encode_bundle(BUNDLE)]
+    ),
+    "client.oci.legacy.parse_layer": Parser(
+        layer, [json.dumps(client.oci.manifest.descriptor_json(one)).encode() for one in LAYERS]
+    ),
+    "client.oci.simplesigning.parse_payload": Parser(client.oci.simplesigning.parse_payload, [PAYLOAD]),
+    "sigcore.legacy_bundle.parse_rekor_bundle": of_fields(legacy_bundle.parse_rekor_bundle, [PROMISED]),
     "client.oci.challenge.parse_challenges": Parser(client.oci.challenge.parse_challenges, CHALLENGES, text=True),
     "client.oci.digests.parse_digest": Parser(client.oci.digests.parse_digest, DIGESTS, str, text=True),
     "client.oci.manifest.parse_manifest": Parser(
