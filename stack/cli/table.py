@@ -75,5 +75,6 @@ COMMANDS = {
     "doctor": Command("stack.cli.doctor", "check a stack from end to end; each failure with its fix"),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
+    "completion": Command("stack.cli.completion", "print a script that completes commands and options in your shell"),
     "version": Command("stack.cli.version", "print the version"),
 }
