@@ -40,6 +40,7 @@ COMMANDS = {
     "client": Command("stack.cli.client", "machines that get tokens by a secret of their own"),
     "trust": Command("stack.cli.trust", "show the trust root: versions, expiries, key ids; or sign it anew"),
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
+    "enroll": Command("stack.cli.enroll", "set up the official clients on this machine for a stack, by one line"),
     "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),
     "verify-blob": Command("stack.cli.verify_blob", "verify files and their bundles, offline", ExitCode.REFUSED),
     "attest-blob": Command("stack.cli.attest_blob", "sign a statement about a file with an identity"),
