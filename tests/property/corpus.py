@@ -36,6 +36,8 @@ import stack.cli.persona
 import stack.config
 import stack.issuers
 import stack.personas
+import stack.web.console.asked
+import tlog.catalog.query
 import tlog.entry_id
 import tlog.kept
 import tsa.json_request
@@ -505,6 +507,18 @@ PARSERS: dict[str, Parser] = {
     ),
     "oidc_dev.machines.parse_machine_subject": Parser(
         oidc_dev.machines.parse_machine_subject, [b"https://ci.example.com:8443/a/b", b"http://h"], str, text=True
+    ),
+    "tlog.catalog.query.parse_query": Parser(
+        tlog.catalog.query.parse_query,
+        [b"", b"alice@example.com issuer:https://login.example", b"*@example.com", b"sha256:" + b"ab" * 32, b"index:7"],
+        text=True,
+    ),
+    "stack.web.console.asked.parse_asked": Parser(
+        lambda text: stack.web.console.asked.parse_asked(
+            dict.fromkeys(("q", "since", "until", "after", "limit"), text)
+        ),
+        [b"", b"7", b"2026-01-31"],
+        text=True,
     ),
     "oidc_dev.mailbox.parse_email": Parser(
         oidc_dev.mailbox.parse_email, [b"a@b.c", b"first.last+tag@example.com"], str, text=True
