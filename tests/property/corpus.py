@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jwt as jwt_library
 from cryptography import x509 as library
@@ -514,10 +515,8 @@ PARSERS: dict[str, Parser] = {
         text=True,
     ),
     "stack.web.console.asked.parse_asked": Parser(
-        lambda text: stack.web.console.asked.parse_asked(
-            dict.fromkeys(("q", "since", "until", "after", "limit"), text)
-        ),
-        [b"", b"7", b"2026-01-31"],
+        lambda text: stack.web.console.asked.parse_asked(dict(parse_qsl(text))),
+        [b"", b"q=alice&since=2026-01-31&until=2026-02-01T00:00:00Z&limit=20", b"after=1.2.3"],
         text=True,
     ),
     "oidc_dev.mailbox.parse_email": Parser(
