@@ -15,7 +15,7 @@ Members of each table:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -98,6 +98,26 @@ def load_issuers(file: Path, ring: KeyRing | None = None) -> Accepted:
 
     rows = parse_fulcio_config(parse_document(file, text), what=str(file))
     return _accepted(file, ((f"{file}, issuer {row.issuer.url}", row) for row in rows), ring)
+
+
+def keyed_issuer(url: str, audience: str, members: Mapping[str, JSON], folder: Path) -> Issuer:
+    """An issuer whose tokens are judged for another purpose than certificates: its keys, from where ``members`` say.
+
+    Args:
+        url: its exact ``iss``.
+        audience: the exact ``aud``.
+        members: those of a table that say where keys come from.
+        folder: where their files are.
+
+    Raises:
+        NotFound, Malformed, Refused: as :func:`load_issuers`.
+    """
+    from ca.fulcio_config import parse_row  # noqa: PLC0415 - see TYPE_CHECKING above
+
+    row: dict[str, JSON] = {name.replace("_", "-"): value for name, value in members.items()}
+    parsed = parse_row({"type": "email", "client-id": audience, **row}, url, {}, pattern=False)
+    (issuer,) = _keyed(parsed, folder, KeyRing()).issuers
+    return issuer
 
 
 def parse_document(file: Path, text: bytes) -> JSON:

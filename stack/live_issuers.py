@@ -46,6 +46,7 @@ class LiveIssuers:
         self._files = files
         self._ring = KeyRing()
         self._own: tuple[Issuer, ...] = ()
+        self._also: tuple[Issuer, ...] = ()
         self._failure = ""
         before = tuple(map(_stamp, files))
         self._accepted = load_all(files, self._ring)
@@ -54,11 +55,18 @@ class LiveIssuers:
             state if state[: len(before)] == before else ()
         )  # changed meanwhile: read again at the first look
 
-    def table(self, own: Issuer) -> IssuerTable:
-        """The table of ``own`` and the others, which :meth:`watch` keeps up; Malformed when one is named twice."""
-        self._own = (own,)
-        self._table = IssuerTable((own, *self._accepted.issuers), self._accepted.patterns)
+    def table(self, own: Issuer, also: tuple[Issuer, ...] = ()) -> IssuerTable:
+        """The table of ``own`` and the others, which :meth:`watch` keeps up; Malformed when one is named twice.
+
+        Of ``also`` those count that no file names.
+        """
+        self._own, self._also = (own,), also
+        self._table = IssuerTable(self._rows(self._accepted), self._accepted.patterns)
         return self._table
+
+    def _rows(self, accepted: Accepted) -> tuple[Issuer, ...]:
+        named = {issuer.url for issuer in accepted.issuers}
+        return (*self._own, *accepted.issuers, *(issuer for issuer in self._also if issuer.url not in named))
 
     async def watch(self) -> None:
         """Look at the files, and take up what changed, until it is cancelled."""
@@ -73,7 +81,7 @@ class LiveIssuers:
     async def _take_up(self) -> None:
         try:
             accepted = await asyncio.to_thread(load_all, self._files, self._ring)
-            self._table.replace((*self._own, *accepted.issuers), accepted.patterns)
+            self._table.replace(self._rows(accepted), accepted.patterns)
         except (SigError, OSError) as error:
             self._seen = ()  # tried again at the next look: what is missing may come
             if str(error) != self._failure:

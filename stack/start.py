@@ -14,8 +14,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from oidc_dev.rules import LoginRules
 from stack.bootstrap import Material
 from stack.config import Home, Settings
+from stack.elsewhere import Elsewhere
 from stack.live_issuers import LiveIssuers
 
 
@@ -65,3 +67,5 @@ class Prepared:
     """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
     issuers: LiveIssuers
     """Those that were configured, beside the stack's own."""
+    logins: LoginRules
+    elsewhere: Elsewhere

@@ -28,11 +28,14 @@ import ca.request
 import ca.templates
 import client.identity
 import client.verify.times
+import oidc_dev.machines
 import oidc_dev.mailbox
 import oidc_dev.parameters
+import oidc_dev.upstream
 import stack.cli.persona
 import stack.config
 import stack.issuers
+import stack.personas
 import tlog.entry_id
 import tlog.kept
 import tsa.json_request
@@ -71,6 +74,8 @@ from sigcore.errors import SigError
 from sigcore.strict import Fields
 from sigcore.timestamp import TimestampRequest
 from tests.unit.client.minisig import MiniSigstore
+from tests.unit.oidc_dev.abroad import Abroad
+from tests.unit.oidc_dev.visitor import Clock
 from tests.unit.sigcore import v1_proposals
 
 SIGSTORE = MiniSigstore()
@@ -249,6 +254,7 @@ def json_of(data: bytes) -> strict.JSON:
     return strict.parse_json(data, what=WHAT, limit=limits.TOKEN_KEY_SET)
 
 
+UPSTREAM = Abroad(Clock()).upstream()
 PARSERS: dict[str, Parser] = {
     # --- strict
     "sigcore.strict.parse_json": Parser(
@@ -494,12 +500,31 @@ PARSERS: dict[str, Parser] = {
         lambda data: stack.issuers.parse_document(Path("issuers.yaml"), data),
         [json.dumps(FULCIO).encode(), b'define:\n  - &a "b"\noidc-issuers:\n  *a :\n    type: email\n'],
     ),
+    "oidc_dev.machines.parse_machine_name": Parser(
+        oidc_dev.machines.parse_machine_name, [b"release", b"a-1"], str, text=True
+    ),
+    "oidc_dev.machines.parse_machine_subject": Parser(
+        oidc_dev.machines.parse_machine_subject, [b"https://ci.example.com:8443/a/b", b"http://h"], str, text=True
+    ),
     "oidc_dev.mailbox.parse_email": Parser(
         oidc_dev.mailbox.parse_email, [b"a@b.c", b"first.last+tag@example.com"], str, text=True
     ),
     "oidc_dev.parameters.parse_parameters": Parser(
         lambda data: oidc_dev.parameters.parse_parameters(data, what=WHAT),
         [b"a=b&c=d%20e+f", b"state=x&nonce=%E2%82%AC"],
+    ),
+    "oidc_dev.upstream.parse_endpoints": Parser(
+        lambda data: oidc_dev.upstream.parse_endpoints(data, UPSTREAM),
+        [json.dumps(Abroad(Clock()).discovery()).encode()],
+    ),
+    "stack.personas.parse_persona": Parser(
+        lambda data: stack.personas.parse_persona(strict.Fields.of(json_of(data), WHAT)),
+        [b'{"kind": "spiffe", "subject": "spiffe://a/b", "claims": {"x": [1]}}', b"{}"],
+    ),
+    "stack.personas.parse_toml": Parser(
+        lambda text: stack.personas.parse_toml(text, what=WHAT),
+        [b'kind = "spiffe"\nsubject = "spiffe://a/b"\n[claims]\nx = [1]\n', b"", b"claims = {x = 2026-01-01}"],
+        text=True,
     ),
     "stack.cli.persona.parse_claim": Parser(
         stack.cli.persona.parse_claim, [b"groups=[1]", b"name=plain text"], text=True
