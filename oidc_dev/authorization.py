@@ -11,6 +11,7 @@ from typing import Any, Final
 from authlib.oauth2.rfc6749 import OAuth2Error  # type: ignore[import-untyped]  # Authlib brings no types
 
 from oidc_dev.forms import Browser, Forms
+from oidc_dev.guests import GuestSession
 from oidc_dev.logins import Denied, Entered, Logins
 from oidc_dev.pages import Pages, Shown, kept_request
 from oidc_dev.parameters import Parameters, parse_parameters
@@ -92,6 +93,14 @@ class Authorization:
             return again(self._pages.login(asked, form_again(form, entered)), entered)
         return replace(self._answer(request, grant, entered.session), session=entered.name or None)  # 5
 
+    def welcome(self, asked: Parameters, session: GuestSession) -> Reply:
+        """The answer to the client that asked, for somebody who logged in elsewhere; the request is checked again."""
+        try:
+            request, grant = self._consent(asked, self._server.now())
+            return self._answer(request, grant, session)
+        except OAuth2Error as error:
+            return self._refused(error)
+
     # --- the request ---------------------------------------------------------------------------------------
     def _consent(self, asked: Parameters, now: datetime) -> tuple[Request, Any]:
         request = Request(asked, now=now)
@@ -115,7 +124,7 @@ class Authorization:
         return await self._logins.enter(form, browser, now=now)
 
     # --- the answer ----------------------------------------------------------------------------------------
-    def _answer(self, request: Request, grant: Any, session: Session | None) -> Reply:
+    def _answer(self, request: Request, grant: Any, session: Session | GuestSession | None) -> Reply:
         """The client's answer: a redirect with code or error; out of band, a page."""
         if session is None and request.payload.redirect_uri == OUT_OF_BAND:
             return self._refused_by_page("access_denied", "you cancelled; the program that sent you here got nothing")

@@ -19,10 +19,10 @@ from authlib.oauth2.rfc6749.grants import (  # type: ignore[import-untyped]  # t
 )
 from authlib.oauth2.rfc7636 import CodeChallenge  # type: ignore[import-untyped]  # the same
 
-from oidc_dev.accounts import identity_of
 from oidc_dev.claims import Identity
 from oidc_dev.clients import PUBLIC, Client
 from oidc_dev.codes import LIFETIME_S, OUT_OF_BAND_LIFETIME_S, AuthorizationCode
+from oidc_dev.guests import GuestSession, identity_of_user
 from oidc_dev.redirects import OUT_OF_BAND
 from oidc_dev.sessions import Session
 
@@ -65,7 +65,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib brings
         return uri
 
     def create_authorization_response(
-        self, redirect_uri: str, grant_user: Session | None
+        self, redirect_uri: str, grant_user: Session | GuestSession | None
     ) -> tuple[int, Any, list[Any]]:
         """A redirect with the code, or, out of band, the bare code."""
         if redirect_uri != OUT_OF_BAND or grant_user is None:
@@ -88,7 +88,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib brings
             client_id=request.client.client_id,
             redirect_uri=uri,
             scope=request.scope,
-            identity=identity_of(
+            identity=identity_of_user(
                 request.user.account, scope=request.scope, nonce=asked.get("nonce", ""), logged_in=request.user.since
             ),
             code_challenge=asked["code_challenge"],

@@ -7,8 +7,11 @@
 | GET, POST /auth | the login page; an error page; or a redirect with an error |
 | POST /login | a redirect to the client; the code; or the login page again |
 | POST /token | 200 with the token, 400 and 401 as RFC 6749 section 5.2 |
+| GET /ambient | 200 with a machine's token, in the form of GitHub Actions |
 | POST /device/code | 200 with the two codes of RFC 8628 section 3.2 |
 | GET, POST /device | the page of RFC 8628 section 3.3 |
+| GET /upstream/NAME | a redirect to the provider of others NAME |
+| GET /upstream/NAME/callback | from there: a redirect to the client, the code, or an error page |
 | GET, POST /session | who is logged in with this browser; log out |
 | GET, POST /userinfo | 200 with the claims, 401 as RFC 6750 section 3 |
 | GET /style.css | of the pages |
@@ -24,12 +27,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from oidc_dev.ambient import as_github, grant_request
 from oidc_dev.parts import Directory, Parts, assemble
 from oidc_dev.provider import Provider
 from oidc_dev.signing import jwks
 from oidc_dev.userinfo import userinfo
 from sigcore import limits
-from sigcore.errors import Malformed, SigError, Unavailable
+from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.strict import JSON
 
 if TYPE_CHECKING:
@@ -63,9 +67,12 @@ def make_routes(provider: Provider, directory: Directory, prefix: str = "/auth")
         web.post(f"{prefix}/auth", endpoints.authorize),
         web.post(f"{prefix}/login", endpoints.login),
         web.post(f"{prefix}/token", endpoints.token),
+        web.get(f"{prefix}/ambient", endpoints.ambient),
         web.post(f"{prefix}/device/code", endpoints.begin_device),
         web.get(f"{prefix}/device", endpoints.device),
         web.post(f"{prefix}/device", endpoints.decide),
+        web.get(f"{prefix}/upstream/{{name}}", endpoints.depart),
+        web.get(f"{prefix}/upstream/{{name}}/callback", endpoints.arrive),
         web.get(f"{prefix}/session", endpoints.session),
         web.post(f"{prefix}/session", endpoints.leave),
         web.get(f"{prefix}/userinfo", endpoints.userinfo),
@@ -122,6 +129,20 @@ class _Endpoints:
         parts = await self._parts()
         return self._respond(await parts.devices.decide(data, self._browser(request)))
 
+    async def depart(self, request: web.Request) -> web.Response:
+        """To a provider of others, from the login page."""
+        guests = (await self._parts()).guests
+        if guests is None:
+            raise web.HTTPNotFound
+        return self._respond(await guests.begin(request.match_info["name"], _query(request), self._browser(request)))
+
+    async def arrive(self, request: web.Request) -> web.Response:
+        """Back from there."""
+        guests = (await self._parts()).guests
+        if guests is None:
+            raise web.HTTPNotFound
+        return self._respond(await guests.finish(request.match_info["name"], _query(request), self._browser(request)))
+
     async def session(self, request: web.Request) -> web.Response:
         """Who is logged in."""
         parts = await self._parts()
@@ -152,6 +173,17 @@ class _Endpoints:
             return _refusal(error)
         except Unavailable as error:
             return _json(503, _body("temporarily_unavailable", error), {"Retry-After": "5"})
+
+    async def ambient(self, request: web.Request) -> web.Response:
+        """The token endpoint, for jobs that ask as GitHub's do."""
+        try:
+            form = grant_request(_query(request), _authorization(request))
+            server = (await self._parts()).server
+            return _json(*as_github(await server.redeem(form, "", now=self._provider.clock())), {})
+        except Unavailable as error:
+            return _json(503, {"message": str(error)}, {"Retry-After": "5"})
+        except SigError as error:
+            return _json(401 if isinstance(error, Refused) else 400, {"message": str(error)}, {})
 
     async def begin_device(self, request: web.Request) -> web.Response:
         """The device authorization endpoint."""

@@ -6,10 +6,11 @@ Imported when the first login begins: Jinja takes 50 ms.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import jinja2
 
@@ -19,6 +20,9 @@ from oidc_dev.parameters import Parameters, encode_parameters
 from oidc_dev.provider import Provider
 from oidc_dev.redirects import OUT_OF_BAND, policy_source
 from oidc_dev.reply import Reply
+
+if TYPE_CHECKING:  # few stacks have one
+    from oidc_dev.upstream import Upstream
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
@@ -73,9 +77,9 @@ def shown_time(moment: datetime) -> str:
 
 
 class Pages:
-    """The pages of one provider, and their style sheet."""
+    """The pages of one provider, and their style sheet. ``upstreams`` are the providers of others that one may log in through."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, upstreams: Iterable[Upstream] = ()) -> None:
         self.style = resources.files("oidc_dev").joinpath("templates", "style.css").read_text("utf-8")
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("oidc_dev"),
@@ -87,6 +91,8 @@ class Pages:
         self._templates.globals |= {
             "host": provider.origin.partition("//")[2],
             "untrusted": provider.untrusted,
+            "base": provider.issuer.removeprefix(provider.origin),
+            "upstreams": tuple((upstream.name, upstream.label) for upstream in upstreams),
         }
 
     def login(self, asked: Parameters, shown: Shown) -> Reply:
@@ -97,6 +103,7 @@ class Pages:
             shown=shown,
             client=asked["client_id"],
             request=kept_request(asked),
+            link=encode_parameters({"request": kept_request(asked), "csrf": shown.csrf}),
             redirect_uri=uri,
             out_of_band=uri == OUT_OF_BAND,
         )

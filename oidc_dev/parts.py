@@ -20,6 +20,8 @@ from sigcore.values import dataclass
 if TYPE_CHECKING:
     from oidc_dev.authorization import Authorization
     from oidc_dev.device_pages import DevicePages
+    from oidc_dev.federation import Federation
+    from oidc_dev.guest_pages import GuestPages
     from oidc_dev.seal import Seal
     from oidc_dev.server import Server
 
@@ -30,7 +32,7 @@ def _no_seal() -> Seal:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Who may have tokens: people, and where there are any, machines and outside issuers.
+    """Who may have tokens: people, and where there are any, machines, outside issuers, and people of providers of others.
 
     ``seal`` opens the secrets of one-time passwords; it is called beside the event loop, for an account that has one.
     """
@@ -38,6 +40,7 @@ class Directory:
     accounts: Accounts
     machines: Machines | None = None
     broker: Broker | None = None
+    federation: Federation | None = None
     rules: LoginRules = LoginRules()
     seal: Callable[[], Seal] = _no_seal
 
@@ -49,6 +52,7 @@ class Parts:
     server: Server
     authorization: Authorization
     devices: DevicePages
+    guests: GuestPages | None
     style: str
 
 
@@ -63,6 +67,12 @@ def assemble(provider: Provider, directory: Directory) -> Parts:
 
     server = Server(provider, directory.machines, directory.broker)
     logins = Logins(directory.accounts, directory.rules, directory.seal)
-    pages, forms = Pages(provider), Forms(provider.origin)
+    pages, forms = Pages(provider, directory.federation or ()), Forms(provider.origin)
     authorization = Authorization(server, logins, pages, forms)
-    return Parts(server, authorization, DevicePages(server.devices, logins, pages, forms, server.now), pages.style)
+    guests = None
+    if directory.federation is not None:
+        from oidc_dev.guest_pages import GuestPages  # noqa: PLC0415 - see the module
+
+        guests = GuestPages(directory.federation, authorization, pages, forms, server.now)
+    devices = DevicePages(server.devices, logins, pages, forms, server.now)
+    return Parts(server, authorization, devices, guests, pages.style)

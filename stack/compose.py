@@ -34,16 +34,19 @@ from stack import control, health, metrics
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
+from stack.elsewhere import Elsewhere
 from stack.figures import Figures
-from stack.files import make_folder
+from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
+from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
+from stack.personas import issuer_rows
 from stack.trust import serving
 from stack.web import front
-from stack.web.console import routes as console
-from stack.web.console.entry import Shelf
-from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
-from tlog.catalog.catalog import SOURCES, Catalog
+from stack.web.console.routes import Console
+from stack.web.console.shelf import Shelf
+from tlog.anchor import Anchor, MemoryAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
@@ -63,24 +66,26 @@ async def compose(
     settings: Settings,
     material: Material,
     oidc_key: rsa.RSAPrivateKey,
-    issuers: tuple[Issuer, ...],
+    issuers: LiveIssuers,
     clock: Clock,
     *,
     control_api: bool,
     edge: Edge,
     checks: Mapping[str, health.Check],
     logins: LoginRules | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
     ``issuers`` are others whose tokens count.
     """
     provider = Provider(settings.issuer, load_ring(home, oidc_key), clock, untrusted=settings.ephemeral)
-    directory = _directory(home, logins or LoginRules())
+    directory = _directory(home, logins or LoginRules(), elsewhere or Elsewhere(), provider)
     ct = _ct(home, settings, material, clock)
     rekor = _rekor(home, settings, material, clock)
     rekor_v1 = _rekor_v1(home, settings, material, clock)
-    authority = _authority(material, IssuerTable((own_issuer(provider), *issuers)), ct)
+    own = own_issuer(provider)
+    authority = _authority(material, issuers.table(own, issuer_rows(own) if control_api else ()), ct)
     timestamps = _timestamps(home, settings, material, clock)
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
     figures = Figures(home, edge.traffic, logs, clock)
@@ -96,27 +101,18 @@ async def compose(
     app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     app.add_routes(front.make_routes(home, settings, logs))
-    catalog = _catalog(home, settings, logs)
-    app.add_routes(console.make_routes(home, settings, catalog, _shelves(logs, material)))
+    console = Console(home, settings, _shelves(logs, material))
+    app.add_routes(console.make_routes())
     if control_api:
         app.add_routes(control.make_routes(provider, directory))
     async with AsyncExitStack() as opened:
         for log in (ct, rekor, rekor_v1):
             await log.start()
             opened.push_async_callback(log.stop)
-        await catalog.start()
-        opened.push_async_callback(catalog.stop)
+        await console.start()
+        opened.push_async_callback(console.stop)
         await opened.enter_async_context(following(home, settings, provider.keys, clock))
         yield app, figures
-
-
-def _catalog(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Catalog:
-    """What the console searches; it can be made anew, so nothing remembers it."""
-    folder = home.path / "console"
-    if not settings.ephemeral:
-        make_folder(folder)  # a stack from before the console has none
-    path = None if settings.ephemeral else folder / "catalog.db"
-    return Catalog(path, {name: SOURCES[name](log) for name, log in logs.items()})
 
 
 def _shelves(logs: Mapping[str, Log], material: Material) -> dict[str, Shelf]:
@@ -133,12 +129,17 @@ def _shelves(logs: Mapping[str, Log], material: Material) -> dict[str, Shelf]:
 
 def own_issuer(provider: Provider) -> Issuer:
     """The stack's own provider as a row of the CA's table, with the keys that it has at each moment: nothing is fetched."""
-    return Issuer(provider.issuer, OwnKeys(provider), kind=OWN)
+    return Issuer(provider.issuer, OwnKeys(provider), kind=OWN, issuer_claim=FEDERATED)
 
 
-def _directory(home: Home, logins: LoginRules) -> Directory:
+def _directory(home: Home, logins: LoginRules, elsewhere: Elsewhere, provider: Provider) -> Directory:
     return Directory(
-        SqliteAccounts(home.accounts), SqliteMachines(home.accounts), rules=logins, seal=lambda: seal_of(home)
+        SqliteAccounts(home.accounts),
+        SqliteMachines(home.accounts),
+        elsewhere.broker,
+        elsewhere.federation(provider.issuer),
+        rules=logins,
+        seal=lambda: seal_of(home),
     )
 
 
@@ -196,7 +197,7 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
     """Where a log is kept, and where its last checkpoint is remembered."""
     if settings.ephemeral:
         return MemoryStore(), MemoryAnchor()
-    return SqliteStore(home.path / role / "log.db"), SqliteAnchor(home.path / "anchor" / f"{role}.db")
+    return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
 
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:

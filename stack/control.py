@@ -9,28 +9,24 @@ from datetime import datetime
 from aiohttp import web
 
 from oidc_dev.accounts import Account
-from oidc_dev.claims import Identity
 from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
 from sigcore import limits
 from sigcore.errors import SigError
 from sigcore.strict import Fields
+from stack.ambient import Sources
+from stack.ambient import make_routes as make_ambient_routes
+from stack.personas import parse_persona
 
 
 def make_routes(provider: Provider, directory: Directory) -> list[web.RouteDef]:
     """Routes of the control API; tokens are ``provider``'s, users are added to ``directory``."""
+    sources = Sources(provider, provider.origin)
 
     async def token(request: web.Request) -> web.Response:
         try:
             fields = Fields.parse(await request.read(), what="the request", limit=limits.IDENTITY_TOKEN)
-            fields.only("email", "subject", "audience", "claims")
-            extra = fields.optional_object("claims")
-            identity = Identity(
-                email=fields.optional_text("email"),
-                subject=fields.optional_text("subject"),
-                extra=tuple(extra.raw().items()) if extra else (),
-            )
-            minted = provider.token(identity, audience=fields.optional_text("audience", "sigstore"))
+            minted = parse_persona(fields).token(provider)
         except SigError as error:
             return _refusal(error)
         return web.json_response({"token": minted})
@@ -46,7 +42,21 @@ def make_routes(provider: Provider, directory: Directory) -> list[web.RouteDef]:
             return _refusal(error)
         return web.json_response({"user": email})
 
-    return [web.post("/_ctl/token", token), web.post("/_ctl/user", user)]
+    async def ambient(request: web.Request) -> web.Response:
+        try:
+            fields = Fields.parse(await request.read(), what="the request", limit=limits.IDENTITY_TOKEN)
+            fields.only("source", "persona")
+            environment = sources.add(fields.text("source"), parse_persona(fields.object("persona")))
+        except SigError as error:
+            return _refusal(error)
+        return web.json_response({"ambient": environment})
+
+    return [
+        web.post("/_ctl/token", token),
+        web.post("/_ctl/user", user),
+        web.post("/_ctl/ambient", ambient),
+        *make_ambient_routes(sources),
+    ]
 
 
 def _add(directory: Directory, email: str, password: str, *, verified: bool, now: datetime) -> None:
