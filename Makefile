@@ -9,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium docker-registry
+DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream
 ROUNDS = 10
 
 VENV = .venv
@@ -104,7 +104,7 @@ $(VENV)/test.stamp: $(BIN)/python pyproject.toml requirements/test.txt
 
 system: # a failure here is a line, not the end: in CI the skipped tests are the failure
 	@for package in $(DEBIAN); do \
-		command -v $$package >/dev/null && continue; \
+		{ command -v $$package || dpkg -s $$package; } >/dev/null 2>&1 && continue; \
 		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 			&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null && continue; \
 		echo "$$package is missing: the tests that need it are skipped" >&2; \

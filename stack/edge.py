@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import count
 from typing import Final
 
@@ -27,16 +28,21 @@ _log = logging.getLogger("sigbox.http")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ID_HEADER: Final = istr("X-Request-Id")
+_FORWARDED: Final = istr("X-Forwarded-For")
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
 
 
 @dataclass(slots=True)
 class Edge:
-    """What the middleware writes to. ``draining`` says that every answer from now on ends its connection."""
+    """What the middleware writes to. ``draining`` says that every answer from now on ends its connection.
+
+    ``behind_proxy``: whoever connects is a reverse proxy, and says whom it asks for.
+    """
 
     traffic: Traffic
     requests: RequestLog
     draining: bool = False
+    behind_proxy: bool = False
 
 
 def make_edge_app(edge: Edge) -> web.Application:
@@ -65,6 +71,8 @@ def _make_middleware(edge: Edge) -> Middleware:
         if not identifier or not _ID.match(identifier):
             identifier = f"{prefix}{next(numbers):06x}"
         request_id.set(identifier)
+        if edge.behind_proxy:
+            request = _as_forwarded(request)
         try:
             response = _refused_body(request) or await handler(request)  # (2), (3)
         except web.HTTPException as error:
@@ -86,6 +94,15 @@ def _make_middleware(edge: Edge) -> Middleware:
         return response
 
     return middleware
+
+
+def _as_forwarded(request: web.Request) -> web.Request:
+    """With the address that the proxy saw: the last one of X-Forwarded-For. Those before it are what the asker wrote."""
+    last = ",".join(request.headers.getall(_FORWARDED, ())).rpartition(",")[2].strip()
+    try:
+        return request.clone(remote=str(ip_address(last)))
+    except ValueError:
+        return request
 
 
 def _failed(request: web.Request, error: Exception, identifier: str) -> web.StreamResponse:

@@ -12,6 +12,9 @@ from multidict import istr
 
 HEADERS: Final = {
     istr("Server"): "sigbox",
+    istr(
+        "Cache-Control"
+    ): "no-store",  # unless the role says otherwise: a cache may ignore the query, or keep a refusal
     istr("X-Content-Type-Options"): "nosniff",
     istr("Referrer-Policy"): "no-referrer",
     istr("Content-Security-Policy"): "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'",

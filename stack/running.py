@@ -54,7 +54,7 @@ def utc_now() -> datetime:
 
 def run(prepared: Prepared, plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; the answer is the exit code."""
-    edge = Edge(Traffic(), RequestLog(logs.set_up(plan.log_format)))
+    edge = Edge(Traffic(), RequestLog(logs.set_up(plan.log_format)), behind_proxy=plan.behind_proxy)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(prepared, plan, edge))
     return 0

@@ -37,6 +37,7 @@ class Plan:
     seed: int | None = None
     log_format: str | None = None
     """``json`` or ``text``; None follows the terminal."""
+    behind_proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

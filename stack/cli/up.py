@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="auto|CERT,KEY",
         help="serve HTTPS, with a certificate authority of its own or with these files",
     )
+    text = "only a reverse proxy connects: believe its X-Forwarded-For"
+    add("--behind-proxy", action="store_const", const=True, help=text)
     add("--ephemeral", action="store_const", const=True, help="keep nothing: for tests; loopback only, says UNTRUSTED")
     add("--control", action="store_const", const=True, help="serve the control API /_ctl/ (only with --ephemeral)")
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
@@ -93,6 +95,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         tls=options.tls,
         seed=options.seed,
         log_format=options.log_format,
+        behind_proxy=bool(options.behind_proxy),
     )
 
 

@@ -20,7 +20,7 @@ def json_answer(value: object) -> web.Response:
     return web.Response(
         text=json.dumps(value, indent=2, ensure_ascii=False) + "\n",
         content_type="application/json",
-        headers={"Cache-Control": "no-cache"},
+        headers={"Cache-Control": "no-store"},
     )
 
 

@@ -18,7 +18,7 @@ from stack.web.console.answers import moment
 from stack.web.console.language import COOKIE, LANGUAGES, choose, translate
 
 _HEADERS: Final = {
-    "Cache-Control": "no-cache",
+    "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
         " form-action 'self'; frame-ancestors 'none'"
@@ -35,6 +35,7 @@ class Pages:
     """The pages of one stack."""
 
     def __init__(self, settings: Settings) -> None:
+        self._secure = settings.url.startswith("https:")
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("stack.web.console"),
             autoescape=True,
@@ -64,7 +65,7 @@ class Pages:
         )
         response = web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
         if asked in LANGUAGES:
-            response.set_cookie(COOKIE, asked, max_age=_YEAR_S, httponly=True, samesite="Lax", secure=request.secure)
+            response.set_cookie(COOKIE, asked, max_age=_YEAR_S, httponly=True, samesite="Lax", secure=self._secure)
         return response
 
     def refusal(self, request: web.Request, error: SigError) -> web.Response:

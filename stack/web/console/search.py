@@ -103,7 +103,7 @@ def _as_csv(answer: Answer) -> web.Response:
     return web.Response(
         text=text.getvalue(),
         content_type="text/csv",
-        headers={"Cache-Control": "no-cache", "Content-Disposition": 'attachment; filename="entries.csv"'},
+        headers={"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="entries.csv"'},
     )
 
 

@@ -209,7 +209,7 @@ async def test_every_page_has_a_policy_that_lets_no_foreign_script_run_w(console
             assert "default-src 'none'" in policy
             assert "script-src 'self'" in policy
             assert "unsafe" not in policy
-            assert response.headers["Cache-Control"] == "no-cache"
+            assert response.headers["Cache-Control"] == "no-store"
 
 
 # --- languages ---------------------------------------------------------------------------------------
