@@ -11,6 +11,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream
 ROUNDS = 10
+DIST = dist
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -18,7 +19,7 @@ PACKAGES = sigcore oidc_dev ca tlog tsa client stack
 COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml requirements/build.in
 
-.PHONY: help demo up test hunt matrix differential mutation clients lint format bench requirements clean system
+.PHONY: help demo up test hunt matrix differential mutation clients lint format bench wheelhouse requirements clean system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +64,9 @@ format: $(VENV)/test.stamp ## rewrite the sources as `make lint` wants them
 
 bench: $(VENV)/test.stamp ## start-up and throughput, as ratios to figures measured in the same run
 	@$(BIN)/python -m bench.run $(BENCH_FLAGS)
+
+wheelhouse: $(VENV)/run.stamp ## an archive in $(DIST) that installs sigbox without a network, for this Python and kind of machine
+	@$(BIN)/python deploy/wheelhouse/make.py $(DIST)
 
 requirements: ## pin anew what pyproject.toml asks for, with hashes
 	$(PYTHON) -m venv $(VENV)/uv
