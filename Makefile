@@ -16,10 +16,12 @@ DIST = dist
 VENV = .venv
 BIN = $(VENV)/bin
 PACKAGES = sigcore oidc_dev ca tlog tsa client stack
-COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate pyproject.toml requirements/build.in
+FREEZER = $(VENV)/binary/bin
+PINNED = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+COMPILE = $(PINNED) pyproject.toml requirements/build.in
 
-.PHONY: help demo up test hunt matrix differential mutation clients lint format bench wheelhouse requirements clean system
+.PHONY: help demo up test hunt matrix differential mutation clients lint format bench wheelhouse binary requirements clean system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -68,11 +70,21 @@ bench: $(VENV)/test.stamp ## start-up and throughput, as ratios to figures measu
 wheelhouse: $(VENV)/run.stamp ## an archive in $(DIST) that installs sigbox without a network, for this Python and kind of machine
 	@$(BIN)/python deploy/wheelhouse/make.py $(DIST)
 
+binary: $(VENV)/test.stamp ## sigbox as one executable in $(DIST) that needs no Python, tried in an empty root file system
+	@rm -rf $(VENV)/binary && $(PYTHON) -m venv $(VENV)/binary
+	@$(FREEZER)/python -m pip install --quiet --no-deps --require-hashes -r requirements/run.txt -r requirements/binary.txt
+	@$(FREEZER)/python -m pip install --quiet --no-deps --no-build-isolation .
+	@$(FREEZER)/pyinstaller --onefile --name sigbox --noconfirm --log-level ERROR --copy-metadata sigbox \
+		$$(printf -- '--collect-all %s ' $(PACKAGES)) \
+		--distpath $(DIST) --workpath $(VENV)/binary/work --specpath $(VENV)/binary/work deploy/binary/entry.py
+	@$(BIN)/python -m tests.deploy.empty_root $(DIST)/sigbox
+
 requirements: ## pin anew what pyproject.toml asks for, with hashes
 	$(PYTHON) -m venv $(VENV)/uv
 	$(VENV)/uv/bin/pip install --quiet uv==$(UV_VERSION)
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --extra test --extra interop --output-file requirements/test.txt
+	$(PINNED) --constraint requirements/run.txt --output-file requirements/binary.txt requirements/binary.in
 
 clean: ## remove .venv and every cache of the checkout; sigbox-data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -22,6 +22,7 @@ DIRECT = {
         *EXTRAS["test"],
         *EXTRAS["interop"],
     ],
+    "binary": (ROOT / "requirements" / "binary.in").read_text("utf-8").splitlines()[-1:],
 }
 
 
@@ -49,6 +50,11 @@ def test_every_pin_has_a_hash_and_no_address(name):
 
 def test_a_test_installation_contains_the_runtime_pins():
     assert pins(lines("run")).items() <= pins(lines("test")).items()
+
+
+def test_what_makes_the_binary_agrees_with_what_is_in_it():
+    run, binary = pins(lines("run")), pins(lines("binary"))
+    assert all(run.get(name, version) == version for name, version in binary.items())
 
 
 def test_the_wheel_and_the_image_hold_every_package():
