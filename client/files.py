@@ -10,7 +10,8 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from typing import Final, TypeAlias
+from contextlib import contextmanager
+from typing import BinaryIO, Final, TypeAlias
 
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
@@ -59,7 +60,19 @@ def save_bundle(bundle: Bundle, path: AnyPath) -> None:
 
 
 def save_whole(data: bytes, path: AnyPath, *, what: str, mode: int = 0o644) -> None:
-    """Write ``data`` so that ``path`` holds all of it or what it held before: temporary file, fsync, rename.
+    """Write ``data`` so that ``path`` holds all of it or what it held before.
+
+    Raises:
+        Refused: the file system does not let us; ``what`` names the file in the message.
+    """
+    with writing_whole(path, what=what, mode=mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_whole(path: AnyPath, *, what: str, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A file to write to (and read from) that becomes ``path`` at the end: temporary file, fsync, rename. Where the block fails
+    nothing is left.
 
     Raises:
         Refused: the file system does not let us; ``what`` names the file in the message.
@@ -72,9 +85,9 @@ def save_whole(data: bytes, path: AnyPath, *, what: str, mode: int = 0o644) -> N
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with os.fdopen(descriptor, "w+b") as file:
                 os.fchmod(file.fileno(), mode)
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(target)

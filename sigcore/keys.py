@@ -270,11 +270,13 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
     Raises:
         Refused: the signature does not verify, or ``details`` do not fit the key. ``what`` names it.
     """
-    details = details or default_details(key)
     try:
-        if is_ecdsa(key) and _BY_CURVE.get(key.curve.name) is details:
-            key.verify(signature, message, _ECDSA[details.value.hash])
-            return
+        if is_ecdsa(key):
+            usual = _BY_CURVE.get(key.curve.name)
+            if usual is not None and details in (None, usual):
+                key.verify(signature, message, _ECDSA[usual.hash])
+                return
+        details = details or default_details(key)
         if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, message)
             return
@@ -302,6 +304,11 @@ def verify_digest(
     Raises:
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
+    if is_ecdsa(key):
+        usual = _BY_CURVE.get(key.curve.name)
+        if usual is not None and details in (None, usual) and hashing is None and len(digest) == usual.hash.size:
+            _verify_ecdsa_digest(key, signature, digest, usual.hash, what)
+            return
     details = details or digest_details(key)
     scheme = details.value
     hashing = hashing or scheme.hash
@@ -315,13 +322,22 @@ def verify_digest(
         raise Refused(f"{what}: the digest has {len(digest)} bytes, {hashing.name} has {hashing.size}")
     try:
         if is_ecdsa(key):
-            key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
+            _verify_ecdsa_digest(key, signature, digest, hashing, what)
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, digest, _rsa_padding(details), _PREHASHED[hashing])
         elif scheme.family == "ed25519ph" and isinstance(key, ed25519.Ed25519PublicKey):
             ed25519ph.verify(key.public_bytes_raw(), signature, digest, what=what)
         else:
             raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
+    except InvalidSignature as error:
+        raise Refused(f"{what} does not verify") from error
+
+
+def _verify_ecdsa_digest(
+    key: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm, what: str
+) -> None:
+    try:
+        key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
 

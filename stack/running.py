@@ -79,7 +79,15 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
     home, settings = prepared.home, prepared.settings
     checks: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
     parts = (home, settings, prepared.material, oidc_key, prepared.issuers, utc_now)
-    async with compose(*parts, control_api=plan.control, edge=edge, checks=checks) as (app, figures):
+    serving = compose(
+        *parts,
+        control_api=plan.control,
+        edge=edge,
+        checks=checks,
+        logins=prepared.logins,
+        elsewhere=prepared.elsewhere,
+    )
+    async with serving as (app, figures):
         site = web.AppRunner(app, handle_signals=False, shutdown_timeout=CANCEL_S)
         await site.setup()
         assert site.server is not None  # noqa: S101 - setup made it
@@ -91,7 +99,8 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
             gc.freeze()  # what a start makes stays: no collection needs to look at it
             gc.set_threshold(GC_OBJECTS)
             gc.enable()
-            background = [asyncio.create_task(_keep_up(prepared)), asyncio.create_task(_audit(figures.logs.values()))]
+            work = (_keep_up(prepared), _audit(figures.logs.values()), prepared.issuers.watch())
+            background = [asyncio.create_task(one) for one in work]
             await stopping.wait()
             for task in background:
                 task.cancel()
@@ -138,6 +147,8 @@ async def _keep_up(prepared: Prepared) -> None:
     Before that, now that everything answers: import what the first token will need.
     """
     await asyncio.to_thread(_import_jwt)
+    if prepared.issuers.discovers:
+        await asyncio.to_thread(_import_transport)
     while True:
         await asyncio.sleep(REFRESH_S)
         await _try("the TUF repository was not refreshed", partial(_refresh_tuf, prepared.home))
@@ -166,6 +177,10 @@ async def _audit(logs: Iterable[Log]) -> None:
 
 def _import_jwt() -> None:
     import jwt  # noqa: F401, PLC0415 - so that the first token does not wait for it
+
+
+def _import_transport() -> None:
+    import ca.transport  # noqa: F401, PLC0415 - as above, for the first token whose issuer's keys are fetched
 
 
 def announce(prepared: Prepared, ready_file: Path | None) -> None:

@@ -52,11 +52,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """FILE, ``--bundle``, the identity or the key, ``--json``, the trust options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, a directory, or sha256:HEX with --bundle")
     parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
-    who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
-    who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
-    who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
-    who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
-    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
+    add_signer_options(parser)
     parser.add_argument(
         "--max-workers",
         metavar="N",
@@ -67,6 +63,15 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     add_explain_options(parser)
     add_policy_options(parser)
     add_root_options(parser)
+
+
+def add_signer_options(parser: argparse.ArgumentParser) -> None:
+    """Who must have signed: an identity or a key."""
+    who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
+    who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
+    who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
+    who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
+    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
 
 
 def read_signer(options: argparse.Namespace) -> Signer:
