@@ -306,7 +306,12 @@ def verify_digest(
     """
     if is_ecdsa(key):
         usual = _BY_CURVE.get(key.curve.name)
-        if usual is not None and details in (None, usual) and hashing is None and len(digest) == usual.hash.size:
+        if (
+            usual is not None
+            and details in (None, usual)
+            and hashing in (None, usual.hash)
+            and len(digest) == usual.hash.size
+        ):
             _verify_ecdsa_digest(key, signature, digest, usual.hash, what)
             return
     details = details or digest_details(key)
