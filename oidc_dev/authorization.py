@@ -122,7 +122,7 @@ class Authorization:
 
     async def _entered(self, form: Parameters, asked: Parameters, browser: Browser, now: datetime) -> Entered | Denied:
         if form.get("action") == "continue" and await self._usable_session(asked, browser, now) is None:
-            return Denied("Your session is over, or not enough for this program. Sign in again.")
+            return Denied("That session is over, or not enough for this program. Sign in again.")
         return await self._logins.enter(form, browser, now=now)
 
     # --- the answer ----------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Client:
 
     def check_response_type(self, response_type: str) -> bool:
         """Codes only: a token in a URL would stand in histories and logs."""
-        return response_type == "code"
+        return response_type == "code" and self.check_grant_type("authorization_code")
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Whether it may use this grant."""

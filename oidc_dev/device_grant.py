@@ -13,6 +13,7 @@ from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]  # Authlib 
     InvalidGrantError,
     InvalidScopeError,
     OAuth2Error,
+    UnauthorizedClientError,
 )
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]  # the same
 from authlib.oauth2.rfc8628 import (  # type: ignore[import-untyped]  # the same
@@ -44,7 +45,9 @@ class DeviceEndpoint(DeviceAuthorizationEndpoint):  # type: ignore[misc]  # Auth
         """
         client = self.authenticate_client(request)  # 1
         challenge, scope = require_challenge(request), client.get_allowed_scope(request.payload.scope)  # 2
-        if not client.check_grant_type(DEVICE) or scope is None:
+        if not client.check_grant_type(DEVICE):
+            raise UnauthorizedClientError("this client has no device flow")
+        if scope is None:
             raise InvalidScopeError("the scope must contain openid")
         device = self._device(request, challenge, scope)
         code = self.server.devices.begin(device, now=request.now)

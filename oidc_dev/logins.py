@@ -67,6 +67,8 @@ class Logins:
     async def enter(self, form: Parameters, browser: Browser, *, now: datetime) -> Entered | Denied:
         """The login that ``form`` asks for, with email and password, or, where its action is ``continue``, with the session.
 
+        A session is gone on with only as the account that the page has shown: meanwhile another tab may have logged in as another.
+
         1. The address and the account have tries left: else 429 with the time to wait. Unknown accounts count like known ones.
         2. The password is checked, or that of nobody, which takes as long; then the one-time password of an account that has one,
            whose code is spent by it. Disabled accounts are refused after that work.
@@ -77,7 +79,9 @@ class Logins:
         """
         if form.get("action") == "continue":
             session = await self.session(browser, now=now)
-            return Entered(session) if session else Denied("Your session is over. Sign in again.")
+            if session is None or form.get("who") != session.account.email:
+                return Denied("That session is over. Sign in again.")
+            return Entered(session)
         email = form.get("email", "")[: limits.IDENTITY + 1]
         wait_s = self._wait(email, browser.address, now)  # 1
         if wait_s:

@@ -12,7 +12,6 @@ import hmac
 import re
 import secrets
 import sqlite3
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -20,6 +19,7 @@ from typing import Final, Protocol
 from oidc_dev.account_file import AccountFile
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.strict import encode_time, parse_time, shown
+from sigcore.values import dataclass
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", re.ASCII)
 _SUBJECT: Final = re.compile(

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from oidc_dev.machines import Machines
@@ -16,6 +15,7 @@ from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import Accounts
 from sigcore.errors import Unavailable
+from sigcore.values import dataclass
 
 if TYPE_CHECKING:
     from oidc_dev.authorization import Authorization
@@ -41,7 +41,7 @@ class Directory:
     machines: Machines | None = None
     broker: Broker | None = None
     federation: Federation | None = None
-    rules: LoginRules = field(default_factory=LoginRules)
+    rules: LoginRules = LoginRules()
     seal: Callable[[], Seal] = _no_seal
 
 

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore.errors import Malformed
+from sigcore.values import dataclass
 
 PASSES: Final = 12
 """Passes of argon2id over its 19 MiB: from 100 ms on, on the machines of this decade."""

@@ -11,6 +11,7 @@ Imported when the first login begins: Authlib takes 70 ms.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -39,6 +40,7 @@ from oidc_dev.provider import Provider
 from oidc_dev.reply import Reply
 from oidc_dev.throttle import Rate, Throttle, network_of
 from sigcore.errors import Malformed, Refused
+from sigcore.strict import shown
 
 PER_ADDRESS: Final = Rate(burst=20, pause_s=3)
 """Device logins that begin at one address: in their ten minutes fewer than there is room for."""
@@ -46,6 +48,8 @@ _SECURE: Final = "https://localhost/"
 """What Authlib is told to have been asked at. Whether TLS stands in front is decided where the provider is given its URL."""
 _NOT_QUOTABLE: Final = re.compile(r"[^ !#-\[\]-~]")
 """What RFC 6749 section 5.2 has no place for in a description."""
+
+_log = logging.getLogger(__name__)
 
 
 class Request(OAuth2Request):  # type: ignore[misc]  # Authlib brings no types
@@ -155,10 +159,14 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib brings no ty
             raise
 
     def _tokens(
-        self, *, client: Client, user: tuple[Identity, datetime], scope: str, **_unused: object
+        self, *, client: Client, user: tuple[Identity, datetime], scope: str, grant_type: str, **_unused: object
     ) -> dict[str, Any]:
-        """The token response. sigstore-python reads ``access_token``, everybody else ``id_token``: they are one token."""
+        """The token response. sigstore-python reads ``access_token``, everybody else ``id_token``: they are one token.
+
+        Each leaves a line in the log: about whom, and by which grant.
+        """
         identity, now = user
+        _log.info("token about %s by %s", shown(identity.email or identity.subject), grant_type)
         token = self.provider.token(identity, audience=client.client_id, now=now)
         return {
             "access_token": token,
@@ -188,4 +196,5 @@ async def _identified(broker: Broker, token: str, now: datetime) -> Identity | s
     try:
         return await broker.identify(token, now=now)
     except (Malformed, Refused) as error:
+        _log.warning("an outside token is refused: %s", error)
         return _NOT_QUOTABLE.sub("'", str(error))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from oidc_dev.claims import LIFETIME_S
 from sigcore.keys import RSA_EXPONENT
 from sigcore.strict import JSON, encode_base64url
+from sigcore.values import dataclass
 
 ALGORITHM: Final = "RS256"
 OVERLAP: Final = timedelta(seconds=LIFETIME_S + 60)

@@ -13,22 +13,21 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from ca.issuers import token_key
 from ca.ports import TokenKey
 from oidc_dev.provider import Provider
-from oidc_dev.seal import Seal
 from oidc_dev.signing import OVERLAP, KeyRing, PublishedKey, SigningKey, generate_rsa, key_id
 from sigcore import keys, limits
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.strict import Fields, encode_base64, encode_time, parse_base64, parse_time, shown
+from sigcore.values import dataclass
 from stack.bootstrap import load_ed25519, load_oidc_key, save_oidc_key
 from stack.config import Home, Settings
 from stack.files import load_file, save_file
@@ -39,6 +38,10 @@ FOLLOW_S: Final = 2.0
 """How often a running provider looks whether its keys were rotated."""
 
 _log = logging.getLogger(__name__)
+
+
+if TYPE_CHECKING:
+    from oidc_dev.seal import Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,8 @@ async def following(
         yield
     finally:
         task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _follow(home: Home, settings: Settings, ring: KeyRing, clock: Callable[[], datetime]) -> None:
@@ -171,6 +176,8 @@ def seal_of(home: Home, settings: Settings | None = None) -> Seal:
     Raises:
         NotFound, Refused, Malformed: the key is missing, or cannot be read.
     """
+    from oidc_dev.seal import Seal  # noqa: PLC0415 - few accounts have one-time codes, and a start is counted in milliseconds
+
     with _alone(home):
         if settings is not None and not (home.path / "oidc" / "seal.key").exists():
             save_oidc_key(home, "seal", ed25519.Ed25519PrivateKey.generate(), settings)

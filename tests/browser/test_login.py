@@ -150,15 +150,22 @@ def test_sign_through_the_page_without_javascript_then_verify(browser: Browser, 
 
 
 def test_without_a_browser_of_its_own_the_client_takes_the_code_by_hand(browser: Browser, client: Client):
-    with client.started("get-identity-token", "--oauth-force-oob") as waiting, visitor(browser) as tab:
+    artifact, bundle = client.folder / "artifact", client.folder / "bundle.json"
+    artifact.write_bytes(b"the content that its author meant\n")
+    with (
+        client.started("sign", "--oauth-force-oob", "--bundle", bundle, artifact) as waiting,
+        visitor(browser) as tab,
+    ):
         assert waiting.stderr is not None
         url = next(found for line in waiting.stderr if (found := re.search(r"http://\S+", line)))[0]
         tab.page.goto(url)
         log_in(tab.page)
         code = tab.page.locator("#code").inner_text()
         assert re.fullmatch(r"[0-9a-f]{64}", code)
-        token = finish(waiting, f"{code}\n").rpartition(" ")[2].strip()
-    assert jwt.decode(token, options={"verify_signature": False})["email"] == ALICE
+        finish(waiting, f"{code}\n")
+    identity = ("--cert-identity", ALICE, "--cert-oidc-issuer", client.stack.oidc_issuer)
+    with client.started("verify", "identity", "--bundle", bundle, *identity, artifact) as verifying:
+        finish(verifying)
 
 
 def test_a_wrong_password_can_be_corrected_and_a_cancelled_login_ends_the_client(browser: Browser, client: Client):

@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from oidc_dev.redirects import OUT_OF_BAND
+from tests.unit.oidc_dev.program import Program
 from tests.unit.oidc_dev.visitor import ALICE, FORM, PASSWORD, REQUEST, Html, Visitor, query_of
 
 FOREIGN = [
@@ -420,8 +421,33 @@ async def test_markup_in_the_email_and_in_parameter_names_stays_text_o20(visitor
     assert shape(text) == shape(await shown_as_error(await http.get("/auth/auth?x=1&x=2")))
 
 
+@pytest.mark.parametrize("payload", PAYLOADS)
+async def test_markup_on_the_device_page_stays_text_o20(http, payload):
+    calm = await http.get("/auth/device?user_code=x")
+    page = await http.get(f"/auth/device?user_code={quote(payload)}")
+    assert page.status in (400, 404)
+    assert shape(await page.text()) == shape(await calm.text())
+    program = Program(http)
+    code = (await program.begun())["user_code"]
+    wrong = await program.decide(code, email=payload)
+    if "\u2028" not in payload:
+        assert shape(await wrong.text()) == shape(await (await program.decide(code, email="x")).text())
+
+
 async def test_no_page_has_a_script_or_a_handler_or_anything_from_outside_w02(visitor):
-    pages = (await visitor.ask(), await visitor.ask(client_id="x"), await visitor.log_in(redirect_uri=OUT_OF_BAND))
+    get, program = visitor.http.get, Program(visitor.http)
+    code = (await program.begun())["user_code"]
+    pages = (
+        await visitor.ask(),
+        await visitor.ask(client_id="x"),
+        await get("/auth/device"),
+        await get(f"/auth/device?user_code={code}"),
+        await visitor.log_in(redirect_uri=OUT_OF_BAND),
+        await visitor.ask(),  # with a session
+        await get(f"/auth/device?user_code={code}"),
+        await get("/auth/session"),
+        await program.decide(code),
+    )
     for page in pages:
         policy = page.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
@@ -430,7 +456,13 @@ async def test_no_page_has_a_script_or_a_handler_or_anything_from_outside_w02(vi
             assert tag not in {"script", "iframe", "object", "style", "base"}
             assert not [name for name in attributes if name.startswith("on") or name == "style"]
             for name in ("href", "src", "action"):
-                assert (attributes.get(name) or "x").removeprefix("/auth/").partition("/")[0] in {"x", "style.css", "login"}
+                assert (attributes.get(name) or "x").removeprefix("/auth/").partition("/")[0] in {
+                    "x",
+                    "style.css",
+                    "login",
+                    "device",
+                    "session",
+                }
 
 
 @pytest.mark.parametrize(

@@ -186,3 +186,11 @@ def test_what_is_no_name_is_refused(name):
 def test_what_no_certificate_could_name_is_refused(subject):
     with pytest.raises(Malformed, match="subject"):
         parse_machine_subject(subject)
+
+
+async def test_each_token_leaves_a_line_about_whom_and_how_and_no_secret(program, secret, caplog):
+    caplog.set_level("INFO")
+    body = await (await program.credentials(secret)).json()
+    assert f"token about '{SUBJECT}' by client_credentials" in caplog.text
+    assert secret not in caplog.text
+    assert body["id_token"] not in caplog.text

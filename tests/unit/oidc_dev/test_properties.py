@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oidc_dev.clients import GRANTS
 from oidc_dev.forms import Browser
 from oidc_dev.parameters import encode_parameters, parse_parameters
 from oidc_dev.parts import Directory, assemble
 from oidc_dev.redirects import is_redirect_uri
 from oidc_dev.store import MemoryAccounts
-from sigcore.errors import Malformed
+from sigcore.errors import Malformed, Refused
+from tests.unit.oidc_dev.program import BEGINNING
 from tests.unit.oidc_dev.visitor import CALLBACK, REQUEST, VERIFIER, Clock
 
 TEXT = st.text("aZ09&=+% ;/?#<>\"'\\\u00e9\u4e16\U0001f600", max_size=20)
@@ -31,7 +33,22 @@ REDEMPTION = {
     "redirect_uri": CALLBACK,
     "code_verifier": VERIFIER,
     "client_id": "sigstore",
+    "device_code": "0" * 43,
+    "client_secret": "release." + "0" * 43,
+    "subject_token": "e30.e30.AAAA",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
 }
+TYPED = {"user_code": "BCDF-GHJK", "csrf": "0" * 64, "action": "login", "email": "a@b.c", "password": "x"}
+
+
+class Refusing:
+    """Machines that nobody is, and a broker that takes no token."""
+
+    def find(self, _name):
+        return None
+
+    async def identify(self, token, *, now):
+        raise Refused(f"{token} is none at {now}")
 
 
 def changed(base: dict[str, str]):
@@ -48,7 +65,7 @@ def parts():
     from oidc_dev.signing import KeyRing, generate_rsa  # noqa: PLC0415 - the same
 
     provider = Provider("http://localhost/auth", KeyRing.of(generate_rsa()), Clock())
-    return assemble(provider, Directory(MemoryAccounts()))
+    return assemble(provider, Directory(MemoryAccounts(), machines=Refusing(), broker=Refusing()))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +115,29 @@ def test_the_authorization_endpoint_answers_everything_and_leads_nowhere_else_o1
 
 
 @settings(max_examples=300)
-@given(st.one_of(changed(REDEMPTION), st.binary(max_size=100)), st.one_of(st.just(""), st.text(max_size=40)))
+@given(st.one_of(changed(BEGINNING), st.binary(max_size=100)), st.one_of(st.just(""), st.text(max_size=40)))
+def test_the_device_endpoint_answers_everything_in_its_own_words(server, data, header):
+    try:
+        reply = server.begin_device(data, header, str(hash(data)), now=server.now())
+    except Malformed:
+        return
+    assert reply.status in (200, 400, 401, 429, 503)
+    assert ("error" in reply.body) == (reply.status != 200)
+
+
+@settings(max_examples=200)
+@given(st.one_of(changed(TYPED), st.binary(max_size=100)))
+def test_the_device_page_answers_everything_with_a_page(loop, parts, data):
+    for reply in (loop.run(parts.devices.ask(data, Browser())), loop.run(parts.devices.decide(data, Browser()))):
+        assert reply.status in (200, 400, 403, 404, 429)
+        assert "<html" in reply.body
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(*(changed(REDEMPTION | {"grant_type": grant}) for grant in GRANTS), st.binary(max_size=100)),
+    st.one_of(st.just(""), st.text(max_size=40)),
+)
 def test_the_token_endpoint_refuses_everything_in_its_own_words(loop, server, data, header):
     try:
         reply = loop.run(server.redeem(data, header, now=server.provider.clock()))

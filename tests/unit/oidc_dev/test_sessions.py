@@ -143,6 +143,17 @@ async def test_a_session_ends_with_whatever_changes_its_account_o26(visitor, acc
     assert "Location" not in answer.headers
 
 
+async def test_nobody_goes_on_as_somebody_else_than_the_page_has_shown_o26(visitor, accounts, hashed, clock):
+    accounts.add(Account("bob@example.com", hashed, verified=True, created=clock()))
+    await visitor.code()
+    shown = await visitor.form()
+    assert shown["who"] == ALICE
+    await visitor.log_in(email="bob@example.com")  # in another tab
+    answer = await visitor.send(shown | {"action": "continue"})
+    assert (answer.status, "Location" in answer.headers) == (403, False)
+    assert (await visitor.form())["who"] == "bob@example.com"
+
+
 @pytest.mark.parametrize("wanted", [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "59"}])
 async def test_a_program_may_want_a_login_and_the_button_cannot_be_forged_o26(visitor, clock, wanted):
     await visitor.code()
