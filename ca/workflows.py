@@ -187,11 +187,21 @@ _SITES: Final = {
 """Issuer -> where its repositories are, for those that have two hosts."""
 
 
+_OWN_DOMAIN: Final = re.compile(r"https://token\.actions\.([a-z0-9-]+\.ghe\.com)(?=/|\Z)")
+"""GitHub for enterprises with a domain of their own."""
+
+
 def built_in(kind: str, issuer: str) -> tuple[Workflow, dict[str, str]]:
     """The templates of ``kind``, and the values that no claim of ``issuer`` changes: ``url``, where its repositories are.
 
-    For self-hosted GitLab and GitHub that is the host of the issuer itself, where Fulcio's code has the public ones.
+    For self-hosted GitLab that is the issuer itself, for GitHub its host, where Fulcio's code has the public ones.
     """
+    return _BUILT_IN[kind], {"url": issuer.rstrip("/") if kind == "gitlab-pipeline" else _site(issuer)}
+
+
+def _site(issuer: str) -> str:
     known = next((site for at, site in _SITES.items() if issuer == at or issuer.startswith(f"{at}/")), "")
+    if own := _OWN_DOMAIN.match(issuer):
+        known = f"https://{own[1]}"
     origin = re.match(ORIGIN, issuer)
-    return _BUILT_IN[kind], {"url": known or (origin[0] if origin else "")}
+    return known or (origin[0] if origin else "")

@@ -331,15 +331,25 @@ def test_github_environments_and_self_hosted_github():
     own = principal("github-workflow", {"url": "https://ghes.corp.example/_services/token"})
     assert own.san == Uri("https://ghes.corp.example/org/shared/.github/workflows/build.yml@refs/tags/v1")
     assert own.extensions.run_invocation_uri == "https://ghes.corp.example/org/app/actions/runs/789/attempts/2"
+    residency = principal("github-workflow", {"url": "https://token.actions.acme.ghe.com"})
+    assert residency.extensions.source_repository_uri == "https://acme.ghe.com/org/app"
     set_by_hand = principal(
         "github-workflow", {"url": "https://x.example", "values": (("url", "https://git.example"),)}
     )
     assert set_by_hand.extensions.source_repository_uri == "https://git.example/org/app"
 
 
-def test_an_issuer_that_only_looks_like_github_is_not_on_github():
-    made = principal("github-workflow", {"url": f"{GITHUB_ISSUER}.evil.example"})
-    assert made.san.value.startswith("https://token.actions.githubusercontent.com.evil.example/")
+@pytest.mark.parametrize(
+    "host",
+    ["token.actions.githubusercontent.com.evil.example", "token.actions.acme.ghe.com.evil.example", "acme.ghe.com"],
+)
+def test_an_issuer_that_only_looks_like_github_is_not_on_github(host):
+    assert principal("github-workflow", {"url": f"https://{host}"}).san.value.startswith(f"https://{host}/")
+
+
+def test_gitlab_below_a_path():
+    made = principal("gitlab-pipeline", {"url": "https://corp.example/gitlab/"})
+    assert made.extensions.source_repository_uri == "https://corp.example/gitlab/group/app"
 
 
 def test_gitlab_tags_and_types_that_do_not_exist():
