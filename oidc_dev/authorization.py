@@ -12,7 +12,7 @@ from authlib.oauth2.rfc6749 import OAuth2Error  # type: ignore[import-untyped]  
 
 from oidc_dev.forms import Browser, Forms
 from oidc_dev.guests import GuestSession
-from oidc_dev.logins import Denied, Entered, Logins, unavailable
+from oidc_dev.logins import Denied, Entered, Logins
 from oidc_dev.pages import Pages, Shown, kept_request
 from oidc_dev.parameters import Parameters, parse_parameters
 from oidc_dev.redirects import OUT_OF_BAND
@@ -20,7 +20,7 @@ from oidc_dev.reply import Reply
 from oidc_dev.server import Request, Server
 from oidc_dev.sessions import Session
 from sigcore import limits
-from sigcore.errors import Malformed, Refused, SigError
+from sigcore.errors import Malformed, Refused, Unavailable
 
 _START_AGAIN: Final = "Close this page and start again from the program that sent you here."
 _MAX_AGE: Final = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
@@ -55,8 +55,7 @@ class Authorization:
             return self._refused(error)
         except Malformed as error:
             return self._refused_by_page("invalid_request", str(error))
-        except SigError as error:
-            unavailable(error)
+        except Unavailable:
             return self._pages.unavailable()
         cookie = self._forms.cookie_of(browser)
         email = session.account.email if session else ""
@@ -88,8 +87,7 @@ class Authorization:
             return self._refused_by_page("invalid_request", str(error))
         except Refused as error:
             return self._forged(str(error))
-        except SigError as error:
-            unavailable(error)
+        except Unavailable:
             return self._pages.unavailable()
         if isinstance(entered, Denied):
             return again(self._pages.login(asked, form_again(form, entered)), entered)

@@ -12,11 +12,11 @@ from oidc_dev.authorization import again, forged, form_again
 from oidc_dev.devices import Device, Devices, plain_user_code
 from oidc_dev.forms import Browser, Forms
 from oidc_dev.guests import GuestSession
-from oidc_dev.logins import Denied, Logins, unavailable
+from oidc_dev.logins import Denied, Logins
 from oidc_dev.pages import Pages, Shown, shown_time
 from oidc_dev.parameters import Parameters, parse_parameters
 from oidc_dev.reply import Reply
-from sigcore.errors import Malformed, NotFound, Refused, SigError
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 
 UNKNOWN: Final = "No program waits with this code. Codes are good for ten minutes, and once."
 _OPEN_AGAIN: Final = "Open the page anew."
@@ -52,8 +52,7 @@ class DevicePages:
             session = await self._logins.session(browser, now=now)
         except Malformed as error:
             return self._pages.device(problem=f"{str(error).capitalize()}.", status=400)
-        except SigError as error:
-            unavailable(error)
+        except Unavailable:
             return self._pages.unavailable()
         cookie = self._forms.cookie_of(browser)
         email = session.account.email if session else ""
@@ -81,8 +80,7 @@ class DevicePages:
             return self._pages.device(problem=f"{str(error).capitalize()}.", status=400)
         except Refused as error:
             return forged(self._pages, str(error), _OPEN_AGAIN)
-        except SigError as error:
-            unavailable(error)
+        except Unavailable:
             return self._pages.unavailable()
 
     async def _decided(self, device: Device, form: Parameters, browser: Browser, now: datetime) -> Reply:
@@ -121,8 +119,7 @@ class DevicePages:
         """Who is logged in with this browser."""
         try:
             session = await self._logins.session(browser, now=self._clock())
-        except SigError as error:
-            unavailable(error)
+        except Unavailable:
             return self._pages.unavailable()
         if session is None:
             return self._pages.session(email="", since="", csrf="")

@@ -22,7 +22,7 @@ from oidc_dev.sessions import Session, Sessions
 from oidc_dev.store import Accounts
 from oidc_dev.throttle import Rate, Throttle, network_of
 from sigcore import limits
-from sigcore.errors import NotFound, SigError
+from sigcore.errors import NotFound, SigError, Unavailable
 from sigcore.strict import shown
 
 WRONG: Final = "The email, the password or the one-time code is wrong."
@@ -92,9 +92,7 @@ class Logins:
             return Denied(WRONG)
         _log.info("%s logged in from %s", account.email, browser.address)
         self._per_account.forgive(account.key)
-        self._per_address.give_back(
-            network_of(browser.address)
-        )  # many people may come from one address, guesses do not succeed
+        self._per_address.give_back(network_of(browser.address))  # people behind one address do not guess
         self._sessions.end(browser.session)  # 3
         return Entered(Session(account, since=now, used=now), self._sessions.begin(account, now=now))
 
@@ -107,7 +105,7 @@ class Logins:
         session = self._sessions.find(browser.session, now=now) if browser.session else None
         if session is None:
             return None
-        if await asyncio.to_thread(self._accounts.find, session.account.email) != session.account:
+        if await self._read(None, self._accounts.find, session.account.email) != session.account:
             self._sessions.end(browser.session)
             return None
         return session
@@ -132,10 +130,19 @@ class Logins:
         """Runs beside the event loop, one at a time."""
         self._queued += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._hasher, self._check, email, form, now)
+            return await self._read(self._hasher, self._check, email, form, now)
         finally:
             self._queued -= 1
+
+    async def _read(
+        self, where: ThreadPoolExecutor | None, read: Callable[..., Account | None], *arguments: object
+    ) -> Account | None:
+        """What ``read`` finds, beside the event loop. Why it finds nothing is the operator's news, and nobody else's."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(where, read, *arguments)
+        except SigError as error:
+            _log.error("nobody can log in: %s", error)
+            raise Unavailable("the accounts cannot be read", "the log says why") from error
 
     def _check(self, email: str, form: Parameters, now: datetime) -> Account | None:
         account, password = self._accounts.find(email), form.get("password", "")
@@ -145,18 +152,14 @@ class Logins:
             return None
         if account.one_time and not self._one_time_holds(account, form.get("one_time", ""), now):
             return None
-        if self._passwords.is_outdated(account.password):
-            # What costs less or more than nobody's hash would tell that there is an account.
-            return self._accounts.set_password(account.email, self._passwords.hash(password))
-        return account
+        if not self._passwords.is_outdated(account.password):
+            return account
+        try:
+            return self._accounts.set_password(account.email, self._passwords.hash(password), was=account.password)
+        except NotFound:  # somebody has just given it another password
+            return None
 
     def _one_time_holds(self, account: Account, code: str, now: datetime) -> bool:
         secret = self._seal().open(account.one_time, of=account.key)
         step = totp.matching_step(secret, code, now=now, after=self._accounts.last_step(account.email))
         return step is not None and self._accounts.use_step(account.email, step)
-
-
-def unavailable(error: SigError) -> bool:
-    """Write down why nobody can log in; whether it is the operator's trouble and not the visitor's."""
-    _log.error("nobody can log in: %s", error)
-    return not isinstance(error, NotFound)

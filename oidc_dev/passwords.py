@@ -6,7 +6,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from oidc_dev.rules import PASSES
@@ -23,6 +23,7 @@ class Passwords:
     """Makes and checks hashes that cost ``passes`` over the memory, in one lane."""
 
     def __init__(self, passes: int = PASSES) -> None:
+        self._passes = passes
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=MEMORY_KIB, parallelism=1)
         self._nobody = f"$argon2id$v=19$m={MEMORY_KIB},t={passes},p=1$QUFBQUFBQUFBQUFBQUFBQQ${'A' * 43}"
         """A hash that no password has (its output is all zeros): checking against it takes as long as against a real one."""
@@ -51,6 +52,7 @@ class Passwords:
         # Longer ones exist nowhere; the work is the same, the answer is no.
         known = hashed if hashed is not None and len(data) <= limits.PASSWORD else None
         try:
+            self._make_up(known or self._nobody)
             self._hasher.verify(known or self._nobody, data[: limits.PASSWORD])
         except (VerifyMismatchError, InvalidHashError):
             return False
@@ -59,6 +61,15 @@ class Passwords:
                 f"no password can be checked: {error}", "is there memory left, and is the account whole?"
             ) from error
         return known is not None
+
+    def _make_up(self, hashed: str) -> None:
+        """The passes that ``hashed`` is short of: else an account from before the price went up could be told from nobody."""
+        try:
+            missing = self._passes - extract_parameters(hashed).time_cost
+        except InvalidHashError:
+            return  # what is wrong with it, the check will say
+        if missing > 0:
+            PasswordHasher(time_cost=missing, memory_cost=MEMORY_KIB, parallelism=1).hash(b"")
 
     def is_outdated(self, hashed: str) -> bool:
         """Whether ``hashed`` costs more or less than hashes do now, so that its account could be told from nobody's."""

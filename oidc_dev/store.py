@@ -38,8 +38,8 @@ class Accounts(Protocol):
         """Remove it and say what it was."""
         ...
 
-    def set_password(self, email: str, hashed: str) -> Account:
-        """Give it another password."""
+    def set_password(self, email: str, hashed: str, *, was: str = "") -> Account:
+        """Give it another password. With ``was``, one whose hash is another than that counts as none."""
         ...
 
     def set_disabled(self, email: str, *, disabled: bool) -> Account:
@@ -83,9 +83,10 @@ class MemoryAccounts:
         """See :class:`Accounts`."""
         return _known(self._accounts.pop(email_key(email), None), email)
 
-    def set_password(self, email: str, hashed: str) -> Account:
+    def set_password(self, email: str, hashed: str, *, was: str = "") -> Account:
         """See :class:`Accounts`."""
-        return self._set(replace(_known(self.find(email), email), password=hashed))
+        account = _known(self.find(email), email)
+        return self._set(replace(_known(account if was in ("", account.password) else None, email), password=hashed))
 
     def set_disabled(self, email: str, *, disabled: bool) -> Account:
         """See :class:`Accounts`."""
@@ -146,9 +147,10 @@ class SqliteAccounts:
         """See :class:`Accounts`."""
         return self._change("DELETE FROM account WHERE key = ?", email_key(email))
 
-    def set_password(self, email: str, hashed: str) -> Account:
+    def set_password(self, email: str, hashed: str, *, was: str = "") -> Account:
         """See :class:`Accounts`."""
-        return self._change("UPDATE account SET password = ? WHERE key = ?", hashed, email_key(email))
+        statement = "UPDATE account SET password = ? WHERE ? IN ('', password) AND key = ?"
+        return self._change(statement, hashed, was, email_key(email))
 
     def set_disabled(self, email: str, *, disabled: bool) -> Account:
         """See :class:`Accounts`."""

@@ -52,6 +52,21 @@ def test_checking_nobodys_password_takes_as_long_as_checking_somebodys_o19(hashe
     assert known > 0.001  # a hash, and in this thread
 
 
+def test_a_cheaper_hash_from_before_takes_as_long_as_nobodys_o19():
+    dearer, old = Passwords(6), Passwords(2).hash(PASSWORD)
+
+    def duration(of: str | None) -> float:
+        begin = time.thread_time()
+        assert not dearer.holds(of, "wrong password")
+        return time.thread_time() - begin
+
+    pairs = [(duration(old), duration(None)) for _ in range(9)]
+    known, unknown = (statistics.median(column) for column in zip(*pairs, strict=True))
+    assert 0.85 < unknown / known < 1.15
+    assert dearer.holds(old, PASSWORD)
+    assert dearer.is_outdated(old)
+
+
 @pytest.mark.parametrize("hashed_none", [None, "", "plain", "$2b$12$of-another-kind"])
 def test_no_password_fits_nobody_and_no_other_hash(hashed_none):
     assert not PASSWORDS.holds(hashed_none, "")

@@ -58,6 +58,15 @@ def test_a_password_changes_and_nothing_else(accounts):
     assert accounts.find("alice@example.com") == account("alice@example.com", "new")
 
 
+def test_a_password_that_was_changed_meanwhile_is_not_overwritten(accounts):
+    accounts.add(account("alice@example.com", "old"))
+    assert accounts.set_password("alice@example.com", "dearer", was="old").password == "dearer"
+    accounts.set_password("alice@example.com", "by the operator")
+    with pytest.raises(NotFound):
+        accounts.set_password("alice@example.com", "dearer", was="old")
+    assert accounts.find("alice@example.com").password == "by the operator"
+
+
 def test_what_is_removed_is_gone(accounts):
     accounts.add(account("alice@example.com"))
     assert accounts.remove("ALICE@example.com").email == "alice@example.com"
