@@ -111,8 +111,7 @@ async def test_a_job_asks_for_another_audience_and_gets_it(http, github):
 async def test_without_the_sources_own_secret_nobody_gets_a_token(http, github, header):
     path, secret = github
     answer = await http.get(f"{path}&audience=sigstore", headers={"Authorization": header.format(secret)})
-    assert answer.status == 401
-    assert "value" not in await answer.json()
+    assert (answer.status, answer.content_type) == (401, "text/plain")
 
 
 async def test_the_secret_of_one_source_is_no_good_at_another(http, sources, github):
