@@ -135,18 +135,15 @@ def load_shipped(name: str) -> Persona:
     from importlib import resources  # noqa: PLC0415 - for the few who ask
 
     file = resources.files("oidc_dev").joinpath("personas", f"{name}.toml")
-    return parse_toml(file.read_text("utf-8"), what=f"the persona {name}")
+    return parse_toml(file.read_bytes(), what=f"the persona {name}")
 
 
-def parse_toml(text: str, *, what: str) -> Persona:
+def parse_toml(data: bytes, *, what: str) -> Persona:
     """A persona in TOML.
 
     Raises:
         Malformed: it is no TOML, or no persona.
     """
-    import tomllib  # noqa: PLC0415 - 4 ms that commands without a persona do without
+    from stack.rows import toml_of  # noqa: PLC0415 - 4 ms that commands without a persona do without
 
-    try:
-        return parse_persona(Fields.of(tomllib.loads(text), what))
-    except ValueError as error:
-        raise Malformed(f"{what} is not TOML: {error}") from error
+    return parse_persona(Fields.of(toml_of(data, what), what))

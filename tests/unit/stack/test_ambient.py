@@ -68,10 +68,21 @@ def test_there_are_no_other_shipped_ones(name):
         load_shipped(name)
 
 
-@pytest.mark.parametrize("text", ["kind =", 'kind = "other"', 'iss = "x"', "claims = 1", "subject = 7"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind =",
+        "claims = { x = 2026-01-01 }",
+        "claims = { x = nan }",
+        'kind = "other"',
+        'iss = "x"',
+        "claims = 1",
+        "subject = 7",
+    ],
+)
 def test_what_is_no_persona_is_malformed(text):
     with pytest.raises(Malformed):
-        parse_toml(text, what="the persona")
+        parse_toml(text.encode(), what="the persona")
 
 
 @pytest.mark.parametrize("claim", ["iss", "sub", "aud", "exp", "iat", "email"])
