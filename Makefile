@@ -9,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium
+DEBIAN = openssl gcc chromium docker-registry
 ROUNDS = 10
 
 VENV = .venv
@@ -18,7 +18,7 @@ PACKAGES = sigcore oidc_dev ca tlog tsa client stack
 COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml requirements/build.in
 
-.PHONY: help demo up test hunt matrix clients lint format bench requirements clean system
+.PHONY: help demo up test hunt matrix differential mutation clients lint format bench requirements clean system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -40,8 +40,16 @@ hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh see
 matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles through every client
 	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2
 	@$(BIN)/python -m tests.interop.matrix
+	@$(BIN)/python -m tests.interop.image_matrix
 
-clients: ## build cosign and Dex with Go and install sigstore-js with npm, as pinned in tests/interop
+differential: $(VENV)/test.stamp ## every client's verdict on the conformance suite's bundles and 1,500 changes to them
+	@$(MAKE) --no-print-directory clients
+	@$(BIN)/python -m tests.differential
+
+mutation: $(VENV)/test.stamp ## small mistakes in the verification and the Merkle trees: do the tests notice each?
+	@$(BIN)/python -m tests.mutation
+
+clients: ## build cosign, crane and Dex with Go and install sigstore-js with npm, as pinned in tests/interop
 	@$(PYTHON) -m tests.interop.clients
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict

@@ -23,7 +23,8 @@ from bench import rekor_add
 from bench.reference import Figure, verifies_per_second
 from sigcore import keys, merkle
 from tests.stack_process import running_stack
-from tlog.anchor import Anchored, SqliteAnchor
+from tlog.anchor import Anchored
+from tlog.anchor_file import FileAnchor
 from tlog.log import Log
 from tlog.publish import CheckpointPublisher
 from tlog.recent import SWEEP_KEYS
@@ -56,7 +57,7 @@ def submissions(first: int, end: int, mark: bytes) -> Iterator[Submission]:
 
 
 # --- fill ------------------------------------------------------------------------------------------------
-async def fill(store: SqliteStore, anchor: SqliteAnchor, publisher: CheckpointPublisher, end: int) -> None:
+async def fill(store: SqliteStore, anchor: FileAnchor, publisher: CheckpointPublisher, end: int) -> None:
     """Grow a log to ``end`` entries. The index of hashes lags behind, as after a crash at the worst moment."""
     await store.open()
     await anchor.open()
@@ -111,11 +112,11 @@ class Place:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.path = folder / "log.db"
-        self.anchor = folder / "anchor.db"
+        self.anchor = folder / "anchor.checkpoint"
         self.publisher = CheckpointPublisher("bench.example", keys.generate_p256())
 
-    def parts(self) -> tuple[SqliteStore, SqliteAnchor, CheckpointPublisher]:
-        return SqliteStore(self.path), SqliteAnchor(self.anchor), self.publisher
+    def parts(self) -> tuple[SqliteStore, FileAnchor, CheckpointPublisher]:
+        return SqliteStore(self.path), FileAnchor(self.anchor), self.publisher
 
     def log(self) -> Log:
         return Log(*self.parts(), lambda: datetime.now(UTC))
@@ -164,7 +165,7 @@ def make_stack(folder: Path, entries: int) -> Path:
     if entries:
         key = keys.parse_private_key((data / "rekor" / "log.key").read_bytes(), what="the log's key", ours=True)
         publisher = CheckpointPublisher("localhost", key)
-        parts = SqliteStore(data / "rekor" / "log.db"), SqliteAnchor(data / "anchor" / "rekor.db"), publisher
+        parts = SqliteStore(data / "rekor" / "log.db"), FileAnchor(data / "anchor" / "rekor.checkpoint"), publisher
         print(f"filling the log of a stack with {entries:,} entries", file=sys.stderr)
         asyncio.run(fill(*parts, entries))
     return data

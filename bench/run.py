@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from bench import (
     client_verify,
+    hashing,
     log_scale,
     logins,
     rekor_add,
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
     "search": search.run,
+    "hashing": hashing.run,
 }
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ca.issuers import IssuerTable
 from ca.lint import Unsound, lint
+from ca.patience import Patience
 from ca.ports import CertificateLog
 from ca.possession import Proof, verify_possession
 from ca.principal import make_principal
@@ -60,7 +60,7 @@ class Authority:
         "_log",
         "_log_id",
         "_log_key",
-        "_patience_s",
+        "_patience",
         "_profile",
         "_public_key",
         "chain",
@@ -88,7 +88,7 @@ class Authority:
         self._log = log
         self._log_key = log_key
         self._log_id = keys.key_id(keys.encode_public_key(log_key))
-        self._patience_s = patience_s
+        self._patience = Patience(patience_s)
         self._profile = Profile(certificates[0])
         self._public_key = certificates[0].public_key()
         self._key_hash = hashlib.sha256(certificates[0].spki).digest()
@@ -132,10 +132,10 @@ class Authority:
     async def _logged(self, precert: bytes, entry: PrecertEntry, now: datetime) -> SignedCertificateTimestamp:
         """Steps 7 and 8."""
         try:
-            async with asyncio.timeout(self._patience_s):
+            with self._patience:
                 stamp = await self._log.add_pre_chain((precert, *self.chain))
         except TimeoutError as error:
-            raise Unavailable(f"the certificate log did not answer within {self._patience_s} seconds") from error
+            raise Unavailable(f"the certificate log did not answer within {self._patience.seconds} seconds") from error
         except Unavailable:
             raise
         except SigError as error:

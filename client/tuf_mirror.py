@@ -15,10 +15,10 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
 from tuf.api.metadata import Metadata
@@ -41,17 +41,24 @@ class _Fetcher(FetcherInterface):
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
+        self._answer: Any = None
+
+    def close(self) -> None:
+        """End the connection whose answer nobody has read to its end: it was too long, or refused."""
+        if self._answer is not None:
+            self._answer.close()
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
-            answer = urllib.request.urlopen(url, timeout=TIMEOUT_S, context=self._tls)  # noqa: S310 - http or https, checked
+            self._answer = urllib.request.urlopen(url, timeout=TIMEOUT_S, context=self._tls)  # noqa: S310 - http or https, checked
         except urllib.error.HTTPError as error:
+            error.close()
             raise DownloadHTTPError(f"{url} answered {error.code}", error.code) from error
-        return _chunks(answer, url)
+        return _chunks(self._answer, url)
 
 
-def _chunks(answer: object, url: str) -> Iterator[bytes]:
-    with answer as body:  # type: ignore[attr-defined]  # urlopen's answer has no common type
+def _chunks(answer: Any, url: str) -> Iterator[bytes]:
+    with answer as body:
         try:
             while chunk := body.read(_CHUNK):
                 yield chunk
@@ -102,8 +109,8 @@ def fetch_first_root(mirror: str, checksum: str, tls: ssl.SSLContext | None) -> 
     Raises:
         Unavailable: no answer. Refused: another root.
     """
-    with _in_our_words(mirror):
-        data = _Fetcher(tls).download_bytes(f"{mirror}/1.root.json", limits.TRUSTED_ROOT)
+    with _in_our_words(mirror), closing(_Fetcher(tls)) as fetcher:
+        data = fetcher.download_bytes(f"{mirror}/1.root.json", limits.TRUSTED_ROOT)
     return check_root(data, checksum)
 
 
@@ -150,8 +157,8 @@ def _update(folder: str, mirror: str, root: bytes | None, tls: ssl.SSLContext | 
     metadata, targets = place / "metadata", place / "targets"
     for made in (metadata, targets):
         made.mkdir(mode=0o700, exist_ok=True)
-    with _in_our_words(mirror):
-        updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", _Fetcher(tls), bootstrap=root)
+    with _in_our_words(mirror), closing(_Fetcher(tls)) as fetcher:
+        updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", fetcher, bootstrap=root)
         updater.refresh()
         for name in (ROOT, CONFIG, POLICY):
             info = updater.get_targetinfo(name)

@@ -130,7 +130,8 @@ def _add_rekor_v1(home: Home, settings: Settings) -> None:
     folder = home.path / "rekor-v1"
     if (folder / "log.key").exists():
         return
-    for trace in (folder / "log.db", home.path / "anchor" / "rekor-v1.db"):
+    anchors = [home.path / "anchor" / f"rekor-v1.{ending}" for ending in ("checkpoint", "db")]
+    for trace in (folder / "log.db", *anchors):
         if trace.exists():
             raise Refused(f"{folder} has no log.key, but {trace} exists", "restore the key from a backup")
     make_folder(folder, durable=not settings.ephemeral)

@@ -36,7 +36,6 @@ from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
-from stack.files import make_folder
 from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
@@ -44,10 +43,10 @@ from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
 from stack.personas import issuer_rows
 from stack.trust import serving
 from stack.web import front
-from stack.web.console import routes as console
-from stack.web.console.entry import Shelf
-from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
-from tlog.catalog.catalog import SOURCES, Catalog
+from stack.web.console.routes import Console
+from stack.web.console.shelf import Shelf
+from tlog.anchor import Anchor, MemoryAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
@@ -102,27 +101,18 @@ async def compose(
     app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     app.add_routes(front.make_routes(home, settings, logs))
-    catalog = _catalog(home, settings, logs)
-    app.add_routes(console.make_routes(home, settings, catalog, _shelves(logs, material)))
+    console = Console(home, settings, _shelves(logs, material))
+    app.add_routes(console.make_routes())
     if control_api:
         app.add_routes(control.make_routes(provider, directory))
     async with AsyncExitStack() as opened:
         for log in (ct, rekor, rekor_v1):
             await log.start()
             opened.push_async_callback(log.stop)
-        await catalog.start()
-        opened.push_async_callback(catalog.stop)
+        await console.start()
+        opened.push_async_callback(console.stop)
         await opened.enter_async_context(following(home, settings, provider.keys, clock))
         yield app, figures
-
-
-def _catalog(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Catalog:
-    """What the console searches; it can be made anew, so nothing remembers it."""
-    folder = home.path / "console"
-    if not settings.ephemeral:
-        make_folder(folder)  # a stack from before the console has none
-    path = None if settings.ephemeral else folder / "catalog.db"
-    return Catalog(path, {name: SOURCES[name](log) for name, log in logs.items()})
 
 
 def _shelves(logs: Mapping[str, Log], material: Material) -> dict[str, Shelf]:
@@ -207,7 +197,7 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
     """Where a log is kept, and where its last checkpoint is remembered."""
     if settings.ephemeral:
         return MemoryStore(), MemoryAnchor()
-    return SqliteStore(home.path / role / "log.db"), SqliteAnchor(home.path / "anchor" / f"{role}.db")
+    return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
 
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:

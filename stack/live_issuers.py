@@ -55,11 +55,6 @@ class LiveIssuers:
             state if state[: len(before)] == before else ()
         )  # changed meanwhile: read again at the first look
 
-    @property
-    def discovers(self) -> bool:
-        """Whether keys of any issuer are fetched."""
-        return self._accepted.discovers
-
     def table(self, own: Issuer, also: tuple[Issuer, ...] = ()) -> IssuerTable:
         """The table of ``own`` and the others, which :meth:`watch` keeps up; Malformed when one is named twice.
 
@@ -75,6 +70,7 @@ class LiveIssuers:
 
     async def watch(self) -> None:
         """Look at the files, and take up what changed, until it is cancelled."""
+        await self._make_ready()
         while True:
             await asyncio.sleep(LOOK_S)
             state = self._state()
@@ -94,10 +90,19 @@ class LiveIssuers:
             return
         self._failure = ""
         self._accepted = accepted
+        await self._make_ready()
         _log.info("issuers read anew: %d, and %d patterns", len(accepted.issuers), len(accepted.patterns))
+
+    async def _make_ready(self) -> None:
+        if self._accepted.discovers:
+            await asyncio.to_thread(_import_transport)
 
     def _state(self) -> tuple[_Stamp, ...]:
         return tuple(map(_stamp, dict.fromkeys((*self._files, *self._accepted.files))))
+
+
+def _import_transport() -> None:
+    import ca.transport  # noqa: F401, PLC0415 - so that the first token whose issuer's keys are fetched does not wait for it
 
 
 def _stamp(file: Path) -> _Stamp:

@@ -147,8 +147,6 @@ async def _keep_up(prepared: Prepared) -> None:
     Before that, now that everything answers: import what the first token will need.
     """
     await asyncio.to_thread(_import_jwt)
-    if prepared.issuers.discovers:
-        await asyncio.to_thread(_import_transport)
     while True:
         await asyncio.sleep(REFRESH_S)
         await _try("the TUF repository was not refreshed", partial(_refresh_tuf, prepared.home))
@@ -177,10 +175,6 @@ async def _audit(logs: Iterable[Log]) -> None:
 
 def _import_jwt() -> None:
     import jwt  # noqa: F401, PLC0415 - so that the first token does not wait for it
-
-
-def _import_transport() -> None:
-    import ca.transport  # noqa: F401, PLC0415 - as above, for the first token whose issuer's keys are fetched
 
 
 def announce(prepared: Prepared, ready_file: Path | None) -> None:

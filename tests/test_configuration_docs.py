@@ -55,7 +55,8 @@ def test_every_variable_that_is_read_is_described():
     read = set(re.findall(r"\b(SIGBOX_[A-Z_]+)\b", sources))
     read |= set(
         re.findall(
-            r"(?:environ(?:ment|)(?:\.get\(|\[)|\")(\w*(?:NO_COLOR|CREDENTIALS_DIRECTORY|SIGSTORE_ID_TOKEN))\b", sources
+            r"(?:environ(?:ment|)(?:\.get\(|\[)|\")(\w*(?:NO_COLOR|CREDENTIALS_DIRECTORY|SIGSTORE_ID_TOKEN|COSIGN_PASSWORD|COSIGN_REPOSITORY))\b",
+            sources,
         )
     )
     as_options = {f"SIGBOX_{option[2:].replace('-', '_').upper()}" for option in options_of("up")}

@@ -44,7 +44,8 @@ def verify_log_entry(
     1. The kind is one that we know; a Rekor v2 entry carries nothing that only a signature of v1 would cover.
     2. Find the log by its full id; its window must cover every verified time.
     3. The body is, byte for byte, the one for ``signed``.
-    4. There is a proof under a checkpoint; or, in Rekor v1, at least a promise, which the caller has verified.
+    4. There is a proof under a checkpoint; or, in Rekor v1, no proof and a promise, which the caller has verified. A proof
+       without a checkpoint leads to a root that nobody has signed.
     5. The checkpoint is signed by the log and is of that log; the proof is for its size and root.
     6. In Rekor v2 the proof is for the index that the entry names. (In v1 the entry counts over all trees of the log.)
     7. The body's leaf hash is in that tree.
@@ -55,21 +56,18 @@ def verify_log_entry(
     generation = kind_of(entry).generation  # 1
     log = find_log(entry.log_id, logs, times)  # 2
     check_body(entry, signed)  # 3
-    proof = entry.proof
-    if (proof is None or not proof.checkpoint) and (generation == 2 or entry.promise is None):  # 4
-        raise Refused("the log entry has no proof with a checkpoint, and no promise of the log")
     kind = f"{entry.kind} {entry.version}"
-    if proof is None:
+    proof = entry.proof
+    if proof is None and generation == 1 and entry.promise is not None:  # 4
         return VerifiedEntry(log.base_url, kind, entry.index, 0, b"", log)
-    if proof.checkpoint:
-        with Step("checkpoint"):
-            verify_head(proof, log, generation=generation)  # 5
+    if proof is None or not proof.checkpoint:
+        raise Refused("the log entry has no proof with a checkpoint" + ("" if proof else ", and no promise of the log"))
+    with Step("checkpoint"):
+        verify_head(proof, log, generation=generation)  # 5
     if generation == 2 and entry.index != proof.index:  # 6
         raise Refused(f"the log entry says index {entry.index}, its proof is for index {proof.index}")
     with Step("path"):
         _verify_inclusion(entry.body, proof)  # 7
-    if not proof.checkpoint:
-        return VerifiedEntry(log.base_url, kind, entry.index, 0, b"", log)
     return VerifiedEntry(log.base_url, kind, proof.index, proof.size, proof.root, log)
 
 

@@ -20,7 +20,6 @@ from typing import TypedDict
 from ca.issuers import CHALLENGE_CLAIMS, OWN, Issuer, IssuerTable, PinnedKeys
 from ca.principal import make_principal
 from ca.token import Claims, verify_token
-from oidc_dev.signing import SigningKey
 from sigcore import fulcio, limits
 from sigcore.errors import Malformed
 from sigcore.strict import JSON, parse_time
@@ -39,6 +38,7 @@ from stack.issuer_file import (
 )
 from stack.issuers import FEDERATED, Accepted, load_issuers
 from stack.live_issuers import issuer_files, load_all
+from stack.oidc_keys import load_ring
 
 EXAMPLES = """\
 examples:
@@ -206,7 +206,7 @@ def _test(options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # why keys could not be fetched
     now = parse_time(options.at, what="--at") if options.at else datetime.now(UTC)
     found = load_all(issuer_files(home, options.config))
-    table = IssuerTable((_own(home), *found.issuers), found.patterns)
+    table = IssuerTable((_own(home, now), *found.issuers), found.patterns)
     claims = asyncio.run(verify_token(_token(options.token), table, now=now))
     principal = make_principal(claims)
     report: Report = {
@@ -222,10 +222,9 @@ def _test(options: argparse.Namespace) -> None:
         _print(report)
 
 
-def _own(home: Home) -> Issuer:
-    key = SigningKey.of(load_oidc_key(home))
-    keys = PinnedKeys([(key.id, key.key.public_key())])
-    return Issuer(load_settings(home).issuer, keys, kind=OWN, issuer_claim=FEDERATED)
+def _own(home: Home, now: datetime) -> Issuer:
+    keys = load_ring(home, load_oidc_key(home)).published(now)
+    return Issuer(load_settings(home).issuer, PinnedKeys(keys.items()), kind=OWN, issuer_claim=FEDERATED)
 
 
 def _matched(claims: Claims, found: Accepted) -> str:

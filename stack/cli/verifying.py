@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from client.files import load_bundle, read_file
@@ -32,6 +32,8 @@ Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Verified]
 Show: TypeAlias = Callable[[str, "Attempt"], dict[str, JSON]]
 _MANY: Final = 64
 """Files; below that a second process saves less than it costs."""
+_MUCH: Final = 64 * 1024 * 1024
+"""Bytes in all files together; the same."""
 
 
 class Attempt:
@@ -50,21 +52,26 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """FILE, ``--bundle``, the identity or the key, ``--json``, the trust options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, a directory, or sha256:HEX with --bundle")
     parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
-    who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
-    who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
-    who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
-    who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
-    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
+    add_signer_options(parser)
     parser.add_argument(
         "--max-workers",
         metavar="N",
         type=int,
-        help=f"processes that verify (default: 1; as many as cores for more than {_MANY} files)",
+        help=f"processes that verify (default: 1; as many as cores for more than {_MANY} files or 64 MiB)",
     )
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
     add_explain_options(parser)
     add_policy_options(parser)
     add_root_options(parser)
+
+
+def add_signer_options(parser: argparse.ArgumentParser) -> None:
+    """Who must have signed: an identity or a key."""
+    who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
+    who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
+    who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
+    who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
+    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
 
 
 def read_signer(options: argparse.Namespace) -> Signer:
@@ -105,7 +112,7 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
         return _verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show)
 
     # An explanation is told in the order of the files, while it is made.
-    workers = 1 if show is not None else _workers(options.max_workers, len(files))
+    workers = 1 if show is not None else _workers(options.max_workers, files)
     if workers > 1:
         # Deferred: few files, as nearly always, pay nothing for it.
         from stack.cli.batch import verify_many  # noqa: PLC0415 - see the line above
@@ -118,12 +125,22 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
 
 
-def _workers(asked: int | None, files: int) -> int:
+def _workers(asked: int | None, files: Sequence[str]) -> int:
     if asked is None:
-        return len(os.sched_getaffinity(0)) if files > _MANY else 1
+        # Of large files it is the hashing that is shared.
+        worth_it = len(files) > _MANY or (len(files) > 1 and sum(map(_size, files)) > _MUCH)
+        asked = len(os.sched_getaffinity(0)) if worth_it else 1
     if not 1 <= asked <= limits.WORKERS:
         raise Usage(f"--max-workers is {asked}, expected 1 to {limits.WORKERS}", "leave it out to use every core")
-    return min(asked, files)
+    return min(asked, len(files))
+
+
+def _size(file: str) -> int:
+    """In bytes; 0 for a digest, and for what cannot be looked at, which is said when it is its turn."""
+    try:
+        return os.stat(file).st_size  # noqa: PTH116 - as in client.files, no pathlib to verify one file
+    except (OSError, ValueError):
+        return 0
 
 
 def _explainer(options: argparse.Namespace) -> Show | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jwt as jwt_library
 from cryptography import x509 as library
@@ -36,6 +37,8 @@ import stack.cli.persona
 import stack.config
 import stack.issuers
 import stack.personas
+import stack.web.console.asked
+import tlog.catalog.query
 import tlog.entry_id
 import tlog.kept
 import tsa.json_request
@@ -479,12 +482,6 @@ PARSERS: dict[str, Parser] = {
         [json.dumps({"publicKey": {"content": b64(PEMS[0])}, "signedEmailAddress": b64(b"signature")}).encode()],
     ),
     "ca.jwks.parse_jwks": Parser(lambda data: ca.jwks.parse_jwks(data) and None, [json.dumps(jwks()).encode()]),
-    "oidc_dev.machines.parse_machine_name": Parser(
-        oidc_dev.machines.parse_machine_name, [b"release", b"a-1"], str, text=True
-    ),
-    "oidc_dev.machines.parse_machine_subject": Parser(
-        oidc_dev.machines.parse_machine_subject, [b"https://ci.example.com:8443/a/b", b"http://h"], str, text=True
-    ),
     "ca.jwks.parse_fetched_jwks": Parser(
         lambda data: ca.jwks.parse_fetched_jwks(data) and None, [json.dumps(jwks()).encode()]
     ),
@@ -505,6 +502,22 @@ PARSERS: dict[str, Parser] = {
     "stack.issuers.parse_document": Parser(
         lambda data: stack.issuers.parse_document(Path("issuers.yaml"), data),
         [json.dumps(FULCIO).encode(), b'define:\n  - &a "b"\noidc-issuers:\n  *a :\n    type: email\n'],
+    ),
+    "oidc_dev.machines.parse_machine_name": Parser(
+        oidc_dev.machines.parse_machine_name, [b"release", b"a-1"], str, text=True
+    ),
+    "oidc_dev.machines.parse_machine_subject": Parser(
+        oidc_dev.machines.parse_machine_subject, [b"https://ci.example.com:8443/a/b", b"http://h"], str, text=True
+    ),
+    "tlog.catalog.query.parse_query": Parser(
+        tlog.catalog.query.parse_query,
+        [b"", b"alice@example.com issuer:https://login.example", b"*@example.com", b"sha256:" + b"ab" * 32, b"index:7"],
+        text=True,
+    ),
+    "stack.web.console.asked.parse_asked": Parser(
+        lambda text: stack.web.console.asked.parse_asked(dict(parse_qsl(text))),
+        [b"", b"q=alice&since=2026-01-31&until=2026-02-01T00:00:00Z&limit=20", b"after=1.2.3"],
+        text=True,
     ),
     "oidc_dev.mailbox.parse_email": Parser(
         oidc_dev.mailbox.parse_email, [b"a@b.c", b"first.last+tag@example.com"], str, text=True

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from typing import Final, TypeAlias
 
-from sigcore import keys, limits, merkle, sct, x509
+from sigcore import der, keys, limits, merkle, sct, x509
 from sigcore.errors import Malformed
 from sigcore.fulcio import parse_extensions
 from sigcore.strict import Fields, parse_base64
@@ -176,11 +177,20 @@ def certificate_facts(leaf: bytes) -> Facts:
         if isinstance(entry, sct.X509Entry):
             kind, certificate = "certificate", x509.parse_certificate(entry.certificate)
         else:
-            kind, certificate = "precertificate", x509.parse_tbs(entry.tbs)
+            kind, certificate = "precertificate", _unsigned(entry.tbs)
     except Malformed:
         return Facts("certificate", (Term(Kind.ENTRY, merkle.hash_leaf(leaf).hex()),), time_ms)
     terms = (*certificate_terms(certificate), Term(Kind.ENTRY, merkle.hash_leaf(leaf).hex()))
     return Facts(kind, tuple(dict.fromkeys(terms)), time_ms, certificate)
+
+
+def _unsigned(tbs: bytes) -> x509.Certificate:
+    """What the signed part of a precertificate says; a log keeps no more of it, so ``der`` and ``signature`` are empty."""
+    fields = der.Reader(tbs, "the precertificate").enter()
+    fields.raw(der.context(0))
+    fields.content(der.INTEGER)
+    without_signature = der.sequence(tbs, fields.raw(der.SEQUENCE), der.bit_string(b""))
+    return replace(x509.parse_certificate(without_signature, what="the precertificate"), der=b"")
 
 
 # --- certificates ------------------------------------------------------------------------------------

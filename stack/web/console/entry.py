@@ -19,24 +19,15 @@ from sigcore.values import dataclass
 from stack.plain import refusal
 from stack.web.console.answers import json_answer
 from stack.web.console.described import describe_certificate
+from stack.web.console.shelf import Shelf
 from tlog.catalog.catalog import Catalog, Hit
 from tlog.catalog.facts import Kind
-from tlog.log import Log, Receipt
+from tlog.log import Receipt
 
 if TYPE_CHECKING:
     from stack.web.console.pages import Pages
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
-
-
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """A log as the console shows it. ``spki`` is its public key, DER."""
-
-    name: str
-    title: str
-    log: Log
-    spki: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sigcore.merkle import Hash
 from sigcore.strict import parse_decimal, shown
 from sigcore.values import dataclass
 from stack.web.console.drawn import WHOLE, Drawing, Node, draw, grow_path, grow_whole
-from stack.web.console.entry import Shelf
+from stack.web.console.shelf import Shelf
 from tlog.log import Log
 
 if TYPE_CHECKING:

@@ -232,6 +232,35 @@ def flipped_at(proof, place):
     return (*proof[:place], flipped(proof[place]), *proof[place + 1 :])
 
 
+@pytest.mark.parametrize("size", [-1, 2**63])
+def test_no_tree_has_such_a_size(size):
+    with pytest.raises(Malformed, match=f"the tree has {size} leaves"):
+        merkle.root_of(size, node)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"root": b"short"}, Malformed, "the root has a hash of 5 bytes"),
+        ({"first": 7}, Malformed, "leaf index 7 is not in a tree of 7 leaves"),
+        ({"first": -1}, Malformed, "leaf index -1 is not in"),
+        ({"proofs": (model_path(4, 0, 7), (*model_path(5, 0, 7), b"x" * 32))}, Refused, "4 hashes, expected 3"),
+        ({"leaf_hashes": (LEAVES[4], b"x")}, Malformed, "a hash of 1 bytes"),
+    ],
+)
+def test_a_run_that_makes_no_sense_says_why(change, kind, message):
+    good = {
+        "first": 4,
+        "leaf_hashes": LEAVES[4:6],
+        "size": 7,
+        "proofs": tuple(model_path(index, 0, 7) for index in (4, 5)),
+        "root": model_root(0, 7),
+    }
+    merkle.verify_inclusions(**good)
+    with pytest.raises(kind, match=message):
+        merkle.verify_inclusions(**good | change)
+
+
 def test_an_empty_run_and_one_outside():
     assert merkle.inclusion_proofs(3, 3, 5, node) == ()
     merkle.verify_inclusions(first=3, leaf_hashes=(), size=5, proofs=(), root=model_root(0, 5))

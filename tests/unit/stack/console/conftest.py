@@ -15,11 +15,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from sigcore import keys, limits, sct
 from stack.config import Home, Settings
 from stack.files import save_file
-from stack.web.console.entry import Shelf
-from stack.web.console.routes import make_routes
+from stack.web.console.routes import Console
+from stack.web.console.shelf import Shelf
 from tests.unit.tlog.catalog.conftest import certificate
 from tests.unit.tlog.conftest import Site
-from tlog.catalog.catalog import SOURCES, Catalog
 from tlog.log import Log, Submission
 
 EMPTY_ROOT = b'{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
@@ -38,12 +37,10 @@ async def console(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
     sites = {name: Site(tmp_path, durable=False) for name in ("rekor", "ct")}
     for name, site in sites.items():
         logs[name] = await site.open()
-    catalog = Catalog(None, {name: SOURCES[name](log) for name, log in logs.items()})
-    await catalog.start()
     spki = keys.encode_public_key(sites["rekor"].key.public_key())
     shelves = {name: Shelf(name, f"Log {name}", log, spki) for name, log in logs.items()}
-    Home(tmp_path).public.mkdir()
-    save_file(Home(tmp_path).trusted_root, EMPTY_ROOT)
+    Home(tmp_path / "data").public.mkdir(parents=True)
+    save_file(Home(tmp_path / "data").trusted_root, EMPTY_ROOT)
     settings = Settings(
         "http://localhost:7780",
         datetime(2026, 1, 1, tzinfo=UTC),
@@ -52,9 +49,11 @@ async def console(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
         name="A<b>&C",
     )
     app = web.Application(client_max_size=limits.LOG_REQUEST)
-    app.add_routes(make_routes(Home(tmp_path), settings, catalog, shelves))
+    pages = Console(Home(tmp_path / "data"), settings, shelves)
+    app.add_routes(pages.make_routes())
+    await pages.start()
     async with TestClient(TestServer(app)) as client:
         yield SimpleNamespace(get=client.get, post=client.post, log=logs["rekor"], ct=logs["ct"])
-    await catalog.stop()
+    await pages.stop()
     for log in logs.values():
         await log.stop()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import csv
 import hashlib
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import client.explain
 import stack.web.console
 from stack.web.console.language import choose, translate
 from tests.unit.stack.console.conftest import precertificate
@@ -256,3 +258,26 @@ async def test_a_chosen_language_is_remembered(console):
         assert "HttpOnly" in response.headers["Set-Cookie"]
         assert "SameSite=Lax" in response.headers["Set-Cookie"]
     assert "検索" in await text_of(console, "/search")
+
+
+def said_in_explanations() -> set[str]:
+    """Every sentence that a step of a verification says: a text constant with a capital and a full stop, no docstring."""
+    texts = set()
+    for name in ("certified", "flow", "logged", "material", "times"):
+        tree = ast.parse(Path(client.explain.__file__).with_name(f"{name}.py").read_text("utf-8"))
+        statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts |= {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in statements
+            and re.fullmatch(r"[A-Z].* .*\.", node.value, re.DOTALL)
+        }
+    return texts
+
+
+def test_every_step_of_a_verification_is_explained_in_japanese_too():
+    japanese = tomllib.loads((FOLDER / "ja.toml").read_text("utf-8"))
+    assert len(said_in_explanations()) > 40
+    assert said_in_explanations() - set(japanese) == set()
