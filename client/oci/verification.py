@@ -17,7 +17,7 @@ What the caller must still do: use the image by this digest only, never by the t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from client.oci.attached import SIGN, Attached, Defect
 from client.oci.reading import Found, is_signature
@@ -25,6 +25,7 @@ from client.oci.reference import Reference
 from client.oci.simplesigning import Payload
 from client.verify import Verified, verify_attestation, verify_blob, verify_own
 from client.verify.identity import IdentityPolicy
+from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey
 from client.verify.steps import Step
 from sigcore.bundle import Bundle, MessageSignature
@@ -38,6 +39,18 @@ _NAMED: Final = 4
 """Reasons that one message names."""
 
 
+class Watcher(Protocol):
+    """Whoever wants to explain a verification: sees each attempt, decides nothing."""
+
+    def recorder(self, one: Attached) -> Recorder:
+        """What is given the findings about ``one``."""
+        ...
+
+    def ended(self, one: Attached, error: SigError | None) -> None:
+        """The verification of ``one`` is over; ``error`` is why it does not hold."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What must hold.
@@ -49,6 +62,7 @@ class Expected:
         repositories: names that a payload may say the image has; None for any.
         annotations: what the signer must have added.
         predicate_type: of an attestation, as a URI; any where it is empty.
+        watcher: is told of each attempt.
     """
 
     root: TrustedRoot
@@ -57,6 +71,7 @@ class Expected:
     repositories: tuple[str, ...] | None = None
     annotations: tuple[tuple[str, str], ...] = ()
     predicate_type: str = ""
+    watcher: Watcher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +112,14 @@ def sift(found: Found, digest: str, expected: Expected) -> tuple[tuple[ImageVeri
     bad = list(found.defects)
     for one in found.attached:
         verify = verify_image_signature if is_signature(one) else verify_image_attestation
+        refusal: SigError | None = None
         try:
             good.append(verify(one, digest, expected))
         except SigError as error:
+            refusal = error
             bad.append(Defect(one.place, error))
+        if expected.watcher is not None:
+            expected.watcher.ended(one, refusal)
     return tuple(good), Found(defects=tuple(bad))
 
 
@@ -128,22 +147,30 @@ def _verify(one: Attached, digest: str, expected: Expected, predicate_type: str)
     content = one.bundle.content
     if isinstance(content, MessageSignature) and one.payload is None:
         raise Refused("the bundle signs a file and no image", "an image is signed by a statement about it")
-    artifact = content.digest if isinstance(content, MessageSignature) else _raw(digest)
+    artifact, root = artifact_digest(one, digest), expected.root
+    recorder = expected.watcher.recorder(one) if expected.watcher is not None else None
     if expected.signer is None:
         key = expected.find_key(one.bundle) if expected.find_key is not None else None
-        verified = verify_own(one.bundle, artifact, root=expected.root, key=key, stamped=one.stamped)
+        verified = verify_own(one.bundle, artifact, root=root, key=key, stamped=one.stamped, recorder=recorder)
         _check_type(verified.statement, predicate_type)
         return verified
     if isinstance(content, MessageSignature):
-        return verify_blob(one.bundle, artifact, root=expected.root, identity=expected.signer)
+        return verify_blob(one.bundle, artifact, root=root, identity=expected.signer, recorder=recorder)
     return verify_attestation(
         one.bundle,
         artifact,
-        root=expected.root,
+        root=root,
         identity=expected.signer,
         predicate_type=predicate_type,
         stamped=one.stamped,
+        recorder=recorder,
     )
+
+
+def artifact_digest(one: Attached, digest: str) -> bytes:
+    """What ``one`` is about, for the verifier: the payload of a signature at a tag, else the image."""
+    content = one.bundle.content
+    return content.digest if isinstance(content, MessageSignature) else _raw(digest)
 
 
 def _check_type(statement: Statement | None, wanted: str) -> None:

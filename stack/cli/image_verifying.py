@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from client.files import load_bundle
 from client.oci.attached import Attached, Home, Layout, home_of
@@ -22,6 +22,8 @@ from client.oci.verification import Expected, ImageVerified, repository_names
 from client.oci.walking import Node, open_image
 from client.verify.report import list_checks
 from sigcore.errors import NotFound, SigError, Unavailable
+from sigcore.strict import JSON
+from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.registries import (
     add_format_option,
@@ -37,6 +39,9 @@ from stack.cli.trusting import add_root_options
 from stack.cli.usage import Usage
 from stack.cli.verifying import add_signer_options
 
+if TYPE_CHECKING:
+    from stack.cli.image_explaining import ImageExplainer
+
 LOCAL: Final = Reference("localhost", "saved", "latest")
 """What a saved image is called: a directory knows no name."""
 
@@ -47,13 +52,14 @@ Judge: TypeAlias = Callable[[Reference, str, Found, Expected], tuple[ImageVerifi
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one image's verification came to: what holds, or why nothing does."""
+    """What one image's verification came to: what holds, or why nothing does; and its explanation, if one is wanted."""
 
     asked: str
     digest: str
     platform: str
     verified: tuple[ImageVerified, ...] = ()
     error: SigError | None = None
+    steps: tuple[dict[str, JSON], ...] = ()
 
 
 def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +81,7 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=("json", "text"), default="json", help=text)
     parser.add_argument("--max-workers", metavar="N", type=int, help="accepted for cosign's sake")
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output instead")
+    add_explain_options(parser)
     add_signer_options(parser)
     add_policy_options(parser)
     add_root_options(parser)
@@ -102,7 +109,7 @@ def verify_images(
     verdicts = asyncio.run(_verify_all(options, read, judge, expected))
     for verdict in verdicts:
         _tell(verdict)
-    if options.json:
+    if options.json or options.explain == "json":
         print(json.dumps([_row(verdict) for verdict in verdicts], indent=2))
     else:
         for verdict in verdicts:
@@ -113,19 +120,21 @@ def verify_images(
 
 async def _verify_all(options: argparse.Namespace, read: Read, judge: Judge, expected: Expected) -> list[Verdict]:
     verdicts: list[Verdict] = []
+    explainer = _explainer(options)
 
     async def verify(registry: Registry, asked: Reference, node: Node) -> Verdict:
         where = home_of(node.ref) if options.local_image else home(node.ref)
         shown = asked.at_digest(node.ref.digest) if node.platform else asked
-        named = replace(expected, repositories=_repositories(options, node.ref))
+        named = replace(expected, repositories=_repositories(options, node.ref), watcher=explainer)
         verdict = Verdict(text if options.local_image else str(asked), node.ref.digest, str(node.platform or ""))
         try:
             found = await read(registry, where, layouts_of(options)) + _given(options)
-            return replace(verdict, verified=judge(shown, node.ref.digest, found, named))
+            verdict = replace(verdict, verified=judge(shown, node.ref.digest, found, named))
         except (NotFound, Unavailable, Usage):
             raise
         except SigError as error:
-            return replace(verdict, error=error)
+            verdict = replace(verdict, error=error)
+        return replace(verdict, steps=tuple(explainer.show(node.ref.digest))) if explainer is not None else verdict
 
     for text in options.files:
         async with _opened(options, text) as (registry, asked):
@@ -144,6 +153,15 @@ async def _opened(options: argparse.Namespace, text: str) -> AsyncIterator[tuple
     else:
         async with open_registry(options) as registry:
             yield registry, parse_reference(text)
+
+
+def _explainer(options: argparse.Namespace) -> ImageExplainer | None:
+    if not wants_explanation(options):
+        return None
+    # Deferred: a verification that explains nothing is faster without it.
+    from stack.cli.image_explaining import ImageExplainer  # noqa: PLC0415 - see the line above
+
+    return ImageExplainer(options)
 
 
 def _given(options: argparse.Namespace) -> Found:
@@ -183,6 +201,8 @@ def _row(verdict: Verdict) -> dict[str, object]:
         "platform": verdict.platform,
         "verified": verdict.error is None,
     }
+    if verdict.steps:
+        row["explanations"] = list(verdict.steps)
     if verdict.error is not None:
         error = verdict.error
         return row | {"step": error.step, "error": error.message, "hint": error.hint}
