@@ -7,7 +7,7 @@ Given what was found (:mod:`client.oci.reading`) and the image's digest:
    about the image's digest. Both go through the seven steps of :mod:`client.verify`.
 2. Claims. The payload names this digest, and a repository that is expected; a statement that signs an image is of the predicate
    type for it, and so no statement of another kind counts as a signature.
-3. The annotations that are demanded stand in what was signed.
+3. What else is demanded: annotations stand in what was signed, claims of a workflow in the certificate.
 4. One that holds is enough. The others are told of, and prove nothing against it: whoever may write to a registry can attach
    rubbish to any image.
 
@@ -28,6 +28,7 @@ from client.verify.identity import IdentityPolicy
 from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey
 from client.verify.steps import Step
+from sigcore import fulcio
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import Refused, SigError
 from sigcore.intoto import Statement, Subject
@@ -62,6 +63,7 @@ class Expected:
         repositories: names that a payload may say the image has; None for any.
         annotations: what the signer must have added.
         predicate_type: of an attestation, as a URI; any where it is empty.
+        workflow: (field of :class:`sigcore.fulcio.FulcioExtensions`, value) that the certificate must carry.
         watcher: is told of each attempt.
     """
 
@@ -71,6 +73,7 @@ class Expected:
     repositories: tuple[str, ...] | None = None
     annotations: tuple[tuple[str, str], ...] = ()
     predicate_type: str = ""
+    workflow: tuple[tuple[str, str], ...] = ()
     watcher: Watcher | None = None
 
 
@@ -135,12 +138,16 @@ def verify_image_signature(one: Attached, digest: str, expected: Expected) -> Im
         if one.payload is not None:
             _check_payload(one.payload, digest, expected.repositories)
         _check_annotations(done.annotations, expected.annotations)
+        _check_workflow(verified, expected.workflow)
     return done
 
 
 def verify_image_attestation(one: Attached, digest: str, expected: Expected) -> ImageVerified:
-    """Steps 1 and 2 for one attestation. Errors as :func:`verify_image_signature`."""
-    return ImageVerified(one, _verify(one, digest, expected, expected.predicate_type), digest)
+    """Steps 1 to 3 for one attestation. Errors as :func:`verify_image_signature`."""
+    verified = _verify(one, digest, expected, expected.predicate_type)
+    with Step("claims"):
+        _check_workflow(verified, expected.workflow)
+    return ImageVerified(one, verified, digest)
 
 
 def _verify(one: Attached, digest: str, expected: Expected, predicate_type: str) -> Verified:
@@ -223,6 +230,16 @@ def _check_annotations(found: Mapping[str, JSON], wanted: Sequence[tuple[str, st
             raise Refused(f"the signer added no annotation {shown(name)}, expected {shown(value)}")
         if found[name] != value:
             raise Refused(f"the annotation {shown(name)} is {shown(found[name])}, expected {shown(value)}")
+
+
+def _check_workflow(verified: Verified, wanted: Sequence[tuple[str, str]]) -> None:
+    if wanted and not verified.chain:
+        raise Refused("a bare key signed, which carries no claims of a workflow")
+    for field, value in wanted:
+        found: str = getattr(fulcio.parse_extensions(verified.chain[0]), field)
+        if found != value:
+            name = field.replace("_", " ")
+            raise Refused(f"the certificate says {name} {shown(found, 200)}, expected {shown(value, 200)}")
 
 
 def _subject(statement: Statement | None, digest: str) -> Subject | None:

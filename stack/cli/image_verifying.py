@@ -23,6 +23,7 @@ from client.oci.walking import Node, open_image
 from client.verify.report import list_checks
 from sigcore.errors import NotFound, SigError, Unavailable
 from sigcore.strict import JSON
+from sigcore.trustroot import TrustedRoot
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.registries import (
@@ -37,13 +38,16 @@ from stack.cli.registries import (
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import Usage
-from stack.cli.verifying import add_signer_options
+from stack.cli.verifying import Signer, add_signer_options
 
 if TYPE_CHECKING:
     from stack.cli.image_explaining import ImageExplainer
 
 LOCAL: Final = Reference("localhost", "saved", "latest")
 """What a saved image is called: a directory knows no name."""
+
+_WORKFLOW: Final = ("trigger", "sha", "name", "repository", "ref")
+"""Claims of a workflow of GitHub's, as cosign names their options."""
 
 Read: TypeAlias = Callable[[Registry, Home, Sequence[Layout]], Awaitable[Found]]
 Judge: TypeAlias = Callable[[Reference, str, Found, Expected], tuple[ImageVerified, ...]]
@@ -80,12 +84,21 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
     text = "what is printed: cosign's JSON, or the payloads (default: json)"
     parser.add_argument("-o", "--output", choices=("json", "text"), default="json", help=text)
     parser.add_argument("--max-workers", metavar="N", type=int, help="accepted for cosign's sake")
+    parser.add_argument("--use-signed-timestamps", action="store_true", help="the same: every time is always verified")
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output instead")
     add_explain_options(parser)
     add_signer_options(parser)
+    for name in _WORKFLOW:
+        parser.add_argument(f"--certificate-github-workflow-{name}", metavar="X", help="what the certificate must say")
     add_policy_options(parser)
     add_root_options(parser)
     add_registry_options(parser)
+
+
+def expected_of(options: argparse.Namespace, root: TrustedRoot, signer: Signer | None) -> Expected:
+    """What must hold of every image, as the options say; ``signer`` is None where a policy decides."""
+    given = ((f"github_workflow_{name}", getattr(options, f"certificate_github_workflow_{name}")) for name in _WORKFLOW)
+    return Expected(root, signer, workflow=tuple((field, value) for field, value in given if value))
 
 
 def verify_images(

@@ -120,6 +120,16 @@ async def test_another_identity_is_refused(place: Place, layout: Layout):
         await place.verify(who=IdentityPolicy(ISSUER, "mallory@example.com"))
 
 
+async def test_claims_of_a_workflow_can_be_demanded(place: Place):
+    await place.sign()
+    with pytest.raises(Refused, match="the certificate says github workflow ref '', expected 'refs/heads/main'"):
+        await place.verify(workflow=(("github_workflow_ref", "refs/heads/main"),))
+    key = keys.generate_p256()
+    await place.sign(key=key)
+    with pytest.raises(Refused, match="carries no claims"):
+        await place.verify(who=ManagedKey(key.public_key()), workflow=(("github_workflow_ref", "x"),))
+
+
 async def test_an_image_without_a_signature_is_refused(place: Place):
     with pytest.raises(Refused, match="has no signature"):
         await place.verify()
