@@ -94,6 +94,16 @@ async def test_g03_a_redirect_target_that_asks_for_the_password_gets_none(regist
     assert thief.asked == ["GET /m"]
 
 
+async def test_g03_a_redirect_target_with_a_token_service_of_its_own_gets_no_password(registry_server, thief):
+    registry_server.challenge = ""
+    thief.challenge = bearer(f"{thief.url}/token", service="registry")
+    thief.answers["GET /token"] = raw(b'{"token": "theirs"}')
+    registry_server.answers["GET /v2/team/app/manifests/1"] = sent_to(f"{thief.url}/m")
+    async with client() as registry:
+        await refused(registry.manifest(registry_server.image))
+    assert thief.asked == ["GET /m"]
+
+
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
@@ -287,6 +297,24 @@ async def test_a_token_goes_to_its_registry_alone_and_for_what_is_done(registry_
         await registry.manifest(registry_server.image)
     assert registry_server.seen[-1].authorization == f"Bearer {TOKEN}"
     assert [seen.authorization[:5] for seen in registry_server.seen if seen.path == "/token"] == ["Basic"]
+
+
+async def test_a_token_service_elsewhere_is_asked_for_what_we_do_and_not_for_what_the_registry_wants(registry_server):
+    scopes = []
+
+    def token(request):
+        scopes.extend(request.query.getall("scope"))
+        return raw(b'{"token": "token"}')
+
+    async with scripted() as service:
+        service.answers["GET /token"] = token
+        realm = service.url.replace("127.0.0.1", "localhost")
+        greedy = "registry:catalog:* repository:other/secret:pull,push,delete"
+        registry_server.challenge = bearer(f"{realm}/token", service="s", scope=greedy)
+        registry_server.manifest(MANIFEST, at="1")
+        async with client(token_hosts=("localhost",)) as registry:
+            await registry.manifest(registry_server.image)
+    assert scopes == ["repository:team/app:pull"]
 
 
 async def test_a_token_for_nobody_is_got_without_credentials_and_may_not_be_enough(registry_server, thief):

@@ -80,6 +80,11 @@ async def test_g08_an_entry_for_another_registry_is_not_taken(home, key):
     assert await find(home) is None
 
 
+async def test_g08_an_entry_without_a_port_is_not_for_a_port(home):
+    write(home, {"auths": {"reg.example": auth()}})
+    assert await find(home, "reg.example:5000/app") is None
+
+
 async def test_the_entry_with_the_longest_path_counts(home):
     write(
         home,
