@@ -198,6 +198,9 @@ def _tell(verdict: Verdict) -> None:
             sys.stderr.write(f"  hint: {verdict.error.hint}\n")
         return
     sys.stderr.write(f"Verified OK {name}: the image {verdict.digest}\n")
+    certified = any(one.verified.chain for one in verdict.verified)
+    by = "certificate, its publication, the times" if certified else "your key"
+    sys.stderr.write(f"  checked of each: claims (digest, name, annotations), {by}, log entry (offline), signature\n")
     for one in verdict.verified:
         who, when = ascii(one.verified.signer.identity)[1:-1], min((t.time for t in one.verified.times), default=None)
         at = f" at {when:%Y-%m-%dT%H:%M:%SZ}" if when is not None else ""

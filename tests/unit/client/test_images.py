@@ -20,6 +20,7 @@ from client.verify.identity import IdentityPolicy
 from client.verify.signed import ManagedKey
 from sigcore import keys
 from sigcore.errors import Malformed, Refused
+from sigcore.intoto import Statement, Subject, encode_statement, parse_statement
 from tests.oci_memory import MemoryRegistry
 from tests.platform_images import push_image
 from tests.unit.client.imaging import APP, BOTH, Place
@@ -232,3 +233,14 @@ def test_a_payload_is_spelled_as_cosign_does():
         + b'"},"type":"cosign container image signature"},"optional":null}'
     )
     assert parse_payload(data).repository() == parse_reference("r.example/a")
+
+
+def test_a_statement_keeps_annotations_and_a_text_as_predicate():
+    """What cosign writes for ``-a`` and for SPDX in tag-value form."""
+    subject = Subject("app", (("sha256", "0" * 64),), (("env", "prod"),))
+    statement = Statement((subject,), "https://spdx.dev/Document", "SPDXVersion: SPDX-2.3\n")
+    assert parse_statement(encode_statement(statement)) == statement
+    document = json.loads(encode_statement(statement))
+    for predicate in ([], 3, True):
+        with pytest.raises(Malformed, match="predicate"):
+            parse_statement(json.dumps(document | {"predicate": predicate}).encode())
