@@ -31,7 +31,7 @@ from sigcore.bundle import Bundle
 from sigcore.dsse import Envelope, encode_envelope, envelope_json
 from sigcore.errors import Refused, SigError
 from sigcore.log_entry import LogEntry
-from sigcore.strict import JSON, Fields, encode_base64
+from sigcore.strict import JSON, Fields, encode_base64, parse_hex
 from sigcore.values import dataclass
 
 Prove = Callable[[LogEntry], Awaitable[LogEntry]]
@@ -130,8 +130,9 @@ async def _with_proof(one: Attached, verified: Verified, prove: Prove) -> tuple[
 
 def _hint(verified: Verified) -> str | None:
     """The hint of the key that signed, where no certificate did; as every signer writes it."""
-    identity = verified.signer.identity
-    return None if verified.chain else encode_base64(bytes.fromhex(identity.partition(":")[2]))
+    if verified.chain:
+        return None
+    return encode_base64(parse_hex(verified.signer.identity.partition(":")[2], what="the hash of the key", size=32))
 
 
 def _logged_text(bundle: Bundle) -> tuple[bytes, str]:
