@@ -58,6 +58,9 @@ _SPKI: Final[dict[str, tuple[bytes, Callable[[], ec.EllipticCurve], int]]] = {
 """Curve -> what stands before the two coordinates of a point in its SPKI, and the size of each (RFC 5480 section 2)."""
 _ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
 """What stands before the key (RFC 8410 section 4)."""
+_PSS_ALGORITHM: Final = bytes.fromhex("06092a864886f70d01010a")
+_PSS_WITHIN: Final = 24
+"""The object identifier of RSASSA-PSS (RFC 4055 section 1.2), and where in an SPKI it stands."""
 
 
 def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
@@ -85,6 +88,10 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
         raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo") from error
     if not isinstance(key, PublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
+    if _PSS_ALGORITHM in der[:_PSS_WITHIN]:
+        raise Malformed(
+            f"{what} is for RSASSA-PSS alone, which is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA"
+        )
     # An uncompressed point behind the one head of its curve has no other spelling: most keys need no second look.
     if not (len(der) == len(_P256_HEAD) + 64 and der.startswith(_P256_HEAD)) and encode_public_key(key) != der:
         raise Malformed(f"{what} is not in canonical DER")
@@ -252,7 +259,10 @@ def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
         Refused: an Ed25519 key, which signs messages; a digest of another length.
     """
     if isinstance(key, ed25519.Ed25519PrivateKey):
-        raise Refused("an Ed25519 key cannot sign a digest", "use an ECDSA or RSA key")
+        raise Refused(
+            "an Ed25519 key cannot sign a digest, which is all that a log is given of a file",
+            "use an ECDSA or RSA key; Ed25519 signs whole messages",
+        )
     hashing = default_details(key.public_key()).hash
     if len(digest) != hashing.size:
         raise Refused(
@@ -335,6 +345,14 @@ def verify_digest(
         else:
             raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
     except InvalidSignature as error:
+        if (
+            isinstance(key, rsa.RSAPublicKey)
+            and scheme.family != "rsa-pss"
+            and _is_pss(key, signature, digest, hashing)
+        ):
+            raise Refused(
+                f"{what} is RSA-PSS, and bundles and logs have RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5"
+            ) from error
         raise Refused(f"{what} does not verify") from error
 
 
@@ -345,6 +363,17 @@ def _verify_ecdsa_digest(
         key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
+
+
+def _is_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm) -> bool:
+    """Whether it is a good signature of the scheme that nobody asked for: for the words of a refusal only."""
+    try:
+        key.verify(
+            signature, digest, padding.PSS(padding.MGF1(_HASHES[hashing]), padding.PSS.AUTO), _PREHASHED[hashing]
+        )
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _rsa_padding(details: KeyDetails) -> padding.AsymmetricPadding:

@@ -102,6 +102,8 @@ def list_parts(
         log = found.entries[number - 1].source if number <= len(found.entries) else None
         yield from entry_parts(number, entry, signed, log)
     yield signature_part(signed)
+    if found.decision:
+        yield Part("policy", *_REFUSING["policy"], facts=found.decision)
 
 
 def _until(parts: Sequence[Part], error: SigError) -> tuple[Part, ...]:
