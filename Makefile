@@ -9,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium
+DEBIAN = openssl gcc chromium docker-registry
 ROUNDS = 10
 
 VENV = .venv
@@ -40,6 +40,7 @@ hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh see
 matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles through every client
 	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2
 	@$(BIN)/python -m tests.interop.matrix
+	@$(BIN)/python -m tests.interop.image_matrix
 
 differential: $(VENV)/test.stamp ## every client's verdict on the conformance suite's bundles and 1,500 changes to them
 	@$(MAKE) --no-print-directory clients
@@ -48,7 +49,7 @@ differential: $(VENV)/test.stamp ## every client's verdict on the conformance su
 mutation: $(VENV)/test.stamp ## small mistakes in the verification and the Merkle trees: do the tests notice each?
 	@$(BIN)/python -m tests.mutation
 
-clients: ## build cosign with Go and install sigstore-js with npm, as pinned in tests/interop
+clients: ## build cosign, crane and Dex with Go and install sigstore-js with npm, as pinned in tests/interop
 	@$(PYTHON) -m tests.interop.clients
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict

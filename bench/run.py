@@ -10,8 +10,11 @@ from dataclasses import asdict
 
 from bench import (
     client_verify,
+    hashing,
     log_scale,
+    logins,
     rekor_add,
+    search,
     signing_cert,
     startup,
     timestamps,
@@ -24,9 +27,12 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "rekor-add": rekor_add.run,
     "log-scale": log_scale.run,
     "signing-cert": signing_cert.run,
+    "logins": logins.run,
     "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
+    "search": search.run,
+    "hashing": hashing.run,
 }
 
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from ca.authority import Authority
-from ca.issuers import CHALLENGE_CLAIMS, Issuer
+from ca.issuers import Issuer
 from ca.request import CertificateRequest, parse_request_v1, parse_request_v2
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
@@ -48,7 +48,6 @@ def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
     """The routes of API v2 and v1; each request reads ``clock`` once."""
     bundle = [encode_certificate_pem(der) for der in authority.chain]
     issuers_pem = [pem.rstrip("\n") for pem in bundle]
-    configuration = {"issuers": [_issuer(issuer, kind) for issuer in authority.issuers for kind in issuer.kinds]}
 
     async def signing_cert_v2(request: web.Request) -> web.Response:
         leaf = await _issue(authority, clock(), request, parse_request_v2(await _body(request)))
@@ -65,7 +64,7 @@ def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
         return _pem_chain(issuers_pem, status=200)
 
     async def issuers(_: web.Request) -> web.Response:
-        return _json(configuration)
+        return _json({"issuers": [_issuer(issuer, kind) for issuer in authority.issuers for kind in issuer.kinds]})
 
     async def preflight(_: web.Request) -> web.Response:
         return web.Response(status=204, headers=_PREFLIGHT)
@@ -89,15 +88,24 @@ async def _issue(authority: Authority, now: datetime, request: web.Request, want
 
 async def _body(request: web.Request) -> bytes:
     """The body, bounded while it arrives (and after decompression), whatever the application's own limit is."""
+    if request.content.is_eof() and request.content.exception() is None:
+        whole = request.content.read_nowait()  # it has arrived with its head, as small ones do
+        if len(whole) <= limits.CERTIFICATE_REQUEST:
+            return whole
+        raise _too_long()
     data = bytearray()
     try:
         async for chunk in request.content.iter_any():
             data += chunk
             if len(data) > limits.CERTIFICATE_REQUEST:
-                raise Malformed(f"the certificate request is longer than {limits.CERTIFICATE_REQUEST} bytes")
+                raise _too_long()
     except (web.RequestPayloadError, BadHttpMessage, ConnectionError) as error:
         raise Malformed("the certificate request's body did not arrive whole, or cannot be decoded") from error
     return bytes(data)
+
+
+def _too_long() -> Malformed:
+    return Malformed(f"the certificate request is longer than {limits.CERTIFICATE_REQUEST} bytes")
 
 
 def _token(request: web.Request, in_body: str) -> str:
@@ -118,12 +126,16 @@ def _token(request: web.Request, in_body: str) -> str:
 
 
 def _answered(handler: Handler) -> Handler:
-    """``handler``, with every failure as the wire wants it. What nobody foresaw is logged and shows no detail."""
+    """``handler``, with every failure as the wire wants it, and in the log with the request's id.
+
+    What nobody foresaw is logged and shows no detail.
+    """
 
     async def answer(request: web.Request) -> web.Response:
         try:
             return await handler(request)
         except SigError as error:
+            _log.info("no certificate: %s", error)
             response = _error(*_STATUS.get(type(error), _INTERNAL), str(error))
             if isinstance(error, Unavailable):
                 response.headers["Retry-After"] = "1"
@@ -150,11 +162,11 @@ def _pem_chain(chain: list[str], *, status: int) -> web.Response:
 def _issuer(issuer: Issuer, kind: str) -> dict[str, object]:
     """A member of ``GET /api/v2/configuration``, zero values spelt out."""
     return {
-        "issuerUrl": issuer.url,
+        "wildcardIssuerUrl" if "*" in issuer.url else "issuerUrl": issuer.url,
         "audience": issuer.audience,
-        "challengeClaim": CHALLENGE_CLAIMS[kind],
-        "spiffeTrustDomain": "",
+        "challengeClaim": issuer.challenge(kind),
+        "spiffeTrustDomain": issuer.trust_domain,
         "issuerType": kind,
         "subjectDomain": issuer.subject_domain,
-        "skipEmailVerification": False,
+        "skipEmailVerification": issuer.skip_email_verification,
     }

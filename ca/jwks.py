@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A JSON Web Key set -> the keys of an issuer (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
 
-For sets that an operator gives with the configuration: whatever is not understood is refused with its place, since he can
-mend it. Keys for encryption are the one thing that is passed over; providers publish them in the same set.
+Of a set that an operator gives with the configuration, whatever is not understood is refused with its place, since he can
+mend it. Of a set that was fetched, the keys that are understood are taken, since nobody here can mend the others. Keys for
+encryption are passed over in both; providers publish them in the same set.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from ca.issuers import PinnedKeys, token_key
 from sigcore import limits
-from sigcore.errors import Malformed, Refused
+from sigcore.errors import Malformed, Refused, SigError
 from sigcore.keys import PublicKey
 from sigcore.strict import Fields, parse_base64url, shown
 
@@ -38,11 +39,43 @@ def parse_jwks(data: bytes) -> PinnedKeys:
         Malformed: not such a set; names the key and the member. Refused: a key that is weak, of a kind that is not
             supported, or private.
     """
+    return PinnedKeys((key.text("kid"), _parse(key)) for key in _listed(data) if _signs(key))
+
+
+def parse_fetched_jwks(data: bytes) -> tuple[PinnedKeys, tuple[str, ...]]:
+    """The keys of a set that can be used, and why each of the others cannot.
+
+    A key that :func:`parse_jwks` would refuse does not take the others with it. Of two with one id neither is taken.
+
+    Raises:
+        Malformed: no such set, or none of its keys can be used.
+    """
+    good: dict[str, PublicKey | None] = {}
+    left_out: list[str] = []
+    for fields in _listed(data):
+        try:
+            if _signs(fields):
+                name, key = fields.text("kid"), _parse(fields)
+                if name in good:
+                    left_out.append(f"{_WHAT} has the id {shown(name)} more than once")
+                good[name] = None if name in good else key
+        except SigError as error:
+            left_out.append(error.message)
+    keys = [(name, key) for name, key in good.items() if key is not None]
+    if not keys:
+        raise Malformed(f"{_WHAT} has no key that can be used", "; ".join(left_out[:5]))
+    return PinnedKeys(keys), tuple(left_out)
+
+
+def _listed(data: bytes) -> tuple[Fields, ...]:
     fields = Fields.parse(data, what=_WHAT, limit=limits.TOKEN_KEY_SET)
     if "keys" not in fields:
         raise Malformed(f"{_WHAT} has no member keys", "expected a JWK set (RFC 7517 section 5)")
-    keys = fields.objects("keys", limit=limits.TOKEN_KEYS)
-    return PinnedKeys((key.text("kid"), _parse(key)) for key in keys if key.optional_text("use", "sig") == "sig")
+    return fields.objects("keys", limit=limits.TOKEN_KEYS)
+
+
+def _signs(key: Fields) -> bool:
+    return key.optional_text("use", "sig") == "sig"
 
 
 def _parse(fields: Fields) -> PublicKey:

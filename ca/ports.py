@@ -41,3 +41,14 @@ class KeySet(Protocol):
             Refused: the set has no such key.
             Unavailable: the set could not be read.
         """
+
+
+class Fetch(Protocol):
+    """Reads a document of an issuer."""
+
+    async def __call__(self, url: str, *, limit: int) -> bytes:
+        """The body of ``url``, at most ``limit`` bytes. No redirect leaves the host.
+
+        Raises:
+            SigError: there is no such answer in time; the message is for the operator.
+        """

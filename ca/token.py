@@ -41,15 +41,17 @@ async def verify_token(text: str, issuers: IssuerTable, *, now: datetime) -> Cla
 
     1. At most 16 KiB, compact serialization: three parts, each in its one base64url spelling. (No JSON serialization, no
        encryption; bounded before anything is decoded.)
-    2. The header is strict JSON without ``crit`` and without a key of its own; it never chooses how it is checked.
+    2. The header is strict JSON without ``crit`` and without a key of its own, and with an algorithm for public keys; it never
+       chooses how it is checked.
     3. ``iss``, still unverified, names exactly one issuer of the table.
-    4. The header's ``kid`` names a key inside that issuer's set and nowhere else; the header says the one algorithm that is
-       pinned for that key.
-    5. The signature verifies.
-    6. ``aud`` is the issuer's audience. A list is taken only as a list of this one element: a token for us *and* another
+    4. ``aud`` is the issuer's audience. A list is taken only as a list of this one element: a token for us *and* another
        service could have been replayed by that service.
-    7. ``nbf`` and ``iat`` are not after ``now``, ``exp`` is, each with :data:`LEEWAY_S`; ``exp`` and ``iat`` are required.
-    8. ``sub`` is a non-empty string.
+    5. ``nbf`` and ``iat`` are not after ``now``, ``exp`` is, each with :data:`LEEWAY_S`; ``exp`` and ``iat`` are required.
+    6. ``sub`` is a non-empty string.
+    7. The header's ``kid`` names a key inside that issuer's set and nowhere else; the header says the one algorithm that is
+       pinned for that key.
+    8. The signature verifies. Only now is anything believed; 4 to 6 come before it so that a token that could not be taken
+       anyway makes nobody fetch keys.
 
     The caller must still decide whom the claims describe (``principal``), and redeem the token for one certificate only if it
     wants that; tokens are not remembered.
@@ -63,12 +65,13 @@ async def verify_token(text: str, issuers: IssuerTable, *, now: datetime) -> Cla
         parse_json(payload, what="the token's payload", limit=limits.IDENTITY_TOKEN, floats=True), "token"
     )
     issuer = issuers.find(fields.text("iss"))  # 3
-    key = await issuer.keys.find(header.text("kid"))  # 4
+    _check_audience(fields, issuer.audience)  # 4
+    _check_times(fields, now)  # 5
+    subject = _subject(fields)  # 6
+    key = await issuer.keys.find(header.text("kid"))  # 7
     _check_algorithm(header, key)
-    _verify_signature(text, key)  # 5
-    _check_audience(fields, issuer.audience)  # 6
-    _check_times(fields, now)  # 7
-    return Claims(issuer, _subject(fields), fields)  # 8
+    _verify_signature(text, key)  # 8
+    return Claims(issuer, subject, fields)
 
 
 def _verify_signature(text: str, key: TokenKey) -> None:
@@ -120,6 +123,8 @@ def _check_header(header: Fields) -> None:
     for name in _FOREIGN_KEYS:
         if name in header:
             raise Refused(f"the token's header brings a key of its own ({name})", "only the issuer's key set counts")
+    if header.text("alg") not in ALGORITHMS:
+        raise Refused(f"the token is signed with {shown(header.text('alg'))}", f"expected {', '.join(ALGORITHMS)}")
 
 
 def _check_algorithm(header: Fields, key: TokenKey) -> None:
@@ -131,7 +136,10 @@ def _check_algorithm(header: Fields, key: TokenKey) -> None:
 def _check_audience(fields: Fields, audience: str) -> None:
     found = fields.raw().get("aud")
     if found not in (audience, [audience]):
-        raise Refused(f"the token is for the audience {shown(found)}, expected {shown(audience)}")
+        raise Refused(
+            f"the token's audience is wrong: aud is {shown(found)}, expected {shown(audience)}",
+            f"ask its issuer for a token with the audience {audience}",
+        )
 
 
 def _check_times(fields: Fields, now: datetime) -> None:

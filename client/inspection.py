@@ -50,7 +50,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, JSON]:
     else:
         parts["publicKeyHint"] = bundle.key_hint or ""
     parts["logEntries"] = [_entry(entry) for entry in bundle.log_entries]
-    parts["timestamps"] = [_tried(_timestamp, data) for data in bundle.timestamps]
+    parts["timestamps"] = [_tried(inspect_timestamp, data) for data in bundle.timestamps]
     return parts
 
 
@@ -193,7 +193,8 @@ def _checkpoint(envelope: str) -> JSON:
     return {"origin": head.origin, "size": head.size, "root": head.root.hex(), "signatures": signatures}
 
 
-def _timestamp(data: bytes) -> JSON:
+def inspect_timestamp(data: bytes) -> JSON:
+    """A TimeStampResp (RFC 3161 section 2.4.2). Malformed or Refused when it is none, or grants nothing."""
     response = timestamp.parse_response(data)
     info = response.info
     embedded = [_tried(inspect_certificate, der) for der in response.token.certificates]

@@ -36,6 +36,8 @@ class Provider:
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
+    device_endpoint: str = ""
+    """Empty where the provider has no device flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ async def discover(transport: Transport, issuer: str) -> Provider:
     if "S256" not in fields.texts("code_challenge_methods_supported", limit=limits.TRUST_INSTANCES):
         raise Refused(f"{_SERVICE} {shown(issuer, 200)} does not support PKCE with S256")
     endpoints = [fields.text(f"{name}_endpoint") for name in ("authorization", "token")]
-    for endpoint in endpoints:
+    endpoints.append(fields.optional_text("device_authorization_endpoint"))
+    for endpoint in filter(None, endpoints):
         if not endpoint.startswith(("https://", "http://")):
             raise Malformed(
                 f"the discovery document names the endpoint {shown(endpoint)}, expected an http or https URL"

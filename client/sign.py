@@ -3,7 +3,8 @@
 
 1. Choose the services from the signing config: one certificate authority, and logs and timestamp authorities as it says.
 2. With an identity token: make a key, which lives in this function only, and ask the certificate authority for a certificate
-   that binds it to the token's identity. With a key of the user: the services of step 1 need no certificate authority.
+   that binds it to the token's identity. Whoever makes several signatures in one go does this once: :func:`certify`.
+   With a key of the user: the services of step 1 need no certificate authority.
 3. Sign the digest; or the statement, in a DSSE envelope.
 4. Ask the timestamp authorities to witness the signature; each answer is verified.
 5. Put verifier, signature and digest in the logs; each answer is verified.
@@ -51,18 +52,26 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
+class Certified:
+    """A key of this run with its certificate (DER), for the ten minutes that the certificate is good."""
+
+    key: PrivateKey
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Signing:
     """What stays the same for all files of one run.
 
     Args:
-        signer: the identity to sign as, which the certificate authority judges; or a key of the user.
+        signer: the identity to sign as, which the certificate authority judges; what it has certified; or a key of the user.
         trust: whom to ask, and whom to believe.
         transport: how to get there.
         rekor_version: 1 or 2 to have logs of that API only; None for the highest that the signing config lists.
         on_issued: is given each new certificate with what was shown for it.
     """
 
-    signer: IdentityToken | PrivateKey
+    signer: IdentityToken | Certified | PrivateKey
     trust: Trust
     transport: Transport
     rekor_version: int | None = None
@@ -132,18 +141,32 @@ def subject_digest(statement: Statement) -> bytes:
     return parse_hex(next(named), what="a digest of the statement", size=algorithm.size)
 
 
-def hash_of(signer: IdentityToken | PrivateKey) -> HashAlgorithm:
+async def certify(signing: Signing, *, now: datetime) -> Signing:
+    """``signing`` with step 2 done, where it is an identity that signs: one key and certificate for the whole run.
+
+    Raises: as :func:`sign_blob`.
+    """
+    if not isinstance(signing.signer, IdentityToken):
+        return signing
+    services = choose_services(signing.trust.config, now, certify=True, rekor_version=signing.rekor_version)
+    key, certificate = await _credential(signing, services)
+    if certificate is None:
+        raise Refused("no certificate was issued")
+    return replace(signing, signer=Certified(key, certificate))
+
+
+def hash_of(signer: IdentityToken | Certified | PrivateKey) -> HashAlgorithm:
     """The hash that a signature of ``signer`` is over."""
-    if isinstance(signer, IdentityToken):
+    if isinstance(signer, IdentityToken | Certified):
         return HashAlgorithm.SHA2_256
     return keys.default_details(signer.public_key()).hash
 
 
 async def _sign(signing: Signing, make: Callable[[PrivateKey], Content], digest: bytes, now: datetime) -> Bundle:
     trust, transport = signing.trust, signing.transport
-    certify = isinstance(signing.signer, IdentityToken)
+    certified = isinstance(signing.signer, IdentityToken | Certified)
     with Step("services"):
-        services = choose_services(trust.config, now, certify=certify, rekor_version=signing.rekor_version)  # 1
+        services = choose_services(trust.config, now, certify=certified, rekor_version=signing.rekor_version)  # 1
     with Step("certificate"):
         key, certificate = await _credential(signing, services)  # 2
     managed = ManagedKey(key.public_key()) if certificate is None else None
@@ -165,6 +188,8 @@ async def _sign(signing: Signing, make: Callable[[PrivateKey], Content], digest:
 
 async def _credential(signing: Signing, services: Services) -> tuple[PrivateKey, bytes | None]:
     """The key, and the certificate for it (DER) where an identity signs."""
+    if isinstance(signing.signer, Certified):
+        return signing.signer.key, signing.signer.certificate
     if not isinstance(signing.signer, IdentityToken):
         return signing.signer, None
     if services.ca is None:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Protocol, Self
 from urllib.parse import urlsplit
@@ -39,6 +40,10 @@ class ServiceRefused(Refused):
         super().__init__(message, hint)
         self.status = status
         self.body = body
+
+
+class Untrusted(Unavailable):
+    """The other side shows a certificate that is not trusted here, or not its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,29 +113,54 @@ class AiohttpTransport:
             raise RuntimeError("the transport is used outside its `async with`")
         if self._tls is None and url.startswith("https:"):
             self._tls = tls_context()  # made here and not by aiohttp, which may have been imported without any roots
-        try:
-            async with self._session.request(
+        async with (
+            explained(url, timeout_s=self._timeout.total or 0, hint=_UNREACHED),
+            self._session.request(
                 method, url, headers=headers, data=body, allow_redirects=False, ssl=self._tls or True
-            ) as answer:
-                return Response(answer.status, await _read(answer, limit, url))
-        except aiohttp.InvalidURL as error:
-            raise Malformed(f"{shown(url)} is no http or https URL") from error
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise await _untrusted(url, error.certificate_error) from error
-        except aiohttp.ClientConnectorSSLError as error:
-            raise Unavailable(
-                f"{url}: TLS failed: {shown(str(error.os_error), _WORDS)}",
-                "does the service speak TLS at all, or does the URL begin with http:?",
-            ) from error
-        except TimeoutError as error:
-            raise Unavailable(
-                f"{url} did not answer within {self._timeout.total:g} s", "is the service overloaded or blocked?"
-            ) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(
-                f"{url} cannot be reached: {shown(str(error), _WORDS)}",
-                "is the stack running, and is the URL in the signing config the one you can reach?",
-            ) from error
+            ) as answer,
+        ):
+            return Response(answer.status, await _read(answer, limit, url))
+
+
+_UNREACHED: Final = "is the stack running, and is the URL in the signing config the one you can reach?"
+
+
+@asynccontextmanager
+async def explained(
+    url: str, *, timeout_s: float, hint: str, authority_option: str = "--ca-file"
+) -> AsyncIterator[None]:
+    """What aiohttp raises inside, as an error of ours that names ``url``.
+
+    Args:
+        url: as it may stand in messages.
+        timeout_s: for the message, in seconds.
+        hint: what to do where no connection comes about.
+        authority_option: of the command line, which names a certificate authority.
+
+    Raises:
+        Unavailable: no connection, no answer in time. Malformed: no valid URL.
+    """
+    try:
+        yield
+    except aiohttp.InvalidURL as error:
+        raise Malformed(f"{shown(url)} is no http or https URL") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise await _untrusted(url, error.certificate_error, authority_option) from error
+    except aiohttp.ClientConnectorSSLError as error:
+        raise Unavailable(
+            f"{url}: TLS failed: {shown(str(error.os_error), _WORDS)}",
+            "does the service speak TLS at all, or does the URL begin with http:?",
+        ) from error
+    except TimeoutError as error:
+        raise Unavailable(
+            f"{url} did not answer within {timeout_s:g} s", "is the service overloaded or blocked?"
+        ) from error
+    except (aiohttp.ClientError, OSError) as error:
+        # The text of an answer's error ends with the whole URL, and a query may be a secret.
+        said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            said = str(error.os_error)
+        raise Unavailable(f"{url} cannot be reached: {shown(said, _WORDS)}", hint) from error
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
@@ -153,18 +183,18 @@ _OTHER_HOST: Final = (62, 64)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 
 
-async def _untrusted(url: str, error: Exception) -> Unavailable:
+async def _untrusted(url: str, error: Exception, authority_option: str) -> Untrusted:
     """The failure of a TLS handshake, with the name of the authority that would have to be trusted."""
     if not isinstance(error, ssl.SSLCertVerificationError) or error.verify_code in _OTHER_HOST:
-        return Unavailable(
+        return Untrusted(
             f"{url} shows a TLS certificate that is not its own: {shown(str(error), _WORDS)}",
             "use the host name that the certificate is for",
         )
     issuer = await _issuer_of(url)
-    return Unavailable(
+    return Untrusted(
         f"{url} shows a TLS certificate by {shown(issuer or 'an unknown authority')}, which is not trusted here: "
         f"{error.verify_message}",
-        "name the file of that authority with --ca-file, or in SSL_CERT_FILE; check it first with whoever runs the service",
+        f"name the file of that authority with {authority_option}, or in SSL_CERT_FILE; check it first with whoever runs the service",
     )
 
 
@@ -177,7 +207,7 @@ async def _issuer_of(url: str) -> str:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=blind)
         shown_certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        writer.close()
+        writer.transport.abort()  # to close it in order would take the other side's answer
         issuer = x509.parse_certificate(shown_certificate).issuer
         return x509.common_name(issuer) or x509.organization(issuer)
     except (OSError, TimeoutError, SigError):

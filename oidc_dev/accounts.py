@@ -19,6 +19,15 @@ class Account:
     verified: bool
     """Whoever makes the account answers for the email; false makes every certificate request fail, as it must."""
     created: datetime
+    disabled: bool = False
+    """Nobody logs in as this account, and its sessions are over; it can be enabled again."""
+    one_time: bytes = b""
+    """The sealed secret of its one-time passwords; empty where a password is enough."""
+
+    @property
+    def key(self) -> str:
+        """What it is found by."""
+        return email_key(self.email)
 
 
 def email_key(email: str) -> str:
@@ -26,12 +35,12 @@ def email_key(email: str) -> str:
     return email.lower()
 
 
-def identity_of(account: Account, *, scope: str, nonce: str, now: datetime) -> Identity:
-    """What a token says of ``account``, which logged in at ``now`` (OpenID Connect Core sections 2 and 5.4).
+def identity_of(account: Account, *, scope: str, nonce: str, logged_in: datetime) -> Identity:
+    """What a token says of ``account``, which gave its password at ``logged_in`` (OpenID Connect Core sections 2 and 5.4).
 
     The email stands there when its scope was granted, the nonce when the client sent one.
     """
-    extra: list[tuple[str, JSON]] = [("auth_time", int(now.timestamp()))]
+    extra: list[tuple[str, JSON]] = [("auth_time", int(logged_in.timestamp()))]
     if nonce:
         extra.append(("nonce", nonce))
     if "email" not in scope.split(" "):

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from oidc_dev.http import make_routes
+from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
-from oidc_dev.store import Accounts
 
 
-def make_app(provider: Provider, accounts: Accounts) -> web.Application:
-    """An application that serves ``provider`` below the path of its issuer; ``accounts`` may log in."""
+def make_app(provider: Provider, directory: Directory) -> web.Application:
+    """An application that serves ``provider`` below the path of its issuer to those in ``directory``."""
     app = web.Application()
-    app.add_routes(make_routes(provider, accounts, urlsplit(provider.issuer).path))
+    app.add_routes(make_routes(provider, directory, urlsplit(provider.issuer).path))
     return app

@@ -3,101 +3,65 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import hmac
-import ipaddress
-import logging
 import re
-import secrets
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from authlib.oauth2.rfc6749 import OAuth2Error  # type: ignore[import-untyped]  # Authlib brings no types
 
-from oidc_dev.accounts import Account, email_key
-from oidc_dev.pages import Pages, kept_request
+from oidc_dev.forms import Browser, Forms
+from oidc_dev.guests import GuestSession
+from oidc_dev.logins import Denied, Entered, Logins
+from oidc_dev.pages import Pages, Shown, kept_request
 from oidc_dev.parameters import Parameters, parse_parameters
-from oidc_dev.passwords import password_holds
-from oidc_dev.provider import Provider
 from oidc_dev.redirects import OUT_OF_BAND
 from oidc_dev.reply import Reply
 from oidc_dev.server import Request, Server
-from oidc_dev.store import Accounts
-from oidc_dev.throttle import Rate, Throttle
+from oidc_dev.sessions import Session
 from sigcore import limits
-from sigcore.errors import Malformed, Refused, SigError
-from sigcore.strict import shown
+from sigcore.errors import Malformed, Refused, Unavailable
 
-WRONG: Final = "The email or the password is wrong."
-"""The same words for both, after the same work."""
-PER_ACCOUNT: Final = Rate(burst=6, pause_s=10)
-PER_ADDRESS: Final = Rate(burst=60, pause_s=1)
-QUEUE: Final = 32
-"""Passwords that wait to be hashed, one after the other: the memory for one hash is all that logins ever take."""
-
-_COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
-"""As ``secrets.token_urlsafe(32)`` makes them; anything else is not ours."""
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Browser:
-    """What a browser says of itself with a form: its cookie, the page's origin (empty where it sends none), its address."""
-
-    cookie: str
-    origin: str
-    address: str
+_START_AGAIN: Final = "Close this page and start again from the program that sent you here."
+_MAX_AGE: Final = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
 
 
 class Authorization:
-    """The endpoint of one provider. All state is in memory and bounded: codes, throttles, and the key of its forms."""
+    """The endpoint of one provider."""
 
-    def __init__(self, provider: Provider, accounts: Accounts, server: Server) -> None:
-        self._provider = provider
-        self._accounts = accounts
+    def __init__(self, server: Server, logins: Logins, pages: Pages, forms: Forms) -> None:
         self._server = server
-        self._pages = Pages(provider)
-        self._key = secrets.token_bytes(32)
-        self._per_account, self._per_address = Throttle(PER_ACCOUNT), Throttle(PER_ADDRESS)
-        self._hasher = ThreadPoolExecutor(1, "oidc-password")
-        self._queued = 0
+        self._logins = logins
+        self._pages = pages
+        self._forms = forms
 
-    @property
-    def style(self) -> str:
-        """The style sheet of the pages."""
-        return self._pages.style
-
-    def ask(self, data: bytes, cookie: str) -> Reply:
+    async def ask(self, data: bytes, browser: Browser) -> Reply:
         """The login page for the authorization request that ``data``, a query or a form, spells.
 
         1. Parameters: form-urlencoded, each once.
         2. The client exists and the redirect URI is one that it may use. What fails up to here is shown and never redirected.
         3. Response type, PKCE, scope: what fails is told to the client by a redirect, with its ``state``.
-        4. The page gets a token that is bound to this request and to this browser's cookie; a browser without one gets one.
+        4. Who has a session is asked whether to go on with it, unless the request wants a login. Nobody is passed by silently.
+        5. The page gets a token that is bound to this request and to this browser's cookie; a browser without one gets one.
         """
+        now = self._server.now()
         try:
             asked = parse_parameters(data, what="the authorization request")  # 1
-            self._consent(asked, self._provider.clock())  # 2, 3
+            self._consent(asked, now)  # 2, 3
+            session = await self._usable_session(asked, browser, now)  # 4
             if "none" in asked.get("prompt", "").split(" "):
-                raise OAuth2Error(
-                    "somebody has to log in",
-                    state=asked.get("state"),
-                    redirect_uri=asked["redirect_uri"],
-                    error="login_required",
-                )
+                raise _error(asked, "interaction_required" if session else "login_required", "somebody has to agree")
         except OAuth2Error as error:
             return self._refused(error)
         except Malformed as error:
             return self._refused_by_page("invalid_request", str(error))
-        cookie = cookie if _COOKIE.match(cookie) else secrets.token_urlsafe(32)
-        page = self._pages.login(
-            asked, csrf=self._csrf(cookie, asked), email=asked.get("login_hint", "")[: limits.IDENTITY]
-        )  # 4
-        return Reply(page.status, page.body, page.headers, cookie)
+        except Unavailable:
+            return self._pages.unavailable()
+        cookie = self._forms.cookie_of(browser)
+        email = session.account.email if session else ""
+        hint = asked.get("login_hint", "")[: limits.IDENTITY]
+        shown = Shown(self._forms.token(cookie, kept_request(asked)), email=hint, session=email)
+        return replace(self._pages.login(asked, shown), cookie=cookie)  # 5
 
     async def login(self, data: bytes, browser: Browser) -> Reply:
         """What the login form leads to: a code for the client, or the form again.
@@ -105,106 +69,68 @@ class Authorization:
         1. The form is whole, comes from a page of ours, and carries the token of this browser and this request: else 403.
         2. The request is checked again as in :meth:`ask`; the form proves nothing but that it was shown.
         3. "Cancel" is told to the client.
-        4. The address and the account have tries left: else 429 with the time to wait.
-        5. The password is checked, or that of nobody, which takes as long: else 403 with one message for both.
-        6. The code is made and bound, and the client gets it.
+        4. Somebody is logged in (:meth:`oidc_dev.logins.Logins.enter`), or gets the form again.
+        5. The code is made and bound, and the client gets it.
         """
-        now = self._provider.clock()
+        now = self._server.now()
         try:
             form = parse_parameters(data, what="the login form")
-            asked = self._checked_form(form, browser)  # 1
+            asked = parse_parameters(form.get("request", "").encode("utf-8"), what="the form's request")
+            self._forms.check(browser, kept_request(asked), form.get("csrf", ""))  # 1
             request, grant = self._consent(asked, now)  # 2
             if form.get("action") == "cancel":  # 3
                 return self._answer(request, grant, None)
-            return await self._log_in(form, asked, browser, (request, grant))  # 4 - 6
+            entered = await self._entered(form, asked, browser, now)  # 4
         except OAuth2Error as error:
             return self._refused(error)
         except Malformed as error:
             return self._refused_by_page("invalid_request", str(error))
         except Refused as error:
-            return self._pages.error(
-                403, heading="This form cannot be used", message=str(error), advice=_START_AGAIN, code="access_denied"
-            )
+            return self._forged(str(error))
+        except Unavailable:
+            return self._pages.unavailable()
+        if isinstance(entered, Denied):
+            return again(self._pages.login(asked, form_again(form, entered)), entered)
+        return replace(self._answer(request, grant, entered.session), session=entered.name or None)  # 5
+
+    def welcome(self, asked: Parameters, session: GuestSession) -> Reply:
+        """The answer to the client that asked, for somebody who logged in elsewhere; the request is checked again."""
+        try:
+            request, grant = self._consent(asked, self._server.now())
+            return self._answer(request, grant, session)
+        except OAuth2Error as error:
+            return self._refused(error)
 
     # --- the request ---------------------------------------------------------------------------------------
     def _consent(self, asked: Parameters, now: datetime) -> tuple[Request, Any]:
         request = Request(asked, now=now)
         return request, self._server.get_consent_grant(request)
 
-    def _checked_form(self, form: Parameters, browser: Browser) -> Parameters:
-        """The authorization request that the form carries."""
-        if browser.origin not in ("", self._provider.origin):
-            raise Refused("the form was sent from a page of another origin")
-        asked = parse_parameters(form.get("request", "").encode("utf-8"), what="the form's request")
-        expected = self._csrf(browser.cookie, asked)
-        if not _COOKIE.match(browser.cookie) or not hmac.compare_digest(
-            expected.encode(), form.get("csrf", "").encode("utf-8")
-        ):
-            raise Refused("the form was not opened in this browser, or the stack has been started anew since")
-        return asked
+    async def _usable_session(self, asked: Parameters, browser: Browser, now: datetime) -> Session | None:
+        """The browser's session, unless the request wants a login (OpenID Connect Core section 3.1.2.1)."""
+        max_age = asked.get("max_age", "")
+        if max_age and not _MAX_AGE.match(max_age):
+            raise _error(asked, "invalid_request", "max_age must be a number of seconds")
+        if {"login", "select_account"} & set(asked.get("prompt", "").split(" ")):
+            return None
+        session = await self._logins.session(browser, now=now)
+        if session is None or (max_age and now - session.since > timedelta(seconds=int(max_age))):
+            return None
+        return session
 
-    def _csrf(self, cookie: str, asked: Parameters) -> str:
-        message = f"{cookie}\n{kept_request(asked)}".encode()
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
-
-    # --- the login -----------------------------------------------------------------------------------------
-    async def _log_in(
-        self, form: Parameters, asked: Parameters, browser: Browser, consent: tuple[Request, Any]
-    ) -> Reply:
-        request, grant = consent
-        email, csrf = form.get("email", "")[: limits.IDENTITY + 1], form.get("csrf", "")
-        wait_s = self._wait(email, browser.address, request.now)
-        if wait_s:
-            again = f"Too many attempts. Try again in {wait_s} seconds."
-            page = self._pages.login(asked, csrf=csrf, email=email, problem=again, status=429)
-            return Reply(page.status, page.body, (*page.headers, ("Retry-After", str(wait_s))))
-        try:
-            account = await self._authenticate(email, form.get("password", ""))
-        except SigError as error:
-            _log.error("nobody can log in: %s", error)
-            return self._pages.error(
-                503,
-                heading="Nobody can log in now",
-                message="the accounts cannot be read",
-                advice="Tell whoever runs this stack; its log says why.",
-                code="server_error",
-            )
-        if account is None:
-            _log.warning("failed login as %s from %s", shown(email), browser.address)
-            return self._pages.login(asked, csrf=csrf, email=email, problem=WRONG, status=403)
-        _log.info("%s logged in from %s", account.email, browser.address)
-        self._per_account.forgive(email_key(email))
-        return self._answer(request, grant, account)
-
-    def _wait(self, email: str, address: str, now: datetime) -> int:
-        """Whole seconds until the next try; 0 when this one may be made. Unknown emails count like known ones."""
-        now_s = now.timestamp()
-        if self._queued >= QUEUE:
-            return 1
-        wait_s = self._per_address.take(_network(address), now_s=now_s)
-        return -int(-(wait_s or self._per_account.take(email_key(email), now_s=now_s)) // 1)
-
-    async def _authenticate(self, email: str, password: str) -> Account | None:
-        """The account, if it exists and the password is its own. Runs beside the event loop, one at a time."""
-
-        def check() -> Account | None:
-            account = self._accounts.find(email)
-            return account if password_holds(account.password if account else None, password) else None
-
-        self._queued += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._hasher, check)
-        finally:
-            self._queued -= 1
+    async def _entered(self, form: Parameters, asked: Parameters, browser: Browser, now: datetime) -> Entered | Denied:
+        if form.get("action") == "continue" and await self._usable_session(asked, browser, now) is None:
+            return Denied("That session is over, or not enough for this program. Sign in again.")
+        return await self._logins.enter(form, browser, now=now)
 
     # --- the answer ----------------------------------------------------------------------------------------
-    def _answer(self, request: Request, grant: Any, account: Account | None) -> Reply:
+    def _answer(self, request: Request, grant: Any, session: Session | GuestSession | None) -> Reply:
         """The client's answer: a redirect with code or error; out of band, a page."""
-        if account is None and request.payload.redirect_uri == OUT_OF_BAND:
+        if session is None and request.payload.redirect_uri == OUT_OF_BAND:
             return self._refused_by_page("access_denied", "you cancelled; the program that sent you here got nothing")
-        reply: Reply = self._server.create_authorization_response(request, account, grant)
-        if account and not isinstance(reply.body, str):
-            return self._pages.code(str(reply.body["code"]), email=account.email)
+        reply: Reply = self._server.create_authorization_response(request, session, grant)
+        if session and not isinstance(reply.body, str):
+            return self._pages.code(str(reply.body["code"]), email=session.account.email)
         return _redirect(reply)
 
     def _refused(self, error: Any) -> Reply:
@@ -218,19 +144,36 @@ class Authorization:
         heading = "Cancelled" if code == "access_denied" else "This request cannot be answered"
         return self._pages.error(400, heading=heading, message=message, advice=_START_AGAIN, code=code)
 
+    def _forged(self, message: str) -> Reply:
+        return forged(self._pages, message, _START_AGAIN)
 
-_START_AGAIN: Final = "Close this page and start again from the program that sent you here."
+
+def forged(pages: Pages, message: str, advice: str) -> Reply:
+    """The answer to a form that was not shown here."""
+    heading = "This form cannot be used"
+    return pages.error(403, heading=heading, message=message, advice=advice, code="access_denied")
+
+
+def form_again(form: Parameters, denied: Denied) -> Shown:
+    """The form as it was sent, without what is secret, and why it is shown again."""
+    return Shown(
+        csrf=form.get("csrf", ""),
+        email=form.get("email", "")[: limits.IDENTITY + 1],
+        problem=denied.problem,
+        status=denied.status,
+        one_time="one_time" in form,
+    )
+
+
+def again(page: Reply, denied: Denied) -> Reply:
+    """``page`` with the time to wait, if there is one."""
+    return replace(page, headers=(*page.headers, ("Retry-After", str(denied.wait_s)))) if denied.wait_s else page
+
+
+def _error(asked: Parameters, code: str, description: str) -> Any:
+    return OAuth2Error(description, state=asked.get("state"), redirect_uri=asked["redirect_uri"], error=code)
 
 
 def _redirect(reply: Reply) -> Reply:
     """303 instead of Authlib's 302: no browser may send the password on (RFC 9700 section 4.12)."""
     return Reply(303, "", (*reply.headers, ("Cache-Control", "no-store")))
-
-
-def _network(address: str) -> str:
-    """What one attacker has for himself: an IPv4 address, or an IPv6 network of 64 bits."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address

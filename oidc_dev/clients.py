@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may ask for tokens. Every client here is a public one: a program on somebody's machine that can keep no secret."""
+"""Who may ask for tokens, and by which grants.
+
+The one client is a public one, a program on somebody's machine that can keep no secret. Machines with a secret of their own
+(:mod:`oidc_dev.machines`) ask under its name: its tokens are those that the certificate authority takes.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,14 @@ from typing import Final
 from oidc_dev.redirects import is_redirect_uri
 
 SCOPES: Final = ("openid", "email")
+DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
+EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+GRANTS: Final = ("authorization_code", "client_credentials", DEVICE, EXCHANGE)
+"""No refresh: a token lives as long as the certificate that it buys, and no client of Sigstore asks for another one."""
+PUBLIC: Final = "public"
+"""To name oneself: the one way of a program that can keep no secret."""
+MACHINE: Final = "machine"
+"""By the secret of a machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +32,7 @@ class Client:
     """
 
     client_id: str
-    grant_types: tuple[str, ...] = ("authorization_code",)
+    grant_types: tuple[str, ...] = GRANTS
 
     def get_client_id(self) -> str:
         """The identifier."""
@@ -42,12 +54,12 @@ class Client:
         return is_redirect_uri(redirect_uri)
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
-        """The one method is to name oneself."""
-        return method == "public"
+        """Which of the two is asked for, the grant says."""
+        return method in (PUBLIC, MACHINE)
 
     def check_response_type(self, response_type: str) -> bool:
         """Codes only: a token in a URL would stand in histories and logs."""
-        return response_type == "code"
+        return response_type == "code" and self.check_grant_type("authorization_code")
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Whether it may use this grant."""

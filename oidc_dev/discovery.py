@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
-from oidc_dev.clients import CLIENTS, SCOPES
+from oidc_dev.clients import CLIENTS, EXCHANGE, SCOPES
+from oidc_dev.parts import Directory
 from oidc_dev.signing import ALGORITHM
 from sigcore.strict import JSON
 
 
-def discovery(issuer: str) -> dict[str, JSON]:
+def discovery(issuer: str, directory: Directory) -> dict[str, JSON]:
     """What this provider can do: all of it, and nothing that it cannot.
 
     ``request_uri_parameter_supported`` stands there because leaving it out would mean yes.
     """
-    grants: list[JSON] = [*sorted({grant for client in CLIENTS.values() for grant in client.grant_types})]
+    absent = {"client_credentials"} if directory.machines is None else set()
+    absent |= {EXCHANGE} if directory.broker is None else set()
+    grants: list[JSON] = [*sorted({grant for client in CLIENTS.values() for grant in client.grant_types} - absent)]
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/auth",
         "token_endpoint": f"{issuer}/token",
+        "device_authorization_endpoint": f"{issuer}/device/code",
         "jwks_uri": f"{issuer}/keys",
         "userinfo_endpoint": f"{issuer}/userinfo",
         "response_types_supported": ["code"],

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The grants: so far the authorization code with PKCE (RFC 6749 section 4.1, RFC 7636, OpenID Connect Core section 3.1).
-
-Device flow, client credentials and token exchange will be further classes here, registered in ``server.py``.
+"""The grant of people with a browser: the authorization code with PKCE (RFC 6749 section 4.1, RFC 7636, OpenID Connect Core
+section 3.1).
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ from authlib.oauth2.rfc6749.grants import (  # type: ignore[import-untyped]  # t
 )
 from authlib.oauth2.rfc7636 import CodeChallenge  # type: ignore[import-untyped]  # the same
 
-from oidc_dev.accounts import Account, identity_of
 from oidc_dev.claims import Identity
-from oidc_dev.clients import Client
+from oidc_dev.clients import PUBLIC, Client
 from oidc_dev.codes import LIFETIME_S, OUT_OF_BAND_LIFETIME_S, AuthorizationCode
+from oidc_dev.guests import GuestSession, identity_of_user
 from oidc_dev.redirects import OUT_OF_BAND
+from oidc_dev.sessions import Session
 
 NONCE: Final = 512
 """Characters; it is kept with the code and goes into the token. Clients send 22 to 43."""
@@ -37,7 +37,7 @@ _UNDERSTOOD_NOT: Final = ("request", "request_uri", "registration")
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib brings no types
     """Authorization codes: 256 bits, a minute long, redeemed once; bound to client, redirect URI and PKCE challenge."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = ("public",)
+    TOKEN_ENDPOINT_AUTH_METHODS = (PUBLIC,)
 
     @staticmethod
     def validate_authorization_redirect_uri(request: Any, client: Client) -> str:
@@ -65,7 +65,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib brings
         return uri
 
     def create_authorization_response(
-        self, redirect_uri: str, grant_user: Account | None
+        self, redirect_uri: str, grant_user: Session | GuestSession | None
     ) -> tuple[int, Any, list[Any]]:
         """A redirect with the code, or, out of band, the bare code."""
         if redirect_uri != OUT_OF_BAND or grant_user is None:
@@ -88,7 +88,9 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib brings
             client_id=request.client.client_id,
             redirect_uri=uri,
             scope=request.scope,
-            identity=identity_of(request.user, scope=request.scope, nonce=asked.get("nonce", ""), now=now),
+            identity=identity_of_user(
+                request.user.account, scope=request.scope, nonce=asked.get("nonce", ""), logged_in=request.user.since
+            ),
             code_challenge=asked["code_challenge"],
             expires=now + lifetime,
         )
@@ -115,9 +117,16 @@ class S256Only(CodeChallenge):  # type: ignore[misc]  # Authlib brings no types
 
     def validate_code_challenge(self, grant: CodeGrant, redirect_uri: str) -> None:
         """Before anybody logs in. That the verifier is there and fits is checked by Authlib: every code has a challenge."""
-        asked = grant.request.payload.data
-        if asked.get("code_challenge_method") != "S256":
-            raise InvalidRequestError("PKCE is required: code_challenge_method must be S256")
-        if not _CHALLENGE.match(asked.get("code_challenge", "")):
-            raise InvalidRequestError("PKCE is required: code_challenge must be 43 characters of base64url")
+        require_challenge(grant.request)
         super().validate_code_challenge(grant, redirect_uri)
+
+
+def require_challenge(request: Any) -> str:
+    """The S256 challenge of a request that begins a login; one without is refused."""
+    asked = request.payload.data
+    challenge: str = asked.get("code_challenge", "")
+    if asked.get("code_challenge_method") != "S256":
+        raise InvalidRequestError("PKCE is required: code_challenge_method must be S256")
+    if not _CHALLENGE.match(challenge):
+        raise InvalidRequestError("PKCE is required: code_challenge must be 43 characters of base64url")
+    return challenge

@@ -6,16 +6,23 @@ Imported when the first login begins: Jinja takes 50 ms.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import jinja2
 
 from oidc_dev.codes import OUT_OF_BAND_LIFETIME_S
+from oidc_dev.devices import Device, shown_user_code
 from oidc_dev.parameters import Parameters, encode_parameters
 from oidc_dev.provider import Provider
 from oidc_dev.redirects import OUT_OF_BAND, policy_source
 from oidc_dev.reply import Reply
+
+if TYPE_CHECKING:  # few stacks have one
+    from oidc_dev.upstream import Upstream
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
@@ -27,6 +34,7 @@ _HEADERS: Final = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     # Not no-referrer: under that, browsers hide from us where our own form was sent from.
     ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
 )
 _KEPT: Final = (
     "response_type",
@@ -38,6 +46,8 @@ _KEPT: Final = (
     "code_challenge",
     "code_challenge_method",
     "response_mode",
+    "prompt",
+    "max_age",
 )
 """What of an authorization request goes through the login form; the rest has no meaning here."""
 
@@ -47,10 +57,29 @@ def kept_request(asked: Parameters) -> str:
     return encode_parameters({name: asked[name] for name in _KEPT if name in asked})
 
 
-class Pages:
-    """The pages of one provider, and their style sheet."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a login form shows beside the request: its token, the email that stands in it, what went wrong, and who is logged in."""
 
-    def __init__(self, provider: Provider) -> None:
+    csrf: str
+    email: str = ""
+    problem: str = ""
+    status: int = 200
+    session: str = ""
+    """The email of the session that may be gone on with; empty for none."""
+    one_time: bool = False
+    """Whether the field for one-time passwords is open."""
+
+
+def shown_time(moment: datetime) -> str:
+    """``moment`` for people."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+class Pages:
+    """The pages of one provider, and their style sheet. ``upstreams`` are the providers of others that one may log in through."""
+
+    def __init__(self, provider: Provider, upstreams: Iterable[Upstream] = ()) -> None:
         self.style = resources.files("oidc_dev").joinpath("templates", "style.css").read_text("utf-8")
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("oidc_dev"),
@@ -62,38 +91,65 @@ class Pages:
         self._templates.globals |= {
             "host": provider.origin.partition("//")[2],
             "untrusted": provider.untrusted,
+            "base": provider.issuer.removeprefix(provider.origin),
+            "upstreams": tuple((upstream.name, upstream.label) for upstream in upstreams),
         }
 
-    def login(self, asked: Parameters, *, csrf: str, email: str = "", problem: str = "", status: int = 200) -> Reply:
+    def login(self, asked: Parameters, shown: Shown) -> Reply:
         """The form, for the checked authorization request ``asked``."""
         uri = asked["redirect_uri"]
         text = self._text(
             "login.html",
+            shown=shown,
             client=asked["client_id"],
             request=kept_request(asked),
-            csrf=csrf,
-            email=email,
-            problem=problem,
+            link=encode_parameters({"request": kept_request(asked), "csrf": shown.csrf}),
             redirect_uri=uri,
             out_of_band=uri == OUT_OF_BAND,
         )
         # Browsers hold the redirect that answers a form against form-action as well.
-        return _page(status, text, f"{_POLICY} {policy_source(uri)}".rstrip())
+        return _page(shown.status, text, f"{_POLICY} {policy_source(uri)}".rstrip())
 
     def code(self, code: str, *, email: str) -> Reply:
         """The out-of-band page with the bare code."""
-        return _page(
-            200, self._text("code.html", code=code, email=email, minutes=OUT_OF_BAND_LIFETIME_S // 60), _POLICY
-        )
+        return _page(200, self._text("code.html", code=code, email=email, minutes=OUT_OF_BAND_LIFETIME_S // 60))
+
+    def device(self, *, problem: str = "", status: int = 200) -> Reply:
+        """Where a user code is typed."""
+        return _page(status, self._text("device.html", problem=problem))
+
+    def approve(self, device: Device, shown: Shown) -> Reply:
+        """The question whether this program may have a token, with the form to log in."""
+        code, asked = shown_user_code(device.user_code), shown_time(device.asked)
+        link = encode_parameters({"user_code": device.user_code, "csrf": shown.csrf})
+        text = self._text("approve.html", shown=shown, device=device, code=code, asked=asked, link=link)
+        return _page(shown.status, text)
+
+    def done(self, *, email: str, denied: bool, kept: bool = True) -> Reply:
+        """What became of the program that waited; ``kept``: whether the browser has a session now."""
+        return _page(200, self._text("done.html", email=email, denied=denied, kept=kept))
+
+    def session(self, *, email: str, since: str, csrf: str) -> Reply:
+        """Who is logged in with this browser, and the way out. Nobody, where ``email`` is empty."""
+        return _page(200, self._text("session.html", email=email, since=since, csrf=csrf))
 
     def error(self, status: int, *, heading: str, message: str, advice: str, code: str) -> Reply:
         """What went wrong, where there is nobody to send it to. ``code`` is OAuth's."""
-        text = self._text("error.html", heading=heading, message=message, advice=advice, code=code)
-        return _page(status, text, _POLICY)
+        return _page(status, self._text("error.html", heading=heading, message=message, advice=advice, code=code))
 
-    def _text(self, template: str, **values: str | int | bool) -> str:
+    def unavailable(self) -> Reply:
+        """The accounts cannot be read: nothing that the visitor could do."""
+        return self.error(
+            503,
+            heading="Nobody can log in now",
+            message="the accounts cannot be read",
+            advice="Tell whoever runs this stack; its log says why.",
+            code="server_error",
+        )
+
+    def _text(self, template: str, **values: object) -> str:
         return self._templates.get_template(template).render(values)
 
 
-def _page(status: int, text: str, policy: str) -> Reply:
+def _page(status: int, text: str, policy: str = _POLICY) -> Reply:
     return Reply(status, text, (*_HEADERS, ("Content-Security-Policy", policy)))

@@ -9,7 +9,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from oidc_dev.claims import LIFETIME_S, Identity, make_claims
-from oidc_dev.signing import SigningKey, mint
+from oidc_dev.signing import KeyRing, mint
 from sigcore.errors import Malformed
 from sigcore.strict import shown
 
@@ -18,10 +18,10 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An OpenID provider: its exact issuer string and its keys. The first key signs; all of them are published."""
+    """An OpenID provider: its exact issuer string and its keys, which may be rotated while it runs."""
 
     issuer: str
-    keys: tuple[SigningKey, ...]
+    keys: KeyRing
     clock: Clock
     untrusted: bool = False
     """Of an ephemeral stack; its pages say so."""
@@ -32,8 +32,6 @@ class Provider:
             raise Malformed(f"the issuer is {shown(self.issuer)}, expected an http(s) URL without query and fragment")
         if self.issuer.endswith("/"):
             raise Malformed(f"the issuer {shown(self.issuer)} ends in a slash", "clients compare it byte for byte")
-        if not self.keys:
-            raise Malformed("the provider has no signing key")
 
     @property
     def origin(self) -> str:
@@ -57,4 +55,4 @@ class Provider:
         """An ID token for ``identity``, valid for ``lifetime_s`` seconds from ``now``, else from this moment on."""
         now = now or self.clock()
         claims = make_claims(identity, issuer=self.issuer, audience=audience, now=now, lifetime_s=lifetime_s)
-        return mint(claims, self.keys[0])
+        return mint(claims, self.keys.signing)

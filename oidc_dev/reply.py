@@ -11,9 +11,13 @@ from sigcore.strict import JSON
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``body`` is a page, or the members of a JSON object. ``cookie`` is set where it is not empty."""
+    """``body`` is a page, or the members of a JSON object.
+
+    ``cookie`` is set where it is not empty; ``session`` is set, and where it is empty taken away; None leaves it as it is.
+    """
 
     status: int
     body: str | Mapping[str, JSON]
     headers: tuple[tuple[str, str], ...] = ()
     cookie: str = ""
+    session: str | None = None

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from oidc_dev.claims import LIFETIME_S
 from sigcore.keys import RSA_EXPONENT
 from sigcore.strict import JSON, encode_base64url
+from sigcore.values import dataclass
 
 ALGORITHM: Final = "RS256"
+OVERLAP: Final = timedelta(seconds=LIFETIME_S + 60)
+"""A key stays published for as long after its last token was signed: that token's life, and a minute for clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,58 @@ class SigningKey:
 
     @classmethod
     def of(cls, key: rsa.RSAPrivateKey) -> SigningKey:
-        """``key`` under its RFC 7638 thumbprint: the same key has the same id after every start."""
-        modulus, exponent = _numbers(key)
-        canonical = f'{{"e":"{exponent}","kty":"RSA","n":"{modulus}"}}'
-        return cls(key, encode_base64url(hashlib.sha256(canonical.encode("ascii")).digest()))
+        """``key`` under the id of its public half: the same key has the same id after every start."""
+        return cls(key, key_id(key.public_key()))
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedKey:
+    """A public key of ours that does not sign now: it will, or it did and is good until ``until``."""
+
+    key: rsa.RSAPublicKey
+    id: str
+    until: datetime | None = None
+
+    @classmethod
+    def of(cls, key: rsa.RSAPublicKey, until: datetime | None = None) -> PublishedKey:
+        """``key`` under its id."""
+        return cls(key, key_id(key), until)
+
+
+class KeyRing:
+    """The keys of a provider: one signs; the next one and those before it are published beside it.
+
+    So a rotation refuses no token: whoever has read the key set knows the next key already, and finds the last one until its
+    tokens have ended.
+    """
+
+    def __init__(self, signing: SigningKey, others: Iterable[PublishedKey] = ()) -> None:
+        self.signing = signing
+        self._others = tuple(others)
+
+    @classmethod
+    def of(cls, key: rsa.RSAPrivateKey) -> KeyRing:
+        """A ring of one key."""
+        return cls(SigningKey.of(key))
+
+    def replace(self, signing: SigningKey, others: Iterable[PublishedKey], *, now: datetime) -> None:
+        """Sign with ``signing`` from ``now`` on.
+
+        The key that signed up to now stays published for as long as its last token lives, whatever ``others`` say.
+        """
+        kept = list(others)
+        if signing.id != self.signing.id:
+            kept.append(PublishedKey.of(self.signing.key.public_key(), now + OVERLAP))
+            kept += [one for one in self._others if one.until is not None]
+        self.signing, self._others = signing, tuple(kept)
+
+    def published(self, now: datetime) -> dict[str, rsa.RSAPublicKey]:
+        """The public keys by id, that which signs first."""
+        found = {self.signing.id: self.signing.key.public_key()}
+        for one in self._others:
+            if one.until is None or now < one.until:
+                found.setdefault(one.id, one.key)
+        return found
 
 
 def generate_rsa() -> rsa.RSAPrivateKey:
@@ -48,18 +100,25 @@ def mint(claims: Mapping[str, JSON], signing_key: SigningKey) -> str:
     return jwt.encode(dict(claims), signing_key.key, ALGORITHM, {"kid": signing_key.id})
 
 
-def jwks(keys: Iterable[SigningKey]) -> dict[str, JSON]:
-    """The JWK set of the public halves."""
-    return {"keys": [_jwk(key) for key in keys]}
+def jwks(keys: Mapping[str, rsa.RSAPublicKey]) -> dict[str, JSON]:
+    """The JWK set of ``keys``, by id."""
+    return {"keys": [_jwk(name, key) for name, key in keys.items()]}
 
 
-def _jwk(signing_key: SigningKey) -> JSON:
-    modulus, exponent = _numbers(signing_key.key)
-    return {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": signing_key.id, "n": modulus, "e": exponent}
+def key_id(key: rsa.RSAPublicKey) -> str:
+    """The RFC 7638 thumbprint of ``key``."""
+    modulus, exponent = _numbers(key)
+    canonical = f'{{"e":"{exponent}","kty":"RSA","n":"{modulus}"}}'
+    return encode_base64url(hashlib.sha256(canonical.encode("ascii")).digest())
 
 
-def _numbers(key: rsa.RSAPrivateKey) -> tuple[str, str]:
+def _jwk(name: str, key: rsa.RSAPublicKey) -> JSON:
+    modulus, exponent = _numbers(key)
+    return {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": name, "n": modulus, "e": exponent}
+
+
+def _numbers(key: rsa.RSAPublicKey) -> tuple[str, str]:
     """Modulus and exponent as Base64urlUInt (RFC 7518 section 2)."""
-    numbers = key.public_key().public_numbers()
+    numbers = key.public_numbers()
     octets = [encode_base64url(n.to_bytes((n.bit_length() + 7) // 8, "big")) for n in (numbers.n, numbers.e)]
     return octets[0], octets[1]

@@ -1,32 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where accounts are kept: in memory, or in a SQLite file that ``sigbox user`` writes and a running provider reads.
-
-Each operation opens the file anew, so the provider sees an account as soon as the command has ended. The rollback journal
-with ``synchronous=EXTRA`` is durable and leaves no second file behind; write-ahead logging would want one process only.
-"""
+"""Where accounts are kept: in memory, or in the SQLite file of :mod:`oidc_dev.account_file`."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
+from oidc_dev.account_file import AccountFile
 from oidc_dev.accounts import Account, email_key
-from sigcore.errors import NotFound, Refused, Unavailable
+from sigcore.errors import NotFound, Refused
 from sigcore.strict import encode_time, parse_time
 
-FORMAT: Final = 1
-_WAIT_S: Final = 5
-"""For another process that writes at this moment."""
-_COLUMNS: Final = "email, password, verified, created"
+_COLUMNS: Final = "email, password, verified, created, disabled, one_time"
 
 
 class Accounts(Protocol):
-    """Accounts by email, capitals ignored. Every call may block; it raises Unavailable when the storage fails."""
+    """Accounts by email, capitals ignored. Every call may block; it raises Unavailable when the storage fails.
+
+    What changes an account answers with what it is now, or raises NotFound: there is none.
+    """
 
     def find(self, email: str) -> Account | None:
         """The account of ``email``, or None."""
@@ -41,11 +35,27 @@ class Accounts(Protocol):
         ...
 
     def remove(self, email: str) -> Account:
-        """Remove it and say what it was. NotFound: there is none."""
+        """Remove it and say what it was."""
         ...
 
-    def set_password(self, email: str, hashed: str) -> Account:
-        """Give it another password. NotFound: there is none."""
+    def set_password(self, email: str, hashed: str, *, was: str = "") -> Account:
+        """Give it another password. With ``was``, one whose hash is another than that counts as none."""
+        ...
+
+    def set_disabled(self, email: str, *, disabled: bool) -> Account:
+        """Lock it out, or let it in again."""
+        ...
+
+    def set_one_time(self, email: str, sealed: bytes) -> Account:
+        """Ask it for one-time passwords of this sealed secret from now on; empty: not any more."""
+        ...
+
+    def last_step(self, email: str) -> int:
+        """The time step of the last one-time password that it used; 0 where there is none."""
+        ...
+
+    def use_step(self, email: str, step: int) -> bool:
+        """Spend this time step and all before it. False: it was spent already, by whoever was faster."""
         ...
 
 
@@ -54,6 +64,7 @@ class MemoryAccounts:
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
+        self._steps: dict[str, int] = {}
 
     def find(self, email: str) -> Account | None:
         """See :class:`Accounts`."""
@@ -65,23 +76,39 @@ class MemoryAccounts:
 
     def add(self, account: Account) -> None:
         """See :class:`Accounts`."""
-        if self._accounts.setdefault(email_key(account.email), account) is not account:
+        if self._accounts.setdefault(account.key, account) is not account:
             raise account_exists(account.email)
 
     def remove(self, email: str) -> Account:
         """See :class:`Accounts`."""
-        return self._known(self._accounts.pop(email_key(email), None), email)
+        return _known(self._accounts.pop(email_key(email), None), email)
 
-    def set_password(self, email: str, hashed: str) -> Account:
+    def set_password(self, email: str, hashed: str, *, was: str = "") -> Account:
         """See :class:`Accounts`."""
-        changed = replace(self._known(self.find(email), email), password=hashed)
-        self._accounts[email_key(email)] = changed
-        return changed
+        account = _known(self.find(email), email)
+        return self._set(replace(_known(account if was in ("", account.password) else None, email), password=hashed))
 
-    @staticmethod
-    def _known(account: Account | None, email: str) -> Account:
-        if account is None:
-            raise _there_is_none(email)
+    def set_disabled(self, email: str, *, disabled: bool) -> Account:
+        """See :class:`Accounts`."""
+        return self._set(replace(_known(self.find(email), email), disabled=disabled))
+
+    def set_one_time(self, email: str, sealed: bytes) -> Account:
+        """See :class:`Accounts`."""
+        self._steps.pop(email_key(email), None)
+        return self._set(replace(_known(self.find(email), email), one_time=sealed))
+
+    def last_step(self, email: str) -> int:
+        """See :class:`Accounts`."""
+        return self._steps.get(email_key(email), 0)
+
+    def use_step(self, email: str, step: int) -> bool:
+        """See :class:`Accounts`."""
+        fresh = step > self.last_step(email)
+        self._steps[email_key(email)] = max(step, self.last_step(email))
+        return fresh
+
+    def _set(self, account: Account) -> Account:
+        self._accounts[account.key] = account
         return account
 
 
@@ -89,7 +116,12 @@ class SqliteAccounts:
     """:class:`Accounts` in the file ``path``, which the first account creates."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._file = AccountFile(path)
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._file.path
 
     def find(self, email: str) -> Account | None:
         """See :class:`Accounts`."""
@@ -101,10 +133,13 @@ class SqliteAccounts:
 
     def add(self, account: Account) -> None:
         """See :class:`Accounts`."""
-        values = (email_key(account.email), account.email, account.password, account.verified)
-        with self._writing() as database:
+        values = (account.email, account.password, account.verified, encode_time(account.created))
+        with self._file.writing() as database:
             try:
-                database.execute("INSERT INTO account VALUES (?, ?, ?, ?, ?)", (*values, encode_time(account.created)))
+                database.execute(
+                    f"INSERT INTO account (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+                    (account.key, *values, account.disabled, account.one_time),
+                )
             except sqlite3.IntegrityError as error:
                 raise account_exists(account.email) from error
 
@@ -112,92 +147,57 @@ class SqliteAccounts:
         """See :class:`Accounts`."""
         return self._change("DELETE FROM account WHERE key = ?", email_key(email))
 
-    def set_password(self, email: str, hashed: str) -> Account:
+    def set_password(self, email: str, hashed: str, *, was: str = "") -> Account:
         """See :class:`Accounts`."""
-        return self._change("UPDATE account SET password = ? WHERE key = ?", hashed, email_key(email))
+        statement = "UPDATE account SET password = ? WHERE ? IN ('', password) AND key = ?"
+        return self._change(statement, hashed, was, email_key(email))
 
-    def _change(self, statement: str, *values: str) -> Account:
-        with self._writing() as database:
+    def set_disabled(self, email: str, *, disabled: bool) -> Account:
+        """See :class:`Accounts`."""
+        return self._change("UPDATE account SET disabled = ? WHERE key = ?", disabled, email_key(email))
+
+    def set_one_time(self, email: str, sealed: bytes) -> Account:
+        """See :class:`Accounts`."""
+        return self._change("UPDATE account SET one_time = ?, step = 0 WHERE key = ?", sealed, email_key(email))
+
+    def last_step(self, email: str) -> int:
+        """See :class:`Accounts`."""
+        with self._file.reading() as database:
+            row = (
+                database and database.execute("SELECT step FROM account WHERE key = ?", (email_key(email),)).fetchone()
+            )
+        return int(row[0]) if row else 0
+
+    def use_step(self, email: str, step: int) -> bool:
+        """See :class:`Accounts`."""
+        statement = "UPDATE account SET step = ? WHERE key = ? AND step < ?"
+        with self._file.writing() as database:
+            return database.execute(statement, (step, email_key(email), step)).rowcount == 1
+
+    def _change(self, statement: str, *values: str | bytes | bool) -> Account:
+        with self._file.writing() as database:
             changed = [_account(row) for row in database.execute(f"{statement} RETURNING {_COLUMNS}", values)]
-        if not changed:
-            raise _there_is_none(values[-1])
-        return changed[0]
+        return _known(changed[0] if changed else None, str(values[-1]))
 
     def _rows(self, clause: str, *values: str) -> tuple[Account, ...]:
-        """Read over a connection that can write nothing; no file, or one that is being made, holds no account."""
-        if not self.path.exists():
-            return ()
-        with self._connected("ro") as database:
-            if not _format(database):
+        with self._file.reading() as database:
+            if database is None:
                 return ()
             return tuple(map(_account, database.execute(f"SELECT {_COLUMNS} FROM account {clause}", values)))  # noqa: S608 - constants
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, on the disk when the block ends."""
-        _make_file(self.path)
-        with self._connected("rw") as database:
-            database.execute("PRAGMA journal_mode = DELETE")
-            database.execute("PRAGMA synchronous = EXTRA")
-            with database:
-                database.execute("BEGIN IMMEDIATE")
-                _create(database)
-                yield database
 
-    @contextmanager
-    def _connected(self, mode: str) -> Iterator[sqlite3.Connection]:
-        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-        try:
-            database = sqlite3.connect(uri, timeout=_WAIT_S, isolation_level=None, uri=True)
-            try:
-                yield database
-            finally:
-                database.close()
-        except sqlite3.Error as error:
-            message = f"the accounts in {self.path} cannot be used: {error}"
-            raise Unavailable(message, "look at the file's owner, its mode and the room on the disk") from error
+def _account(row: tuple[str, str, int, str, int, bytes]) -> Account:
+    email, password, verified, created, disabled, one_time = row
+    when = parse_time(created, what="the time of an account")
+    return Account(email, password, bool(verified), when, bool(disabled), one_time)
 
 
-def _format(database: sqlite3.Connection) -> int:
-    """The format of the table; 0 where there is none."""
-    (found,) = database.execute("PRAGMA user_version").fetchone()
-    if found > FORMAT:
-        raise Refused(f"the accounts have format {found}, this version knows {FORMAT}", "use a newer sigbox")
-    return int(found)
-
-
-def _create(database: sqlite3.Connection) -> None:
-    if not _format(database):
-        database.execute(
-            "CREATE TABLE account (key TEXT PRIMARY KEY, email TEXT NOT NULL, password TEXT NOT NULL,"
-            " verified INTEGER NOT NULL, created TEXT NOT NULL) STRICT"
-        )
-        database.execute(f"PRAGMA user_version = {FORMAT}")
-
-
-def _make_file(path: Path) -> None:
-    """An empty file for its owner alone. What root makes for a service belongs to the service, like the folder around it."""
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return
-    try:
-        folder = path.parent.stat()
-        if os.geteuid() != folder.st_uid:
-            os.fchown(handle, folder.st_uid, folder.st_gid)
-    finally:
-        os.close(handle)
-
-
-def _account(row: tuple[str, str, int, str]) -> Account:
-    email, password, verified, created = row
-    return Account(email, password, bool(verified), parse_time(created, what="the time of an account"))
+def _known(account: Account | None, email: str) -> Account:
+    if account is None:
+        raise NotFound(f"there is no account of {email}", "sigbox user list shows those that are there")
+    return account
 
 
 def account_exists(email: str) -> Refused:
     """The refusal of a second account."""
     return Refused(f"there is an account of {email} already", "sigbox user passwd changes its password")
-
-
-def _there_is_none(email: str) -> NotFound:
-    return NotFound(f"there is no account of {email}", "sigbox user list shows those that are there")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,20 @@ class Throttle:
             self._full_at.popitem(last=False)
         return max(wait_s, 0.0)
 
+    def give_back(self, key: str) -> None:
+        """One try of ``key`` was none that had to be counted."""
+        if key in self._full_at:
+            self._full_at[key] -= self.rate.pause_s
+
     def forgive(self, key: str) -> None:
         """Fill the bucket of ``key``."""
         self._full_at.pop(key, None)
+
+
+def network_of(address: str) -> str:
+    """What one attacker has for himself: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address

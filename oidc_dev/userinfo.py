@@ -34,18 +34,18 @@ def userinfo(token: str, provider: Provider, *, now: datetime) -> Mapping[str, J
     if len(parts) != 3:
         raise Malformed("the token is not a signed JWT: expected three parts joined by dots")
     header, payload, _ = (parse_base64url(part, what="a part of the token") for part in parts)
-    _verify(token, Fields.parse(header, what="the token's header", limit=limits.IDENTITY_TOKEN), provider)  # 2, 3
+    _verify(token, Fields.parse(header, what="the token's header", limit=limits.IDENTITY_TOKEN), provider, now)  # 2, 3
     read = parse_json(payload, what="the token", limit=limits.IDENTITY_TOKEN, floats=True)
     fields = Fields.of(read, "the token")
     _check(fields, provider, now)  # 4
     return {name: fields.raw()[name] for name in _ABOUT_A_PERSON if name in fields}
 
 
-def _verify(token: str, header: Fields, provider: Provider) -> None:
+def _verify(token: str, header: Fields, provider: Provider, now: datetime) -> None:
     header.only("alg", "kid", "typ")
     if header.text("alg") != ALGORITHM:
         raise Refused(f"the token is signed with {shown(header.text('alg'))}, expected {ALGORITHM}")
-    key = next((key.key.public_key() for key in provider.keys if key.id == header.text("kid")), None)
+    key = provider.keys.published(now).get(header.text("kid"))
     if key is None:
         raise Refused("the token is signed with another key than ours")
     # Deferred: PyJWT takes 60 ms to import, a tenth of a start.

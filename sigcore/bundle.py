@@ -18,11 +18,11 @@ from __future__ import annotations
 import json
 from typing import Final, TypeAlias
 
-from sigcore import limits
+from sigcore import limits, plain
 from sigcore.algorithms import HashAlgorithm
 from sigcore.dsse import Envelope, EnvelopeSignature, envelope_json
 from sigcore.errors import Malformed
-from sigcore.log_entry import LogEntry, encode_log_entry, parse_log_entry, sized
+from sigcore.log_entry import LogEntry, encode_log_entry, parse_log_entry, read_plain_entry, sized
 from sigcore.strict import JSON, Fields, encode_base64, shown
 from sigcore.values import dataclass
 
@@ -81,6 +81,49 @@ def parse_bundle(data: bytes) -> Bundle:
     Raises:
         Malformed: not that, with the path of the member at fault.
     """
+    usual = plain.read_plain(data, _read_usual) if len(data) <= limits.BUNDLE else None
+    return _parse_closely(data) if usual is None else usual
+
+
+def _read_usual(document: plain.Members) -> tuple[Bundle, int]:
+    """The signature of a file in the form that every writer of version 0.3 gives it, and the number of its strings."""
+    material, message = document["verificationMaterial"], document["messageSignature"]
+    certificate, hashed = material["certificate"], message["messageDigest"]
+    stamps = plain.optional(material, "timestampVerificationData")
+    responses = plain.items(stamps["rfc3161Timestamps"], limits.BUNDLE_TIMESTAMPS) if stamps else []
+    entries = plain.items(material["tlogEntries"], limits.BUNDLE_LOG_ENTRIES)
+    read = [read_plain_entry(entry) for entry in entries]
+    stamped = "timestampVerificationData" in material
+    counts = (
+        (document, 3),
+        (material, 2 + stamped),
+        (certificate, 1),
+        (message, 2),
+        (hashed, 2),
+        (stamps, bool(stamps)),
+    )
+    for members, count in (*counts, *((response, 1) for response in responses)):
+        plain.only(members, count)
+    algorithm = HashAlgorithm[hashed["algorithm"]]
+    bundle = Bundle(
+        media_type=document["mediaType"],
+        certificate=plain.base64(certificate["rawBytes"], limits.CERTIFICATE),
+        log_entries=tuple([entry for entry, _ in read]),
+        timestamps=tuple([plain.base64(one["signedTimestamp"], limits.TIMESTAMP_RESPONSE) for one in responses]),
+        content=MessageSignature(
+            algorithm,
+            plain.sized(hashed["digest"], algorithm.size),
+            plain.base64(message["signature"], limits.SIGNATURE),
+        ),
+    )
+    if MEDIA_TYPES[bundle.media_type] != 3 or not all(
+        entry.proof and entry.proof.checkpoint for entry in bundle.log_entries
+    ):
+        raise ValueError("another version")
+    return bundle, 15 + stamped + bool(stamps) + 2 * len(responses) + sum(strings for _, strings in read)
+
+
+def _parse_closely(data: bytes) -> Bundle:
     fields = Fields.parse(data, what="the bundle", limit=limits.BUNDLE, proto=True)
     media_type = fields.text("mediaType")
     version = MEDIA_TYPES.get(media_type)

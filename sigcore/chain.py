@@ -225,7 +225,11 @@ def _check_leaf(leaf: Certificate, at: datetime, eku: str) -> None:
     purposes = extensions.parse_extended_key_usage(leaf)
     if purposes is None or eku not in purposes:
         raise Refused(f"{_called(leaf)} is not for the purpose {eku} (extendedKeyUsage)")
-    keys.check_strength(leaf.public_key(), what=f"the public key of {_called(leaf)}")
+    key = leaf.public_key()
+    try:
+        keys.check_strength(key)
+    except Refused:
+        keys.check_strength(key, what=f"the public key of {_called(leaf)}")  # the defect again, under its name
 
 
 def _check_authority(issuer: Certificate) -> None:

@@ -116,6 +116,47 @@ def _digits(moment: datetime) -> bytes:
 
 
 # --- read ------------------------------------------------------------------------------------------
+def members(element: bytes, tag: int = SEQUENCE) -> list[bytes]:
+    """What the one constructed element ``element`` holds, each member as it stands, found in one pass.
+
+    For readers that know the usual form of something and take a :class:`Reader` for all else, which also says what is wrong.
+
+    Raises:
+        ValueError, IndexError: another tag, bytes left over, or what :meth:`Reader.element` would refuse; also 64 KiB or more.
+    """
+    position, end = content_start(element, tag), len(element)
+    found = []
+    while position < end:
+        start = position
+        size = element[start + 1]
+        if size < 0x80:
+            position += 2 + size
+        elif size == 0x81 and element[start + 2] >= 0x80:
+            position += 3 + element[start + 2]
+        elif size == 0x82 and element[start + 2]:
+            position += 4 + (element[start + 2] << 8 | element[start + 3])
+        else:
+            raise ValueError("a length that is not minimal, or long")
+        if element[start] & 0x1F == 0x1F:
+            raise ValueError("a tag of several bytes")
+        found.append(element[start:position])
+    if position != end:
+        raise ValueError("an element that is longer than what holds it")
+    return found
+
+
+def content_start(element: bytes, tag: int) -> int:
+    """Where the content of the one element ``element`` begins; as :func:`members` otherwise."""
+    size, start = element[1], 2
+    if size == 0x81 and element[2] >= 0x80:
+        size, start = element[2], 3
+    elif size == 0x82 and element[2]:
+        size, start = element[2] << 8 | element[3], 4
+    elif size >= 0x80:
+        raise ValueError("a length that is not minimal, or long")
+    if element[0] != tag or start + size != len(element):
+        raise ValueError("another tag, or another length")
+    return start
 
 
 class Reader:
@@ -250,7 +291,7 @@ class Reader:
     def oid(self) -> str:
         """OBJECT IDENTIFIER in dotted form."""
         try:
-            return _dotted(self.content(OID)[: limits.OID_BYTES + 1])
+            return dotted(self.content(OID)[: limits.OID_BYTES + 1])
         except ValueError as error:
             raise Malformed(f"{self.what} has an OBJECT IDENTIFIER that is {error}") from error
 
@@ -290,8 +331,10 @@ class Reader:
 
 
 @lru_cache(maxsize=1024)
-def _dotted(content: bytes) -> str:
+def dotted(content: bytes) -> str:
     """Content octets -> dotted form; ValueError says what is wrong. The same few identifiers come in every certificate."""
+    if len(content) > limits.OID_BYTES:
+        raise ValueError("too long")
     arcs: list[int] = []
     value = 0
     for position, byte in enumerate(content):

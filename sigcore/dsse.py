@@ -72,19 +72,19 @@ def encode_envelope(envelope: Envelope) -> str:
     return json.dumps(envelope_json(envelope), separators=(",", ":"))
 
 
-def parse_envelope(text: str | bytes, *, what: str = "the envelope") -> Envelope:
-    """An envelope in JSON. ``null`` counts as absent; base64 is of the standard alphabet, padded.
+def parse_envelope(text: str | bytes, *, what: str = "the envelope", limit: int = limits.LOG_REQUEST) -> Envelope:
+    """An envelope in JSON of at most ``limit`` bytes. ``null`` counts as absent; base64 is of the standard alphabet, padded.
 
     Raises:
         Malformed: not that, or without a signature.
     """
-    fields = Fields.parse(text, what=what, limit=limits.LOG_REQUEST)
+    fields = Fields.parse(text, what=what, limit=limit)
     found = fields.objects("signatures", limit=limits.ENVELOPE_SIGNATURES)
     if not found:
         raise Malformed(f"{what} has no signature")
     return Envelope(
         payload_type=fields.text("payloadType"),
-        payload=fields.base64("payload", limit=limits.LOG_REQUEST),
+        payload=fields.base64("payload", limit=limit),
         signatures=tuple(_signature(one) for one in found),
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from sigcore import keys, limits, x509
 from sigcore.algorithms import KeyDetails
@@ -160,36 +160,29 @@ def parse_plain_request(data: bytes) -> HashedRekord | None:
     2. Take the values in their bounds.
     3. Decode, re-encode, compare.
     """
-    match parse_plain_json(data, strings=_STRINGS):
-        case {
-            "hashedRekordRequestV002": {
-                "digest": str(digest),
-                "signature": {"content": str(content), "verifier": {"keyDetails": str(name), **holder}},
-            }
-        }:
-            pass
-        case _:
-            return None
-    details = _DETAILS.get(name)
-    match holder:
-        case {"publicKey": {"rawBytes": str(raw)}}:
-            limit = limits.PUBLIC_KEY
-        case {"x509Certificate": {"rawBytes": str(raw)}}:
-            limit = limits.CERTIFICATE
-        case _:
-            return None
+    if len(data) > limits.LOG_REQUEST:
+        return None
+    value: Any = parse_plain_json(data, strings=_STRINGS)
+    try:  # names in place; a pattern of mappings takes three times as long
+        request = value["hashedRekordRequestV002"]
+        digest, signed = request["digest"], request["signature"]
+        content, holder = signed["content"], signed["verifier"]
+        details = _DETAILS.get(holder["keyDetails"])
+        certified = "x509Certificate" in holder
+        raw = holder["x509Certificate" if certified else "publicKey"]["rawBytes"]
+    except (KeyError, TypeError):
+        return None
+    if details is None or not type(digest) is type(content) is type(raw) is str:
+        return None
+    limit = limits.CERTIFICATE if certified else limits.PUBLIC_KEY
     bounded = ((digest, _DIGEST), (content, limits.SIGNATURE), (raw, limit))
-    if (
-        details is None
-        or len(data) > limits.LOG_REQUEST
-        or any(len(text) > base64_characters(size) for text, size in bounded)
-    ):
+    if any(len(text) > base64_characters(size) for text, size in bounded):
         return None
     try:
         hashed, signature, key = (parse_base64(text, what="") for text, _ in bounded)
     except Malformed:
         return None
-    verifier = Verifier(details, public_key=key) if "publicKey" in holder else Verifier(details, certificate=key)
+    verifier = Verifier(details, certificate=key) if certified else Verifier(details, public_key=key)
     return HashedRekord(hashed, signature, verifier)
 
 

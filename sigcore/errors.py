@@ -24,6 +24,10 @@ class SigError(Exception):
         self.hint = hint
         self.step = ""
 
+    def at(self, where: str) -> SigError:
+        """The same error, with its place in front."""
+        return type(self)(f"{where}: {self.message}", self.hint)
+
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
 

@@ -40,15 +40,22 @@ PREDICATE_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An artifact. ``digests`` are (algorithm, hexadecimal or other text), as they stand in the statement."""
+    """An artifact. ``digests`` are (algorithm, hexadecimal or other text), as they stand in the statement.
+
+    ``annotations`` are what the signer adds about it: cosign's ``-a`` where an image is signed with a statement.
+    """
 
     name: str
     digests: tuple[tuple[str, str], ...]
+    annotations: tuple[tuple[str, JSON], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is said about ``subjects``. ``predicate`` is the JSON object of the type that ``predicate_type`` names."""
+    """What is said about ``subjects``. ``predicate`` is the JSON object of the type that ``predicate_type`` names.
+
+    It may be a text: so cosign puts an SPDX document in tag-value form into a statement.
+    """
 
     subjects: tuple[Subject, ...]
     predicate_type: str
@@ -95,8 +102,15 @@ def parse_statement(payload: bytes, *, what: str = "the statement") -> Statement
     predicate_type = fields.text("predicateType")
     if not predicate_type:
         raise Malformed(f"{what} has an empty predicateType")
+    return Statement(subjects, predicate_type, _predicate(fields))
+
+
+def _predicate(fields: Fields) -> JSON:
+    value = fields.raw().get("predicate")
+    if isinstance(value, str):
+        return value
     predicate = fields.optional_object("predicate")
-    return Statement(subjects, predicate_type, dict(predicate.raw()) if predicate is not None else {})
+    return dict(predicate.raw()) if predicate is not None else {}
 
 
 def _subject(fields: Fields) -> Subject:
@@ -104,12 +118,17 @@ def _subject(fields: Fields) -> Subject:
     names = digests.names()
     if not 1 <= len(names) <= limits.SUBJECT_DIGESTS:
         raise Malformed(f"{digests.path} has {len(names)} digests, expected 1 to {limits.SUBJECT_DIGESTS}")
-    return Subject(fields.optional_text("name"), tuple((name, digests.text(name)) for name in names))
+    annotations = fields.optional_object("annotations")
+    return Subject(
+        fields.optional_text("name"),
+        tuple((name, digests.text(name)) for name in names),
+        tuple(annotations.raw().items()) if annotations is not None else (),
+    )
 
 
 def encode_statement(statement: Statement) -> bytes:
     """Version 1 as JSON on one line."""
-    subjects: list[JSON] = [{"name": one.name, "digest": dict(one.digests)} for one in statement.subjects]
+    subjects: list[JSON] = [_subject_json(one) for one in statement.subjects]
     document: JSON = {
         "_type": STATEMENT,
         "subject": subjects,
@@ -117,6 +136,11 @@ def encode_statement(statement: Statement) -> bytes:
         "predicate": statement.predicate,
     }
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _subject_json(subject: Subject) -> JSON:
+    members: dict[str, JSON] = {"name": subject.name, "digest": dict(subject.digests)}
+    return members | {"annotations": dict(subject.annotations)} if subject.annotations else members
 
 
 def predicate_type_uri(name: str) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
-from typing import Final, NewType, TypeAlias
+from typing import Final, NewType, TypeAlias, TypeGuard
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -192,10 +193,20 @@ def key_id(spki: bytes) -> KeyId:
     return KeyId(hashlib.sha256(spki).digest())
 
 
+@lru_cache(maxsize=16)
+def _is_ecdsa_type(kind: type) -> bool:
+    return issubclass(kind, ec.EllipticCurvePublicKey)
+
+
+def is_ecdsa(key: PublicKey) -> TypeGuard[ec.EllipticCurvePublicKey]:
+    """``isinstance`` of a class that the library registers, for what is asked a hundred times in one verification."""
+    return _is_ecdsa_type(type(key))
+
+
 # --- registry ----------------------------------------------------------------------------------------
 def check_strength(key: PublicKey, *, what: str = "the public key") -> None:
     """Refuse keys that no service of ours should certify: other curves, RSA below 2048 bits, odd exponents."""
-    if isinstance(key, ec.EllipticCurvePublicKey):
+    if is_ecdsa(key):
         if key.curve.name not in _CURVES:
             raise Refused(f"{what} is on curve {key.curve.name}", "use P-256, P-384 or P-521")
     elif isinstance(key, rsa.RSAPublicKey):
@@ -207,8 +218,8 @@ def check_strength(key: PublicKey, *, what: str = "the public key") -> None:
 
 def default_details(key: PublicKey) -> KeyDetails:
     """The PublicKeyDetails that goes with a key when nothing else is said: what sigstore-go rebuilds entries with."""
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _BY_CURVE:
-        return _BY_CURVE[key.curve.name]
+    if is_ecdsa(key) and (own := _BY_CURVE.get(key.curve.name)) is not None:
+        return own
     check_strength(key)
     if isinstance(key, ed25519.Ed25519PublicKey):
         return KeyDetails.PKIX_ED25519
@@ -217,12 +228,14 @@ def default_details(key: PublicKey) -> KeyDetails:
 
 def digest_details(key: PublicKey) -> KeyDetails:
     """:func:`default_details` of a signer who hashes first: Ed25519 is Ed25519ph then."""
-    return KeyDetails.PKIX_ED25519_PH if isinstance(key, ed25519.Ed25519PublicKey) else default_details(key)
+    if not is_ecdsa(key) and isinstance(key, ed25519.Ed25519PublicKey):
+        return KeyDetails.PKIX_ED25519_PH
+    return default_details(key)
 
 
 def _matches(key: PublicKey, details: KeyDetails) -> bool:
     scheme = details.value
-    if isinstance(key, ec.EllipticCurvePublicKey):
+    if is_ecdsa(key):
         return scheme.family == "ecdsa" and _CURVES.get(key.curve.name) == scheme.size
     if isinstance(key, rsa.RSAPublicKey):
         return scheme.family.startswith("rsa") and key.key_size == scheme.size
@@ -268,11 +281,13 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
     Raises:
         Refused: the signature does not verify, or ``details`` do not fit the key. ``what`` names it.
     """
-    details = details or default_details(key)
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey) and _BY_CURVE.get(key.curve.name) is details:
-            key.verify(signature, message, _ECDSA[details.hash])
-            return
+        if is_ecdsa(key):
+            usual = _BY_CURVE.get(key.curve.name)
+            if usual is not None and details in (None, usual):
+                key.verify(signature, message, _ECDSA[usual.hash])
+                return
+        details = details or default_details(key)
         if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, message)
             return
@@ -300,6 +315,16 @@ def verify_digest(
     Raises:
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
+    if is_ecdsa(key):
+        usual = _BY_CURVE.get(key.curve.name)
+        if (
+            usual is not None
+            and details in (None, usual)
+            and hashing in (None, usual.hash)
+            and len(digest) == usual.hash.size
+        ):
+            _verify_ecdsa_digest(key, signature, digest, usual.hash, what)
+            return
     details = details or digest_details(key)
     scheme = details.value
     hashing = hashing or scheme.hash
@@ -312,35 +337,35 @@ def verify_digest(
     if len(digest) != hashing.size:
         raise Refused(f"{what}: the digest has {len(digest)} bytes, {hashing.name} has {hashing.size}")
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
+        if is_ecdsa(key):
+            _verify_ecdsa_digest(key, signature, digest, hashing, what)
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, digest, _rsa_padding(details), _PREHASHED[hashing])
-        elif scheme.family == "ed25519ph":
+        elif scheme.family == "ed25519ph" and isinstance(key, ed25519.Ed25519PublicKey):
             ed25519ph.verify(key.public_bytes_raw(), signature, digest, what=what)
         else:
             raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
     except InvalidSignature as error:
-        if (
-            isinstance(key, rsa.RSAPublicKey)
-            and scheme.family != "rsa-pss"
-            and _is_pss(key, signature, digest, hashing)
-        ):
-            raise Refused(
-                f"{what} is RSA-PSS, and bundles and logs have RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5"
-            ) from error
+        if isinstance(key, rsa.RSAPublicKey) and scheme.family != "rsa-pss":
+            _refuse_pss(key, signature, digest, hashing, what)
         raise Refused(f"{what} does not verify") from error
 
 
-def _is_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm) -> bool:
-    """Whether it is a good signature of the scheme that nobody asked for: for the words of a refusal only."""
+def _refuse_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm, what: str) -> None:
+    """A better word for a signature that did not verify, if it is a good one of the scheme that nobody takes."""
+    pss = padding.PSS(padding.MGF1(_HASHES[hashing]), padding.PSS.AUTO)
+    with suppress(InvalidSignature):
+        key.verify(signature, digest, pss, _PREHASHED[hashing])
+        raise Refused(f"{what} is RSA-PSS, and bundles and logs have RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5")
+
+
+def _verify_ecdsa_digest(
+    key: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm, what: str
+) -> None:
     try:
-        key.verify(
-            signature, digest, padding.PSS(padding.MGF1(_HASHES[hashing]), padding.PSS.AUTO), _PREHASHED[hashing]
-        )
-    except InvalidSignature:
-        return False
-    return True
+        key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
+    except InvalidSignature as error:
+        raise Refused(f"{what} does not verify") from error
 
 
 def _rsa_padding(details: KeyDetails) -> padding.AsymmetricPadding:

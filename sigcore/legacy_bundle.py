@@ -21,7 +21,7 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, Content, MessageSignature
 from sigcore.errors import Malformed
 from sigcore.log_entry import LogEntry
-from sigcore.strict import Fields, encode_base64, parse_base64, parse_hex, shown
+from sigcore.strict import JSON, Fields, encode_base64, parse_base64, parse_hex, shown
 
 VERSION_01: Final = "application/vnd.dev.sigstore.bundle+json;version=0.1"
 _WHAT: Final = "the legacy bundle"
@@ -35,14 +35,24 @@ def parse_legacy_bundle(data: bytes) -> Bundle:
     """
     fields = Fields.parse(data, what=_WHAT, limit=limits.BUNDLE)
     fields.only("base64Signature", "cert", "rekorBundle")
-    entry = _entry(fields.object("rekorBundle"))
+    entry = parse_rekor_bundle(fields.object("rekorBundle"))
     certificate, hint = _verifier(fields)
     signature = fields.base64("base64Signature", limit=limits.BUNDLE)
     return Bundle(certificate, (entry,), (), _content(signature, entry), key_hint=hint, media_type=VERSION_01)
 
 
-def _entry(rekor: Fields) -> LogEntry:
+def parse_rekor_bundle(rekor: Fields) -> LogEntry:
+    """The entry in cosign's ``RekorBundle``, which also stands as text beside an image's signature.
+
+    Raises:
+        Malformed: not that, or without the log's promise: so cosign 3 writes an entry of Rekor v2, which proves nothing.
+    """
     rekor.only("SignedEntryTimestamp", "Payload")
+    if rekor.raw().get("SignedEntryTimestamp") is None:
+        raise Malformed(
+            f"{rekor.path} has no promise of the log (SignedEntryTimestamp), so nothing shows that the log has the entry",
+            "an entry of Rekor v2 has none: sign in the layout of referrers, or in a log of v1",
+        )
     payload = rekor.object("Payload")
     payload.only("body", "integratedTime", "logIndex", "logID")
     body = payload.base64("body", limit=limits.ENTRY)
@@ -68,6 +78,36 @@ def _verifier(fields: Fields) -> tuple[bytes | None, str | None]:
     return None, encode_base64(keys.key_id(keys.encode_public_key(key)))
 
 
+def rekor_bundle_json(entry: LogEntry) -> dict[str, JSON]:
+    """The same, for an entry with a promise."""
+    payload: JSON = {
+        "body": encode_base64(entry.body),
+        "integratedTime": entry.integrated_time,
+        "logIndex": entry.index,
+        "logID": entry.log_id.hex(),
+    }
+    return {"SignedEntryTimestamp": encode_base64(entry.promise or b""), "Payload": payload}
+
+
+def hash_of_entry(entry: LogEntry) -> HashAlgorithm:
+    """The algorithm that a hashedrekord 0.0.1 says its digest is by.
+
+    Raises:
+        Malformed: no such body, or none of SHA-2.
+    """
+    return _hashed(entry)[1]
+
+
+def _hashed(entry: LogEntry) -> tuple[Fields, HashAlgorithm]:
+    document = Fields.parse(entry.body, what="the entry's body", limit=limits.ENTRY)
+    hashed = document.object("spec").object("data").object("hash")
+    name = hashed.text("algorithm")
+    algorithm = next((known for known in HashAlgorithm if known.hashlib_name == name), None)
+    if algorithm is None:
+        raise Malformed(f"{hashed.path}.algorithm is {shown(name)}, expected one of SHA-2")
+    return hashed, algorithm
+
+
 def _content(signature: bytes, entry: LogEntry) -> Content:
     if signature.startswith(b"{"):
         return dsse.parse_envelope(signature)
@@ -75,12 +115,7 @@ def _content(signature: bytes, entry: LogEntry) -> Content:
         raise Malformed(
             f"{_WHAT} has an entry of kind {shown(entry.kind)}, expected hashedrekord for a file's signature"
         )
-    document = Fields.parse(entry.body, what="the entry's body", limit=limits.ENTRY)
-    hashed = document.object("spec").object("data").object("hash")
-    name = hashed.text("algorithm")
-    algorithm = next((known for known in HashAlgorithm if known.hashlib_name == name), None)
-    if algorithm is None:
-        raise Malformed(f"{hashed.path}.algorithm is {shown(name)}, expected one of SHA-2")
+    hashed, algorithm = _hashed(entry)
     digest = parse_hex(hashed.text("value"), what=f"{hashed.path}.value", size=algorithm.size)
     return MessageSignature(algorithm, digest, signature)
 
@@ -90,3 +125,8 @@ def parse_cosign_timestamp(data: bytes) -> bytes:
     fields = Fields.parse(data, what="the timestamp file", limit=2 * limits.TIMESTAMP_RESPONSE)
     fields.only("SignedRFC3161Timestamp")
     return parse_base64(fields.text("SignedRFC3161Timestamp", limit=2 * limits.TIMESTAMP_RESPONSE), what=fields.path)
+
+
+def cosign_timestamp_json(response: bytes) -> dict[str, JSON]:
+    """The same for a response (DER), as it also stands beside an image's signature."""
+    return {"SignedRFC3161Timestamp": encode_base64(response)}

@@ -34,6 +34,12 @@ IDENTITY_TOKEN: Final = 16 * 1024
 TOKEN_KEY_SET: Final = 256 * 1024
 """Keys come with certificate chains (x5c) at some providers."""
 TOKEN_KEYS: Final = 50
+ISSUERS: Final = 256
+"""Rows of the table of issuers in one file; the public Fulcio has 31."""
+NAME_PATTERNS: Final = 64
+"""Of one issuer: each of them is held against every name."""
+DISCOVERY: Final = 64 * 1024
+"""An issuer's ``openid-configuration``; those of the large providers have under 8 KiB."""
 IDENTITY: Final = 254
 """RFC 5321 section 4.5.3.1.3: a path has at most 256 octets with its angle brackets."""
 
@@ -107,3 +113,27 @@ POLICY_NAMES: Final = 64
 POLICY_GLOB: Final = 512
 POLICY_NAME: Final = 4096
 """Characters of a name that a pattern is held against; PATH_MAX."""
+
+# --- images ------------------------------------------------------------------------------------------
+OCI_NAME: Final = 255
+"""Characters of registry and repository together; the distribution specification's note for implementers."""
+OCI_MANIFEST: Final = 4 * 1024 * 1024
+"""The distribution specification: registries should take manifests of 4 MB."""
+OCI_DESCRIPTORS: Final = 1000
+"""Layers of one manifest, or manifests of one index or page (CVE-2024-29902)."""
+OCI_ANNOTATIONS: Final = 256
+OCI_ANNOTATION: Final = 1024 * 1024
+"""A signature's annotations hold certificate chains and timestamps."""
+OCI_PAYLOAD: Final = 1024 * 1024
+"""What a signature in the layout of tags is over; its annotations are all that grows."""
+OCI_ATTACHMENT: Final = 128 * 1024 * 1024
+"""A blob that is held in memory; cosign's own bound for attachments (CVE-2024-29903)."""
+OCI_BLOB: Final = 64 * 1024 * 1024 * 1024
+"""A layer that is copied by way of a file."""
+OCI_REFERRERS: Final = 1000
+"""What refers to one image, over all pages and both ways of listing."""
+OCI_PAGES: Final = 100
+OCI_TAGS: Final = 100_000
+OCI_TOKEN: Final = 64 * 1024
+"""A registry's token; it goes into one header line."""
+DOCKER_CONFIG: Final = 1024 * 1024

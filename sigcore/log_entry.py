@@ -8,7 +8,7 @@ Source: sigstore protobuf-specs ``sigstore_rekor.proto``.
 
 from __future__ import annotations
 
-from sigcore import limits
+from sigcore import limits, plain
 from sigcore.errors import Malformed
 from sigcore.strict import JSON, Fields, encode_base64, parse_base64
 from sigcore.values import dataclass
@@ -68,6 +68,44 @@ def parse_log_entry(fields: Fields) -> LogEntry:
         body=fields.base64("canonicalizedBody", limit=limits.ENTRY),
         proof=_proof(fields.optional_object("inclusionProof")),
         promise=_promise(fields.optional_object("inclusionPromise")),
+    )
+
+
+def read_plain_entry(members: plain.Members) -> tuple[LogEntry, int]:
+    """:func:`parse_log_entry` for :func:`sigcore.plain.read_plain`: an entry with a proof, and the number of its strings."""
+    log_id, kind, proof = members["logId"], members["kindVersion"], members["inclusionProof"]
+    timed, promised, promise = (
+        "integratedTime" in members,
+        "inclusionPromise" in members,
+        members.get("inclusionPromise"),
+    )
+    plain.only(members, 5 + timed + promised)
+    plain.only(log_id, 1)
+    plain.only(kind, 2)
+    if promise is not None:
+        plain.only(promise, 1)
+    entry = LogEntry(
+        index=plain.number(members["logIndex"]),
+        log_id=plain.sized(log_id["keyId"], 32),
+        kind=plain.text(kind["kind"], limits.TEXT),
+        version=plain.text(kind["version"], limits.TEXT),
+        integrated_time=plain.number(members["integratedTime"]) if timed else 0,
+        body=plain.base64(members["canonicalizedBody"], limits.ENTRY),
+        proof=_read_plain_proof(proof),
+        promise=None if promise is None else plain.base64(promise["signedEntryTimestamp"], limits.SIGNATURE),
+    )
+    return entry, 23 + len(proof["hashes"]) + 2 * timed + promised + 2 * (promise is not None)
+
+
+def _read_plain_proof(proof: plain.Members) -> InclusionProof:
+    plain.only(proof, 5)
+    plain.only(proof["checkpoint"], 1)
+    return InclusionProof(
+        index=plain.number(proof["logIndex"]),
+        size=plain.number(proof["treeSize"]),
+        root=plain.sized(proof["rootHash"], 32),
+        hashes=tuple([plain.sized(node, 32) for node in plain.items(proof["hashes"], limits.PROOF_HASHES)]),
+        checkpoint=plain.text(proof["checkpoint"]["envelope"], limits.NOTE),
     )
 
 

@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import zip_longest
+from struct import Struct
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -174,10 +176,16 @@ def _log_id(key: PublicKey) -> bytes:
     return keys.key_id(keys.encode_public_key(key))
 
 
+@lru_cache(maxsize=16)
+def _is_a(found: type, *expected: type) -> bool:
+    """Kept: a question about an abstract class takes as long as ten calls."""
+    return issubclass(found, expected)
+
+
 def _signature_algorithm(key: PublicKey | PrivateKey) -> int:
-    if isinstance(key, _EC_KEY) and isinstance(key.curve, ec.SECP256R1):
+    if _is_a(type(key), *_EC_KEY) and isinstance(key.curve, ec.SECP256R1):  # type: ignore[union-attr]  # as it says
         return _ECDSA
-    if isinstance(key, _RSA_KEY):
+    if _is_a(type(key), *_RSA_KEY):
         return _RSA
     raise Refused("the CT log's key is neither ECDSA P-256 nor RSA", "RFC 6962 section 2.1.4 knows no other")
 
@@ -234,6 +242,9 @@ def parse_sct_list(data: bytes) -> tuple[SignedCertificateTimestamp, ...]:
     Raises:
         Malformed: truncated, bytes left over, empty, or an SCT that :func:`parse_sct` refuses.
     """
+    usual = _usual_list(data)
+    if usual is not None:
+        return usual
     outer = tls.Reader(data, "the SCT list")
     reader = tls.Reader(outer.opaque(2), "the SCT list")
     outer.finish()
@@ -243,6 +254,22 @@ def parse_sct_list(data: bytes) -> tuple[SignedCertificateTimestamp, ...]:
     if not scts:
         raise Malformed("the SCT list is empty, expected at least one SCT")
     return tuple(scts)
+
+
+_ONE_SCT: Final = Struct(">HHB32sQHBBH")
+"""What stands before the signature in a list of one SCT without extensions."""
+
+
+def _usual_list(data: bytes) -> tuple[SignedCertificateTimestamp] | None:
+    """:func:`parse_sct_list` of a list of one SCT without extensions, as nearly all are; None for others, good or bad."""
+    if len(data) < _ONE_SCT.size:
+        return None
+    whole, one, version, log_id, timestamp_ms, extensions, hashing, algorithm, size = _ONE_SCT.unpack_from(data)
+    if (whole, one, size) != (len(data) - 2, len(data) - 4, len(data) - _ONE_SCT.size) or size > limits.SIGNATURE:
+        return None
+    if (version, extensions, hashing) != (_VERSION, 0, _SHA256) or algorithm not in (_ECDSA, _RSA):
+        return None
+    return (SignedCertificateTimestamp(log_id, timestamp_ms, b"", data[_ONE_SCT.size :], algorithm),)
 
 
 def _read_digitally_signed(reader: tls.Reader) -> tuple[int, bytes]:
@@ -288,8 +315,28 @@ def precert_tbs(certificate: Certificate) -> bytes:
 
     Not done: precertificate signing certificates, where issuer and key identifier change too.
     """
+    usual = _usual_tbs(certificate)
+    if usual is not None:
+        return usual
     head, wrapped = _split(certificate.tbs)
     return der.sequence(head, _stripped(wrapped, certificate) if wrapped else b"")
+
+
+def _usual_tbs(certificate: Certificate) -> bytes | None:
+    """:func:`precert_tbs` where one of the two extensions comes last and others before: all but the end stays as it stands."""
+    *others, last = certificate.extensions or (None,)
+    if not others or last is None or last.oid not in _OWN or not _OWN.isdisjoint([other.oid for other in others]):
+        return None
+    try:
+        *head, wrapped = der.members(certificate.tbs)
+        listed = wrapped[der.content_start(wrapped, _EXTENSIONS) :]
+        kept = listed[der.content_start(listed, der.SEQUENCE) :]
+    except (ValueError, IndexError):
+        return None
+    end = _POISON if last.oid == POISON_OID else _sct_list_extension(last.value)
+    if not kept.endswith(end):
+        return None
+    return der.sequence(*head, der.tlv(_EXTENSIONS, der.sequence(kept[: -len(end)])))
 
 
 def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
@@ -324,13 +371,6 @@ def _listed(wrapped: bytes) -> bytes:
 def _stripped(wrapped: bytes, certificate: Certificate) -> bytes:
     """[3] Extensions without the two of Certificate Transparency. Parsed they are in the same order."""
     listed = _listed(wrapped)
-    *others, last = certificate.extensions
-    if last.oid in _OWN and not any(other.oid in _OWN for other in others):
-        # As nearly all are, before and after: all but the end stays as it stands.
-        end = _POISON if last.oid == POISON_OID else _sct_list_extension(last.value)
-        if listed.endswith(end):
-            kept_as_is = listed[: -len(end)]
-            return der.tlv(_EXTENSIONS, der.sequence(kept_as_is)) if kept_as_is else b""
     extensions = der.Reader(listed, "the TBSCertificate")
     kept: list[bytes] = []
     for parsed in certificate.extensions:
@@ -350,7 +390,13 @@ def precert_entry(certificate: Certificate, issuer_spki: bytes) -> PrecertEntry:
 
     ``issuer_spki`` is the SubjectPublicKeyInfo (DER) of the certificate's issuer.
     """
-    return PrecertEntry(hashlib.sha256(issuer_spki).digest(), precert_tbs(certificate))
+    return PrecertEntry(_key_hash(issuer_spki), precert_tbs(certificate))
+
+
+@lru_cache(maxsize=64)
+def _key_hash(spki: bytes) -> bytes:
+    """Issuers are few and sign much."""
+    return hashlib.sha256(spki).digest()
 
 
 def correspond(precert: Certificate, final: Certificate) -> None:

@@ -74,14 +74,16 @@ def sign(algorithm: bytes, key: PrivateKey, message: bytes, *, repeatable: bool 
     Raises:
         Refused: the algorithm is none of the table, or does not fit the key.
     """
+    ecdsa = _ECDSA.get(algorithm)
+    # The usual case first: each question about an abstract class costs as much as ten calls.
+    if ecdsa is not None and isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(message, ec.ECDSA(ecdsa.algorithm, deterministic_signing=True) if repeatable else ecdsa)
     row = _row(algorithm, "the new signature")
     if not isinstance(key, row.signer_type):
         raise _unfit(row, "the new signature")
     if isinstance(key, ed25519.Ed25519PrivateKey) or row.hash is None:
         return key.sign(message)  # type: ignore[call-arg]  # hash is None for Ed25519 only
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(message, ec.ECDSA(row.hash, deterministic_signing=True) if repeatable else _ECDSA[algorithm])
-    return key.sign(message, padding.PKCS1v15(), row.hash)
+    return key.sign(message, padding.PKCS1v15(), row.hash)  # type: ignore[arg-type,call-arg]  # ECDSA was above
 
 
 def verify(algorithm: bytes, key: PublicKey, signature: bytes, message: bytes, *, what: str) -> None:
@@ -91,17 +93,19 @@ def verify(algorithm: bytes, key: PublicKey, signature: bytes, message: bytes, *
         Refused: the algorithm is none of the table or does not fit the key, the key is weak, or the signature does not
             verify. ``what`` names the signature in the message.
     """
-    row = _row(algorithm, what)
-    if not isinstance(key, row.key_type):
-        raise _unfit(row, what)
-    keys.check_strength(key, what=f"the key of {what}")
+    ecdsa = _ECDSA.get(algorithm)
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, message, _ECDSA[algorithm])
-        elif isinstance(key, ed25519.Ed25519PublicKey) or row.hash is None:
-            key.verify(signature, message)  # type: ignore[call-arg]  # as in sign()
-        else:
+        if ecdsa is not None and keys.is_ecdsa(key) and key.curve.name in _ECDSA_BY_CURVE:
+            key.verify(signature, message, ecdsa)
+            return
+        row = _row(algorithm, what)
+        if not isinstance(key, row.key_type):
+            raise _unfit(row, what)
+        keys.check_strength(key, what=f"the key of {what}")
+        if isinstance(key, rsa.RSAPublicKey) and row.hash is not None:
             key.verify(signature, message, padding.PKCS1v15(), row.hash)
+        else:
+            key.verify(signature, message)  # type: ignore[call-arg]  # the row has no hash: Ed25519
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
 

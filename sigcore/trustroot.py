@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from sigcore import limits
@@ -26,6 +27,10 @@ from sigcore.values import dataclass
 TRUSTED_ROOT: Final = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 
 _DETAILS_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z", re.ASCII)
+
+
+_log_key = lru_cache(maxsize=64)(parse_public_key)
+"""Logs are few and sign much."""
 
 
 # --- values ----------------------------------------------------------------------------------------
@@ -65,7 +70,13 @@ class LogInstance:
         """
         if isinstance(self.details, str):
             raise Refused(f"the log {shown(self.base_url)} has a key of the unsupported kind {self.details}")
-        return parse_public_key(self.key, what=f"the key of the log {shown(self.base_url)}")
+        try:
+            return _log_key(self.key)
+        except Malformed:
+            return parse_public_key(self.key, what=f"the key of the log {shown(self.base_url)}")
+
+    def __hash__(self) -> int:
+        return hash(self.log_id)  # different enough; caches ask for it often
 
 
 @dataclass(frozen=True, slots=True)

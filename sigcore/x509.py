@@ -27,6 +27,7 @@ FULCIO_OTHER_NAME = "1.3.6.1.4.1.57264.1.7"
 EKU_CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 
+_NAME, _VERSION_3, _TRUE = "the certificate", bytes.fromhex("a003020102"), der.boolean(value=True)
 _SERIAL_BITS = 160
 """RFC 5280 section 4.1.2.2: at most 20 octets; some CAs set their top bit, which DER pads to 21."""
 _SMALL_TBS = 4096
@@ -95,8 +96,7 @@ def parse_certificate(data: bytes, *, what: str = "the certificate") -> Certific
     Raises:
         Malformed: names ``what`` and the defect.
     """
-    tbs, algorithm, signature = _signed_parts(data, what)
-    return _parse_tbs(data, tbs, algorithm, signature, what)
+    return _parse_usual(data) or _parse_closely(data, what)
 
 
 def parse_certified_key(data: bytes, *, what: str = "the certificate") -> PublicKey:
@@ -138,13 +138,46 @@ def _signed_parts(data: bytes, what: str) -> tuple[bytes, bytes, bytes]:
     return tbs, algorithm, signature
 
 
-def _parse_tbs(data: bytes, tbs: bytes, algorithm: bytes, signature: bytes, what: str) -> Certificate:
-    read = _recent_tbs if len(tbs) <= _SMALL_TBS else _read_tbs
+def _parse_closely(data: bytes, what: str) -> Certificate:
+    tbs, algorithm, signature = _signed_parts(data, what)
+    return Certificate(data, tbs, *_read_tbs(tbs, algorithm, what), algorithm, signature)
+
+
+def _parse_usual(data: bytes) -> Certificate | None:
+    """The same, in half of the time, where the certificate has the form that nearly all have; None for others, good or bad."""
     try:
-        parts = read(tbs, algorithm)
-    except Malformed:
-        parts = _read_tbs(tbs, algorithm, what)  # the defect again, under its name
-    return Certificate(data, tbs, *parts, algorithm, signature)
+        tbs, algorithm, signature = der.members(data)
+        start = der.content_start(signature, der.BIT_STRING)
+        if signature[start] or algorithm[0] != der.SEQUENCE or len(data) > limits.CERTIFICATE:
+            return None
+        parts = (_recent_tbs if len(tbs) <= _SMALL_TBS else _read_usual_tbs)(tbs, algorithm)
+    except (ValueError, IndexError, Malformed):
+        return None
+    return Certificate(data, tbs, *parts, algorithm, signature[start + 1 :])
+
+
+def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
+    version, number, inner, issuer, validity, subject, spki, wrapped = der.members(tbs)
+    (listed,) = der.members(wrapped, der.context(3))
+    begin, end = der.members(validity)
+    serial = int.from_bytes(number[2:], "big")
+    _check_name(issuer, _NAME)
+    _check_name(subject, _NAME)
+    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
+    found = tuple(map(_read_usual_extension, der.members(listed)))
+    if not (
+        (version, number, inner, spki[0]) == (_VERSION_3, der.integer(serial), algorithm, der.SEQUENCE)
+        and 0 < serial < 1 << _SERIAL_BITS
+        and issuer != _EMPTY_NAME
+        and not_before <= not_after
+        and 0 < len({extension.oid for extension in found}) == len(found)
+    ):
+        raise ValueError("not of the usual form")
+    return serial, issuer, subject, not_before, not_after, spki, found
+
+
+_recent_tbs = lru_cache(maxsize=16)(_read_usual_tbs)
+"""An authority reads what it is about to sign, and the log next to it reads the same bytes with their signature."""
 
 
 def _read_tbs(tbs: bytes, algorithm: bytes, what: str = "the certificate") -> _Parts:
@@ -155,25 +188,21 @@ def _read_tbs(tbs: bytes, algorithm: bytes, what: str = "the certificate") -> _P
         raise Malformed(f"{what} has a serial number that is not positive or longer than 20 octets")
     if fields.raw(der.SEQUENCE) != algorithm:
         raise Malformed(f"{what} names one signature algorithm inside the signed part and another outside")
-    issuer = _parse_name(fields, f"the issuer of {what}")
+    issuer = _check_name(fields.raw(der.SEQUENCE), f"the issuer of {what}")
     if issuer == _EMPTY_NAME:
         raise Malformed(f"{what} has an empty issuer name")
     validity = fields.enter()
-    not_before, not_after = _parse_moment(validity, "notBefore"), _parse_moment(validity, "notAfter")
+    not_before, not_after = _moment(validity.raw(), what, "notBefore"), _moment(validity.raw(), what, "notAfter")
     validity.finish()
     if not_after < not_before:
         raise Malformed(f"{what} has a validity that ends before it begins")
-    subject = _parse_name(fields, f"the subject of {what}")
+    subject = _check_name(fields.raw(der.SEQUENCE), f"the subject of {what}")
     spki = fields.raw(der.SEQUENCE)
     if fields.peek() in (der.context(1, constructed=False), der.context(2, constructed=False)):
         raise Malformed(f"{what} has a unique identifier, which RFC 5280 section 4.1.2.8 forbids")
     extensions = _parse_extensions(fields)
     fields.finish()
     return serial, issuer, subject, not_before, not_after, spki, extensions
-
-
-_recent_tbs = lru_cache(maxsize=16)(_read_tbs)
-"""An authority reads what it is about to sign, and the log next to it reads the same bytes with their signature."""
 
 
 def _check_version(fields: der.Reader) -> None:
@@ -184,10 +213,6 @@ def _check_version(fields: der.Reader) -> None:
         explicit.finish()
     if version != 2:
         raise Malformed(f"{fields.what} is an X.509 certificate of version {version + 1}, expected 3")
-
-
-def _parse_moment(validity: der.Reader, name: str) -> datetime:
-    return _moment(validity.raw(), validity.what, name)
 
 
 @lru_cache(maxsize=64)
@@ -210,9 +235,7 @@ def _parse_extensions(fields: der.Reader) -> tuple[Extension, ...]:
     explicit.finish()
     found: dict[str, Extension] = {}
     while not items.at_end or not found:
-        raw = items.raw(der.SEQUENCE)
-        read = _recent_extension if len(raw) <= _SMALL_EXTENSION else _parse_extension
-        extension = read(raw, fields.what)
+        extension = _parse_extension(items.raw(der.SEQUENCE), fields.what)
         if extension.oid in found:
             raise Malformed(f"{fields.what} has the extension {extension.oid} twice")
         found[extension.oid] = extension
@@ -226,7 +249,19 @@ def _parse_extension(raw: bytes, what: str) -> Extension:
     return extension
 
 
-_recent_extension = lru_cache(maxsize=256)(_parse_extension)
+def _read_usual_extension(raw: bytes) -> Extension:
+    return _recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw)
+
+
+def _split_extension(raw: bytes) -> Extension:
+    oid, *critical, value = der.members(raw)
+    if critical not in ([], [_TRUE]):
+        raise ValueError("more than three members, or DEFAULT FALSE spelled out")
+    identifier = der.dotted(oid[der.content_start(oid, der.OID) :])
+    return Extension(identifier, bool(critical), value[der.content_start(value, der.OCTET_STRING) :])
+
+
+_recent_extension = lru_cache(maxsize=256)(_split_extension)
 """Most extensions are the same in all certificates of one authority."""
 
 
@@ -298,17 +333,12 @@ def _attributes(name: der.Reader) -> Iterator[tuple[str, int, bytes]]:
             yield oid, tag, content
 
 
-def _parse_name(fields: der.Reader, what: str) -> bytes:
-    name = fields.raw(der.SEQUENCE)
-    _check_name(name, what)
-    return name
-
-
 @lru_cache(maxsize=256)
-def _check_name(name: bytes, what: str) -> None:
+def _check_name(name: bytes, what: str) -> bytes:
     """Kept where it holds: an authority's name stands in every certificate that it issues."""
     for _ in _attributes(der.Reader(name, what).enter()):
         pass
+    return name
 
 
 @lru_cache(maxsize=256)

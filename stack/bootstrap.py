@@ -21,7 +21,7 @@ from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import SECRET, leftover_of, load_file, load_secret, make_folder, save_file
 from stack.seed import CREATED, LIFE, KeySource
 
-ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor")
+ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor", "console")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 """A private root outlives the hardware; rotation is by validity windows, not by expiry."""
@@ -130,7 +130,8 @@ def _add_rekor_v1(home: Home, settings: Settings) -> None:
     folder = home.path / "rekor-v1"
     if (folder / "log.key").exists():
         return
-    for trace in (folder / "log.db", home.path / "anchor" / "rekor-v1.db"):
+    anchors = [home.path / "anchor" / f"rekor-v1.{ending}" for ending in ("checkpoint", "db")]
+    for trace in (folder / "log.db", *anchors):
         if trace.exists():
             raise Refused(f"{folder} has no log.key, but {trace} exists", "restore the key from a backup")
     make_folder(folder, durable=not settings.ephemeral)
@@ -237,12 +238,17 @@ def oidc_key(home: Home, settings: Settings) -> rsa.RSAPrivateKey:
     return load_oidc_key(home)
 
 
-def load_oidc_key(home: Home) -> rsa.RSAPrivateKey:
-    """The provider's signing key, for ``sigbox token``; errors as :func:`load_material`."""
-    key = _load_key(home, "oidc/signing.key")
+def load_oidc_key(home: Home, name: str = "signing") -> rsa.RSAPrivateKey:
+    """A key of the provider, that which signs or another one of its folder; errors as :func:`load_material`."""
+    key = _load_key(home, f"oidc/{name}.key")
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise _another_kind(home.path / "oidc" / "signing.key", "RSA")
+        raise _another_kind(home.path / "oidc" / f"{name}.key", "RSA")
     return key
+
+
+def save_oidc_key(home: Home, name: str, key: keys.PrivateKey, settings: Settings) -> None:
+    """Keep another key of the provider; see :mod:`stack.oidc_keys`."""
+    _save_keys(home, "oidc", {name: key}, settings)
 
 
 def load_ed25519(home: Home, name: str) -> ed25519.Ed25519PrivateKey:

@@ -23,20 +23,32 @@ import tlog.rekor_v1
 import tlog.rekor_v2
 import tsa.http
 from ca.authority import Authority
-from ca.issuers import OWN, Issuer, IssuerTable, PinnedKeys
+from ca.issuers import OWN, Issuer, IssuerTable
+from oidc_dev.machines import SqliteMachines
+from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
-from oidc_dev.signing import SigningKey
+from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
+from sigcore import keys
 from stack import control, health, metrics
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
+from stack.elsewhere import Elsewhere
 from stack.figures import Figures
+from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
+from stack.live_issuers import LiveIssuers
+from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
+from stack.personas import issuer_rows
 from stack.trust import serving
 from stack.web import front
-from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
+from stack.web.console.routes import Console
+from stack.web.console.shelf import Shelf
+from tlog.anchor import Anchor, MemoryAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
+from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
 from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
@@ -54,28 +66,31 @@ async def compose(
     settings: Settings,
     material: Material,
     oidc_key: rsa.RSAPrivateKey,
-    issuers: tuple[Issuer, ...],
+    issuers: LiveIssuers,
     clock: Clock,
     *,
     control_api: bool,
     edge: Edge,
     checks: Mapping[str, health.Check],
+    logins: LoginRules | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
     ``issuers`` are others whose tokens count.
     """
-    provider = Provider(settings.issuer, (SigningKey.of(oidc_key),), clock, untrusted=settings.ephemeral)
-    accounts = SqliteAccounts(home.accounts)
+    provider = Provider(settings.issuer, load_ring(home, oidc_key), clock, untrusted=settings.ephemeral)
+    directory = _directory(home, logins or LoginRules(), elsewhere or Elsewhere(), provider)
     ct = _ct(home, settings, material, clock)
     rekor = _rekor(home, settings, material, clock)
     rekor_v1 = _rekor_v1(home, settings, material, clock)
-    authority = _authority(material, IssuerTable((own_issuer(provider), *issuers)), ct)
+    own = own_issuer(provider)
+    authority = _authority(material, issuers.table(own, issuer_rows(own) if control_api else ()), ct)
     timestamps = _timestamps(home, settings, material, clock)
     logs = {"ct": ct.log, "rekor": rekor.log, "rekor-v1": rekor_v1.log}
     figures = Figures(home, edge.traffic, logs, clock)
     app = make_edge_app(edge)
-    app.add_routes(oidc_dev.http.make_routes(provider, accounts))
+    app.add_routes(oidc_dev.http.make_routes(provider, directory))
     app.add_routes(ca.http.make_routes(authority, clock))
     app.add_routes(tlog.ct.make_routes(ct))
     app.add_routes(tlog.rekor_v2.make_routes(rekor))
@@ -86,19 +101,46 @@ async def compose(
     app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     app.add_routes(front.make_routes(home, settings, logs))
+    console = Console(home, settings, _shelves(logs, material))
+    app.add_routes(console.make_routes())
     if control_api:
-        app.add_routes(control.make_routes(provider, accounts))
+        app.add_routes(control.make_routes(provider, directory))
     async with AsyncExitStack() as opened:
         for log in (ct, rekor, rekor_v1):
             await log.start()
             opened.push_async_callback(log.stop)
+        await console.start()
+        opened.push_async_callback(console.stop)
+        await opened.enter_async_context(following(home, settings, provider.keys, clock))
         yield app, figures
 
 
+def _shelves(logs: Mapping[str, Log], material: Material) -> dict[str, Shelf]:
+    """The logs as the console shows them."""
+    public: dict[str, keys.PublicKey] = {
+        "ct": material.ct_key.public_key(),
+        "rekor": material.rekor_key.public_key(),
+        "rekor-v1": material.rekor_v1_key.public_key(),
+    }
+    return {
+        name: Shelf(name, front.NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()
+    }
+
+
 def own_issuer(provider: Provider) -> Issuer:
-    """The stack's own provider as a row of the CA's table, its keys pinned: nothing is fetched."""
-    pinned = PinnedKeys((key.id, key.key.public_key()) for key in provider.keys)
-    return Issuer(provider.issuer, pinned, kind=OWN)
+    """The stack's own provider as a row of the CA's table, with the keys that it has at each moment: nothing is fetched."""
+    return Issuer(provider.issuer, OwnKeys(provider), kind=OWN, issuer_claim=FEDERATED)
+
+
+def _directory(home: Home, logins: LoginRules, elsewhere: Elsewhere, provider: Provider) -> Directory:
+    return Directory(
+        SqliteAccounts(home.accounts),
+        SqliteMachines(home.accounts),
+        elsewhere.broker,
+        elsewhere.federation(provider.issuer),
+        rules=logins,
+        seal=lambda: seal_of(home),
+    )
 
 
 def _authority(material: Material, issuers: IssuerTable, log: CertificateLogService) -> Authority:
@@ -155,7 +197,7 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
     """Where a log is kept, and where its last checkpoint is remembered."""
     if settings.ephemeral:
         return MemoryStore(), MemoryAnchor()
-    return SqliteStore(home.path / role / "log.db"), SqliteAnchor(home.path / "anchor" / f"{role}.db")
+    return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
 
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:

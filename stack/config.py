@@ -51,6 +51,11 @@ class Home:
         return self.path / "oidc" / "accounts.db"
 
     @property
+    def issuers(self) -> Path:
+        """Whose tokens the CA accepts beside those of the own provider: made by ``sigbox issuer``, read by the running CA."""
+        return self.path / "ca" / "issuers.yaml"
+
+    @property
     def tuf_repository(self) -> Path:
         """Served as ``/tuf``."""
         return self.public / "tuf"

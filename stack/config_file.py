@@ -20,6 +20,8 @@ from stack.files import load_file
 
 PREFIX: Final = "SIGBOX_"
 _FILE: Final = "SIGBOX_CONFIG"
+ISSUERS_ONLY: Final = (".yaml", ".yml", ".json")
+"""Fulcio's own file may be given too; it has no flags, and :mod:`stack.issuers` reads it."""
 _SWITCH: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
@@ -41,7 +43,7 @@ def fill(
     """
     flags = {action.dest: action for action in parser._actions if action.option_strings and action.dest != "help"}  # noqa: SLF001 - argparse shows its flags no other way
     path = options.config or (Path(environ[_FILE]) if environ.get(_FILE) else None)
-    table = {} if path is None else _load(path)  # (1)
+    table = {} if path is None or path.suffix in ISSUERS_ONLY else _load(path)  # (1)
     names = {dest.replace("_", "-"): dest for dest in flags if dest != "config"}
     for key in table:
         if key not in names and key not in tables:

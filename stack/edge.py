@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -13,7 +14,9 @@ from itertools import count
 from typing import Final
 
 from aiohttp import web
+from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_LENGTH
 from aiohttp.typedefs import Middleware
+from multidict import istr
 
 from sigcore import limits
 from stack import plain
@@ -24,7 +27,7 @@ from stack.traffic import Traffic, method_of, route_of
 _log = logging.getLogger("sigbox.http")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-ID_HEADER: Final = "X-Request-Id"
+ID_HEADER: Final = istr("X-Request-Id")
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
 
 
@@ -50,6 +53,9 @@ def _make_middleware(edge: Edge) -> Middleware:
        unpacking is where bombs go off.
     3. Let the role answer. What no role expected becomes a plain 500 with the id, never a traceback.
     4. Add the headers of every answer; count and log the request.
+
+    Between (3) and (4) lies a turn of the event loop: the answers of all requests that came together are made first and written
+    then, so that each half of the work finds its code in the processor's caches.
     """
     prefix, numbers = secrets.token_hex(5), count()
 
@@ -60,11 +66,16 @@ def _make_middleware(edge: Edge) -> Middleware:
         if connection is not None:
             connection.begin(request)
         identifier = request.headers.get(ID_HEADER, "")  # (1)
-        if not _ID.match(identifier):
+        if not identifier or not _ID.match(identifier):
             identifier = f"{prefix}{next(numbers):06x}"
         request_id.set(identifier)
         try:
-            response = _refused_body(request) or await _answer(request, handler, identifier)  # (2), (3)
+            response = _refused_body(request) or await handler(request)  # (2), (3)
+            await asyncio.sleep(0)
+        except web.HTTPException as error:
+            response = plain.from_exception(error)
+        except Exception as error:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
+            response = _failed(request, error, identifier)
         finally:
             if connection is not None:
                 connection.end()
@@ -82,24 +93,20 @@ def _make_middleware(edge: Edge) -> Middleware:
     return middleware
 
 
-async def _answer(request: web.Request, handler: Handler, identifier: str) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return plain.from_exception(error)
-    except Exception as error:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
-        if isinstance(error, ConnectionError) and request.content.exception() is not None:
-            return plain.refusal(400, "the request did not arrive whole")  # for the log; its sender has gone
-        _log.exception("%s %s failed", method_of(request), route_of(request))
-        return plain.refusal(500, f"internal error, request {identifier}")
+def _failed(request: web.Request, error: Exception, identifier: str) -> web.StreamResponse:
+    if isinstance(error, ConnectionError) and request.content.exception() is not None:
+        return plain.refusal(400, "the request did not arrive whole")  # for the log; its sender has gone
+    _log.error("%s %s failed", method_of(request), route_of(request), exc_info=error)
+    return plain.refusal(500, f"internal error, request {identifier}")
 
 
 def _refused_body(request: web.Request) -> web.StreamResponse | None:
-    if (request.content_length or 0) > limits.LOG_REQUEST:
+    headers = request.headers
+    if CONTENT_LENGTH in headers and (request.content_length or 0) > limits.LOG_REQUEST:
         return plain.refusal(
             413, f"the request body is {request.content_length} bytes long, the limit is {limits.LOG_REQUEST}"
         )
-    if request.headers.get("Content-Encoding", "identity").lower() == "identity":
+    if CONTENT_ENCODING not in headers or headers[CONTENT_ENCODING].lower() == "identity":
         return None
     response = plain.refusal(415, "the request body is compressed; send it as it is")
     response.headers["Accept-Encoding"] = "identity"

@@ -13,7 +13,7 @@ from typing import Final
 from sigcore.errors import SigError
 from stack.bootstrap import Material, load_material
 from stack.config import Home, Settings, load_settings
-from tlog.anchor import load_anchored
+from tlog.anchor_file import load_anchored
 from tlog.audit import Audit, Progress, audit
 from tlog.publish import CheckpointPublisher, Publisher
 from tlog.signature_log import make_publisher
@@ -58,7 +58,7 @@ async def check(home: Home, progress: Callable[[str], Progress]) -> list[Finding
 
 async def _audit(home: Home, log: str, publisher: Publisher, progress: Progress) -> Audit:
     # The anchor first: it is never ahead of a head that is read after it.
-    anchored = load_anchored(home.path / "anchor" / f"{log}.db")
+    anchored = load_anchored(home.path / "anchor" / f"{log}.checkpoint")
     store = SqliteStore(home.path / log / "log.db")
     store.open_for_reading()
     try:

@@ -66,8 +66,8 @@ def make_checks(
 ) -> dict[str, Check]:
     """One check for each role of a whole stack."""
 
-    def oidc(_now: datetime) -> None:
-        if not provider.keys:
+    def oidc(now: datetime) -> None:
+        if not provider.keys.published(now):
             raise Unavailable("the provider has no signing key")
 
     def ca(now: datetime) -> None:

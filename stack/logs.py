@@ -23,10 +23,16 @@ from typing import Final, TextIO
 import orjson
 
 FLUSH_S: Final = 0.1
-FLUSH_BYTES: Final = 64 * 1024
+FLUSH_ROWS: Final = 512
+"""About 100 KB."""
 FORMATS: Final = ("json", "text")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that the present task answers; empty outside of requests."""
+_JSON_LINE: Final = (
+    '{"time":"%s","level":"INFO","logger":"sigbox.http","request":"%s","method":"%s",'
+    '"route":"%s","status":%d,"ms":%s,"bytes":%d}\n'
+)
+_TEXT_LINE: Final = "%s INFO sigbox.http request=%s %s %s %d %sms %dB\n"
 _CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160), 0x2028, 0x2029)}
 
 
@@ -71,38 +77,34 @@ class TextFormatter(logging.Formatter):
 
 
 class RequestLog:
-    """The requests' lines. Not through :mod:`logging`, which costs a tenth of a request; the lines look the same."""
+    """The requests' lines. Not through :mod:`logging`, which costs a tenth of a request; the lines look the same.
+
+    They are gathered as they come and written out together, which costs half of doing both for each one.
+    """
 
     def __init__(self, style: str, stream: TextIO | None = None) -> None:
-        self._json = style == "json"
+        self._form = _JSON_LINE if style == "json" else _TEXT_LINE
         self._stream = stream or sys.stderr
-        self._lines: list[str] = []
-        self._size = 0
+        self._rows: list[tuple[float, str, str, str, int, float, int]] = []
 
     def write(self, identifier: str, method: str, route: str, status: int, seconds: float, size: int) -> None:
         """One answered request; ``method`` and ``route`` are of a known set and need no escaping."""
-        moment, milliseconds = _moment(time.time()), round(seconds * 1000, 2)
-        if self._json:
-            line = (
-                f'{{"time":"{moment}","level":"INFO","logger":"sigbox.http","request":"{identifier}","method":"{method}",'
-                f'"route":"{route}","status":{status},"ms":{milliseconds},"bytes":{size}}}\n'
-            )
-        else:
-            line = (
-                f"{moment} INFO sigbox.http request={identifier} {method} {route} {status} {milliseconds}ms {size}B\n"
-            )
-        if not self._lines:
+        rows = self._rows
+        if not rows:
             asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size > FLUSH_BYTES:
+        rows.append((time.time(), identifier, method, route, status, seconds, size))
+        if len(rows) >= FLUSH_ROWS:
             self.flush()
 
     def flush(self) -> None:
         """Write what is gathered. A log that cannot be written stops nobody."""
-        lines, self._lines, self._size = self._lines, [], 0
-        if not lines:
+        rows, self._rows = self._rows, []
+        if not rows:
             return
+        lines = [
+            self._form % (_moment(moment), identifier, method, route, status, round(seconds * 1000, 2), size)
+            for moment, identifier, method, route, status, seconds, size in rows
+        ]
         with contextlib.suppress(OSError, ValueError):
             self._stream.write("".join(lines))
             self._stream.flush()

@@ -8,12 +8,13 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
+from multidict import istr
 
 HEADERS: Final = {
-    "Server": "sigbox",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'",
+    istr("Server"): "sigbox",
+    istr("X-Content-Type-Options"): "nosniff",
+    istr("Referrer-Policy"): "no-referrer",
+    istr("Content-Security-Policy"): "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'",
 }
 _log = logging.getLogger("sigbox.http")
 

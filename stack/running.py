@@ -79,7 +79,15 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
     home, settings = prepared.home, prepared.settings
     checks: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
     parts = (home, settings, prepared.material, oidc_key, prepared.issuers, utc_now)
-    async with compose(*parts, control_api=plan.control, edge=edge, checks=checks) as (app, figures):
+    serving = compose(
+        *parts,
+        control_api=plan.control,
+        edge=edge,
+        checks=checks,
+        logins=prepared.logins,
+        elsewhere=prepared.elsewhere,
+    )
+    async with serving as (app, figures):
         site = web.AppRunner(app, handle_signals=False, shutdown_timeout=CANCEL_S)
         await site.setup()
         assert site.server is not None  # noqa: S101 - setup made it
@@ -91,7 +99,8 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
             gc.freeze()  # what a start makes stays: no collection needs to look at it
             gc.set_threshold(GC_OBJECTS)
             gc.enable()
-            background = [asyncio.create_task(_keep_up(prepared)), asyncio.create_task(_audit(figures.logs.values()))]
+            work = (_keep_up(prepared), _audit(figures.logs.values()), prepared.issuers.watch())
+            background = [asyncio.create_task(one) for one in work]
             await stopping.wait()
             for task in background:
                 task.cancel()

@@ -23,8 +23,11 @@ from typing import NoReturn
 from sigcore.errors import Malformed, Unavailable
 from stack import bootstrap
 from stack.config import Home, Settings
-from stack.issuers import load_issuers
+from stack.config_file import ISSUERS_ONLY
+from stack.elsewhere import load_elsewhere
+from stack.live_issuers import LiveIssuers, issuer_files
 from stack.lock import LOCK, held
+from stack.login_rules import load_login_rules
 from stack.quick_import import import_server
 from stack.start import Plan, Prepared, ServerTls
 from stack.trust.documents import save_documents
@@ -55,10 +58,12 @@ def serve(plan: Plan) -> int:
         oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
         material = bootstrap.load_material(home)
         save_documents(home, material, settings)
-        files = (file for file in (home.settings_file, plan.config) if file is not None)
-        issuers = tuple(issuer for file in files for issuer in load_issuers(file))
+        issuers = LiveIssuers(issuer_files(home, plan.config))
+        files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]
+        logins, elsewhere = load_login_rules(files), load_elsewhere(files)
         with ended_with(start_publisher(home)) as publisher:
-            prepared = Prepared(home, settings, material, listener, oidc_key, tls, publisher, issuers)
+            made = (home, settings, material, listener, oidc_key, tls, publisher)
+            prepared = Prepared(*made, issuers, logins, elsewhere)
             import_server()
             # Deferred: everything that imports aiohttp comes after that.
             from stack.running import run  # noqa: PLC0415 - see the line above

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ca.issuers import Issuer
+from oidc_dev.rules import LoginRules
 from stack.bootstrap import Material
 from stack.config import Home, Settings
+from stack.elsewhere import Elsewhere
+from stack.live_issuers import LiveIssuers
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +65,7 @@ class Prepared:
     tls: ServerTls | None
     publisher: subprocess.Popen[str]
     """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
-    issuers: tuple[Issuer, ...]
-    """Those that were configured, beside the stack's own; see :mod:`stack.issuers`."""
+    issuers: LiveIssuers
+    """Those that were configured, beside the stack's own."""
+    logins: LoginRules
+    elsewhere: Elsewhere

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from stack import issuers
+from stack import broker, issuers, login_rules, upstreams
 from stack.cli.table import COMMANDS
 from stack.config import Home, Settings, save_settings
 from tests import architecture_rules as rules
@@ -55,7 +55,8 @@ def test_every_variable_that_is_read_is_described():
     read = set(re.findall(r"\b(SIGBOX_[A-Z_]+)\b", sources))
     read |= set(
         re.findall(
-            r"(?:environ(?:ment|)(?:\.get\(|\[)|\")(\w*(?:NO_COLOR|CREDENTIALS_DIRECTORY|SIGSTORE_ID_TOKEN))\b", sources
+            r"(?:environ(?:ment|)(?:\.get\(|\[)|\")(\w*(?:NO_COLOR|CREDENTIALS_DIRECTORY|SIGSTORE_ID_TOKEN|COSIGN_PASSWORD|COSIGN_REPOSITORY))\b",
+            sources,
         )
     )
     as_options = {f"SIGBOX_{option[2:].replace('-', '_').upper()}" for option in options_of("up")}
@@ -66,6 +67,15 @@ def test_every_variable_that_is_read_is_described():
 
 def test_every_member_of_an_issuer_is_described():
     assert first_cells(section("Other issuers")) == set(issuers._MEMBERS)
+
+
+def test_every_member_of_the_tables_about_others_is_described():
+    assert first_cells(section("Providers of others")) == set(upstreams._MEMBERS)
+    assert first_cells(section("Jobs of CI systems")) == set(broker._MEMBERS)
+
+
+def test_every_member_of_the_login_rules_is_described():
+    assert first_cells(section("Logins")) == set(login_rules._MEMBERS)
 
 
 def test_every_public_file_is_described():

@@ -13,6 +13,7 @@ from stack import bootstrap
 from stack.compose import compose
 from stack.config import Home
 from stack.edge import Edge
+from stack.live_issuers import LiveIssuers
 from stack.logs import RequestLog
 from stack.traffic import Traffic
 from stack.trust.documents import save_documents
@@ -33,7 +34,7 @@ async def served(folder: Path) -> set[tuple[str, str]]:
     save_documents(home, material, settings)
     key = bootstrap.oidc_key(home, settings)
     edge, clock = Edge(Traffic(), RequestLog("json", io.StringIO())), partial(datetime.now, UTC)
-    async with compose(home, settings, material, key, (), clock, control_api=True, edge=edge, checks={}) as (
+    async with compose(home, settings, material, key, LiveIssuers(), clock, control_api=True, edge=edge, checks={}) as (
         app,
         _figures,
     ):

@@ -67,3 +67,14 @@ def test_what_a_newcomer_needs_stands_before_everything_else():
     ):
         assert needed in first
     assert len(first.splitlines()) <= 90
+
+
+def test_the_japanese_readme_says_the_same_commands():
+    japanese = (Path(__file__).resolve().parent.parent / "README.ja.md").read_text("utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", japanese, re.DOTALL)
+    commands = [command for block in blocks for command in commands_of(block)]
+    english = [
+        command for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL) for command in commands_of(block)
+    ]
+    assert len(commands) > 15
+    assert [command for command in commands if command not in english] == []

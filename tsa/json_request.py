@@ -14,6 +14,7 @@ from sigcore.errors import Malformed
 from sigcore.timestamp import FailureInfo, Rejected, TimestampRequest, check_request
 
 _WHAT = "the timestamp request"
+_HASHES = {hashing.hashlib_name: hashing for hashing in HashAlgorithm}
 
 
 def parse_json_request(data: bytes) -> TimestampRequest:
@@ -24,9 +25,19 @@ def parse_json_request(data: bytes) -> TimestampRequest:
             :func:`sigcore.timestamp.check_request` refuses.
     """
     try:
-        return check_request(_request(data))
+        return check_request(_plain(data) or _request(data))
     except Malformed as error:
         raise Rejected(FailureInfo.BAD_DATA_FORMAT, error.message, error.hint) from error
+
+
+def _plain(data: bytes) -> TimestampRequest | None:
+    """What :func:`_request` reads out of the form that sigstore-js sends; None for any other form, and for errors."""
+    if len(data) > limits.TIMESTAMP_JSON_REQUEST:
+        return None
+    match strict.parse_plain_json(data, strings=4):
+        case {"artifactHash": str(text), "hashAlgorithm": str(name), **others} if not others and name in _HASHES:
+            return TimestampRequest(_HASHES[name], strict.parse_base64(text, what=f"{_WHAT}.artifactHash"))
+    return None
 
 
 def _request(data: bytes) -> TimestampRequest:
@@ -34,7 +45,7 @@ def _request(data: bytes) -> TimestampRequest:
     fields = strict.Fields({name: value for name, value in members.items() if value is not None}, _WHAT)
     fields.only("artifactHash", "hashAlgorithm", "certificates", "nonce", "tsaPolicyOID")
     name = fields.text("hashAlgorithm")
-    hashing = next((h for h in HashAlgorithm if h.hashlib_name == name.lower()), None)
+    hashing = _HASHES.get(name.lower())
     if hashing is None:
         raise Rejected(
             FailureInfo.BAD_ALG, f"the hash algorithm is {strict.shown(name)}", "use sha256, sha384 or sha512"

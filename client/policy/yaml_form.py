@@ -4,7 +4,8 @@
 YAML 1.1 and 1.2 disagree on what ``no``, ``1_000``, ``0o17`` or ``12:30`` is, and one text can stand for another by anchors, merge
 keys and tags. So: one document; no anchors, aliases, tags or merge keys; names are texts and stand once; a word without
 quotes is ``true``, ``false``, ``null``, a whole number as JSON writes it, a text or a date (a text here too), and what another
-reader could take for something else must be quoted.
+reader could take for something else must be quoted. Where the caller allows it, a word may have an anchor and be repeated by
+its alias, as in Fulcio's configuration; nothing larger than a word, so nothing grows.
 
 Sources: YAML 1.1 types bool, int, float, null, merge; YAML 1.2.2 section 10.2 (JSON schema).
 """
@@ -28,8 +29,8 @@ _DISPUTED: Final = re.compile(r"(?:0o[0-7]+|[yYnN]|[-+]?[0-9.]+[eE][-+]?[0-9]+)\
 """Texts to YAML 1.1 as PyYAML reads it, and numbers or booleans to other readers."""
 
 
-def parse_yaml(data: bytes, *, what: str) -> JSON:
-    """The value that ``data`` spells.
+def parse_yaml(data: bytes, *, what: str, anchored_words: bool = False) -> JSON:
+    """The value that ``data`` spells; ``anchored_words`` allows anchors and aliases of single words.
 
     Raises:
         Malformed: not UTF-8, not YAML, or more of YAML than is said above; larger or deeper than ``limits`` allow.
@@ -40,7 +41,7 @@ def parse_yaml(data: bytes, *, what: str) -> JSON:
         )
     try:
         events = yaml.parse(data.decode("utf-8"), Loader=yaml.SafeLoader)
-        return _Reader(events, what).document()
+        return _Reader(events, what, {} if anchored_words else None).document()
     except UnicodeDecodeError as error:
         raise Malformed(f"{what} is not UTF-8 (byte {error.start})") from error
     except yaml.YAMLError as error:
@@ -50,8 +51,9 @@ def parse_yaml(data: bytes, *, what: str) -> JSON:
 class _Reader:
     """One pass over the events of the parser."""
 
-    def __init__(self, events: Iterator[yaml.Event], what: str) -> None:
+    def __init__(self, events: Iterator[yaml.Event], what: str, words: dict[str, JSON] | None) -> None:
         self._events = events
+        self._words = words
         self._what = what
         self._resolve = yaml.SafeLoader("").resolve
 
@@ -67,7 +69,9 @@ class _Reader:
         return value
 
     def _value(self, event: yaml.Event, depth: int) -> JSON:
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None or event.tag is not None:
+        if isinstance(event, yaml.AliasEvent) and self._words is not None and event.anchor in self._words:
+            return self._words[event.anchor]
+        if isinstance(event, yaml.AliasEvent) or event.tag is not None or (event.anchor and not self._may_keep(event)):
             raise self._refused(event, "an anchor, an alias or a tag")
         if depth == 0:
             raise Malformed(f"{self._what} is nested deeper than {limits.JSON_DEPTH} levels")
@@ -75,7 +79,13 @@ class _Reader:
             return self._mapping(depth - 1)
         if isinstance(event, yaml.SequenceStartEvent):
             return [self._value(one, depth - 1) for one in self._until(yaml.SequenceEndEvent)]
-        return self._scalar(event)
+        word = self._scalar(event)
+        if event.anchor and self._words is not None:
+            self._words[event.anchor] = word
+        return word
+
+    def _may_keep(self, event: yaml.Event) -> bool:
+        return self._words is not None and isinstance(event, yaml.ScalarEvent) and event.anchor not in self._words
 
     def _mapping(self, depth: int) -> JSON:
         members: dict[str, JSON] = {}

@@ -98,16 +98,20 @@ def verify_attestation(
     root: TrustedRoot,
     identity: IdentityPolicy | ManagedKey,
     predicate_type: str = "",
+    stamped: bytes | None = None,
     recorder: Recorder | None = None,
 ) -> Verified:
     """Steps 1 to 7 for an attestation about a file; ``predicate_type`` (a URI) is demanded where it is given.
+
+    ``stamped`` is what the timestamps are over where that is not the signature: cosign 2 let the authority see the text of
+    an image's whole envelope, which holds the signature and cannot have been there before it.
 
     Raises:
         Refused, Malformed: as :func:`verify_blob`; also when the statement is of another predicate type.
     """
     if isinstance(bundle.content, MessageSignature):
         raise Refused("the bundle holds the signature of a file, expected an attestation", "use verify-blob")
-    verified = _verify(bundle, digest, root, identity, recorder or Recorder())
+    verified = _verify(bundle, digest, root, identity, recorder or Recorder(), stamped)
     found = verified.statement.predicate_type if verified.statement is not None else ""
     if predicate_type and found != predicate_type:
         with Step("statement"):
@@ -124,24 +128,30 @@ def verify_own(
     *,
     root: TrustedRoot,
     key: ManagedKey | None = None,
+    stamped: bytes | None = None,
     recorder: Recorder | None = None,
 ) -> Verified:
     """All steps but 5: for a signer (with ``key``, if it has one) that looks at its own bundle before it hands it out.
 
     It says nothing about who signed. Verifiers must use :func:`verify_blob` or :func:`verify_attestation`.
     """
-    return _verify(bundle, digest, root, key, recorder or Recorder())
+    return _verify(bundle, digest, root, key, recorder or Recorder(), stamped)
 
 
 def _verify(
-    bundle: Bundle, digest: bytes, root: TrustedRoot, expected: IdentityPolicy | ManagedKey | None, found: Recorder
+    bundle: Bundle,
+    digest: bytes,
+    root: TrustedRoot,
+    expected: IdentityPolicy | ManagedKey | None,
+    found: Recorder,
+    stamped: bytes | None = None,
 ) -> Verified:
     with Step("digest"):
         signed = found.signed = read_signed(bundle, digest, expected if isinstance(expected, ManagedKey) else None)  # 1
     with Step("material"):
         _check_material(bundle)
     with Step("timestamp"):
-        times = found.times = _verify_times(bundle, signed, root)  # 2
+        times = found.times = _verify_times(bundle, signed, root, stamped)  # 2
     moments = [verified.time for verified in times]
     if signed.leaf is not None:
         with Step("certificate"):
@@ -175,10 +185,11 @@ def _check_material(bundle: Bundle) -> None:
         raise Refused("the bundle holds one timestamp twice", "a second copy is no second witness")
 
 
-def _verify_times(bundle: Bundle, signed: Signed, root: TrustedRoot) -> tuple[VerifiedTime, ...]:
-    stamped = verify_times(bundle.timestamps, signed.signature, root.timestamp_authorities)
+def _verify_times(bundle: Bundle, signed: Signed, root: TrustedRoot, stamped: bytes | None) -> tuple[VerifiedTime, ...]:
+    over = signed.signature if stamped is None else stamped
+    times_of_authorities = verify_times(bundle.timestamps, over, root.timestamp_authorities)
     promised = (verify_promise(entry, root.logs) for entry in bundle.log_entries)
-    times = (*stamped, *(time for time in promised if time is not None))
+    times = (*times_of_authorities, *(time for time in promised if time is not None))
     if not times and signed.leaf is not None:
         raise Refused(
             "nothing says when it was signed: the bundle holds no timestamp, and no log has signed a time",

@@ -36,8 +36,8 @@ class Kind(NamedTuple):
     files: bool
     body: Callable[[Signed, JSON], JSON]
     """The document that the body must be, given the signature and the body as it is."""
-    whole: bool
-    """Whether all of the document follows from the signature, in the spelling of every log; else the body is looked at."""
+    text: Callable[[Signed], str] | None = None
+    """Its canonical form, where all of it follows from the signature in the spelling of every log: nothing else need be read."""
 
 
 def kind_of(entry: LogEntry) -> Kind:
@@ -70,7 +70,7 @@ def check_body(entry: LogEntry, signed: Signed) -> None:
     if not (row.files if signed.envelope is None else row.envelopes):
         found = "a file" if signed.envelope is None else "an attestation"
         raise Refused(f"the log entry is of kind {entry.kind} {entry.version}, which is never about {found}")
-    if row.whole and entry.body == _canonical(row.body(signed, None)):
+    if row.text is not None and entry.body == row.text(signed).encode("ascii"):
         return
     what = "the body of the log entry"
     try:
@@ -107,29 +107,63 @@ def _differences(expected: JSON, found: JSON, path: str = "") -> Iterator[str]:
 
 # --- Rekor v2 --------------------------------------------------------------------------------------------
 def _hashedrekord_002(signed: Signed, _found: JSON) -> JSON:
-    data: JSON = {"algorithm": signed.verifier.details.hash.name, "digest": encode_base64(signed.digest)}
-    return _document("hashedrekord", "0.0.2", {"hashedRekordV002": {"data": data, "signature": _signature_v2(signed)}})
+    hashing = signed.verifier.details.hash.name
+    return _shape_002(hashing, encode_base64(signed.digest), *_signature_parts(signed), _member(signed))
 
 
-def _signature_v2(signed: Signed) -> JSON:
-    member, raw = "x509Certificate", signed.verifier.certificate
-    if raw is None:
-        member, raw = "publicKey", signed.verifier.public_key or b""
-    verifier: JSON = {"keyDetails": signed.verifier.details.name, member: {"rawBytes": encode_base64(raw)}}
-    return {"content": encode_base64(signed.signature), "verifier": verifier}
+def _text_002(signed: Signed) -> str:
+    parts = (signed.verifier.details.hash.name, encode_base64(signed.digest), *_signature_parts(signed))
+    return _TEXTS_002[_member(signed)] % parts
+
+
+def _shape_002(hashing: str, digest: str, content: str, details: str, raw: str, member: str) -> JSON:
+    data: JSON = {"algorithm": hashing, "digest": digest}
+    signature = _signature_v2(content, details, raw, member)
+    return _document("hashedrekord", "0.0.2", {"hashedRekordV002": {"data": data, "signature": signature}})
+
+
+def _signature_v2(content: str, details: str, raw: str, member: str) -> JSON:
+    return {"content": content, "verifier": {"keyDetails": details, member: {"rawBytes": raw}}}
+
+
+def _member(signed: Signed) -> str:
+    return "publicKey" if signed.verifier.certificate is None else "x509Certificate"
+
+
+def _signature_parts(signed: Signed) -> tuple[str, str, str]:
+    """The signature, the details of its key, and the certificate or key."""
+    verifier = signed.verifier
+    raw = verifier.public_key or b"" if verifier.certificate is None else verifier.certificate
+    return encode_base64(signed.signature), verifier.details.name, encode_base64(raw)
 
 
 def _dsse_002(signed: Signed, _found: JSON) -> JSON:
     payload_hash: JSON = {"algorithm": "SHA2_256", "digest": encode_base64(_sha256(signed))}
-    signatures: JSON = [_signature_v2(signed)]
+    signatures: JSON = [_signature_v2(*_signature_parts(signed), _member(signed))]
     return _document("dsse", "0.0.2", {"dsseV002": {"payloadHash": payload_hash, "signatures": signatures}})
+
+
+def _text_dsse_002(signed: Signed) -> str:
+    return _canonical(_dsse_002(signed, None)).decode("ascii")
 
 
 # --- Rekor v1 --------------------------------------------------------------------------------------------
 def _hashedrekord_001(signed: Signed, found: JSON) -> JSON:
+    return _shape_001(*_parts_001(signed, found))
+
+
+def _text_001(signed: Signed) -> str:
+    return _TEXT_001 % _parts_001(signed, None)
+
+
+def _parts_001(signed: Signed, found: JSON) -> tuple[str, str, str, str]:
     pem = _pem(signed, found, ("spec", "signature", "publicKey", "content"))
-    hashed: JSON = {"algorithm": signed.algorithm.hashlib_name, "value": signed.digest.hex()}
-    signature: JSON = {"content": encode_base64(signed.signature), "publicKey": {"content": pem}}
+    return signed.algorithm.hashlib_name, signed.digest.hex(), encode_base64(signed.signature), pem
+
+
+def _shape_001(hashing: str, digest: str, content: str, pem: str) -> JSON:
+    hashed: JSON = {"algorithm": hashing, "value": digest}
+    signature: JSON = {"content": content, "publicKey": {"content": pem}}
     return _document("hashedrekord", "0.0.1", {"data": {"hash": hashed}, "signature": signature})
 
 
@@ -239,11 +273,17 @@ def _pem(signed: Signed, found: JSON, path: Path) -> str:
     return given if same else text
 
 
+# --- canonical forms with gaps: the parts stand in the order of their sorted names, and none needs an escape --------------
+_TEXT_001: Final = _canonical(_shape_001("%s", "%s", "%s", "%s")).decode("ascii")
+_TEXTS_002: Final = {
+    member: _canonical(_shape_002("%s", "%s", "%s", "%s", "%s", member)).decode("ascii")
+    for member in ("publicKey", "x509Certificate")
+}
 KINDS: Final = {
-    ("hashedrekord", "0.0.1"): Kind(1, envelopes=False, files=True, body=_hashedrekord_001, whole=True),
-    ("dsse", "0.0.1"): Kind(1, envelopes=True, files=False, body=_dsse_001, whole=False),
-    ("intoto", "0.0.2"): Kind(1, envelopes=True, files=False, body=_intoto_002, whole=False),
-    ("hashedrekord", "0.0.2"): Kind(2, envelopes=True, files=True, body=_hashedrekord_002, whole=True),
-    ("dsse", "0.0.2"): Kind(2, envelopes=True, files=False, body=_dsse_002, whole=True),
+    ("hashedrekord", "0.0.1"): Kind(1, envelopes=False, files=True, body=_hashedrekord_001, text=_text_001),
+    ("dsse", "0.0.1"): Kind(1, envelopes=True, files=False, body=_dsse_001),
+    ("intoto", "0.0.2"): Kind(1, envelopes=True, files=False, body=_intoto_002),
+    ("hashedrekord", "0.0.2"): Kind(2, envelopes=True, files=True, body=_hashedrekord_002, text=_text_002),
+    ("dsse", "0.0.2"): Kind(2, envelopes=True, files=False, body=_dsse_002, text=_text_dsse_002),
 }
 """(kind, version) -> how it is compared."""

@@ -97,6 +97,7 @@ def _checkpoint_v1(envelope: str, log: LogInstance, key: NoteKey) -> Checkpoint:
     return checkpoint
 
 
+@lru_cache(maxsize=64)
 def _hosts(log: LogInstance) -> tuple[str, str]:
     """The host of the log's URL with its port, and without."""
     match = _URL.match(log.base_url)

@@ -15,7 +15,12 @@ TIMEOUT_S = 10
 
 
 def ask_control(url: str, action: str, body: bytes) -> str:
-    """POST ``body`` to ``/_ctl/ACTION``; the answer is the member named like the action.
+    """As :func:`ask_for`; the answer is the member named like the action, a text."""
+    return ask_for(url, action, body).text(action)
+
+
+def ask_for(url: str, action: str, body: bytes) -> Fields:
+    """POST ``body`` to ``/_ctl/ACTION``; the answer has a member named like the action.
 
     Raises:
         Unavailable: nobody answers. Refused: the stack has no control API, or says no.
@@ -36,4 +41,4 @@ def ask_control(url: str, action: str, body: bytes) -> str:
     fields = Fields.parse(data, what="the stack's answer", limit=limits.SERVICE_RESPONSE)
     if response.status != http.HTTPStatus.OK:
         raise Refused(f"the stack answered {response.status}: {fields.optional_text('message')}")
-    return fields.text(action)
+    return fields

@@ -2,7 +2,8 @@
 """Log in at the OpenID provider and keep the identity token for the session: sign-blob takes it when no other is given.
 
 The provider is the first one of the signing config. A browser is opened where there is one; the URL is printed in any case. With
---flow oob nothing needs to reach this machine: the provider shows a code, which you type here.
+--flow oob or --flow device nothing needs to reach this machine: the provider shows a code, which you type here; or you compare a
+code that is shown here, on the provider's page.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import webbrowser
 from datetime import UTC, datetime
 
+from client.device_login import begin, token_of
 from client.identity import IdentityToken
 from client.openid import OUT_OF_BAND, Authorization, Provider, discover, new_authorization, redeem_code
 from client.session import expiry, save_session, session_file
@@ -29,14 +31,15 @@ from stack.cli.usage import Usage
 EXAMPLES = """\
 examples:
   sigbox login
+  sigbox login --flow device
   sigbox login --flow oob --oidc-issuer http://localhost:7780/auth
   sigbox sign-blob FILE"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox login``."""
-    about = "how the answer comes back: to a browser on this machine, or by hand (default: browser)"
-    parser.add_argument("--flow", choices=("browser", "oob"), default="browser", help=about)
+    about = "how the answer comes back: to a browser on this machine, from one on any machine, or by hand (default: browser)"
+    parser.add_argument("--flow", choices=("browser", "device", "oob"), default="browser", help=about)
     parser.add_argument("--oidc-issuer", metavar="U", help="the provider (default: the first of the signing config)")
     parser.add_argument("--oidc-client-id", metavar="ID", default="sigstore", help="default: %(default)s")
     parser.add_argument("--no-browser", action="store_true", help="print the URL, open nothing")
@@ -49,8 +52,11 @@ def run(options: argparse.Namespace) -> int:
     """Log in, keep the token."""
     issuer = options.oidc_issuer or _configured_issuer(options)
     provider = asyncio.run(_discovered(options, issuer))
-    authorization, code = _asked_for_code(options, provider)
-    token = asyncio.run(_redeemed(options, provider, authorization, code))
+    if options.flow == "device":
+        token = asyncio.run(_by_device(options, provider))
+    else:
+        authorization, code = _asked_for_code(options, provider)
+        token = asyncio.run(_redeemed(options, provider, authorization, code))
     path = session_file(os.environ)
     save_session(token, path)
     until = encode_time(datetime.fromtimestamp(expiry(token), UTC))
@@ -82,6 +88,14 @@ async def _redeemed(
 ) -> IdentityToken:
     async with _transport(options) as transport:
         return await redeem_code(transport, provider, authorization, code)
+
+
+async def _by_device(options: argparse.Namespace, provider: Provider) -> IdentityToken:
+    async with _transport(options) as transport:
+        waiting = await begin(transport, provider, options.oidc_client_id)
+        sys.stderr.write(f"allow the code {waiting.user_code} on this page, on any machine:\n  {waiting.page}\n")
+        sys.stderr.flush()
+        return await token_of(transport, provider, waiting, timeout_s=options.timeout)
 
 
 def _asked_for_code(options: argparse.Namespace, provider: Provider) -> tuple[Authorization, str]:

@@ -105,14 +105,22 @@ class Police:
         digest = digest_of(file, digest_algorithm(bundle))
         return decide(self.policy, name, self._verified(name, file, bundle, digest, Recorder()), self.now)
 
-    def _verified(self, name: Name, file: str, bundle: Bundle, digest: bytes, found: Recorder) -> tuple[Verified, ...]:
+    def root_for(self, name: Name) -> TrustedRoot:
+        """The trusted root by which the rule about ``name`` judges.
+
+        Raises:
+            NotFound: no such root was given.
+        """
         rule = find_rule(self.policy, name)
         wanted = rule.trust_root if rule is not None else ""
         if wanted not in self.roots:
             raise NotFound(
                 f"the policy judges the {name} by the trusted root {wanted}", f"give --policy-root {wanted}=FILE"
             )
-        root, verified = self.roots[wanted], []
+        return self.roots[wanted]
+
+    def _verified(self, name: Name, file: str, bundle: Bundle, digest: bytes, found: Recorder) -> tuple[Verified, ...]:
+        root, verified = self.root_for(name), []
         digests = {digest_algorithm(bundle): digest}  # a file that is read twice could be two files
         for one in (bundle, *map(load_bundle, self.options.and_bundle)):
             if (algorithm := digest_algorithm(one)) not in digests:

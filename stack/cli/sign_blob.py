@@ -7,10 +7,12 @@ Each FILE gets a bundle beside it, FILE.sigstore.json, with everything that a ve
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client.files import digest_file
+from client.files import digest_files
 from client.sign import Signing, hash_of, sign_blob
 from sigcore.bundle import Bundle
 from stack.cli.signing import Job, add_sign_options, sign_files
@@ -28,9 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sign each file in turn."""
+    """Sign each file in turn; the next ones are hashed meanwhile."""
+    digests: Generator[bytes, None, None] | None = None
+    with ExitStack() as held:
 
-    async def make(signing: Signing, job: Job) -> Bundle:
-        return await sign_blob(signing, digest_file(job.file, hash_of(signing.signer)), now=datetime.now(UTC))
+        async def make(signing: Signing, _job: Job) -> Bundle:
+            nonlocal digests
+            if digests is None:
+                digests = held.enter_context(closing(digest_files(options.files, hash_of(signing.signer))))
+            return await sign_blob(signing, next(digests), now=datetime.now(UTC))
 
-    return sign_files(options, options.files, make)
+        return sign_files(options, options.files, make)

@@ -8,24 +8,27 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+from client.ambient import CiJob, ambient_token, find_source
 from client.files import digest_file, save_bundle
 from client.fulcio import Issued
 from client.identity import ENVIRONMENT, IdentityToken, load_identity_token
 from client.key_files import load_private_key
 from client.session import load_session, session_file
 from client.sign import Signing, subject_digest
-from client.transport import AiohttpTransport, tls_context
+from client.transport import AiohttpTransport, Transport, tls_context
 from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import SigError
 from sigcore.intoto import parse_statement
+from sigcore.keys import PrivateKey
 from sigcore.strict import JSON, encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
@@ -51,7 +54,23 @@ Show: TypeAlias = Callable[[Signing, Job, "Bundle | SigError", Sequence[Issued]]
 def add_sign_options(parser: argparse.ArgumentParser) -> None:
     """``--bundle``, the identity or the key, ``--rekor-version``, ``--output-*``, ``--json``, the trust options."""
     parser.add_argument("--bundle", type=Path, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
-    parser.add_argument("--identity-token", metavar="T", help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN)")
+    add_who_signs(parser)
+    parser.add_argument("--output-signature", type=Path, metavar="OUT", help="also write the signature, in base64")
+    parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")
+    parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
+    add_explain_options(parser)
+    add_trust_options(parser)
+
+
+def add_who_signs(parser: argparse.ArgumentParser) -> None:
+    """The identity or the key, ``--rekor-version``, ``--yes``."""
+    parser.add_argument(
+        "--identity-token",
+        metavar="T",
+        help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN, or that of the CI system)",
+    )
+    about = "do not take the token of a CI system that this runs in"
+    parser.add_argument("--oidc-disable-ambient-providers", action="store_true", help=about)
     parser.add_argument(
         "--key",
         metavar="FILE",
@@ -65,12 +84,7 @@ def add_sign_options(parser: argparse.ArgumentParser) -> None:
         metavar="1|2",
         help="use a log of this API (default: the highest that the signing config lists)",
     )
-    parser.add_argument("--output-signature", type=Path, metavar="OUT", help="also write the signature, in base64")
-    parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")
     parser.add_argument("-y", "--yes", action="store_true", help="accepted for cosign's sake: nothing is asked")
-    parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
-    add_explain_options(parser)
-    add_trust_options(parser)
 
 
 def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -> int:
@@ -111,7 +125,7 @@ def _explainer(options: argparse.Namespace) -> Show | None:
             else subject_digest(parse_statement(content.payload))
         )
         same = digest_file(job.file, digest_algorithm(bundle)) == digest
-        made_by = issued[-1] if isinstance(key, IdentityToken) else ManagedKey(key.public_key())
+        made_by = ManagedKey(key.public_key()) if isinstance(key, PrivateKey) else issued[-1]
         artifact = str(job.file.absolute()) if same else ""
         return explainer.show(
             str(job.file), explain_signing(bundle, digest, artifact, root=signing.trust.root, made_by=made_by)
@@ -123,14 +137,9 @@ def _explainer(options: argparse.Namespace) -> Show | None:
 async def _sign_all(
     options: argparse.Namespace, jobs: Sequence[Job], make: Make, show: Show | None
 ) -> list[dict[str, object]]:
-    trust = load_trust(**given_trust(options))
-    if options.key is not None and options.identity_token is not None:
-        raise Usage("--key and --identity-token are given", "leave one of them out")
-    signer = load_private_key(options.key, ask_passphrase) if options.key else _identity(options, trust)
     rows: list[dict[str, object]] = []
-    async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
-        issued: list[Issued] = []
-        signing = Signing(signer, trust, transport, options.rekor_version, issued.append)
+    issued: list[Issued] = []
+    async with open_signing(options, issued.append) as signing:
         for number, job in enumerate(jobs, 1):
             issued.clear()
             try:
@@ -151,11 +160,33 @@ async def _sign_all(
     return rows
 
 
-def _identity(options: argparse.Namespace, trust: Trust) -> IdentityToken:
-    """The token that is given, the environment's, or that of ``sigbox login``."""
-    path = session_file(os.environ)
-    if options.identity_token is None and not os.environ.get(ENVIRONMENT) and path.exists():
-        return load_session(path, {service.url for service in trust.config.oidc}, datetime.now(UTC))
+@asynccontextmanager
+async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued], None]) -> AsyncIterator[Signing]:
+    """Who signs and where, as the options say, with the connection to the services.
+
+    Raises:
+        Usage: a key and an identity. NotFound, Malformed: what they name.
+    """
+    trust = load_trust(**given_trust(options))
+    if options.key is not None and options.identity_token is not None:
+        raise Usage("--key and --identity-token are given", "leave one of them out")
+    async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
+        signer = (
+            load_private_key(options.key, ask_passphrase) if options.key else await _identity(options, trust, transport)
+        )
+        yield Signing(signer, trust, transport, options.rekor_version, on_issued)
+
+
+async def _identity(options: argparse.Namespace, trust: Trust, transport: Transport) -> IdentityToken:
+    """The token that is given, the environment's, that of the CI system around, or that of ``sigbox login``."""
+    if options.identity_token is None and not os.environ.get(ENVIRONMENT):
+        if not options.oidc_disable_ambient_providers:
+            job = CiJob(os.environ, transport)
+            if find_source(job) is not None:
+                return await ambient_token(job)
+        path = session_file(os.environ)
+        if path.exists():
+            return load_session(path, {service.url for service in trust.config.oidc}, datetime.now(UTC))
     return load_identity_token(options.identity_token, os.environ)
 
 

@@ -36,13 +36,32 @@ COMMANDS = {
     "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
     "user": Command("stack.cli.user", "local accounts: who may log in to your stack's OpenID provider"),
+    "issuer": Command("stack.cli.issuer", "whose tokens the CA accepts, and what a token would get", ExitCode.REFUSED),
+    "client": Command("stack.cli.client", "machines that get tokens by a secret of their own"),
     "trust": Command("stack.cli.trust", "show the trust root: versions, expiries, key ids; or sign it anew"),
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
+    "enroll": Command("stack.cli.enroll", "set up the official clients on this machine for a stack, by one line"),
     "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),
     "verify-blob": Command("stack.cli.verify_blob", "verify files and their bundles, offline", ExitCode.REFUSED),
     "attest-blob": Command("stack.cli.attest_blob", "sign a statement about a file with an identity"),
     "verify-blob-attestation": Command(
         "stack.cli.verify_blob_attestation", "verify statements about files, offline", ExitCode.REFUSED
+    ),
+    "sign": Command("stack.cli.sign_image", "sign images in a registry"),
+    "verify": Command("stack.cli.verify_image", "verify the signatures of images", ExitCode.REFUSED),
+    "attest": Command("stack.cli.attest_image", "sign a statement about an image: provenance, bill of materials"),
+    "verify-attestation": Command(
+        "stack.cli.verify_image_attestation", "verify statements about images", ExitCode.REFUSED
+    ),
+    "tree": Command("stack.cli.image_tree", "show what is attached to an image"),
+    "copy": Command("stack.cli.copy_image", "copy an image with everything attached to it"),
+    "save": Command("stack.cli.save_image", "save an image with everything attached to it in a directory"),
+    "load": Command("stack.cli.load_image", "put a saved image into a registry"),
+    "download": Command("stack.cli.download", "print the signatures or attestations of an image"),
+    "clean": Command("stack.cli.clean_image", "remove what is attached to an image"),
+    "triangulate": Command("stack.cli.triangulate", "print at which tag something is attached to an image"),
+    "repair": Command(
+        "stack.cli.repair_image", "give an image's attestations and signatures the layout that they lack"
     ),
     "policy": Command("stack.cli.policy", "who may sign what: check, try, draft, explain, hand on", ExitCode.REFUSED),
     "generate-key-pair": Command("stack.cli.generate_key_pair", "make a key pair under a password, in cosign's format"),
@@ -54,7 +73,9 @@ COMMANDS = {
     "login": Command("stack.cli.login", "log in with a browser; signing takes that token while it is good"),
     "initialize": Command("stack.cli.initialize", "pin a TUF mirror: after that no trust option is needed"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
+    "doctor": Command("stack.cli.doctor", "check a stack from end to end; each failure with its fix"),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
+    "completion": Command("stack.cli.completion", "print a script that completes commands and options in your shell"),
     "version": Command("stack.cli.version", "print the version"),
 }

@@ -9,21 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
-from oidc_dev.claims import make_claims
-from oidc_dev.signing import SigningKey, mint
-from sigcore.errors import Malformed
-from stack.cli.persona import AUDIENCE, Persona, load_persona, parse_claim
+from oidc_dev.provider import Provider
+from oidc_dev.signing import KeyRing, SigningKey
+from sigcore.errors import Malformed, Refused
+from stack.cli.persona import find_persona, over, parse_claim
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, load_settings
+from stack.personas import AUDIENCE, Persona
 
 EXAMPLES = """\
 examples:
   sigbox token --email alice@example.com
   sigbox sign-blob release.tar.gz --identity-token "$(sigbox token --email alice@example.com)"
   sigbox token --subject https://ci.example.com/job/7 --claim pipeline=release
-  sigbox token --persona release-job.json --claim run=17    {"subject": "https://ci.example.com/job/7", "claims": {...}}"""
+  sigbox token --persona release-job.json --claim run=17    {"subject": "https://ci.example.com/job/7", "claims": {...}}
+  sigbox token --persona github-workflow --url http://localhost:7780    as GitHub's, at a stack for tests"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_option(where)
     where.add_argument("--url", metavar="URL", help="URL of a stack that was started with --control")
     add_passphrase_option(parser)
-    parser.add_argument("--persona", metavar="FILE", type=Path, help="JSON with email, subject, audience, claims")
+    about = "TOML or JSON with kind, email, subject, audience, claims; or the name of a shipped one"
+    parser.add_argument("--persona", metavar="FILE", help=about)
     parser.add_argument("--email", metavar="E", help="email identity, said to be verified")
     parser.add_argument("--subject", metavar="S", help="the sub claim (default: the email)")
     parser.add_argument("--audience", metavar="A", help=f"the aud claim (default: {AUDIENCE})")
@@ -41,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the token."""
-    persona = load_persona(options.persona) if options.persona else Persona()
-    persona = persona.over(
+    persona = over(
+        find_persona(options.persona) if options.persona else Persona(),
         email=options.email,
         subject=options.subject,
         audience=options.audience,
@@ -58,19 +60,18 @@ def _mint(home: Home, persona: Persona) -> str:
     # Deferred: the key material of a stack is not needed when a stack is asked.
     from stack.bootstrap import load_oidc_key  # noqa: PLC0415 - see the line above
 
-    issuer = load_settings(home).issuer
-    claims = make_claims(persona.identity(), issuer=issuer, audience=persona.audience, now=datetime.now(UTC))
-    return mint(claims, SigningKey.of(load_oidc_key(home)))
+    settings = load_settings(home)
+    if persona.kind and not settings.ephemeral:
+        raise Refused(
+            f"a persona of the kind {persona.kind} speaks as somebody else's issuer, which this stack never does",
+            "it is for tests: sigbox up --ephemeral --control; a machine of yours gets tokens by sigbox token --subject",
+        )
+    ring = KeyRing(SigningKey.of(load_oidc_key(home)))
+    return persona.token(Provider(settings.issuer, ring, lambda: datetime.now(UTC)))
 
 
 def _ask(url: str, persona: Persona) -> str:
     # Deferred: HTTP is needed on this branch only.
     from stack.cli.asking import ask_control  # noqa: PLC0415 - see the line above
 
-    body = {
-        "email": persona.email,
-        "subject": persona.subject,
-        "audience": persona.audience,
-        "claims": dict(persona.claims),
-    }
-    return ask_control(url, "token", json.dumps(body).encode())
+    return ask_control(url, "token", json.dumps(persona.document()).encode())

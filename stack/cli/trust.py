@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trust root of your stack: show what clients find in it and how long it is good for, or sign it anew; publish a policy.
+"""The trust root of your stack: show what clients find in it and how long it is good for, or sign it anew; publish a policy; rotate a key.
 
 `show` reads public files only. `refresh` signs targets, snapshot and timestamp at once; the running stack does the last two
 by itself, once an hour, as soon as half of their life is spent. The root stays as it is.
@@ -31,7 +31,8 @@ examples:
   sigbox trust show
   sigbox trust show --data /srv/sigbox --json
   sigbox trust refresh
-  sigbox trust policy policy.json"""
+  sigbox trust policy policy.json
+  sigbox trust rotate oidc"""
 
 _ADVICE = {
     "due": "sign it soon: sigbox trust refresh",
@@ -53,6 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     policy.add_argument("file", metavar="POLICY", help="the policy: see docs/policy.md")
     add_data_option(policy)
     add_passphrase_option(policy)
+    rotate = actions.add_parser("rotate", help="sign with the next key of a role from now on", allow_abbrev=False)
+    rotate.add_argument("role", choices=("oidc",), help="oidc: the key of identity tokens")
+    rotate.add_argument(
+        "--now", action="store_true", help="also where the next key has been published for minutes only"
+    )
+    rotate.add_argument("--json", action="store_true", help="report as JSON on standard output")
+    add_data_option(rotate)
+    add_passphrase_option(rotate)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
         return _refresh(unlocked(options))
     if options.action == "policy":
         return _publish_policy(unlocked(options), options.file)
+    if options.action == "rotate":
+        return _rotate(unlocked(options), options)
     home = home_at(options.data)
     settings, state, now = load_settings(home), load_state(home), datetime.now(UTC)
     root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
@@ -78,6 +89,22 @@ def _refresh(home: Home) -> int:
     for role in state.roles:
         if role.role in signed.split():
             print(f"{role.role} version {role.version}, good until {encode_time(role.expires)}")
+    return 0
+
+
+def _rotate(home: Home, options: argparse.Namespace) -> int:
+    """A running stack follows within seconds; tokens of the key before are good until they end."""
+    # Deferred: the keys of a provider are needed on this branch only.
+    from oidc_dev.signing import OVERLAP  # noqa: PLC0415 - see the line above
+    from stack.oidc_keys import rotate  # noqa: PLC0415 - the same
+
+    now = datetime.now(UTC)
+    before, after = rotate(home, load_settings(home), now=now, at_once=options.now)
+    until = encode_time((now + OVERLAP).replace(microsecond=0))
+    if options.json:
+        print(json.dumps({"role": options.role, "before": before, "after": after, "publishedUntil": until}, indent=2))
+    else:
+        print(f"identity tokens are signed with {after} from now on; {before} stays published until {until}")
     return 0
 
 

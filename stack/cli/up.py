@@ -44,7 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
     add("--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
-    add("--config", metavar="FILE", type=Path, help="TOML with the names of these flags as keys, and [[issuers]]")
+    add(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="TOML with these flags as keys, and [[issuers]]; or Fulcio's own YAML",
+    )
     parser.set_defaults(parser=parser)
 
 
@@ -53,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     environment = dict(os.environ)
     if options.ephemeral:
         environment.pop("SIGBOX_DATA", None)  # it names the durable stack of this shell, which is not meant now
-    fill(options.parser, options, environment, tables=("issuers",))
+    fill(options.parser, options, environment, tables=("issuers", "login", "upstreams", "brokered"))
     plan = _plan(options)
     # Deferred: everything that costs time comes after the command line is known to be right.
     from stack.serve import serve  # noqa: PLC0415 - see the line above

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import secrets
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from oidc_dev.accounts import Account
 from oidc_dev.mailbox import parse_email
@@ -21,7 +23,7 @@ from oidc_dev.store import SqliteAccounts, account_exists
 from sigcore import limits
 from sigcore.errors import Malformed
 from sigcore.strict import encode_time
-from stack.cli.placing import add_data_option
+from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import home_at, load_settings
 from stack.files import load_file
 
@@ -31,13 +33,18 @@ examples:
   sigbox user add --email alice@example.com --password-file F   the first line of F; - is standard input
   sigbox user passwd --email alice@example.com
   sigbox user list --json
+  sigbox user totp --email alice@example.com                    one-time codes from now on; prints the secret
+  sigbox user totp --email alice@example.com --off
+  sigbox user disable --email alice@example.com                 sessions end at once; enable lets it in again
   sigbox user remove --email alice@example.com"""
 STANDARD_INPUT = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox user``."""
-    parser.add_argument("action", choices=("add", "list", "passwd", "remove"), help="what to do")
+    parser.add_argument(
+        "action", choices=("add", "list", "passwd", "disable", "enable", "totp", "remove"), help="what to do"
+    )
     parser.add_argument(
         "--email", metavar="E", help="the account; its email stands in certificates as it is written here"
     )
@@ -52,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unverified", action="store_true", help="add: tokens say email_verified false, so the CA will refuse them"
     )
-    parser.add_argument("--json", action="store_true", help="list: one JSON document")
+    parser.add_argument("--off", action="store_true", help="totp: ask for one-time codes no longer")
+    parser.add_argument("--json", action="store_true", help="list, totp: one JSON document")
+    add_passphrase_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
             raise Malformed("sigbox user list shows all accounts", "leave --email out")
         _print(accounts.list(), as_json=options.json)
     else:
-        {"add": _add, "passwd": _change, "remove": _remove}[options.action](accounts, _email(options), options)
+        _ACTIONS[options.action](accounts, _email(options), options)
     return 0
 
 
@@ -86,6 +95,47 @@ def _change(accounts: SqliteAccounts, email: str, options: argparse.Namespace) -
 
 def _remove(accounts: SqliteAccounts, email: str, _options: argparse.Namespace) -> None:
     _say(f"removed the account of {accounts.remove(email).email}; tokens that it has live ten minutes at most")
+
+
+def _disable(accounts: SqliteAccounts, email: str, _options: argparse.Namespace) -> None:
+    account = accounts.set_disabled(email, disabled=True)
+    _say(f"{account.email} is locked out; tokens that it has live ten minutes at most")
+
+
+def _enable(accounts: SqliteAccounts, email: str, _options: argparse.Namespace) -> None:
+    _say(f"{accounts.set_disabled(email, disabled=False).email} may log in")
+
+
+def _one_time(accounts: SqliteAccounts, email: str, options: argparse.Namespace) -> None:
+    """Another secret each time; the one before is no good any more."""
+    if options.off:
+        _say(f"{accounts.set_one_time(email, b'').email} logs in with its password alone")
+        return
+    # Deferred: only here a key of the stack is needed.
+    from oidc_dev import totp  # noqa: PLC0415 - see the line above
+    from stack.oidc_keys import seal_of  # noqa: PLC0415 - the same
+
+    home = unlocked(options)
+    settings, known, secret = load_settings(home), accounts.find(email), secrets.token_bytes(totp.SECRET)
+    account = accounts.set_one_time(email, seal_of(home, settings).seal(secret, of=known.key if known else email))
+    address = totp.encode_address(secret, email=account.email, issuer=f"sigbox {settings.host}")
+    if options.json:
+        print(json.dumps({"email": account.email, "secret": totp.encode_secret(secret), "address": address}, indent=2))
+        return
+    _say(
+        f"{account.email} needs a one-time code from now on; type this secret into its authenticator, or the address as a QR code"
+    )
+    print(f"{totp.encode_secret(secret)}\n{address}")
+
+
+_ACTIONS: Final = {
+    "add": _add,
+    "passwd": _change,
+    "disable": _disable,
+    "enable": _enable,
+    "totp": _one_time,
+    "remove": _remove,
+}
 
 
 def _ask(options: argparse.Namespace) -> int:
@@ -108,9 +158,11 @@ def _email(options: argparse.Namespace) -> str:
 # --- passwords -----------------------------------------------------------------------------------------
 def _new_hash(options: argparse.Namespace) -> str:
     # Deferred: argon2 takes 25 ms to import, and `list` hashes nothing.
-    from oidc_dev.passwords import hash_password  # noqa: PLC0415 - see the line above
+    from oidc_dev.passwords import Passwords  # noqa: PLC0415 - see the line above
+    from stack.login_rules import load_login_rules  # noqa: PLC0415 - the same
 
-    return hash_password(_read_password(options))
+    rules = load_login_rules([home_at(options.data).settings_file])
+    return Passwords(rules.passes).hash(_read_password(options))
 
 
 def _read_password(options: argparse.Namespace) -> str:
@@ -141,16 +193,25 @@ def _first_line(data: bytes, source: str) -> str:
 # --- output --------------------------------------------------------------------------------------------
 def _print(accounts: tuple[Account, ...], *, as_json: bool) -> None:
     if as_json:
-        rows = [{"email": a.email, "verified": a.verified, "created": encode_time(a.created)} for a in accounts]
+        rows = [
+            {
+                "email": a.email,
+                "verified": a.verified,
+                "created": encode_time(a.created),
+                "disabled": a.disabled,
+                "totp": bool(a.one_time),
+            }
+            for a in accounts
+        ]
         print(json.dumps({"accounts": rows}, indent=2))
         return
     if not accounts:
         _say("no account; make one with: sigbox user add --email you@example.com")
     width = max((len(a.email) for a in accounts), default=0)
     for account in accounts:
-        print(
-            f"{account.email:<{width}}  {encode_time(account.created)}  {'' if account.verified else 'unverified'}".rstrip()
-        )
+        marks = {"unverified": not account.verified, "disabled": account.disabled, "totp": bool(account.one_time)}
+        state = ", ".join(mark for mark, is_so in marks.items() if is_so)
+        print(f"{account.email:<{width}}  {encode_time(account.created)}  {state}".rstrip())
 
 
 def _say(text: str) -> None:

@@ -7,14 +7,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from client.files import load_bundle, read_file
 from client.verify import Verified
 from client.verify.identity import IdentityPolicy, pattern_doubts
 from client.verify.recorder import Recorder
-from client.verify.report import list_checks
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore import keys, limits
 from sigcore.bundle import Bundle
@@ -32,39 +31,47 @@ Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Verified]
 Show: TypeAlias = Callable[[str, "Attempt"], dict[str, JSON]]
 _MANY: Final = 64
 """Files; below that a second process saves less than it costs."""
+_MUCH: Final = 64 * 1024 * 1024
+"""Bytes in all files together; the same."""
 
 
 class Attempt:
     """One verification, as far as it came."""
 
-    __slots__ = ("bundle", "digest", "error", "found")
+    __slots__ = ("bundle", "digest", "error", "found", "verified")
 
     def __init__(self) -> None:
         self.bundle: Bundle | None = None
         self.digest = b""
         self.found = Recorder()
         self.error: SigError | None = None
+        self.verified: Verified | None = None
 
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """FILE, ``--bundle``, the identity or the key, ``--json``, the trust options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, a directory, or sha256:HEX with --bundle")
     parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
-    who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
-    who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
-    who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
-    who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
-    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
+    add_signer_options(parser)
     parser.add_argument(
         "--max-workers",
         metavar="N",
         type=int,
-        help=f"processes that verify (default: 1; as many as cores for more than {_MANY} files)",
+        help=f"processes that verify (default: 1; as many as cores for more than {_MANY} files or 64 MiB)",
     )
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
     add_explain_options(parser)
     add_policy_options(parser)
     add_root_options(parser)
+
+
+def add_signer_options(parser: argparse.ArgumentParser) -> None:
+    """Who must have signed: an identity or a key."""
+    who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
+    who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
+    who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
+    who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
+    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
 
 
 def read_signer(options: argparse.Namespace) -> Signer:
@@ -99,13 +106,14 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
     if len(files) > 1 and options.bundle:
         raise Usage("one bundle is named for several files", "leave --bundle out")
     show = _explainer(options)
+    reported = options.json or options.explain == "json"
 
     def verify(number: int) -> dict[str, object]:
         file, progress = files[number], f"[{number + 1}/{len(files)}] " if len(files) > 1 else ""
-        return _verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show)
+        return _verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show, reported=reported)
 
     # An explanation is told in the order of the files, while it is made.
-    workers = 1 if show is not None else _workers(options.max_workers, len(files))
+    workers = 1 if show is not None else _workers(options.max_workers, files)
     if workers > 1:
         # Deferred: few files, as nearly always, pay nothing for it.
         from stack.cli.batch import verify_many  # noqa: PLC0415 - see the line above
@@ -113,17 +121,27 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
         rows = verify_many(len(files), verify, workers)
     else:
         rows = list(map(verify, range(len(files))))
-    if options.json or options.explain == "json":
+    if reported:
         print(json.dumps(rows, indent=2))
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
 
 
-def _workers(asked: int | None, files: int) -> int:
+def _workers(asked: int | None, files: Sequence[str]) -> int:
     if asked is None:
-        return len(os.sched_getaffinity(0)) if files > _MANY else 1
+        # Of large files it is the hashing that is shared.
+        worth_it = len(files) > _MANY or (len(files) > 1 and sum(map(_size, files)) > _MUCH)
+        asked = len(os.sched_getaffinity(0)) if worth_it else 1
     if not 1 <= asked <= limits.WORKERS:
         raise Usage(f"--max-workers is {asked}, expected 1 to {limits.WORKERS}", "leave it out to use every core")
-    return min(asked, files)
+    return min(asked, len(files))
+
+
+def _size(file: str) -> int:
+    """In bytes; 0 for a digest, and for what cannot be looked at, which is said when it is its turn."""
+    try:
+        return os.stat(file).st_size  # noqa: PTH116 - as in client.files, no pathlib to verify one file
+    except (OSError, ValueError):
+        return 0
 
 
 def _explainer(options: argparse.Namespace) -> Show | None:
@@ -143,11 +161,13 @@ def _explainer(options: argparse.Namespace) -> Show | None:
 
 
 def _verify_file(
-    file: str, path: str, verifier: Callable[[str], Verify], progress: str, show: Show | None
+    file: str, path: str, verifier: Callable[[str], Verify], progress: str, show: Show | None, *, reported: bool
 ) -> dict[str, object]:
-    """One row of the report."""
+    """One row of the report; its checks are listed only where it is ``reported``."""
     attempt = Attempt()
     row = _verdict(file, path, verifier, progress, attempt)
+    if reported and attempt.verified is not None:
+        row["checks"] = _checks(attempt.verified)
     return row | show(file, attempt) if show is not None else row
 
 
@@ -157,7 +177,7 @@ def _verdict(
     try:
         bundle = attempt.bundle = load_bundle(path)
         attempt.digest = digest_of(file, digest_algorithm(bundle))
-        verified = verifier(file)(bundle, attempt.digest, attempt.found)
+        verified = attempt.verified = verifier(file)(bundle, attempt.digest, attempt.found)
     except (NotFound, Usage):
         raise
     except SigError as error:
@@ -167,8 +187,14 @@ def _verdict(
             sys.stderr.write(f"  hint: {error.hint}\n")
         return {"file": file, "verified": False, "step": error.step, "error": error.message, "hint": error.hint}
     sys.stderr.write(f"{progress}Verified OK {ascii(file)[1:-1]}: {_summary(verified)}\n")
-    checks = [{"check": check.name, "what": check.what, "value": check.value} for check in list_checks(verified)]
-    return {"file": file, "verified": True, "checks": checks}
+    return {"file": file, "verified": True}
+
+
+def _checks(verified: Verified) -> list[dict[str, str]]:
+    # Deferred: most callers look at the exit code.
+    from client.verify.report import list_checks  # noqa: PLC0415 - see the line above
+
+    return [{"check": check.name, "what": check.what, "value": check.value} for check in list_checks(verified)]
 
 
 def _summary(verified: Verified) -> str:

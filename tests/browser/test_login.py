@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ import jwt
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from oidc_dev.logins import WRONG
 from tests.browser.chromium import Hook, visitor
 from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox
 from tests.unit.oidc_dev.visitor import ALICE, OOB, PASSWORD, REQUEST
@@ -55,10 +58,10 @@ def request_url(stack: RunningStack, redirect_uri: str, **more: str) -> str:
     return f"{stack.oidc_issuer}/auth?{urlencode(REQUEST | {'redirect_uri': redirect_uri} | more)}"
 
 
-def log_in(page: Page, email: str = ALICE, password: str = PASSWORD) -> None:
+def log_in(page: Page, email: str = ALICE, password: str = PASSWORD, button: str = "Sign in") -> None:
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name=button).click()
 
 
 # --- the official client -----------------------------------------------------------------------------------
@@ -147,22 +150,29 @@ def test_sign_through_the_page_without_javascript_then_verify(browser: Browser, 
 
 
 def test_without_a_browser_of_its_own_the_client_takes_the_code_by_hand(browser: Browser, client: Client):
-    with client.started("get-identity-token", "--oauth-force-oob") as waiting, visitor(browser) as tab:
+    artifact, bundle = client.folder / "artifact", client.folder / "bundle.json"
+    artifact.write_bytes(b"the content that its author meant\n")
+    with (
+        client.started("sign", "--oauth-force-oob", "--bundle", bundle, artifact) as waiting,
+        visitor(browser) as tab,
+    ):
         assert waiting.stderr is not None
         url = next(found for line in waiting.stderr if (found := re.search(r"http://\S+", line)))[0]
         tab.page.goto(url)
         log_in(tab.page)
         code = tab.page.locator("#code").inner_text()
         assert re.fullmatch(r"[0-9a-f]{64}", code)
-        token = finish(waiting, f"{code}\n").rpartition(" ")[2].strip()
-    assert jwt.decode(token, options={"verify_signature": False})["email"] == ALICE
+        finish(waiting, f"{code}\n")
+    identity = ("--cert-identity", ALICE, "--cert-oidc-issuer", client.stack.oidc_issuer)
+    with client.started("verify", "identity", "--bundle", bundle, *identity, artifact) as verifying:
+        finish(verifying)
 
 
 def test_a_wrong_password_can_be_corrected_and_a_cancelled_login_ends_the_client(browser: Browser, client: Client):
     with client.started("get-identity-token") as waiting, visitor(browser) as tab:
         tab.page.goto(client.hook.url())
         log_in(tab.page, password="wrong password")
-        expect(tab.page.get_by_role("alert")).to_have_text("The email or the password is wrong.")
+        expect(tab.page.get_by_role("alert")).to_have_text(WRONG)
         expect(tab.page.get_by_label("Email")).to_have_value(ALICE)
         expect(tab.page.get_by_label("Password")).to_have_value("")
         expect(tab.page.get_by_label("Password")).to_be_focused()
@@ -267,6 +277,25 @@ def test_every_page_fits_and_can_be_read_in_light_and_dark(browser: Browser, sta
         log_in(tab.page)
         expect(tab.page.locator("#code")).to_be_visible()
         check_look(tab.page)
+        for path in ("device", "device?user_code=BCDF-GHJK", "session"):
+            tab.page.goto(f"{stack.oidc_issuer}/{path}")
+            check_look(tab.page)
+        for _ in ("with the session", "with a password"):
+            tab.page.goto(begin_device(stack))
+            tab.page.locator("summary", has_text="one-time").first.evaluate("e => e.parentElement.open = true")
+            check_look(tab.page)
+            tab.page.context.clear_cookies()
+        tab.page.goto(begin_device(stack))
+        log_in(tab.page, button="Sign in and allow")
+        check_look(tab.page)
+
+
+def begin_device(stack: RunningStack) -> str:
+    """The page of a program that begins to wait."""
+    asked = {name: REQUEST[name] for name in ("client_id", "scope", "code_challenge", "code_challenge_method")}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{stack.oidc_issuer}/device/code", urlencode(asked).encode(), timeout=WAIT_S) as answer:
+        return str(json.load(answer)["verification_uri_complete"])
 
 
 CONTRAST = """() => {

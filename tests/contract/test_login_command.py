@@ -28,15 +28,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         yield running
 
 
-def browse(url: str) -> str:
-    """Log in where ``url`` leads, follow every redirect; the last page."""
+def browse(url: str, action: str = "login") -> str:
+    """Log in where ``url`` leads, or press another button; follow every redirect; the last page."""
     handlers = (urllib.request.HTTPCookieProcessor(CookieJar()), urllib.request.ProxyHandler({}))
     opener = urllib.request.build_opener(*handlers)
     with opener.open(url, timeout=20) as answer:
         page, place = answer.read().decode(), answer.url
     html = Html(page)
     form = next(attributes for tag, attributes in html.elements if tag == "form")
-    filled = html.inputs() | {"email": ALICE, "password": PASSWORD}
+    filled = html.inputs() | {"email": ALICE, "password": PASSWORD, "action": action}
     with opener.open(urljoin(place, form.get("action") or ""), urlencode(filled).encode(), timeout=20) as answer:
         return answer.read().decode()
 
@@ -52,6 +52,7 @@ class User:
             "SIGBOX_TRUST_CONFIG": str(stack.trust_config),
             "SIGSTORE_ID_TOKEN": "",
         }
+        self.said = ""
         self.session = home / "run" / "sigbox" / "identity-token"
 
     def begin(self, *options: str) -> tuple[subprocess.Popen[str], str]:
@@ -72,6 +73,7 @@ class User:
             lines.append(line)
             if found := re.match(r"  (http\S+)$", line):
                 watchdog.cancel()
+                self.said = "".join(lines)
                 return process, found[1]
         watchdog.cancel()
         process.wait(20)
@@ -177,3 +179,29 @@ def test_an_expired_login_says_so(user: User):
     user.session.parent.mkdir(mode=0o700, parents=True)
     user.session.write_text(f"e30.{encode_base64url(json.dumps(claims).encode())}.AAAA")
     assert "has expired" in user.sign(code=2)
+
+
+# --- device flow -------------------------------------------------------------------------------------------
+def test_with_the_device_flow_the_code_is_allowed_on_a_page_anywhere(user: User):
+    process, url = user.begin("--flow", "device")
+    page = browse(url)
+    assert "goes on as" in page
+    out, err = user.end(process)
+    assert json.loads(out)["identity"] == ALICE
+    assert re.match(r"allow the code [A-Z]{4}-[A-Z]{4} on this page, on any machine:\n", user.said)
+    assert f"logged in as {ALICE}" in err
+    user.sign()
+
+
+def test_a_device_login_that_is_denied_ends_at_once(user: User):
+    process, url = user.begin("--flow", "device")
+    assert "Denied" in browse(url, action="deny")
+    _, err = user.end(process, code=3)
+    assert "the login was denied" in err
+    assert not user.session.exists()
+
+
+def test_a_device_login_that_nobody_allows_ends_in_time(user: User):
+    process, _ = user.begin("--flow", "device", "--timeout", "1")
+    _, err = user.end(process, code=3)
+    assert "nobody allowed this login in time" in err

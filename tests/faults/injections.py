@@ -33,19 +33,20 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from sigcore.errors import SigError, Unavailable
 from tlog import sequencer
-from tlog.anchor import SqliteAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.log import Log, Submission
 from tlog.publish import CheckpointPublisher
 from tlog.storage.base import Batch
 from tlog.storage.sqlite import SqliteStore
 
-BASE, ADDED = 254, 4
+BASE, ADDED = 254, 6
 """The entries that are added complete a tile."""
 KINDS = {
     "killed": (0, 1),
     "EIO": (errno.EIO, 1),
     "ENOSPC": (errno.ENOSPC, 1),
     "EIO twice": (errno.EIO, 2),
+    "ENOSPC twice": (errno.ENOSPC, 2),
     "EIO for 25 calls": (errno.EIO, 25),
 }
 WAIT_S = 5.0
@@ -69,7 +70,7 @@ def stopped_clock() -> datetime:
 
 
 def make_log(folder: Path) -> Log:
-    return Log(Store(folder / "log.db"), SqliteAnchor(folder / "anchor.db"), PUBLISHER, stopped_clock)
+    return Log(Store(folder / "log.db"), FileAnchor(folder / "anchor.checkpoint"), PUBLISHER, stopped_clock)
 
 
 async def fill(folder: Path) -> None:

@@ -30,6 +30,7 @@ from stack import bootstrap
 from stack.compose import compose
 from stack.config import Home
 from stack.edge import Edge
+from stack.live_issuers import LiveIssuers
 from stack.logs import RequestLog
 from stack.traffic import Traffic
 from stack.trust.documents import save_documents
@@ -80,7 +81,7 @@ async def restarted(home: Home, oidc_key: rsa.RSAPrivateKey) -> AsyncIterator[Te
     settings = bootstrap.prepare(home, url=None, default_url="http://localhost:7780", ephemeral=False, now=now)
     material = bootstrap.load_material(home)
     save_documents(home, material, settings)
-    parts = (home, settings, material, oidc_key, (), lambda: datetime.now(UTC))
+    parts = (home, settings, material, oidc_key, LiveIssuers(), lambda: datetime.now(UTC))
     edge = Edge(Traffic(), RequestLog("json", io.StringIO()))
     async with (
         compose(*parts, control_api=False, edge=edge, checks={}) as (app, _figures),

@@ -19,7 +19,7 @@ import pytest
 from sigcore.errors import Refused, Unavailable
 from tests.chance import chosen_seed
 from tests.faults.injections import PUBLISHER, make_log
-from tlog.anchor import load_anchored
+from tlog.anchor_file import load_anchored
 from tlog.audit import audit
 from tlog.log import Submission
 from tlog.storage.sqlite import SqliteStore
@@ -64,7 +64,7 @@ def is_found(folder: Path, data: bytes) -> bool:
         store = SqliteStore(folder / "log.db")
         store.open_for_reading()
         try:
-            await audit(store, PUBLISHER, load_anchored(folder / "anchor.db"))
+            await audit(store, PUBLISHER, load_anchored(folder / "anchor.checkpoint"))
         finally:
             await store.close()
 

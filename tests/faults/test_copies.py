@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 RUNS = 20
 COPIES = 20
-DATABASE, ANCHOR = ("log.db", "log.db-wal"), ("anchor.db", "anchor.db-wal")
+DATABASE, ANCHOR = ("log.db", "log.db-wal"), ("anchor.checkpoint",)
 
 
 def copy(source: Path, target: Path, names: Sequence[str]) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -33,7 +35,7 @@ from tests.faults.disk import Disk
 from tests.faults.recorded_load import Load, PrecertificateMaker
 from tests.faults.recorder import Event, Trace, build_recorder
 from tests.faults.replay import Told, check, check_tuf_root
-from tests.stack_process import running_stack, start_stack
+from tests.stack_process import ROOT, environment, running_stack, start_stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -46,7 +48,10 @@ OIDC_KEY = rsa.generate_private_key(65537, 2048)
 
 
 def record(folder: Path) -> list[Event]:
-    """Two lives of a stack under load: the first ends in order, the second by kill -9."""
+    """Two lives of a stack under load: the first ends in order, the second by kill -9.
+
+    In between its anchors become what an earlier version left: the second life begins with carrying them over.
+    """
     trace = Trace(folder / "trace")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LD_PRELOAD", str(build_recorder(folder)))
@@ -59,6 +64,8 @@ def record(folder: Path) -> list[Event]:
                 asyncio.run(_load(stack.url, trace, stack.data))
                 if orderly:
                     stack.stop()
+                    turn_back = [sys.executable, "-m", "tests.faults.former_anchors", str(folder / "data")]
+                    subprocess.run(turn_back, cwd=ROOT, env=environment(), check=True)
             finally:
                 stack.kill()
     trace.close()
@@ -116,6 +123,12 @@ def test_f03_a_power_cut_loses_nothing_that_was_told(events, memory: Path):
     broken = replay(events, CUTS, memory, chance)
     kinds = Counter(event.kind for event in events)
     told = Told.before(events).told
+    carried = [
+        event
+        for event in events
+        if event.kind == "U" and event.path.startswith("anchor/") and event.path.endswith(".db")
+    ]
+    assert len(carried) == 3
     print(
         f"\nseed {seed}: {CUTS} power cuts in {time.monotonic() - start:.0f} s, {len(broken)} broken;"
         f" recorded {kinds['W']} writes, {kinds['S']} file and {kinds['D']} folder synchronisations, {kinds['R']} renames;"

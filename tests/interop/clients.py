@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The official clients that are not Python packages: what they are pinned to, and how they get onto a machine.
 
-``make clients`` runs this file. cosign is built from source by Go, as go.mod and go.sum of its folder say; sigstore-js is
-installed by npm, as package-lock.json says, with the Node that it wants. Nothing is fetched whose hash does not stand there.
+``make clients`` runs this file. cosign and crane are built from source by Go, as go.mod and go.sum of their folders say;
+sigstore-js is installed by npm, as package-lock.json says, with the Node that it wants. Nothing is fetched whose hash does not
+stand there.
+Dex comes the same way: it is no client, but the OpenID provider of others that federation is tested with.
 
 What was made is kept in the user's cache folder under the hash of its pins: every checkout finds it there, and a changed pin
 makes it anew. The standard library is enough to run this, so that continuous integration can begin with it.
@@ -74,9 +76,11 @@ class Client:
     def version(self) -> str:
         """As it is pinned."""
         if "go.mod" in self.pins:
-            package = package_of(self).removesuffix("/cmd/cosign")
+            package = package_of(self).partition("/cmd/")[0]
             found = re.search(
-                rf"^\s{re.escape(package)} v(\S+)", (self.folder / "go.mod").read_text("utf-8"), re.MULTILINE
+                rf"^(?:require )?\s?{re.escape(package)} v(\S+)",
+                (self.folder / "go.mod").read_text("utf-8"),
+                re.MULTILINE,
             )
             assert found, f"go.mod of {self.name} does not pin {package}"
             return found[1]
@@ -96,15 +100,26 @@ def package_of(client: Client) -> str:
 
 
 def build(client: Client, target: Path) -> None:
-    """Compile the program with the Go of this machine: no other toolchain is fetched."""
+    """Compile the program with the Go of this machine."""
+    compile_package(client, package_of(client), target / client.program)
+
+
+def build_registry(client: Client, target: Path) -> None:
+    """Compile the program and, as ``registry`` beside it, the registry in the client's folder."""
+    build(client, target)
+    compile_package(client, ".", target / REGISTRY)
+
+
+def compile_package(client: Client, package: str, program: Path) -> None:
+    """Compile a package of the client's module; no other toolchain is fetched."""
     if shutil.which("go") is None:
         found = re.search(r"^go (\S+)$", (client.folder / "go.mod").read_text("utf-8"), re.MULTILINE)
         raise Missing(
             f"go is missing: {client.name} is built from source by Go {found and found[1]} or newer; Debian's own package "
             "is older than that, so install a current Go and put it on the PATH, then run `make clients`"
         )
-    options = ("-mod=readonly", "-trimpath", "-ldflags=-s -w", "-o", str(target / client.program))
-    _run(client, "go", "build", *options, package_of(client), cwd=client.folder, GOTOOLCHAIN="local", GOWORK="off")
+    options = ("-mod=readonly", "-trimpath", "-ldflags=-s -w", "-o", str(program))
+    _run(client, "go", "build", *options, package, cwd=client.folder, GOTOOLCHAIN="local", GOWORK="off")
 
 
 def npm_install(client: Client, target: Path) -> None:
@@ -143,7 +158,11 @@ COSIGN_V2 = Client("cosign-v2", _GO, "cosign", build)
 SIGSTORE_JS = Client(
     "sigstore-js", ("package.json", "package-lock.json", ".npmrc"), "node_modules/.bin/node", npm_install
 )
-CLIENTS = (COSIGN_V3, COSIGN_V2, SIGSTORE_JS)
+REGISTRY = "registry"
+CRANE = Client("go-containerregistry", (*_GO, "main.go"), "crane", build_registry)
+"""go-containerregistry's client, and its registry beside it: see main.go."""
+DEX = Client("dex", _GO, "dex", build)
+CLIENTS = (COSIGN_V3, COSIGN_V2, CRANE, SIGSTORE_JS, DEX)
 
 
 def install(client: Client) -> str:
@@ -182,7 +201,7 @@ def main() -> int:
 
     print("installing the official clients (cosign compiles for some minutes the first time)", file=sys.stderr)
     with ThreadPoolExecutor(2) as pool:
-        rows = (pool.submit(row, COSIGN_V3, COSIGN_V2), pool.submit(row, SIGSTORE_JS))
+        rows = (pool.submit(row, CRANE, COSIGN_V3, COSIGN_V2, DEX), pool.submit(row, SIGSTORE_JS))
         return sum(done.result() for done in rows)
 
 

@@ -12,7 +12,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jwt as jwt_library
 from cryptography import x509 as library
@@ -20,15 +22,23 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 import ca.csr
+import ca.fulcio_config
 import ca.jwks
 import ca.possession
 import ca.request
+import ca.templates
 import client.identity
 import client.verify.times
+import oidc_dev.machines
 import oidc_dev.mailbox
 import oidc_dev.parameters
+import oidc_dev.upstream
 import stack.cli.persona
 import stack.config
+import stack.issuers
+import stack.personas
+import stack.web.console.asked
+import tlog.catalog.query
 import tlog.entry_id
 import tlog.kept
 import tsa.json_request
@@ -67,6 +77,8 @@ from sigcore.errors import SigError
 from sigcore.strict import Fields
 from sigcore.timestamp import TimestampRequest
 from tests.unit.client.minisig import MiniSigstore
+from tests.unit.oidc_dev.abroad import Abroad
+from tests.unit.oidc_dev.visitor import Clock
 from tests.unit.sigcore import v1_proposals
 
 SIGSTORE = MiniSigstore()
@@ -77,6 +89,25 @@ P256, RSA = keys.generate_p256(), rsa.generate_private_key(65537, 2048)
 CHECKPOINT = BUNDLE.log_entries[0].proof.checkpoint
 SCT = sct.sign_sct(sct.X509Entry(CERTIFICATE.der), 1_700_000_000_000, P256)
 WHAT = "the input"
+FULCIO = {
+    "oidc-issuers": {
+        "https://a.example": {
+            "client-id": "sigstore",
+            "type": "email",
+            "issuer-claim": "$.federated_claims.connector_id",
+            "allow": ["*@a.example"],
+            "jwks": "a.jwks",
+        }
+    },
+    "MetaIssuers": {"https://*.b.example": {"ClientID": "sigstore", "Type": "ci-provider", "CIProvider": "ship"}},
+    "ci-issuer-metadata": {
+        "ship": {
+            "default-template-values": {"url": "https://b.example"},
+            "extension-templates": {"build-trigger": "cause"},
+            "subject-alternative-name-template": "{{ .url }}/{{ .job }}",
+        }
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -222,6 +253,11 @@ def encode_tls_signature(found: tuple[int, bytes]) -> bytes:
     return sct.encode_digitally_signed(replace(SCT, signature=signature, signature_algorithm=algorithm))
 
 
+def json_of(data: bytes) -> strict.JSON:
+    return strict.parse_json(data, what=WHAT, limit=limits.TOKEN_KEY_SET)
+
+
+UPSTREAM = Abroad(Clock()).upstream()
 PARSERS: dict[str, Parser] = {
     # --- strict
     "sigcore.strict.parse_json": Parser(
@@ -446,12 +482,61 @@ PARSERS: dict[str, Parser] = {
         [json.dumps({"publicKey": {"content": b64(PEMS[0])}, "signedEmailAddress": b64(b"signature")}).encode()],
     ),
     "ca.jwks.parse_jwks": Parser(lambda data: ca.jwks.parse_jwks(data) and None, [json.dumps(jwks()).encode()]),
+    "ca.jwks.parse_fetched_jwks": Parser(
+        lambda data: ca.jwks.parse_fetched_jwks(data) and None, [json.dumps(jwks()).encode()]
+    ),
+    "ca.templates.parse_template": Parser(
+        ca.templates.parse_template,
+        [b"sha", b"{{ .url }}/{{ .repository }}", b'{{if eq (index . "a/b") "c"}}d{{ else }}e{{end}}'],
+        lambda template: template.text,
+        text=True,
+    ),
+    "ca.fulcio_config.parse_fulcio_config": Parser(
+        lambda data: ca.fulcio_config.parse_fulcio_config(json_of(data), what=WHAT) and None,
+        [json.dumps(FULCIO).encode(), b"{}"],
+    ),
+    "ca.fulcio_config.parse_row": Parser(
+        lambda data: ca.fulcio_config.parse_row(json_of(data), "https://a.example", {}, pattern=False) and None,
+        [json.dumps(FULCIO["oidc-issuers"]["https://a.example"]).encode()],
+    ),
+    "stack.issuers.parse_document": Parser(
+        lambda data: stack.issuers.parse_document(Path("issuers.yaml"), data),
+        [json.dumps(FULCIO).encode(), b'define:\n  - &a "b"\noidc-issuers:\n  *a :\n    type: email\n'],
+    ),
+    "oidc_dev.machines.parse_machine_name": Parser(
+        oidc_dev.machines.parse_machine_name, [b"release", b"a-1"], str, text=True
+    ),
+    "oidc_dev.machines.parse_machine_subject": Parser(
+        oidc_dev.machines.parse_machine_subject, [b"https://ci.example.com:8443/a/b", b"http://h"], str, text=True
+    ),
+    "tlog.catalog.query.parse_query": Parser(
+        tlog.catalog.query.parse_query,
+        [b"", b"alice@example.com issuer:https://login.example", b"*@example.com", b"sha256:" + b"ab" * 32, b"index:7"],
+        text=True,
+    ),
+    "stack.web.console.asked.parse_asked": Parser(
+        lambda text: stack.web.console.asked.parse_asked(dict(parse_qsl(text))),
+        [b"", b"q=alice&since=2026-01-31&until=2026-02-01T00:00:00Z&limit=20", b"after=1.2.3"],
+        text=True,
+    ),
     "oidc_dev.mailbox.parse_email": Parser(
         oidc_dev.mailbox.parse_email, [b"a@b.c", b"first.last+tag@example.com"], str, text=True
     ),
     "oidc_dev.parameters.parse_parameters": Parser(
         lambda data: oidc_dev.parameters.parse_parameters(data, what=WHAT),
         [b"a=b&c=d%20e+f", b"state=x&nonce=%E2%82%AC"],
+    ),
+    "oidc_dev.upstream.parse_endpoints": Parser(
+        lambda data: oidc_dev.upstream.parse_endpoints(data, UPSTREAM),
+        [json.dumps(Abroad(Clock()).discovery()).encode()],
+    ),
+    "stack.personas.parse_persona": Parser(
+        lambda data: stack.personas.parse_persona(strict.Fields.of(json_of(data), WHAT)),
+        [b'{"kind": "spiffe", "subject": "spiffe://a/b", "claims": {"x": [1]}}', b"{}"],
+    ),
+    "stack.personas.parse_toml": Parser(
+        lambda data: stack.personas.parse_toml(data, what=WHAT),
+        [b'kind = "spiffe"\nsubject = "spiffe://a/b"\n[claims]\nx = [1]\n', b""],
     ),
     "stack.cli.persona.parse_claim": Parser(
         stack.cli.persona.parse_claim, [b"groups=[1]", b"name=plain text"], text=True

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from sigcore.errors import Malformed, SigError
 from tests.architecture_rules import PACKAGES
 from tests.chance import chosen_seed
-from tests.property import client_corpus, corpus
+from tests.property import client_corpus, corpus, oci_corpus
 from tests.property.corpus import Parser, same
 from tests.property.mutate import mutants
 
-PARSERS = corpus.PARSERS | client_corpus.PARSERS
+PARSERS = corpus.PARSERS | client_corpus.PARSERS | oci_corpus.PARSERS
 COUNT = 400
 SEED = chosen_seed()
 NO_IMPORT = ("stack.cli.__main__",)

@@ -180,11 +180,11 @@ def test_a_request_is_read_alike_in_one_step_and_member_by_member(data):
 
 
 def reading(body: bytes) -> object:
-    """The request, or why there is none, without the place of a defect in the text."""
+    """The request, or why there is none, without the place of a defect and, in what is no JSON, which of its defects came first."""
     try:
         request = parse_request_v2(body)
     except SigError as error:
-        return type(error), re.sub(r"[0-9]+", "N", error.message)
+        return type(error), re.sub(r"[0-9]+|(?<=is not JSON: ).*", "N", error.message)
     assert isinstance(request.proof, SignedSubject)
     return keys.encode_public_key(request.proof.key), request.proof.signature, request.token
 

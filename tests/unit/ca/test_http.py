@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from ca.app import make_app
 from ca.authority import Authority
+from ca.issuers import Issuer, Pattern
 from sigcore import keys
 from sigcore.strict import encode_base64
 from tests.unit.ca import fakes
@@ -165,6 +166,22 @@ async def test_the_configuration_lists_the_issuers_with_zero_values(http):
         "skipEmailVerification": False,
     }
     assert (machines["issuerUrl"], machines["challengeClaim"], machines["subjectDomain"]) == (MACHINES, "sub", MACHINES)
+
+
+async def test_the_configuration_follows_the_table_and_shows_patterns_as_such(http, issuers):
+    rows = tuple(issuers)
+    dex = Issuer("https://dex.example", issuer_claim="$.a.b", skip_email_verification=True, challenge_claim="sub")
+    spire = Issuer("https://spire.example", kind="spiffe", trust_domain="prod.example")
+    clusters = Pattern(Issuer("https://*.clusters.example", kind="kubernetes"))
+    issuers.replace((dex, spire), (clusters,))
+    try:
+        first, second, third = (await (await http.get("/api/v2/configuration")).json())["issuers"]
+    finally:
+        issuers.replace(rows)
+    assert (first["challengeClaim"], first["skipEmailVerification"]) == ("sub", True)
+    assert (second["issuerType"], second["spiffeTrustDomain"]) == ("spiffe", "prod.example")
+    assert third["wildcardIssuerUrl"] == "https://*.clusters.example"
+    assert "issuerUrl" not in third
 
 
 # --- tokens on the wire -----------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_an_email_that_is_no_string_is_malformed(email):
 
 
 # --- uri ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("path", ["", "/", "/a/b", "/a?b=c/d", "/%41", "/a:b@c,d;e=f", "?x"])
+@pytest.mark.parametrize("path", ["", "/", "/a/b", "/.a/..b/c...", "/...", "/a?b=c/d", "/%41", "/a:b@c,d;e=f", "?x"])
 def test_a_subject_below_the_domain(path):
     assert principal(WORKLOADS, sub=MACHINES + path).san == Uri(MACHINES + path)
 
@@ -160,6 +160,11 @@ def test_a_subject_below_the_domain(path):
         "https://ci.example.com/%zz",
         "https://ci.example.com/\u00e9",
         "https://ci.example.com/<x>",
+        "https://ci.example.com/a/../b",
+        "https://ci.example.com/..",
+        "https://ci.example.com/./a",
+        "https://ci.example.com/a/%2e%2E/b",
+        "https://ci.example.com/a/.%2e?x",
         "https://ci.example.com/" + "a" * 2048,
     ],
 )

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import subprocess
 import warnings
 from datetime import timedelta
@@ -21,6 +19,7 @@ from sigcore import certify, extensions, fulcio, keys, sct, x509
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.trustroot import AuthorityInstance, LogInstance, TrustedRoot, Validity, encode_trusted_root
 from tests.unit.ca import fakes
+from tests.unit.ca.public_leaves import public_leaves
 from tests.unit.ca.tokens import MACHINES, NOW, claims, signed
 
 with warnings.catch_warnings():
@@ -123,22 +122,6 @@ async def test_openssl_verifies_the_chain_for_both_kinds_of_name(issuers, asked,
 
 
 # --- the public Sigstore's certificates as oracle ---------------------------------------------------------
-def public_leaves(vectors):
-    found = {}
-    for path in sorted((vectors / "sigstore-conformance" / "bundle-verify").glob("*/bundle.sigstore.json")):
-        try:
-            material = json.loads(path.read_bytes())["verificationMaterial"]
-        except ValueError:
-            continue  # the malformed one
-        single = [material["certificate"]] if "certificate" in material else []
-        for item in (*single, *material.get("x509CertificateChain", {}).get("certificates", ())):
-            certificate = x509.parse_certificate(base64.b64decode(item["rawBytes"]))
-            # Others are CA certificates, and forgeries that were made to be refused.
-            if x509.organization(certificate.issuer) == "sigstore.dev" and certificate.extension(sct.SCT_LIST_OID):
-                found[certificate.der] = certificate
-    return list(found.values())
-
-
 def test_our_profile_writes_what_the_public_fulcio_wrote(vectors):
     """Same values in, same extensions out, in the same order; key identifiers apart, which each CA computes its own way."""
     leaves = public_leaves(vectors)

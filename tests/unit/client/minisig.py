@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -65,6 +65,9 @@ def sign_digest(key: ec.EllipticCurvePrivateKey, digest: bytes) -> bytes:
     return key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
 
 
+NewKey = Callable[[], ec.EllipticCurvePrivateKey]
+
+
 @dataclass
 class Chain:
     """A root and an intermediate with the intermediate's key."""
@@ -74,8 +77,8 @@ class Chain:
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def make(cls, name: str, eku: str, *, not_after: datetime = END) -> Chain:
-        root_key, key = keys.generate_p256(), keys.generate_p256()
+    def make(cls, name: str, eku: str, *, not_after: datetime = END, new_key: NewKey = keys.generate_p256) -> Chain:
+        root_key, key = new_key(), new_key()
         top, middle = (certify.Subject(f"{name}{part}", "mini", START, not_after) for part in (" root", ""))
         root = x509.parse_certificate(certify.make_root(root_key, top))
         spki = keys.encode_public_key(key.public_key())
@@ -89,15 +92,19 @@ class Chain:
 
 @dataclass
 class MiniSigstore:
-    """One instance; ``name`` keeps two of them apart. ``now`` is the time that its services write."""
+    """One instance; ``name`` keeps two of them apart. ``now`` is the time that its services write.
+
+    ``new_tsa_key`` makes the keys of the timestamp authority, from the root to the leaf.
+    """
 
     name: str = "mini"
     now: datetime = NOW
+    new_tsa_key: NewKey = keys.generate_p256
 
     def __post_init__(self) -> None:
         self.ca = Chain.make(f"{self.name} ca", x509.EKU_CODE_SIGNING)
-        self.tsa = Chain.make(f"{self.name} tsa", x509.EKU_TIME_STAMPING)
-        self.tsa_key = keys.generate_p256()
+        self.tsa = Chain.make(f"{self.name} tsa", x509.EKU_TIME_STAMPING, new_key=self.new_tsa_key)
+        self.tsa_key = self.new_tsa_key()
         spki = keys.encode_public_key(self.tsa_key.public_key())
         leaf = certify.Subject(f"{self.name} tsa leaf", "mini", START, END)
         tsa = certify.make_leaf(self.tsa.intermediate, self.tsa.key, spki, leaf, eku=x509.EKU_TIME_STAMPING)
@@ -201,7 +208,9 @@ class MiniSigstore:
         return self.bundle(key, self.certify(key.public_key(), **certificate), artifact)
 
     def bundle(self, key: ec.EllipticCurvePrivateKey, certificate: bytes, artifact: bytes = ARTIFACT) -> Bundle:
-        digest = digest_of(artifact)
+        return self.bundle_of(digest_of(artifact), key, certificate)
+
+    def bundle_of(self, digest: bytes, key: ec.EllipticCurvePrivateKey, certificate: bytes) -> Bundle:
         signature = sign_digest(key, digest)
         body = entries.encode_body(HashedRekord(digest, signature, entries.certificate_verifier(certificate)))
         content = MessageSignature(HashAlgorithm.SHA2_256, digest, signature)

@@ -17,7 +17,7 @@ import pytest
 from sigcore.bundle import encode_bundle
 from sigcore.errors import NotFound, Refused
 from sigcore.trustroot import encode_trusted_root
-from stack.cli import main
+from stack.cli import batch, main, verifying
 from stack.cli.batch import CHUNK, verify_many
 from stack.cli.usage import Usage
 from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER
@@ -52,6 +52,26 @@ def test_several_processes_say_what_one_says(dist, capsys):
     assert alone[2].splitlines()[40].startswith(f"[41/{FILES}] REFUSED")
     for more in (("--max-workers", "2"), ("--max-workers", "3"), ()):
         assert run(dist, capsys, "--json", *more) == alone
+
+
+def test_few_large_files_are_shared_among_the_cores_too(dist, capsys, monkeypatch):
+    crews = []
+
+    def verify(count, row, workers):
+        crews.append(workers)
+        return verify_many(count, row, workers)
+
+    monkeypatch.setattr(batch, "verify_many", verify)
+    monkeypatch.setattr(verifying.os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    files = [str(dist / "dist" / f"f{number:02}") for number in range(4)]
+    more = ["--trusted-root", str(dist / "root.json")]
+    assert main(["verify-blob", *files, *WHO, *more]) == 0
+    assert crews == []
+    monkeypatch.setattr(verifying, "_MUCH", 3 * len(ARTIFACT))
+    assert main(["verify-blob", *files, *WHO, *more]) == 0
+    assert main(["verify-blob", files[0], *WHO, *more]) == 0
+    assert main(["verify-blob", *files[:3], *WHO, *more]) == 0
+    assert crews == [3]
 
 
 def test_a_missing_bundle_ends_the_run_with_its_own_code(dist, capsys):
@@ -114,9 +134,9 @@ SLOW = """
 import sys, time
 from stack.cli import main, verifying
 verify = verifying._verify_file
-def slow(*arguments):
+def slow(*arguments, **more):
     time.sleep(0.05)
-    return verify(*arguments)
+    return verify(*arguments, **more)
 verifying._verify_file = slow
 sys.exit(main(sys.argv[1:]))
 """
@@ -135,7 +155,10 @@ def test_an_interrupt_ends_all_processes_and_is_no_success(dist):
     assert process.returncode == 130
     assert "interrupted" in err
     assert "Traceback" not in err
-    assert not any(os.path.exists(f"/proc/{worker}") for worker in workers)  # noqa: PTH110 - a list of numbers
+    deadline = time.monotonic() + 20  # whoever inherits them must have waited for them too
+    while any(os.path.exists(f"/proc/{worker}") for worker in workers):  # noqa: PTH110 - a list of numbers
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def read(path: Path) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
+import tracemalloc
 
 import pytest
 
 from client import files
-from client.files import digest_file, load_bundle, save_bundle
+from client.files import digest_file, digest_files, load_bundle, save_bundle
 from client.trust import load_trust
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, MessageSignature
@@ -66,6 +68,59 @@ def test_digest_of_a_file(tmp_path, algorithm):
     data = os.urandom(300_000)
     (tmp_path / "a").write_bytes(data)
     assert digest_file(tmp_path / "a", algorithm) == hashlib.new(algorithm.hashlib_name, data).digest()
+
+
+def test_a_large_file_is_digested_in_little_memory(tmp_path):
+    size = 200 << 20
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(size)
+    tracemalloc.start()
+    try:
+        found = digest_file(tmp_path / "sparse")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    expected = hashlib.sha256()
+    for _ in range(200):
+        expected.update(bytes(1 << 20))
+    assert found == expected.digest()
+    assert peak < 2 << 20
+
+
+def test_what_says_it_is_empty_is_read_to_its_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    data = os.urandom(3_000_000)
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    assert digest_file(tmp_path / "pipe") == hashlib.sha256(data).digest()
+    writer.join()
+
+
+def test_files_are_digested_together_in_their_order(tmp_path):
+    contents = [bytes([number]) * (number * 400_000) for number in (5, 0, 9, 1, 3, 7, 2)]
+    paths = [tmp_path / str(number) for number in range(len(contents))]
+    for path, data in zip(paths, contents, strict=True):
+        path.write_bytes(data)
+    assert list(digest_files(paths, HashAlgorithm.SHA2_512)) == [hashlib.sha512(data).digest() for data in contents]
+    assert list(digest_files([], HashAlgorithm.SHA2_256)) == []
+
+
+def test_a_file_that_is_absent_is_named_when_it_is_its_turn(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    digests = digest_files([tmp_path / "a", tmp_path / "absent", tmp_path / "a"], HashAlgorithm.SHA2_256)
+    assert next(digests) == hashlib.sha256(b"a").digest()
+    with pytest.raises(NotFound, match=r"the artifact .*absent cannot be read"):
+        next(digests)
+
+
+def test_who_asks_for_no_more_digests_does_not_wait_for_them(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    with (tmp_path / "endless").open("wb") as file:
+        file.truncate(1 << 43)  # an hour of hashing
+    digests = digest_files([tmp_path / "a", tmp_path / "endless"], HashAlgorithm.SHA2_256)
+    assert next(digests) == hashlib.sha256(b"a").digest()
+    digests.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("digest")]
 
 
 def test_trust_from_two_files_or_from_one(tmp_path):

@@ -5,11 +5,14 @@ import pytest
 
 from oidc_dev.accounts import Account
 from oidc_dev.app import make_app
-from oidc_dev.passwords import hash_password
+from oidc_dev.parts import Directory
+from oidc_dev.passwords import Passwords
 from oidc_dev.provider import Provider
-from oidc_dev.signing import SigningKey, generate_rsa
+from oidc_dev.rules import LoginRules
+from oidc_dev.seal import Seal
+from oidc_dev.signing import KeyRing, SigningKey, generate_rsa
 from oidc_dev.store import MemoryAccounts
-from tests.unit.oidc_dev.visitor import ALICE, ISSUER, PASSWORD, Clock, Visitor
+from tests.unit.oidc_dev.visitor import ALICE, ISSUER, PASSES, PASSWORD, Clock, Visitor
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +22,7 @@ def signing_key():
 
 @pytest.fixture(scope="session")
 def hashed():
-    return hash_password(PASSWORD)
+    return Passwords(PASSES).hash(PASSWORD)
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def clock():
 
 @pytest.fixture
 def provider(signing_key, clock):
-    return Provider(ISSUER, (signing_key,), clock)
+    return Provider(ISSUER, KeyRing(signing_key), clock)
 
 
 @pytest.fixture
@@ -40,8 +43,18 @@ def accounts(hashed, clock):
 
 
 @pytest.fixture
-async def http(provider, accounts, aiohttp_client):
-    return await aiohttp_client(make_app(provider, accounts))
+def seal():
+    return Seal(b"a key that is in no file")
+
+
+@pytest.fixture
+def directory(accounts, seal):
+    return Directory(accounts, rules=LoginRules(passes=PASSES), seal=lambda: seal)
+
+
+@pytest.fixture
+async def http(provider, directory, aiohttp_client):
+    return await aiohttp_client(make_app(provider, directory))
 
 
 @pytest.fixture

@@ -136,10 +136,11 @@ async def test_who_cancels_out_of_band_is_told_so(visitor):
     assert "cancelled" in await page.text()
 
 
-async def test_nobody_is_logged_in_already(visitor):
+async def test_nobody_gets_a_code_without_being_asked(visitor):
+    assert query_of(await visitor.ask(prompt="none"))["error"] == "login_required"
     await visitor.code()
     found = query_of(await visitor.ask(prompt="none"))
-    assert (found["error"], found["state"]) == ("login_required", "a state")
+    assert (found["error"], found["state"]) == ("interaction_required", "a state")
 
 
 # --- a code is good once, for its owner, for a minute ----------------------------------------------------------

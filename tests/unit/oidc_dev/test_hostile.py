@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from oidc_dev.redirects import OUT_OF_BAND
+from tests.unit.oidc_dev.program import Program
 from tests.unit.oidc_dev.visitor import ALICE, FORM, PASSWORD, REQUEST, Html, Visitor, query_of
 
 FOREIGN = [
@@ -361,26 +362,27 @@ async def test_a_cookie_that_is_not_ours_is_replaced_and_opens_nothing_o17(visit
     await refused(await visitor.send(form, **header))
 
 
-async def test_a_form_is_of_one_process_only(visitor, aiohttp_client, provider, accounts):
+async def test_a_form_is_of_one_process_only(visitor, aiohttp_client, provider, directory):
     from oidc_dev.app import make_app  # noqa: PLC0415 - a restart
 
     form = await visitor.form() | FILLED
-    again = Visitor(await aiohttp_client(make_app(provider, accounts)))
+    again = Visitor(await aiohttp_client(make_app(provider, directory)))
     cookies = "; ".join(f"{c.key}={c.value}" for c in visitor.http.session.cookie_jar)
     await refused(await again.send(form, Cookie=cookies))
 
 
 async def test_the_cookie_is_for_this_site_alone_and_not_for_scripts_o17(
-    visitor, aiohttp_client, accounts, signing_key, clock
+    visitor, aiohttp_client, directory, signing_key, clock
 ):
     cookie = (await visitor.ask()).headers["Set-Cookie"]
     assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/"))
     assert "Secure" not in cookie
     from oidc_dev.app import make_app  # noqa: PLC0415 - one behind TLS
     from oidc_dev.provider import Provider  # noqa: PLC0415 - the same
+    from oidc_dev.signing import KeyRing  # noqa: PLC0415 - the same
 
-    secure = Provider("https://sigstore.corp.example/auth", (signing_key,), clock)
-    cookie = (await Visitor(await aiohttp_client(make_app(secure, accounts))).ask()).headers["Set-Cookie"]
+    secure = Provider("https://sigstore.corp.example/auth", KeyRing(signing_key), clock)
+    cookie = (await Visitor(await aiohttp_client(make_app(secure, directory))).ask()).headers["Set-Cookie"]
     assert cookie.startswith("__Host-")
     assert "Secure" in cookie
     assert "Domain" not in cookie
@@ -419,8 +421,33 @@ async def test_markup_in_the_email_and_in_parameter_names_stays_text_o20(visitor
     assert shape(text) == shape(await shown_as_error(await http.get("/auth/auth?x=1&x=2")))
 
 
+@pytest.mark.parametrize("payload", PAYLOADS)
+async def test_markup_on_the_device_page_stays_text_o20(http, payload):
+    calm = await http.get("/auth/device?user_code=x")
+    page = await http.get(f"/auth/device?user_code={quote(payload)}")
+    assert page.status in (400, 404)
+    assert shape(await page.text()) == shape(await calm.text())
+    program = Program(http)
+    code = (await program.begun())["user_code"]
+    wrong = await program.decide(code, email=payload)
+    if "\u2028" not in payload:
+        assert shape(await wrong.text()) == shape(await (await program.decide(code, email="x")).text())
+
+
 async def test_no_page_has_a_script_or_a_handler_or_anything_from_outside_w02(visitor):
-    pages = (await visitor.ask(), await visitor.ask(client_id="x"), await visitor.log_in(redirect_uri=OUT_OF_BAND))
+    get, program = visitor.http.get, Program(visitor.http)
+    code = (await program.begun())["user_code"]
+    pages = (
+        await visitor.ask(),
+        await visitor.ask(client_id="x"),
+        await get("/auth/device"),
+        await get(f"/auth/device?user_code={code}"),
+        await visitor.log_in(redirect_uri=OUT_OF_BAND),
+        await visitor.ask(),  # with a session
+        await get(f"/auth/device?user_code={code}"),
+        await get("/auth/session"),
+        await program.decide(code),
+    )
     for page in pages:
         policy = page.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
@@ -429,7 +456,13 @@ async def test_no_page_has_a_script_or_a_handler_or_anything_from_outside_w02(vi
             assert tag not in {"script", "iframe", "object", "style", "base"}
             assert not [name for name in attributes if name.startswith("on") or name == "style"]
             for name in ("href", "src", "action"):
-                assert (attributes.get(name) or "x").partition("/")[0] in {"x", "style.css", "login"}
+                assert (attributes.get(name) or "x").removeprefix("/auth/").partition("/")[0] in {
+                    "x",
+                    "style.css",
+                    "login",
+                    "device",
+                    "session",
+                }
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,10 @@ from __future__ import annotations
 
 import jwt
 import pytest
-from aiohttp import web
 
 from oidc_dev.claims import Identity
-from oidc_dev.http import make_routes
+from oidc_dev.clients import DEVICE
 from oidc_dev.provider import Provider
-from oidc_dev.signing import SigningKey, generate_rsa
 from sigcore.errors import Malformed
 from tests.unit.oidc_dev.visitor import ISSUER
 
@@ -30,20 +28,21 @@ async def test_discovery_carries_the_exact_issuer_and_is_open_to_browsers(http):
 async def test_every_published_endpoint_exists_below_the_issuer(http):
     document = await discovered(http)
     endpoints = [value for name, value in document.items() if name.endswith(("_endpoint", "_uri"))]
-    assert len(endpoints) == 4
+    assert len(endpoints) == 5
     for url in endpoints:
         assert url.startswith(ISSUER + "/")
-        answer = await http.request("POST" if "token" in url else "GET", url.removeprefix("http://localhost:7780"))
+        answer = await http.request(
+            "POST" if url.endswith(("token", "code")) else "GET", url.removeprefix("http://localhost:7780")
+        )
         assert answer.status not in (404, 405, 500), url
 
 
 async def test_discovery_promises_nothing_that_is_not_there(http):
     document = await discovered(http)
-    assert document["grant_types_supported"] == ["authorization_code"]
+    assert document["grant_types_supported"] == ["authorization_code", DEVICE]
     assert document["response_types_supported"] == ["code"]
     assert document["response_modes_supported"] == ["query"]
     for absent in (
-        "device_authorization_endpoint",
         "registration_endpoint",
         "end_session_endpoint",
         "authorization_response_iss_parameter_supported",
@@ -69,17 +68,6 @@ async def test_a_minted_token_verifies_against_the_published_keys(http, provider
     assert claims["exp"] - claims["iat"] == 60
 
 
-async def test_rotation_publishes_all_keys_and_signs_with_the_first(aiohttp_client, accounts, clock):
-    keys = (SigningKey.of(generate_rsa()), SigningKey.of(generate_rsa()))
-    provider = Provider(ISSUER, keys, clock)
-    app = web.Application()
-    app.add_routes(make_routes(provider, accounts))
-    http = await aiohttp_client(app)
-    published = await (await http.get("/auth/keys")).json()
-    assert [key["kid"] for key in published["keys"]] == [key.id for key in keys]
-    assert jwt.get_unverified_header(provider.token(Identity(subject="x")))["kid"] == keys[0].id
-
-
 async def test_the_style_sheet_is_part_of_the_package(http):
     answer = await http.get("/auth/style.css")
     assert (answer.status, answer.content_type) == (200, "text/css")
@@ -91,8 +79,3 @@ async def test_the_style_sheet_is_part_of_the_package(http):
 def test_an_issuer_that_clients_could_not_compare_is_refused(issuer, provider):
     with pytest.raises(Malformed, match="issuer"):
         Provider(issuer, provider.keys, provider.clock)
-
-
-def test_a_provider_needs_a_key(clock):
-    with pytest.raises(Malformed, match="no signing key"):
-        Provider(ISSUER, (), clock)

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oidc_dev.authorization import Authorization
+from oidc_dev.clients import GRANTS
+from oidc_dev.forms import Browser
 from oidc_dev.parameters import encode_parameters, parse_parameters
+from oidc_dev.parts import Directory, assemble
 from oidc_dev.redirects import is_redirect_uri
-from oidc_dev.server import Server
 from oidc_dev.store import MemoryAccounts
-from sigcore.errors import Malformed
+from sigcore.errors import Malformed, Refused
+from tests.unit.oidc_dev.program import BEGINNING
 from tests.unit.oidc_dev.visitor import CALLBACK, REQUEST, VERIFIER, Clock
 
 TEXT = st.text("aZ09&=+% ;/?#<>\"'\\\u00e9\u4e16\U0001f600", max_size=20)
@@ -30,7 +33,22 @@ REDEMPTION = {
     "redirect_uri": CALLBACK,
     "code_verifier": VERIFIER,
     "client_id": "sigstore",
+    "device_code": "0" * 43,
+    "client_secret": "release." + "0" * 43,
+    "subject_token": "e30.e30.AAAA",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
 }
+TYPED = {"user_code": "BCDF-GHJK", "csrf": "0" * 64, "action": "login", "email": "a@b.c", "password": "x"}
+
+
+class Refusing:
+    """Machines that nobody is, and a broker that takes no token."""
+
+    def find(self, _name):
+        return None
+
+    async def identify(self, token, *, now):
+        raise Refused(f"{token} is none at {now}")
 
 
 def changed(base: dict[str, str]):
@@ -42,16 +60,29 @@ def changed(base: dict[str, str]):
 
 
 @pytest.fixture(scope="module")
-def server():
+def parts():
     from oidc_dev.provider import Provider  # noqa: PLC0415 - the fixture of the package lives for one test
-    from oidc_dev.signing import SigningKey, generate_rsa  # noqa: PLC0415 - the same
+    from oidc_dev.signing import KeyRing, generate_rsa  # noqa: PLC0415 - the same
 
-    return Server(Provider("http://localhost/auth", (SigningKey.of(generate_rsa()),), Clock()))
+    provider = Provider("http://localhost/auth", KeyRing.of(generate_rsa()), Clock())
+    return assemble(provider, Directory(MemoryAccounts(), machines=Refusing(), broker=Refusing()))
 
 
 @pytest.fixture(scope="module")
-def authorization(server):
-    return Authorization(server.provider, MemoryAccounts(), server)
+def loop():
+    """One for all examples: making one takes longer than any of them."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def server(parts):
+    return parts.server
+
+
+@pytest.fixture(scope="module")
+def authorization(parts):
+    return parts.authorization
 
 
 @given(st.dictionaries(TEXT.filter(bool), TEXT.filter(bool), max_size=8))
@@ -70,8 +101,8 @@ def test_bytes_are_parameters_or_malformed(data):
 
 @settings(max_examples=300)
 @given(st.one_of(changed(REQUEST), st.binary(max_size=100)))
-def test_the_authorization_endpoint_answers_everything_and_leads_nowhere_else_o13_o18(authorization, data):
-    reply = authorization.ask(data, "")
+def test_the_authorization_endpoint_answers_everything_and_leads_nowhere_else_o13_o18(loop, authorization, data):
+    reply = loop.run(authorization.ask(data, Browser()))
     assert reply.status in (200, 303, 400)
     location = dict(reply.headers).get("Location")
     assert (location is not None) == (reply.status == 303)
@@ -84,10 +115,32 @@ def test_the_authorization_endpoint_answers_everything_and_leads_nowhere_else_o1
 
 
 @settings(max_examples=300)
-@given(st.one_of(changed(REDEMPTION), st.binary(max_size=100)), st.one_of(st.just(""), st.text(max_size=40)))
-def test_the_token_endpoint_refuses_everything_in_its_own_words(server, data, header):
+@given(st.one_of(changed(BEGINNING), st.binary(max_size=100)), st.one_of(st.just(""), st.text(max_size=40)))
+def test_the_device_endpoint_answers_everything_in_its_own_words(server, data, header):
     try:
-        reply = server.redeem(data, header, now=server.provider.clock())
+        reply = server.begin_device(data, header, str(hash(data)), now=server.now())
+    except Malformed:
+        return
+    assert reply.status in (200, 400, 401, 429, 503)
+    assert ("error" in reply.body) == (reply.status != 200)
+
+
+@settings(max_examples=200)
+@given(st.one_of(changed(TYPED), st.binary(max_size=100)))
+def test_the_device_page_answers_everything_with_a_page(loop, parts, data):
+    for reply in (loop.run(parts.devices.ask(data, Browser())), loop.run(parts.devices.decide(data, Browser()))):
+        assert reply.status in (200, 400, 403, 404, 429)
+        assert "<html" in reply.body
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(*(changed(REDEMPTION | {"grant_type": grant}) for grant in GRANTS), st.binary(max_size=100)),
+    st.one_of(st.just(""), st.text(max_size=40)),
+)
+def test_the_token_endpoint_refuses_everything_in_its_own_words(loop, server, data, header):
+    try:
+        reply = loop.run(server.redeem(data, header, now=server.provider.clock()))
     except Malformed:
         return
     assert reply.status in (400, 401)

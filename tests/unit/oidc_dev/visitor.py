@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from aiohttp.test_utils import TestClient
 
 ISSUER = "http://localhost:7780/auth"
+PASSES = 2
+"""A cheap hash: most tests are not about its price."""
 ALICE, PASSWORD = "alice@example.com", "correct horse battery staple"
 CALLBACK = "http://localhost:43210/auth/callback"
 OOB = "urn:ietf:wg:oauth:2.0:oob"

@@ -55,7 +55,7 @@ def parts(tmp_path):
     good = chain(NOW - DAY, NOW + DAY)
     return SimpleNamespace(
         home=home,
-        provider=SimpleNamespace(keys=("key",)),
+        provider=SimpleNamespace(keys=SimpleNamespace(published=lambda _now: {"id": "key"})),
         ca_chain=good,
         logs={"ct": log(), "rekor": log()},
         timestamps=SimpleNamespace(chain=good, timekeeper=TimeKeeper()),
@@ -75,7 +75,7 @@ def test_a_stack_that_is_well_says_ok_for_each_role(parts):
 
 
 def test_a_provider_without_a_key(parts):
-    parts.provider.keys = ()
+    parts.provider.keys.published = lambda _now: {}
     assert ask(parts) == only("oidc", "the provider has no signing key")
 
 

@@ -10,13 +10,14 @@ from tests.stack_process import ROOT, environment
 
 SCRIPT = """
 import sys
+ISSUERS = ("yaml", "ca.transport", "ca.discovery", "ca.fulcio_config", "ca.workflows", "ca.names")  # for those who configured some
 from stack.quick_import import import_server
 import_server()
 from aiohttp import hdrs, web
 assert "aiohttp.client" not in sys.modules and "aiohttp.connector" not in sys.modules
 import stack.running
 assert "aiohttp.client" not in sys.modules, "a module of the server imports aiohttp's client"
-for heavy in ("jwt", "jinja2", "authlib", "prometheus_client", "cryptography.x509", "tuf", "sqlite_utils"):
+for heavy in ("jwt", "jinja2", "authlib", "prometheus_client", "cryptography.x509", "tuf", "sqlite_utils", *ISSUERS):
     assert heavy not in sys.modules, f"{heavy} is imported before anything answers"
 import aiohttp
 assert aiohttp.ClientSession.__module__ == "aiohttp.client"

@@ -57,7 +57,7 @@ def test_an_older_directory_gets_the_key_once_and_says_so(home, caplog):
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("trace", ["rekor-v1/log.db", "anchor/rekor-v1.db"])
+@pytest.mark.parametrize("trace", ["rekor-v1/log.db", "anchor/rekor-v1.checkpoint", "anchor/rekor-v1.db"])
 def test_a_log_that_lost_its_key_does_not_get_another_one(home, trace):
     (home.path / "rekor-v1" / "log.key").unlink()
     (home.path / trace).write_bytes(b"entries")

@@ -19,6 +19,7 @@ from sigcore.keys import encode_public_key, key_id, parse_public_key_pem
 from stack import bootstrap, running
 from stack.cli import main
 from stack.config import Home, load_settings, parse_organization
+from stack.live_issuers import LiveIssuers
 from stack.passphrase import find_passphrase
 from stack.trust.lifetimes import LIFETIME
 from stack.trust.publish import load_targets, publish
@@ -237,7 +238,7 @@ async def test_the_running_stack_signs_what_grew_old(tmp_path, monkeypatch):
     home = init(tmp_path / "d")
     publish(home, datetime.now(UTC) - timedelta(days=20), force=True)
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None)))
+    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
     try:
         async with asyncio.timeout(30):
             while load_state(home).roles[-1].version < 3:
@@ -255,7 +256,7 @@ async def test_a_failed_refresh_is_said_and_tried_again(tmp_path, monkeypatch, c
     hidden = home.path / "tuf" / "timestamp.key"
     hidden.rename(hidden.with_suffix(".away"))
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None)))
+    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
     try:
         async with asyncio.timeout(60):
             while "was not refreshed" not in caplog.text:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tlog.anchor import Anchor, MemoryAnchor, SqliteAnchor
+from tlog.anchor import Anchor, MemoryAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.log import Log, Submission
 from tlog.publish import CheckpointPublisher
 from tlog.storage.base import LogStore
@@ -55,7 +56,7 @@ class Site:
         return SqliteStore(self.folder / "log.db") if self.durable else MemoryStore(self.memory)
 
     def anchor(self) -> Anchor:
-        return SqliteAnchor(self.folder / "anchor.db") if self.durable else self.memory_anchor
+        return FileAnchor(self.folder / "anchor.checkpoint") if self.durable else self.memory_anchor
 
     def publisher(self) -> CheckpointPublisher:
         return CheckpointPublisher(ORIGIN, self.key)

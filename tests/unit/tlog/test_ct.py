@@ -19,7 +19,8 @@ from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.sct import SignedCertificateTimestamp, parse_digitally_signed, precert_entry, verify_sct
 from sigcore.x509 import parse_certificate
 from tlog import ct
-from tlog.anchor import MemoryAnchor, SqliteAnchor
+from tlog.anchor import MemoryAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
 from tlog.storage.memory import MemoryStore
 from tlog.storage.sqlite import SqliteStore
@@ -124,7 +125,7 @@ async def test_the_same_precertificate_at_once_and_after_a_restart(tmp_path):
     clock, chain = Hand(), CA.chain(CA.precert())
 
     def opened() -> CertificateLogService:
-        return make(clock, SqliteStore(tmp_path / "log.db"), SqliteAnchor(tmp_path / "anchor.db"))
+        return make(clock, SqliteStore(tmp_path / "log.db"), FileAnchor(tmp_path / "anchor.checkpoint"))
 
     service = opened()
     await service.start()

@@ -278,5 +278,5 @@ async def test_files_are_for_their_owner_only(disk, entry):
         modes = {path.name: path.stat().st_mode & 0o777 for path in disk.folder.iterdir()}
     finally:
         os.umask(before)
-    assert {"log.db", "log.db-wal", "log.db.lock", "anchor.db", "anchor.db-wal"} <= set(modes)
+    assert {"log.db", "log.db-wal", "log.db.lock", "anchor.checkpoint"} <= set(modes)
     assert set(modes.values()) == {0o600}

@@ -32,7 +32,8 @@ from tests.unit.sigcore.v1_proposals import (
     rekord,
 )
 from tlog import rekor_v1
-from tlog.anchor import MemoryAnchor, SqliteAnchor
+from tlog.anchor import MemoryAnchor
+from tlog.anchor_file import FileAnchor
 from tlog.entry_id import parse_entry_id
 from tlog.signature_log import RekorV1
 from tlog.storage.memory import Memory, MemoryStore
@@ -61,7 +62,7 @@ class V1Site:
 
     async def open(self) -> RekorV1:
         if self.durable:
-            kept = SqliteStore(self.folder / "log.db"), SqliteAnchor(self.folder / "anchor.db")
+            kept = SqliteStore(self.folder / "log.db"), FileAnchor(self.folder / "anchor.checkpoint")
             index = SqliteIndex(self.folder / "search.db")
         else:
             kept, index = (MemoryStore(self.memory), self.memory_anchor), self.memory_index

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check a stack from end to end, and say what is to be done about each thing that is wrong.
+
+On the machine of the stack it looks at files, disk and certificates too. From anywhere else, give --url and what is trusted there.
+The last check makes one real signature, which stays in the logs; --no-sign leaves it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from client.identity import IdentityToken, load_identity_token, parse_identity_token
+from client.transport import AiohttpTransport, tls_context
+from client.trust import load_trust
+from oidc_dev.claims import Identity, make_claims
+from oidc_dev.signing import SigningKey, mint
+from stack.bootstrap import load_oidc_key
+from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.cli.table import ExitCode
+from stack.cli.trusting import add_trust_options, given_trust
+from stack.config import Home, load_settings
+from stack.doctor import here, there
+from stack.doctor.finding import Finding, State, examine
+from stack.doctor.here import Here
+from stack.doctor.there import There
+
+EXAMPLES = """\
+examples:
+  sigbox doctor                              the stack in ./sigbox-data, all checks
+  sigbox doctor --json
+  sigbox doctor --url https://sigstore.example.com --trust-config trust_config.json --identity-token @token"""
+
+_MARKS: Final = {State.OK: "ok", State.WARNING: "warning", State.FAILED: "FAILED", State.SKIPPED: "-"}
+_UNREACHABLE: Final = ("name", "connection")
+TIMEOUT_S: Final = 15.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``sigbox doctor``."""
+    add_data_option(parser)
+    add_passphrase_option(parser)
+    parser.add_argument("--url", metavar="URL", help="the stack's URL (default: that of the data directory)")
+    parser.add_argument("--identity-token", metavar="T", help="sign as this token, or @FILE says")
+    parser.add_argument("--no-sign", action="store_true", help="make no signature")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    add_trust_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the checks, print each."""
+    home = unlocked(options)
+    local = home.settings_file.exists() and not options.url
+    tell = (lambda _: None) if options.json else partial(print_finding, color=sys.stdout.isatty())
+    findings = asyncio.run(_examine(options, home, tell, local=local))
+    failed = [one.name for one in findings if one.state is State.FAILED]
+    if options.json:
+        print(json.dumps({"healthy": not failed, "checks": [_document(one) for one in findings]}, indent=2))
+    else:
+        print(f"{len(failed)} of {len(findings)} checks failed" if failed else "all is well")
+    if not failed:
+        return ExitCode.DONE
+    return ExitCode.UNREACHABLE if set(failed) & set(_UNREACHABLE) else ExitCode.SERVICE
+
+
+async def _examine(
+    options: argparse.Namespace, home: Home, tell: Callable[[Finding], None], *, local: bool
+) -> tuple[Finding, ...]:
+    clock = partial(datetime.now, UTC)
+    found = await examine(Here(home, clock()), here.CHECKS if local else here.CHECKS[:1], tell)
+    files = {"trust_config": str(home.trust_config)} if local else given_trust(options)
+    tls = tls_context(options.ca_file or (str(home.tls_ca) if local and home.tls_ca.exists() else None))
+    trust = load_trust(**files)
+    url = options.url or (load_settings(home).url if local else _origin(trust.config.ca[0].url))
+    token = None if options.no_sign else _token(options, home, url, local=local)
+    async with AiohttpTransport(tls=tls, timeout_s=TIMEOUT_S) as transport:
+        return found + await examine(There(url.rstrip("/"), trust, transport, clock, token), there.CHECKS, tell)
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
+
+
+def _token(options: argparse.Namespace, home: Home, url: str, *, local: bool) -> Callable[[], IdentityToken] | None:
+    """The token that was given; on the machine of the stack one of its own, for an identity that says what it is for."""
+    if options.identity_token:
+        return lambda: load_identity_token(options.identity_token, {})
+    return partial(_mint, home, url) if local else None
+
+
+def _mint(home: Home, url: str) -> IdentityToken:
+    email = f"doctor@{_origin(url).rpartition('/')[2].partition(':')[0]}"
+    settings, key = load_settings(home), SigningKey.of(load_oidc_key(home))
+    claims = make_claims(Identity(email), issuer=settings.issuer, audience=there.AUDIENCE, now=datetime.now(UTC))
+    return parse_identity_token(mint(claims, key))
+
+
+# --- what is printed ---------------------------------------------------------------------------------
+def print_finding(finding: Finding, *, color: bool) -> None:
+    """One line, and one for the fix."""
+    mark = f"{_MARKS[finding.state]:7}"
+    if color and finding.state in (State.FAILED, State.WARNING):
+        mark = f"\033[{31 if finding.state is State.FAILED else 33}m{mark}\033[0m"
+    print(f"{mark} {finding.name:12} {finding.found}")
+    if finding.fix:
+        print(f"{'':20} fix: {finding.fix}")
+
+
+def _document(finding: Finding) -> dict[str, str]:
+    return {"name": finding.name, "state": finding.state.value, "found": finding.found, "fix": finding.fix}

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Set up the official clients on this machine for a stack, by one line.
+
+The fingerprint is what `sigbox init` and the stack's front page print: have it over a way that you trust. Nothing is set up before
+the root that the stack shows has been compared with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from client import tuf_mirror
+from client.tuf_cache import cache_folder
+from sigcore.errors import Refused, Unavailable
+from sigcore.values import dataclass
+from stack.cli.table import ExitCode
+from stack.files import make_folder, save_file
+
+EXAMPLES = """\
+examples:
+  sigbox enroll https://sigstore.corp.example --fingerprint 7c1d...
+  sigbox enroll http://localhost:7780 --fingerprint 7c1d... --client cosign"""
+
+TIMEOUT_S: Final = 60
+_WORDS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Official:
+    """A client that keeps what it trusts: its program, and the command that tells it, from mirror and root."""
+
+    program: str
+    command: Callable[[str, str], tuple[str, ...]]
+
+
+OFFICIAL: Final[Mapping[str, Official]] = {
+    "cosign": Official("cosign", lambda mirror, root: ("initialize", "--mirror", mirror, "--root", root)),
+    "gitsign": Official("gitsign", lambda mirror, root: ("initialize", "--mirror", mirror, "--root", root)),
+    "sigstore-python": Official("sigstore", lambda mirror, root: ("--instance", mirror, "trust-instance", root)),
+}
+"""sigstore-js keeps nothing: `sigbox env sigstore-js` has the options that it takes each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What became of one client: ``set up``, ``not found`` or ``failed``, and a word about it."""
+
+    client: str
+    state: str
+    about: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The stack, its fingerprint, and whom to set up."""
+    known = ("all", "sigbox", *OFFICIAL)
+    parser.add_argument("url", metavar="URL", help="the stack's URL")
+    parser.add_argument(
+        "--fingerprint", metavar="F", required=True, help="SHA-256 of its first TUF root, in hexadecimal"
+    )
+    parser.add_argument("--client", choices=known, default="all", metavar="C", help=f"one of: {', '.join(known)}")
+    parser.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
+    parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, keep the root, tell each client."""
+    tls = tuf_mirror.trust_for(options.ca_file)
+    mirror = tuf_mirror.check_mirror(f"{options.url.rstrip('/')}/tuf")
+    root = tuf_mirror.fetch_first_root(mirror, options.fingerprint, tls)
+    kept = _keep(root, options.fingerprint)
+    rows = []
+    if options.client in ("all", "sigbox"):
+        cache = tuf_mirror.initialize(cache_folder(os.environ), mirror, root, tls)
+        rows.append(Enrolled("sigbox", "set up", f"trust in {cache.folder}"))
+    wanted = OFFICIAL if options.client == "all" else {options.client: OFFICIAL.get(options.client)}
+    rows += [_enroll(name, one, mirror, kept, options.ca_file) for name, one in wanted.items() if one is not None]
+    if options.json:
+        document = {
+            "mirror": mirror,
+            "root": str(kept),
+            "clients": {row.client: {"state": row.state, "about": row.about} for row in rows},
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        print("\n".join(f"{row.client:16} {row.state:10} {row.about}" for row in rows))
+    return _outcome(rows, options.client)
+
+
+def _keep(root: bytes, fingerprint: str) -> Path:
+    """The root as a file: some clients want a path, and remember it."""
+    folder = Path(cache_folder(os.environ)).parent / "sigbox-roots"
+    make_folder(folder, 0o755, durable=False)
+    path = folder / f"{fingerprint.lower()}.root.json"
+    save_file(path, root, durable=False)
+    return path
+
+
+def _enroll(name: str, official: Official, mirror: str, root: Path, ca_file: str | None) -> Enrolled:
+    program = shutil.which(official.program)
+    if program is None:
+        return Enrolled(name, "not found", f"there is no {official.program} in PATH")
+    environment = os.environ | ({"SSL_CERT_FILE": ca_file} if ca_file else {})
+    try:
+        done = subprocess.run(  # noqa: S603 - a program of the PATH, asked for by its user
+            [program, *official.command(mirror, str(root))],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Enrolled(name, "failed", f"{program}: {error}")
+    if done.returncode:
+        return Enrolled(name, "failed", f"{program} said: {' '.join(done.stderr.split())[-_WORDS:]!a}")
+    return Enrolled(name, "set up", program)
+
+
+def _outcome(rows: list[Enrolled], asked: str) -> int:
+    """A client that was named must be set up; of all those that are there, each that is found."""
+    for row in rows:
+        if row.state == "failed":
+            raise Unavailable(
+                f"{row.client} could not be set up: {row.about}", f"sigbox env {row.client} prints the lines"
+            )
+        if row.state == "not found" and asked != "all":
+            raise Refused(f"{row.client} was not found: {row.about}", "install it, or put it into PATH")
+    sys.stderr.write("sigbox env CLIENT, on the machine of the stack, prints the lines for each client\n")
+    return ExitCode.DONE

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be seen on the machine of the stack: program, files, disk, certificates. Nothing is changed."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sqlite3
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import stack
+from sigcore.errors import Refused
+from sigcore.strict import encode_time
+from sigcore.values import dataclass
+from sigcore.x509 import Certificate, common_name
+from stack.bootstrap import ROLE_FOLDERS, load_material
+from stack.config import Home, load_settings
+from stack.doctor.finding import Check, Warned
+
+PACKAGES: Final = ("sigcore", "oidc_dev", "ca", "tlog", "tsa", "client", "stack")
+SQLITE: Final = (3, 35, 0)
+"""The first with everything that the logs use (RETURNING, trigram indexes)."""
+LOW_BYTES: Final = 1024**3
+FULL_BYTES: Final = 100 * 1024**2
+SOON: Final = timedelta(days=180)
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A stack on this machine at a moment."""
+
+    home: Home
+    now: datetime
+
+
+def program(_here: Here) -> str:
+    """That what runs is what was installed: our folder names are plain, and somebody else may own one of them."""
+    place = Path(stack.__file__ or "").resolve().parent.parent
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        found = Path(spec.origin or "").resolve().parent.parent if spec else None
+        if found != place:
+            raise Refused(
+                f"the package {package} is that of {found}, not ours in {place}",
+                "install sigbox into an environment of its own: python3 -m venv",
+            )
+    if sqlite3.sqlite_version_info < SQLITE:
+        wanted = ".".join(map(str, SQLITE))
+        raise Refused(f"SQLite is {sqlite3.sqlite_version}, expected {wanted} or newer", "use a newer Python")
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"Python {version}, SQLite {sqlite3.sqlite_version}, packages in {place}"
+
+
+def files(here: Here) -> str:
+    """That secrets are readable by their owner only."""
+    settings, secrets = load_settings(here.home), 0
+    for folder in (here.home.path / name for name in ROLE_FOLDERS):
+        if folder.exists():
+            _check_mode(folder, 0o077)
+        for key in folder.glob("*.key"):
+            _check_mode(key, 0o077)
+            secrets += 1
+    return f"{here.home.path}: {secrets} secret keys, none readable by others; URL {settings.url}"
+
+
+def _check_mode(path: Path, forbidden: int) -> None:
+    mode = path.stat().st_mode & 0o777
+    if mode & forbidden:
+        raise Refused(f"{path} has mode {mode:04o}: others may read it", f"chmod go-rwx {path}")
+
+
+def disk(here: Here) -> str:
+    """That there is room: a full disk takes no entries."""
+    usage = shutil.disk_usage(here.home.path)
+    said = f"{usage.free / 1024**3:.1f} of {usage.total / 1024**3:.1f} GiB are free"
+    if usage.free < FULL_BYTES:
+        raise Refused(said, "make room: the logs stop to take entries before the disk is full")
+    if usage.free < LOW_BYTES:
+        raise Warned(said, "make room soon: a million entries take about 2 GiB")
+    return said
+
+
+def certificates(here: Here) -> str:
+    """That keys, certificates and their times fit."""
+    material = load_material(here.home)
+    soonest = min(
+        (_good_until(chain, here.now) for chain in (material.ca_chain, material.tsa_chain)), key=lambda pair: pair[0]
+    )
+    until, name = soonest
+    if until - here.now < SOON:
+        raise Warned(
+            f"the certificate {name!a} ends {encode_time(until)}",
+            "make a successor before: what it signs must be verifiable",
+        )
+    return f"authority and timestamp chains fit their keys; the first to end does it {encode_time(until)}"
+
+
+def _good_until(chain: Sequence[Certificate], now: datetime) -> tuple[datetime, str]:
+    for certificate in chain:
+        if not certificate.not_before <= now <= certificate.not_after:
+            raise Refused(
+                f"the certificate {common_name(certificate.subject)!a} is good from {encode_time(certificate.not_before)}"
+                f" to {encode_time(certificate.not_after)}, the clock says {encode_time(now)}",
+                "is the clock right?",
+            )
+    first = min(chain, key=lambda certificate: certificate.not_after)
+    return first.not_after, common_name(first.subject)
+
+
+CHECKS: Final = (
+    Check("program", program),
+    Check("files", files),
+    Check("disk", disk, "files"),
+    Check("certificates", certificates, "files"),
+)

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be seen of a stack from where its clients are: over its URL, with what is trusted here. One signature is made.
+
+Each check is what a client will run into, before it does: the name that does not resolve, the certificate that is not trusted,
+the clock that is off, keys that are not those of the trusted root, metadata that has expired.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import urlsplit
+
+from client.identity import IdentityToken
+from client.sign import Signing, choose_services, sign_blob
+from client.transport import ServiceRefused, Transport, call
+from client.trust import Trust
+from client.tsa import request_timestamp
+from client.verify import verify_blob
+from client.verify.identity import IdentityPolicy, read_signer
+from sigcore import keys, limits, timestamp
+from sigcore.checkpoint import verify_checkpoint
+from sigcore.errors import Refused, SigError, Unavailable
+from sigcore.note import note_key
+from sigcore.strict import Fields, encode_time, shown
+from sigcore.trustroot import LogInstance
+from sigcore.values import dataclass
+from sigcore.x509 import parse_certificate, parse_certificates_pem
+from stack.doctor.finding import Check, Skipped, Warned
+
+CLOCK_WARNING: Final = timedelta(seconds=5)
+CLOCK_FAILURE: Final = timedelta(seconds=60)
+AUDIENCE: Final = "sigstore"
+DUE: Final = {"timestamp": timedelta(hours=6), "snapshot": timedelta(hours=12)}
+"""The running stack signs these anew long before; the others are warned of 90 days ahead."""
+WARNING: Final = timedelta(days=90)
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+_JSON: Final = {"Accept": "application/json"}
+_TEXT: Final = b"signed by sigbox doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """A stack as a client sees it.
+
+    Args:
+        url: its origin.
+        trust: what is trusted here, and the services that it names.
+        transport: how to get there.
+        clock: the time of day here.
+        token: makes the identity that signs; None where there is none.
+    """
+
+    url: str
+    trust: Trust
+    transport: Transport
+    clock: Callable[[], datetime]
+    token: Callable[[], IdentityToken] | None = None
+
+
+async def _get(there: There, url: str, service: str) -> bytes:
+    return await call(there.transport, "GET", url, service=service, headers=_JSON)
+
+
+async def _get_json(there: There, url: str, service: str) -> Fields:
+    return Fields.parse(await _get(there, url, service), what=f"the answer of {service}", limit=limits.SERVICE_RESPONSE)
+
+
+# --- the way there -----------------------------------------------------------------------------------
+async def name(there: There) -> str:
+    """DNS."""
+    host, port = urlsplit(there.url).hostname or "", urlsplit(there.url).port
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unavailable(
+            f"the name {shown(host)} does not resolve: {error.strerror or error}",
+            "put it into DNS or /etc/hosts; every client machine needs it",
+        ) from error
+    return f"{host} is {', '.join(sorted({str(one[4][0]) for one in found}))}"
+
+
+async def connection(there: There) -> str:
+    """TCP, TLS, HTTP."""
+    await _get(there, f"{there.url}/healthz", "the stack")
+    parts = urlsplit(there.url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise Warned(
+            f"{there.url} answers without TLS: whoever is on the way sees tokens and can use them",
+            "start it with --tls auto, or with --tls CERT,KEY",
+        )
+    return f"{there.url} answers over {parts.scheme}"
+
+
+async def roles(there: There) -> str:
+    """What each role says of itself."""
+    answer = await there.transport.request(
+        "GET", f"{there.url}/readyz", headers=_JSON, body=None, limit=limits.SERVICE_RESPONSE
+    )
+    fields = Fields.parse(answer.body, what="the answer of /readyz", limit=limits.SERVICE_RESPONSE)
+    states = fields.object("roles")
+    wrong = [f"{role}: {states.text(role)}" for role in states.names() if states.text(role) != "ok"]
+    if wrong:
+        raise Refused("; ".join(wrong), "the log of the stack says more; sigbox fsck looks into its logs")
+    return f"ready: {', '.join(states.names())}"
+
+
+# --- identity and certificates -----------------------------------------------------------------------
+async def issuers(there: There) -> str:
+    """The OpenID provider, and that the authority takes its tokens."""
+    accepted = {
+        row.text("issuerUrl"): row.optional_text("audience")
+        for row in (await _get_json(there, f"{there.url}/api/v2/configuration", "the authority")).objects(
+            "issuers", limit=limits.TRUST_INSTANCES
+        )
+        if "issuerUrl" in row
+    }
+    for service in there.trust.config.oidc:
+        document = await _get_json(there, f"{service.url}/.well-known/openid-configuration", "the OpenID provider")
+        if document.text("issuer") != service.url:
+            raise Refused(
+                f"the provider at {service.url} calls itself {shown(document.text('issuer'))}",
+                "the issuer must be the URL that clients are given, byte for byte: set --url to it",
+            )
+        await _get(there, document.text("jwks_uri"), "the OpenID provider")
+        if service.url not in accepted:
+            raise Refused(
+                f"the authority takes no tokens of {service.url}, it takes those of {', '.join(accepted)}",
+                "add it: sigbox issuer add",
+            )
+        if accepted[service.url] not in ("", AUDIENCE):
+            raise Refused(
+                f"the authority demands the audience {accepted[service.url]!a}, clients ask for {AUDIENCE!a}",
+                f"configure the audience {AUDIENCE!a}",
+            )
+    return f"{len(accepted)} issuers, audience {AUDIENCE}"
+
+
+async def authority(there: There) -> str:
+    """That the certificate authority is the one that is trusted."""
+    pem = await _get(there, f"{there.url}/api/v1/rootCert", "the authority")
+    served = {one.der for one in parse_certificates_pem(pem)}
+    for trusted in there.trust.root.certificate_authorities:
+        if trusted.validity.covers(there.clock()) and served == set(trusted.chain):
+            return f"the chain of {parse_certificate(trusted.chain[-1]).serial:x} is the trusted one"
+    raise Refused(
+        "the authority has another chain than the trusted root here",
+        "another stack, or a trusted root from before a rotation: sigbox initialize again",
+    )
+
+
+async def log_keys(there: There) -> str:
+    """That each signature log signs with the key that is trusted for it."""
+    now, known = there.clock(), there.trust.root.logs
+    found = []
+    for service in there.trust.config.rekor:
+        if not service.validity.covers(now):
+            continue
+        log_id = await (_v2_id if service.api_version == 2 else _v1_id)(there, service.url, known)
+        found.append(f"v{service.api_version} {log_id.hex()[:16]}")
+    if not found:
+        raise Skipped("the signing config names no signature log")
+    return f"key ids {', '.join(found)} are the trusted ones"
+
+
+async def _v1_id(there: There, url: str, known: tuple[LogInstance, ...]) -> bytes:
+    pem = await _get(there, f"{url}/api/v1/log/publicKey", "the Rekor v1 log")
+    log_id = keys.key_id(keys.encode_public_key(keys.parse_public_key_pem(pem, what="the log's key")))
+    if log_id not in {log.log_id for log in known}:
+        raise _foreign(f"the Rekor v1 log at {url} has the key id {log_id.hex()}")
+    return log_id
+
+
+async def _v2_id(there: There, url: str, known: tuple[LogInstance, ...]) -> bytes:
+    note = (await _get(there, f"{url}/api/v2/checkpoint", "the Rekor v2 log")).decode("utf-8", "replace")
+    host = urlsplit(url).hostname or ""
+    for log in known:
+        try:
+            verify_checkpoint(note, note_key(host, log.public_key()))
+        except SigError:
+            continue
+        return log.log_id
+    raise _foreign(f"the checkpoint of the Rekor v2 log at {url} is signed by none of the trusted logs")
+
+
+def _foreign(message: str) -> Refused:
+    return Refused(message, "another stack, or a trusted root from before a rotation: sigbox initialize again")
+
+
+# --- time --------------------------------------------------------------------------------------------
+async def clock(there: There) -> str:
+    """The clocks here and there, by a timestamp that is verified."""
+    services = [one for one in there.trust.config.tsa if one.validity.covers(there.clock())]
+    if not services:
+        raise Skipped("the signing config names no timestamp authority")
+    answer = await request_timestamp(there.transport, services[0].url, _TEXT, root=there.trust.root)
+    off = timestamp.parse_response(answer).info.time - there.clock()
+    said = f"the timestamp authority is {abs(off.total_seconds()):.1f} s {'ahead of' if off > timedelta() else 'behind'} here"
+    if abs(off) > CLOCK_FAILURE:
+        raise Refused(said, "set both clocks by NTP: certificates live ten minutes")
+    if abs(off) > CLOCK_WARNING:
+        raise Warned(said, "set both clocks by NTP")
+    return said
+
+
+async def metadata(there: There) -> str:
+    """How long clients find the TUF metadata good."""
+    expiries = await _expiries(there)
+    for role, expires in expiries.items():
+        left = expires - there.clock()
+        said = f"the TUF role {role} {'expired' if left < timedelta() else 'expires'} {encode_time(expires)}"
+        fix = "sigbox trust refresh" if role != "root" else "sign a new root"
+        if left < timedelta():
+            raise Refused(f"{said}: clients refuse it", fix)
+        if left < DUE.get(role, WARNING):
+            raise Warned(said, f"{fix}; a running stack signs timestamp and snapshot by itself")
+    role, expires = min(expiries.items(), key=lambda pair: pair[1])
+    return f"the first to expire is {role}, {encode_time(expires)}"
+
+
+async def _expiries(there: There) -> dict[str, datetime]:
+    """Of each role, from timestamp to root: each names the version of the next."""
+    found, file = dict[str, datetime](), "timestamp.json"
+    for role, following in (("timestamp", "snapshot"), ("snapshot", "targets"), ("targets", "")):
+        document = await _role(there, file)
+        found[role] = document.time("expires")
+        if following:
+            file = f"{document.object('meta').object(f'{following}.json').integer('version')}.{following}.json"
+    return found | {"root": await _root_expiry(there)}
+
+
+async def _role(there: There, file: str) -> Fields:
+    return (await _get_json(there, f"{there.url}/tuf/{file}", "the TUF mirror")).object("signed")
+
+
+async def _root_expiry(there: There) -> datetime:
+    """Of the newest root: they are found by trying, as clients do (TUF specification, section 5.3)."""
+    newest = await _role(there, "1.root.json")
+    for version in range(2, limits.TRUST_INSTANCES):
+        try:
+            newest = await _role(there, f"{version}.root.json")
+        except ServiceRefused:
+            break
+    return newest.time("expires")
+
+
+# --- the whole way -----------------------------------------------------------------------------------
+async def signature(there: There) -> str:
+    """One real signature, verified as a stranger would."""
+    if there.token is None:
+        raise Skipped("nobody to sign as", "give --identity-token, or --data on the machine of the stack")
+    digest, now = hashlib.sha256(_TEXT + there.url.encode()).digest(), there.clock()
+    choose_services(there.trust.config, now, certify=True, rekor_version=None)
+    token = there.token()
+    bundle = await sign_blob(Signing(token, there.trust, there.transport), digest, now=now)
+    signer = read_signer(parse_certificate(bundle.certificate or b""))
+    policy = IdentityPolicy(issuer=signer.issuer, identity=signer.identity)
+    verified = verify_blob(bundle, digest, root=there.trust.root, identity=policy)
+    took = (there.clock() - now).total_seconds()
+    return f"signed as {shown(verified.signer.identity)}, logged at index {bundle.log_entries[0].index}, verified: {took:.2f} s"
+
+
+CHECKS: Final = (
+    Check("name", name),
+    Check("connection", connection, "name"),
+    Check("roles", roles, "connection"),
+    Check("issuers", issuers, "connection"),
+    Check("authority", authority, "connection"),
+    Check("log keys", log_keys, "connection"),
+    Check("clock", clock, "connection"),
+    Check("metadata", metadata, "connection"),
+    Check("signature", signature, "roles", "issuers", "authority", "log keys", "clock"),
+)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a page of the console is made: template, language, headers. Every value is escaped by the template engine.
+
+Jinja is imported when the first page is asked for: it takes 50 ms.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+import jinja2
+from aiohttp import web
+
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
+from stack.config import Settings
+from stack.web.console.answers import moment
+from stack.web.console.language import COOKIE, LANGUAGES, choose, translate
+
+_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Vary": "Accept-Language, Cookie",
+}
+_STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, Refused: 403, NotFound: 404, Unavailable: 503}
+_YEAR_S: Final = 365 * 24 * 3600
+
+
+class Pages:
+    """The pages of one stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("stack.web.console"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.globals |= {
+            "organization": settings.organization,
+            "untrusted": settings.ephemeral,
+            "languages": LANGUAGES,
+            "url": settings.url,
+        }
+        self._templates.filters |= {"moment": moment, "grouped": "{:,}".format}
+
+    def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
+        """``template`` with ``values``, in the reader's language."""
+        asked = request.query.get("lang", "")
+        language = choose(asked, request.cookies.get(COOKIE, ""), request.headers.get("Accept-Language", ""))
+        text = self._templates.get_template(template).render(
+            values,
+            _=partial(translate, language),
+            language=language,
+            path=request.path,
+            others={name: _with_language(request, name) for name in LANGUAGES if name != language},
+        )
+        response = web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
+        if asked in LANGUAGES:
+            response.set_cookie(COOKIE, asked, max_age=_YEAR_S, httponly=True, samesite="Lax", secure=request.secure)
+        return response
+
+    def refusal(self, request: web.Request, error: SigError) -> web.Response:
+        """What cannot be shown, and why."""
+        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
+        return self.page(request, "refusal.html", status=status, message=error.message, hint=error.hint or "")
+
+
+def _with_language(request: web.Request, language: str) -> str:
+    """This page in another language."""
+    return str(request.rel_url.update_query(lang=language))

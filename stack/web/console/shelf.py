@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A log as the console has it."""
+
+from __future__ import annotations
+
+from sigcore.values import dataclass
+from tlog.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A log as the console shows it. ``spki`` is its public key, DER."""
+
+    name: str
+    title: str
+    log: Log
+    spki: bytes

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sigbox doctor: all is well on a fresh stack; each thing that is broken is found by its check, with the fix."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from stack.config import Home
+from tests.stack_process import running_stack, sigbox
+
+LOCAL = ("program", "files", "disk", "certificates")
+REMOTE = ("name", "connection", "roles", "issuers", "authority", "log keys", "clock", "metadata", "signature")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("doctor")
+    with running_stack(folder, "--data", folder / "data") as stack:
+        yield stack
+
+
+def examine(*options) -> tuple[int, dict[str, dict[str, str]]]:
+    done = sigbox("doctor", "--json", *options)
+    assert done.stdout, done.stderr
+    report = json.loads(done.stdout)
+    assert report["healthy"] is (done.returncode == 0)
+    return done.returncode, {check["name"]: check for check in report["checks"]}
+
+
+def failed(checks) -> set[str]:
+    return {name for name, check in checks.items() if check["state"] == "failed"}
+
+
+def test_a_fresh_stack_is_well_and_one_signature_was_made(stack):
+    code, checks = examine("--data", stack.data)
+    assert code == 0
+    assert tuple(checks) == LOCAL + REMOTE
+    assert {check["state"] for name, check in checks.items() if name != "disk"} == {"ok"}
+    assert "signed as 'doctor@localhost'" in checks["signature"]["found"]
+
+
+def test_from_elsewhere_with_what_is_trusted_there(stack):
+    token = sigbox("token", "--data", stack.data, "--email", "a@example.com").stdout.strip()
+    code, checks = examine("--url", stack.url, "--trust-config", stack.trust_config, "--identity-token", token)
+    assert code == 0
+    assert tuple(checks) == ("program", *REMOTE)
+    assert "a@example.com" in checks["signature"]["found"]
+
+
+def test_without_anybody_to_sign_as_the_signature_is_left_out_and_said(stack):
+    code, checks = examine("--url", stack.url, "--trust-config", stack.trust_config)
+    assert code == 0
+    assert checks["signature"]["state"] == "skipped"
+    assert "--identity-token" in checks["signature"]["fix"]
+    assert examine("--data", stack.data, "--no-sign")[1]["signature"]["state"] == "skipped"
+
+
+def test_people_read_a_line_for_each_check(stack):
+    done = sigbox("doctor", "--data", stack.data, "--no-sign")
+    assert done.returncode == 0, done.stderr
+    for name in LOCAL + REMOTE:
+        assert f"ok      {name} " in done.stdout or f"-       {name} " in done.stdout, name
+    assert done.stdout.endswith("all is well\n")
+    assert "\033" not in done.stdout
+
+
+def test_the_trust_of_another_stack_is_found_by_each_check_that_meets_it(stack, tmp_path):
+    assert sigbox("init", "--data", tmp_path / "other", "--url", stack.url).returncode == 0
+    other = Home(tmp_path / "other")
+    code, checks = examine("--url", stack.url, "--trust-config", other.trust_config)
+    assert code == 3
+    assert failed(checks) == {"authority", "log keys", "clock"}
+    assert checks["signature"]["state"] == "skipped"
+    assert all("sigbox initialize" in checks[name]["fix"] for name in ("authority", "log keys"))
+
+
+def test_a_stack_that_does_not_run_and_a_name_that_is_none(stack, tmp_path):
+    assert sigbox("init", "--data", tmp_path / "data", "--url", "http://localhost:9").returncode == 0
+    code, checks = examine("--data", tmp_path / "data")
+    assert code == 4
+    assert failed(checks) == {"connection"}
+    assert {checks[name]["state"] for name in REMOTE[2:]} == {"skipped"}
+    code, checks = examine("--url", "http://no.such.host.invalid", "--trust-config", stack.trust_config)
+    assert code == 4
+    assert failed(checks) == {"name"}
+    assert "DNS" in checks["name"]["fix"]
+
+
+def test_files_that_others_may_read_and_a_key_that_is_not_that_of_its_certificate(tmp_path):
+    home = Home(tmp_path / "data")
+    assert sigbox("init", "--data", home.path).returncode == 0
+    key = home.path / "ca" / "intermediate.key"
+    key.chmod(0o644)
+    _, checks = examine("--data", home.path)
+    assert "files" in failed(checks)
+    assert "chmod" in checks["files"]["fix"]
+    assert checks["certificates"]["state"] == "skipped"
+    key.chmod(0o600)
+    shutil.copy(home.path / "tsa" / "leaf.key", key)
+    _, checks = examine("--data", home.path)
+    assert "certificates" in failed(checks)

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an entry of a log says about itself, in the words that people search by. Pure; nothing here is verified.
+
+A body that a log took was verified then. Certificates are read leniently all the same: a log vouches for no identity, so it
+holds certificates of every kind, and one that cannot be read is an entry without an identity.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+from typing import Final, TypeAlias
+
+from sigcore import der, keys, limits, merkle, sct, x509
+from sigcore.errors import Malformed
+from sigcore.fulcio import parse_extensions
+from sigcore.strict import Fields, parse_base64
+from sigcore.subjects import subject_names
+from sigcore.values import dataclass
+
+
+class Kind(Enum):
+    """What a term is; the values are what a query writes before the colon."""
+
+    IDENTITY = "identity"
+    ISSUER = "issuer"
+    REPOSITORY = "repository"
+    COMMIT = "commit"
+    DIGEST = "digest"
+    KEY = "key"
+    SERIAL = "serial"
+    ENTRY = "entry"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """``value`` is text for IDENTITY, ISSUER, REPOSITORY and COMMIT, lower-case hexadecimal digits for the others.
+
+    DIGEST is of an artifact, a payload or an envelope; KEY is SHA-256 of a DER SubjectPublicKeyInfo; ENTRY is the leaf hash.
+    """
+
+    kind: Kind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """``kind`` is that of the entry (``hashedrekord 0.0.2``, ``precertificate``); ``time_ms`` is Unix time in milliseconds.
+
+    ``time_ms`` is when the log says that it took the entry, where it says so; else when the certificate began; else None.
+    """
+
+    kind: str
+    terms: tuple[Term, ...]
+    time_ms: int | None = None
+    certificate: x509.Certificate | None = None
+
+    def first(self, kind: Kind) -> str:
+        """The first term of this kind; empty when there is none."""
+        return next((term.value for term in self.terms if term.kind is kind), "")
+
+
+_DIGEST: Final = 64
+"""Bytes of SHA-512."""
+Signers: TypeAlias = "Iterator[bytes | x509.Certificate]"
+"""Keys (DER SubjectPublicKeyInfo) and certificates."""
+
+
+# --- Rekor -------------------------------------------------------------------------------------------
+def rekor_facts(body: bytes, time_ms: int | None = None) -> Facts:
+    """The facts of a canonical body of Rekor v1 or v2.
+
+    Args:
+        body: the leaf.
+        time_ms: the integrated time where the log has one.
+
+    Raises:
+        Malformed: the body is of no kind that these logs take.
+    """
+    fields = Fields.parse(body, what="the log entry", limit=limits.ENTRY)
+    kind, version = fields.text("kind"), fields.text("apiVersion")
+    row = _ROWS.get((kind, version))
+    if row is None:
+        raise Malformed(f"the log entry is of kind {kind} {version}", f"known: {', '.join(map(' '.join, _ROWS))}")
+    digests, signers = row(fields.object("spec"))
+    terms = [Term(Kind.DIGEST, digest) for digest in digests]
+    certificate: x509.Certificate | None = None
+    for signer in signers:
+        if isinstance(signer, bytes):
+            terms.append(_key(signer))
+        else:
+            certificate = certificate or signer
+            terms.extend(certificate_terms(signer))
+    terms.append(Term(Kind.ENTRY, merkle.hash_leaf(body).hex()))
+    if time_ms is None and certificate is not None:
+        time_ms = _milliseconds(certificate.not_before)
+    return Facts(f"{kind} {version}", tuple(dict.fromkeys(terms)), time_ms, certificate)
+
+
+def _hashedrekord_v2(spec: Fields) -> tuple[list[str], Signers]:
+    record = spec.object("hashedRekordV002")
+    digest = record.object("data").base64("digest", limit=_DIGEST)
+    return [digest.hex()], _signers_v2([record.object("signature")])
+
+
+def _dsse_v2(spec: Fields) -> tuple[list[str], Signers]:
+    record = spec.object("dsseV002")
+    digest = record.object("payloadHash").base64("digest", limit=_DIGEST)
+    return [digest.hex()], _signers_v2(record.objects("signatures", limit=limits.ENVELOPE_SIGNATURES))
+
+
+def _signers_v2(signatures: list[Fields] | tuple[Fields, ...]) -> Signers:
+    for signature in signatures:
+        verifier = signature.object("verifier")
+        if "publicKey" in verifier:
+            yield verifier.object("publicKey").base64("rawBytes", limit=limits.PUBLIC_KEY)
+        else:
+            yield from _certificate(verifier.object("x509Certificate").base64("rawBytes", limit=limits.CERTIFICATE))
+
+
+def _certificate(data: bytes) -> Iterator[x509.Certificate]:
+    with contextlib.suppress(Malformed):  # it was logged for its key alone: see the module
+        yield x509.parse_certificate(data)
+
+
+def _file_v1(spec: Fields) -> tuple[list[str], Signers]:
+    digest = spec.object("data").object("hash").text("value")
+    return [digest], _signers_v1([spec.object("signature").object("publicKey").text("content", limit=limits.ENTRY)])
+
+
+def _dsse_v1(spec: Fields) -> tuple[list[str], Signers]:
+    digests = [spec.object(name).text("value") for name in ("payloadHash", "envelopeHash")]
+    signatures = spec.objects("signatures", limit=limits.ENVELOPE_SIGNATURES)
+    return digests, _signers_v1([one.text("verifier", limit=limits.ENTRY) for one in signatures])
+
+
+def _intoto_v1(spec: Fields) -> tuple[list[str], Signers]:
+    content = spec.object("content")
+    signatures = content.object("envelope").objects("signatures", limit=limits.ENVELOPE_SIGNATURES)
+    digest = content.object("payloadHash").text("value")
+    return [digest], _signers_v1([one.text("publicKey", limit=limits.ENTRY) for one in signatures])
+
+
+def _signers_v1(pems: list[str]) -> Signers:
+    for text in pems:
+        pem = parse_base64(text, what="the verifier")
+        with contextlib.suppress(Malformed):  # other logs take keys of more kinds
+            if pem.startswith(b"-----BEGIN PUBLIC KEY-----"):
+                yield keys.encode_public_key(keys.parse_public_key_pem(pem))
+            else:
+                yield x509.parse_certificates_pem(pem)[0]
+
+
+_ROWS: Final[Mapping[tuple[str, str], Callable[[Fields], tuple[list[str], Signers]]]] = {
+    ("hashedrekord", "0.0.2"): _hashedrekord_v2,
+    ("dsse", "0.0.2"): _dsse_v2,
+    ("hashedrekord", "0.0.1"): _file_v1,
+    ("rekord", "0.0.1"): _file_v1,
+    ("dsse", "0.0.1"): _dsse_v1,
+    ("intoto", "0.0.2"): _intoto_v1,
+}
+
+
+# --- CT ----------------------------------------------------------------------------------------------
+def certificate_facts(leaf: bytes) -> Facts:
+    """The facts of a MerkleTreeLeaf (RFC 6962 section 3.4): final certificate or precertificate.
+
+    Raises:
+        Malformed: the leaf is none.
+    """
+    entry, time_ms, _ = sct.parse_leaf(leaf)
+    try:
+        if isinstance(entry, sct.X509Entry):
+            kind, certificate = "certificate", x509.parse_certificate(entry.certificate)
+        else:
+            kind, certificate = "precertificate", _unsigned(entry.tbs)
+    except Malformed:
+        return Facts("certificate", (Term(Kind.ENTRY, merkle.hash_leaf(leaf).hex()),), time_ms)
+    terms = (*certificate_terms(certificate), Term(Kind.ENTRY, merkle.hash_leaf(leaf).hex()))
+    return Facts(kind, tuple(dict.fromkeys(terms)), time_ms, certificate)
+
+
+def _unsigned(tbs: bytes) -> x509.Certificate:
+    """What the signed part of a precertificate says; a log keeps no more of it, so ``der`` and ``signature`` are empty."""
+    fields = der.Reader(tbs, "the precertificate").enter()
+    fields.raw(der.context(0))
+    fields.content(der.INTEGER)
+    without_signature = der.sequence(tbs, fields.raw(der.SEQUENCE), der.bit_string(b""))
+    return replace(x509.parse_certificate(without_signature, what="the precertificate"), der=b"")
+
+
+# --- certificates ------------------------------------------------------------------------------------
+def certificate_terms(certificate: x509.Certificate) -> Iterator[Term]:
+    """Who it names, who said so, where the source lies; its key and serial number."""
+    yield from _names(certificate)
+    yield _key(certificate.spki)
+    yield Term(Kind.SERIAL, f"{certificate.serial:x}")
+
+
+def _names(certificate: x509.Certificate) -> Iterator[Term]:
+    try:
+        names, values = subject_names(certificate), parse_extensions(certificate)
+    except Malformed:
+        return
+    for name in names:
+        yield Term(Kind.IDENTITY, name)
+    for kind, text in (
+        (Kind.ISSUER, values.issuer),
+        (Kind.REPOSITORY, values.source_repository_uri or values.github_workflow_repository),
+        (Kind.COMMIT, values.source_repository_digest or values.github_workflow_sha),
+    ):
+        if text:
+            yield Term(kind, text)
+
+
+def _key(spki: bytes) -> Term:
+    return Term(Kind.KEY, hashlib.sha256(spki).hexdigest())
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000
