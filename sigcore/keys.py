@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NewType, TypeAlias, TypeGuard
 
@@ -345,15 +346,17 @@ def verify_digest(
         else:
             raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
     except InvalidSignature as error:
-        if (
-            isinstance(key, rsa.RSAPublicKey)
-            and scheme.family != "rsa-pss"
-            and _is_pss(key, signature, digest, hashing)
-        ):
-            raise Refused(
-                f"{what} is RSA-PSS, and bundles and logs have RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5"
-            ) from error
+        if isinstance(key, rsa.RSAPublicKey) and scheme.family != "rsa-pss":
+            _refuse_pss(key, signature, digest, hashing, what)
         raise Refused(f"{what} does not verify") from error
+
+
+def _refuse_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm, what: str) -> None:
+    """A better word for a signature that did not verify, if it is a good one of the scheme that nobody takes."""
+    pss = padding.PSS(padding.MGF1(_HASHES[hashing]), padding.PSS.AUTO)
+    with suppress(InvalidSignature):
+        key.verify(signature, digest, pss, _PREHASHED[hashing])
+        raise Refused(f"{what} is RSA-PSS, and bundles and logs have RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5")
 
 
 def _verify_ecdsa_digest(
@@ -363,17 +366,6 @@ def _verify_ecdsa_digest(
         key.verify(signature, digest, _ECDSA_PREHASHED[hashing])
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
-
-
-def _is_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm) -> bool:
-    """Whether it is a good signature of the scheme that nobody asked for: for the words of a refusal only."""
-    try:
-        key.verify(
-            signature, digest, padding.PSS(padding.MGF1(_HASHES[hashing]), padding.PSS.AUTO), _PREHASHED[hashing]
-        )
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _rsa_padding(details: KeyDetails) -> padding.AsymmetricPadding:
