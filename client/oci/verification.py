@@ -17,6 +17,7 @@ What the caller must still do: use the image by this digest only, never by the t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, Protocol
 
 from client.oci.attached import SIGN, Attached, Defect
@@ -32,7 +33,7 @@ from sigcore import fulcio
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import Refused, SigError
 from sigcore.intoto import Statement, Subject
-from sigcore.strict import JSON, parse_hex, shown
+from sigcore.strict import JSON, encode_time, parse_hex, shown
 from sigcore.trustroot import TrustedRoot
 from sigcore.values import dataclass
 
@@ -64,6 +65,7 @@ class Expected:
         annotations: what the signer must have added.
         predicate_type: of an attestation, as a URI; any where it is empty.
         workflow: (field of :class:`sigcore.fulcio.FulcioExtensions`, value) that the certificate must carry.
+        since: it must not have been signed before: a registry can always bring back what was good once.
         watcher: is told of each attempt.
     """
 
@@ -74,6 +76,7 @@ class Expected:
     annotations: tuple[tuple[str, str], ...] = ()
     predicate_type: str = ""
     workflow: tuple[tuple[str, str], ...] = ()
+    since: datetime | None = None
     watcher: Watcher | None = None
 
 
@@ -139,6 +142,7 @@ def verify_image_signature(one: Attached, digest: str, expected: Expected) -> Im
             _check_payload(one.payload, digest, expected.repositories)
         _check_annotations(done.annotations, expected.annotations)
         _check_workflow(verified, expected.workflow)
+        _check_age(verified, expected.since)
     return done
 
 
@@ -147,6 +151,7 @@ def verify_image_attestation(one: Attached, digest: str, expected: Expected) -> 
     verified = _verify(one, digest, expected, expected.predicate_type)
     with Step("claims"):
         _check_workflow(verified, expected.workflow)
+        _check_age(verified, expected.since)
     return ImageVerified(one, verified, digest)
 
 
@@ -230,6 +235,22 @@ def _check_annotations(found: Mapping[str, JSON], wanted: Sequence[tuple[str, st
             raise Refused(f"the signer added no annotation {shown(name)}, expected {shown(value)}")
         if found[name] != value:
             raise Refused(f"the annotation {shown(name)} is {shown(found[name])}, expected {shown(value)}")
+
+
+def _check_age(verified: Verified, since: datetime | None) -> None:
+    """By the earliest time that somebody trusted has signed: a later one can be had for an old signature at any time."""
+    if since is None:
+        return
+    times = [time.time for time in verified.times]
+    if not times:
+        raise Refused(
+            "nobody trusted has signed when this was signed, and an age is demanded", "sign it with a timestamp"
+        )
+    if min(times) < since:
+        raise Refused(
+            f"it was signed {encode_time(min(times))}, expected {encode_time(since)} or later",
+            "the registry may be showing what was replaced since; sign the image anew if it is still the right one",
+        )
 
 
 def _check_workflow(verified: Verified, wanted: Sequence[tuple[str, str]]) -> None:

@@ -6,10 +6,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from client.files import load_bundle
@@ -22,7 +24,7 @@ from client.oci.verification import Expected, ImageVerified, repository_names
 from client.oci.walking import Node, open_image
 from client.verify.report import list_checks
 from sigcore.errors import NotFound, SigError, Unavailable
-from sigcore.strict import JSON
+from sigcore.strict import JSON, shown
 from sigcore.trustroot import TrustedRoot
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.policy_choice import add_policy_options
@@ -48,6 +50,9 @@ LOCAL: Final = Reference("localhost", "saved", "latest")
 
 _WORKFLOW: Final = ("trigger", "sha", "name", "repository", "ref")
 """Claims of a workflow of GitHub's, as cosign names their options."""
+
+_AGE: Final = re.compile(r"([1-9][0-9]{0,4})([hdw])\Z", re.ASCII)
+_UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 Read: TypeAlias = Callable[[Registry, Home, Sequence[Layout]], Awaitable[Found]]
 Judge: TypeAlias = Callable[[Reference, str, Found, Expected], tuple[ImageVerified, ...]]
@@ -88,6 +93,11 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output instead")
     add_explain_options(parser)
     add_signer_options(parser)
+    parser.add_argument(
+        "--max-age",
+        metavar="AGE",
+        help="refuse what was signed longer ago, by the earliest time that is verified: 12h, 30d, 2w",
+    )
     for name in _WORKFLOW:
         parser.add_argument(f"--certificate-github-workflow-{name}", metavar="X", help="what the certificate must say")
     add_policy_options(parser)
@@ -98,7 +108,16 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
 def expected_of(options: argparse.Namespace, root: TrustedRoot, signer: Signer | None) -> Expected:
     """What must hold of every image, as the options say; ``signer`` is None where a policy decides."""
     given = ((f"github_workflow_{name}", getattr(options, f"certificate_github_workflow_{name}")) for name in _WORKFLOW)
-    return Expected(root, signer, workflow=tuple((field, value) for field, value in given if value))
+    since = datetime.now(UTC) - read_age(options.max_age) if options.max_age else None
+    return Expected(root, signer, workflow=tuple((field, value) for field, value in given if value), since=since)
+
+
+def read_age(text: str) -> timedelta:
+    """``12h``, ``30d``, ``2w``. Usage for anything else."""
+    match = _AGE.match(text)
+    if match is None:
+        raise Usage(f"--max-age is {shown(text)}, expected a number with h, d or w", "such as --max-age 30d")
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def verify_images(
