@@ -101,7 +101,7 @@ async def compose(
     app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     app.add_routes(front.make_routes(home, settings, logs))
-    console = Console(home, settings, _shelves(logs, material))
+    console = Console(home, settings, _shelves(logs, material), control=control_api)
     app.add_routes(console.make_routes())
     if control_api:
         app.add_routes(control.make_routes(provider, directory))

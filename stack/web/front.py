@@ -145,7 +145,8 @@ identities, logs that anybody can check, timestamps, and the trust root.</p>
 <p>SHA-256 of the first TUF root. Compare it over a way that you trust before you use this stack.</p>
 <pre class=print><code>{escape(front.fingerprint)}</code></pre>
 <h2>Logs</h2>
-<p><a href=/search>Search them</a>: who signed what, and when.</p>
+<p><a href=/search>Search them</a>: who signed what, and when. <a href=/flow>Watch a signature happen</a>, or take the
+<a href=/lessons>lessons</a>.</p>
 <table class=logs>
 <thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
 {chr(10).join(map(_log_row, front.logs))}
