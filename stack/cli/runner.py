@@ -40,7 +40,14 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # Deferred: nothing is unknown, nearly always.
+        from stack.cli.cosign_flags import refused  # noqa: PLC0415 - see the line above
+
+        reason = refused(unknown)
+        if reason is not None:
+            parser.error(reason)
     try:
         code: int = module.run(options)
     except KeyboardInterrupt:

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
 VERSION = "0.1.0"
 """Written here too, because reading it from the installed package takes four starts of Python; a test compares them."""
 
 
-def add_arguments(parser: object) -> None:
-    """No options."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="as JSON on standard output")
 
 
-def run(_options: object) -> int:
+def run(options: argparse.Namespace | None) -> int:
     """Print ``sigbox X.Y.Z``."""
-    print(f"sigbox {VERSION}")
+    print(f'{{"version": "{VERSION}"}}' if options is not None and options.json else f"sigbox {VERSION}")
     return 0
