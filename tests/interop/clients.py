@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The official clients that are not Python packages: what they are pinned to, and how they get onto a machine.
 
-``make clients`` runs this file. cosign and crane are built from source by Go, as go.mod and go.sum of their folders say;
+``make clients`` runs this file. cosign, gitsign and crane are built from source by Go, as go.mod and go.sum of their folders say;
 sigstore-js is installed by npm, as package-lock.json says, with the Node that it wants. Nothing is fetched whose hash does not
 stand there.
 Dex comes the same way: it is no client, but the OpenID provider of others that federation is tested with.
@@ -161,8 +161,9 @@ SIGSTORE_JS = Client(
 REGISTRY = "registry"
 CRANE = Client("go-containerregistry", (*_GO, "main.go"), "crane", build_registry)
 """go-containerregistry's client, and its registry beside it: see main.go."""
+GITSIGN = Client("gitsign", _GO, "gitsign", build)
 DEX = Client("dex", _GO, "dex", build)
-CLIENTS = (COSIGN_V3, COSIGN_V2, CRANE, SIGSTORE_JS, DEX)
+CLIENTS = (COSIGN_V3, COSIGN_V2, CRANE, GITSIGN, SIGSTORE_JS, DEX)
 
 
 def install(client: Client) -> str:
@@ -201,7 +202,7 @@ def main() -> int:
 
     print("installing the official clients (cosign compiles for some minutes the first time)", file=sys.stderr)
     with ThreadPoolExecutor(2) as pool:
-        rows = (pool.submit(row, CRANE, COSIGN_V3, COSIGN_V2, DEX), pool.submit(row, SIGSTORE_JS))
+        rows = (pool.submit(row, CRANE, COSIGN_V3, COSIGN_V2, GITSIGN, DEX), pool.submit(row, SIGSTORE_JS))
         return sum(done.result() for done in rows)
 
 

@@ -20,6 +20,7 @@ from tests.interop.clients import (
     COSIGN_V3,
     CRANE,
     DEX,
+    GITSIGN,
     SIGSTORE_JS,
     Client,
     Missing,
@@ -29,7 +30,7 @@ from tests.interop.clients import (
 from tests.interop.conftest import require
 from tests.interop.tools import JS, V2, V3, Cosign
 
-GO = [COSIGN_V3, COSIGN_V2, CRANE, DEX]
+GO = [COSIGN_V3, COSIGN_V2, CRANE, GITSIGN, DEX]
 SUM = re.compile(r"(?P<module>\S+) (?P<version>v[^\s/]+)(?P<only>/go\.mod)? h1:[A-Za-z0-9+/]{43}=")
 REQUIREMENT = re.compile(r"^(?:require )?\t?(?P<module>\S+) (?P<version>v\S+)(?: // indirect)?$", re.MULTILINE)
 PACKAGE = json.loads((SIGSTORE_JS.folder / "package.json").read_bytes())
@@ -46,7 +47,7 @@ def test_go_mod_pins_one_tool_and_replaces_nothing(client: Client):
     text = (client.folder / "go.mod").read_text("utf-8")
     verbs = {line.split()[0] for line in text.splitlines() if line and line[0] not in "\t)/"}
     assert verbs == {"module", "go", "tool", "require"}, "no replacement, no exclusion, no toolchain to fetch"
-    assert package_of(client).endswith(f"/cmd/{client.program}")
+    assert package_of(client).endswith(f"/{client.program}")
 
 
 @pytest.mark.parametrize("client", GO, ids=named)
