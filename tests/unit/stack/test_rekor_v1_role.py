@@ -68,7 +68,7 @@ def test_a_log_that_lost_its_key_does_not_get_another_one(home, trace):
 
 def test_the_v1_log_is_trusted_first_and_asked_last(home):
     settings, material = prepare(home), bootstrap.load_material(home)
-    root, config = documents.trusted_root(material, settings), documents.services(settings)
+    root, config = documents.trusted_root(material.public, settings), documents.services(settings)
     spki = keys.encode_public_key(material.rekor_v1_key.public_key())
     first, second = root.logs
     assert (first.key, first.log_id, first.details.name) == (spki, keys.key_id(spki), "PKIX_ECDSA_P256_SHA_256")
