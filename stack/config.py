@@ -23,7 +23,7 @@ DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
 FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
-ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust", "console")
+ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust")
 """What ``sigbox serve`` takes; ``log`` is both Rekor logs. ``[services]`` gives them URLs of their own."""
 SERVICES = "services"
 ORGANIZATION_LIMIT = 40

@@ -60,15 +60,14 @@ def run(options: argparse.Namespace) -> int:
     url = parse_url(options.url) if options.url else None
     organization = parse_organization(options.organization) if options.organization else ""
     home = replace(home, passphrase=find_passphrase(options.passphrase_file, os.environ))
-    services = parse_services(dict(_split(text) for text in options.service))
-    settings = _make(home, url, organization, services)
+    settings = _make(home, url, organization, _services(options))
     print("\n".join(next_lines(home, settings, options.passphrase_file)))
     return 0
 
 
-def _split(text: str) -> tuple[str, str]:
-    role, _, url = text.partition("=")
-    return role, url
+def _services(options: argparse.Namespace) -> dict[str, str]:
+    pairs = (text.partition("=") for text in options.service)
+    return parse_services({role: url for role, _, url in pairs})
 
 
 def _make(home: Home, url: str | None, organization: str, services: Mapping[str, str]) -> Settings:
@@ -100,6 +99,9 @@ def _refuse_other(home: Home, options: argparse.Namespace) -> None:
     settings = load_settings(home)
     if options.url and parse_url(options.url) != settings.url:
         raise Refused(f"{home.path} holds a stack with the URL {settings.url}", "sigbox up --url changes it")
+    if options.service and (services := _services(options)) != settings.services:
+        hint = "edit the table [services] of sigbox.toml, and start all roles anew"
+        raise Refused(f"{home.path} holds a stack with the services {dict(settings.services)}, not {services}", hint)
     if options.organization and options.organization != settings.organization:
         hint = "the name stands in its certificates; another one needs another --data"
         raise Refused(f"{home.path} holds a stack of {settings.organization!a}", hint)

@@ -46,7 +46,6 @@ class Front:
 
     url: str
     mirror: str
-    search: str
     organization: str
     untrusted: bool
     fingerprint: str
@@ -79,7 +78,6 @@ def describe(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Front:
     return Front(
         url=settings.url,
         mirror=mirror,
-        search="/search" if settings.at("console") == settings.at("trust") else f"{settings.at('console')}/search",
         organization=settings.organization,
         untrusted=settings.ephemeral,
         fingerprint=fingerprint(home),
@@ -148,13 +146,7 @@ identities, logs that anybody can check, timestamps, and the trust root.</p>
 <h2>Root fingerprint</h2>
 <p>SHA-256 of the first TUF root. Compare it over a way that you trust before you use this stack.</p>
 <pre class=print><code>{escape(front.fingerprint)}</code></pre>
-<h2>Logs</h2>
-<p><a href="{escape(front.search)}">Search them</a>: who signed what, and when.</p>
-<table class=logs>
-<thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
-{chr(10).join(map(_log_row, front.logs))}
-</table>
-<h2>Trust root</h2>
+{_logs(front.logs)}<h2>Trust root</h2>
 <table>
 <thead><tr><th scope=col>TUF role<th scope=col>Version<th scope=col>Good for</thead>
 {chr(10).join(_trust_row(*row) for row in front.trust)}
@@ -176,6 +168,19 @@ identities, logs that anybody can check, timestamps, and the trust root.</p>
 
 def _fetch(front: Front) -> str:
     return f"curl -O {front.mirror}/1.root.json\necho '{front.fingerprint}  1.root.json' | sha256sum --check"
+
+
+def _logs(logs: Sequence[LogState]) -> str:
+    """Nothing where they are served by other processes: there is no search then."""
+    if not logs:
+        return ""
+    return f"""<h2>Logs</h2>
+<p><a href=/search>Search them</a>: who signed what, and when.</p>
+<table class=logs>
+<thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
+{chr(10).join(map(_log_row, logs))}
+</table>
+"""
 
 
 def _log_row(log: LogState) -> str:
