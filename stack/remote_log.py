@@ -85,7 +85,7 @@ class RemoteLog:
     def check(self, _now: datetime) -> None:
         """Raises Unavailable with the reason, while the log does not do its work."""
         if self._fault:
-            raise Unavailable(self._fault)
+            raise Unavailable(f"the certificate log gives no promises: {self._fault}")
 
     async def add_pre_chain(self, chain: Sequence[bytes]) -> SignedCertificateTimestamp:
         """As the Protocol says.
@@ -95,7 +95,7 @@ class RemoteLog:
         2. The answer is an SCT of this log for this precertificate, or it counts as none.
 
         Raises:
-            Unavailable: there is no such SCT; what the log holds now is not known. Refused: the log does not take the chain.
+            Unavailable: there is no such SCT, for whatever reason; what the log holds now is not known.
         """
         try:
             stamp = parse_sct_answer(await self._send(chain))
@@ -105,7 +105,7 @@ class RemoteLog:
             self._failed(error.message)
             raise Unavailable(f"no certificate without the certificate log: {error.message}", error.hint) from error
         except SigError as error:
-            self._failed(f"{_SERVICE} at {self._url}: {error.message}")
+            self._failed(error.message)
             raise Unavailable(f"{_SERVICE} gave no good answer: {error.message}", "its operator must look") from error
         self._fault = ""
         return stamp

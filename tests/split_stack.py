@@ -8,7 +8,6 @@ What a container would see is a folder of links: a role whose volume is not moun
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -107,7 +106,13 @@ class SplitStack:
     def init(self) -> None:
         """The one service that runs to its end."""
         done = subprocess.run(
-            self.command("init"), cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=60
+            self.command("init"),
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         made = self.view("init")
@@ -204,8 +209,8 @@ class SplitStack:
 @contextmanager
 def split_stack(folder: Path, **places: Any) -> Iterator[SplitStack]:
     """All services for the length of a block; they must end in order."""
-    os.umask(0o022)
-    stack = SplitStack(folder, dict(zip(ROLES, free_ports(len(ROLES)), strict=True)), **places)
+    places.setdefault("ports", dict(zip(ROLES, free_ports(len(ROLES)), strict=True)))
+    stack = SplitStack(folder, **places)
     try:
         stack.init()
         stack.start(*ROLES)
