@@ -28,6 +28,7 @@ ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust")
 SERVICES = "services"
 ORGANIZATION_LIMIT = 40
 """A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
+_SERVICE_URL = re.compile(r"(https?://[^/?#]+)((?:/[A-Za-z0-9._~-]+)*)/?\Z", re.ASCII)
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
 
 
@@ -189,12 +190,10 @@ def parse_url(text: str) -> str:
 
 def parse_service_url(text: str) -> str:
     """Where one of our processes finds another: scheme, host, port, and a path where it lies below one."""
-    url = text.rstrip("/")
-    parts = urlsplit(url)
-    if parts.query or parts.fragment:
-        raise Malformed(f"the URL is {shown(text)}, expected no more than a host, a port and a path")
-    parse_url(url.removesuffix(parts.path) if parts.path else url)
-    return url
+    found = _SERVICE_URL.match(text)
+    if found is None:
+        raise Malformed(f"the URL is {shown(text)}, expected http(s)://HOST[:PORT], and at most a path")
+    return parse_url(found[1]) + found[2]
 
 
 def parse_services(table: object) -> dict[str, str]:
