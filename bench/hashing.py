@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Digests of large files: beside hashlib on the same amount of memory, two files at once, and the memory that it takes.
 
-The files are in the page cache, so that it is our reading that is measured and not the disk. A sparse file of 4 GiB is verified
+The files are in the page cache, so that it is our reading that is measured and not the disk. What two threads that hash memory
+gain at the same moment is told beside what two files gain: on a busy machine that is little. A sparse file of 4 GiB is verified
 by the command itself, and so is a small one; the difference of their peaks is what the size costs.
 """
 
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +42,14 @@ def seconds(clock: Callable[[], float], work: Callable[[], object]) -> float:
     return clock() - start
 
 
+def twice(work: Callable[[], object]) -> None:
+    """In two threads."""
+    other = threading.Thread(target=work)
+    other.start()
+    work()
+    other.join()
+
+
 def throughput(folder: Path, rounds: int) -> list[Figure]:
     """One file by processor time, two at once by the wall, where neighbours count."""
     data = os.urandom(MIB)
@@ -56,17 +66,19 @@ def throughput(folder: Path, rounds: int) -> list[Figure]:
         list(digest_files(files, HashAlgorithm.SHA2_256))
 
     together()
-    alone, pairs, rates = [], [], []
+    alone, pairs, machine, rates = [], [], [], []
     for number in range(rounds):
         print(f"hashing {number + 1} of {rounds}", file=sys.stderr)
         before = seconds(time.process_time, in_memory)
         own = seconds(time.process_time, lambda: digest_file(files[0]))
         after = seconds(time.process_time, in_memory)
         one, both = seconds(time.perf_counter, lambda: digest_file(files[0])), seconds(time.perf_counter, together)
+        machine.append(2 * seconds(time.perf_counter, in_memory) / seconds(time.perf_counter, lambda: twice(in_memory)))
         alone.append((before + after) / 2 / own)
         pairs.append(2 * one / both)
         rates.append(FILE_MIB * MIB / own / 1e9)
-    ratio, twice = statistics.median(alone), statistics.median(pairs)
+    ratio, gain = statistics.median(alone), statistics.median(pairs)
+    bare = f"(bare hashing: {statistics.median(machine):.2f} x)"
     return [
         Figure(
             "SHA-256 of a file, beside hashlib in memory",
@@ -76,7 +88,7 @@ def throughput(folder: Path, rounds: int) -> list[Figure]:
             ">= 0.85",
             met=ratio >= 0.85,
         ),
-        Figure("SHA-256 of two files at once", "", twice, "x one", ">= 1.8", met=twice >= 1.8),
+        Figure("SHA-256 of two files at once", bare, gain, "x one", ">= 1.8", met=gain >= 1.8),
     ]
 
 

@@ -11,13 +11,10 @@ import asyncio
 import re
 import socket
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-
-from bench.reference import verifies_per_second
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
@@ -78,9 +75,8 @@ def _whole(answer: bytes) -> bytes | None:
 
 
 async def load(url: str, requests: list[bytes], clients: int, seconds: float, *, status: int) -> Sample:
-    """Send for ``seconds``; an answer with another status, or too few requests, end the benchmark."""
+    """Send for ``seconds``, taking requests off the end; another status, or too few requests, end the benchmark."""
     parts, loop = urlsplit(url), asyncio.get_running_loop()
-    requests.reverse()  # taken from the end, which costs nothing
     start = time.perf_counter()
     connected = [
         await loop.create_connection(lambda: _Client(requests, start + seconds, status), parts.hostname, parts.port)
@@ -136,14 +132,3 @@ class _Client(asyncio.Protocol):
         if not self.done.done():
             self.done.set_exception(RuntimeError(why))
             self._transport.close()
-
-
-def sampled(rounds: int, what: str, measure: Callable[[], Sample]) -> list[tuple[Sample, float]]:
-    """``rounds`` samples, each with R: the mean of just before and just after it."""
-    samples = []
-    for number in range(rounds):
-        print(f"{what}, {number + 1} of {rounds}", file=sys.stderr)
-        before = verifies_per_second()
-        sample = measure()
-        samples.append((sample, (before + verifies_per_second()) / 2))
-    return samples

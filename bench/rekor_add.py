@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entries per second into a durable log: hashedrekord requests, signed before the clock starts, over loopback HTTP.
 
-The clients are a process of their own (``python -m bench.rekor_add URL LOG CLIENTS SECONDS``), in a closed loop: each sends
+The clients are a process of their own (``python -m bench.rekor_add URL PID LOG CLIENTS SECONDS``), in a closed loop: each sends
 the next entry when the last one was acknowledged, which means that it is on the disk.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,20 +21,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.load import Sample, load, post, sampled
+from bench import windows
+from bench.cores import apart
+from bench.load import post
 from bench.reference import Figure
-from tests.stack_process import ROOT, environment, running_stack
+from bench.windows import Goals, Target, measure, named
+from tests.stack_process import running_stack
 
-GOAL = 0.24
-"""Entries per second into Rekor v2 with 64 clients, divided by R."""
-GOAL_VERIFIES = 20
-"""Median latency of Rekor v2 with one client, in times of one verification."""
+GOALS = {("v2", 64): Goals(rate=0.24), ("v2", 1): Goals(p50=20)}
 CLIENTS = {"v2": (1, 64), "v2 with certificates": (64,), "v1": (1, 64)}
 """Logs, and how many clients each is measured with."""
 CERTIFICATES = 200
 """Keys and certificates that take turns; a signer without keys of his own has new ones each time."""
 MOST_PER_SECOND = 8000
 """More than one core can verify: the clients never run out of prepared requests."""
+MOST_ALONE = 3000
+"""The same for one client, who waits for the disk."""
 
 
 # --- the clients' process ----------------------------------------------------------------------------
@@ -91,50 +88,25 @@ def encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def clients_process(url: str, log: str, clients: int, seconds: float) -> Sample:
-    """Prepare the requests, then send them."""
-    requests = list(post(f"/api/{log[:2]}/log/entries", prepare(log, int(seconds * MOST_PER_SECOND))))
-    return asyncio.run(load(url, requests, clients, seconds, status=201))
-
-
 # --- the benchmark -------------------------------------------------------------------------------------
-def measure(url: str, log: str, clients: int, seconds: float) -> Sample:
-    """One run of the clients as a process of their own."""
-    command = [sys.executable, "-m", "bench.rekor_add", url, log, str(clients), str(seconds)]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, check=True)
-    return Sample(**json.loads(done.stdout))
-
-
-def run(rounds: int, seconds: float = 3) -> list[Figure]:
-    """The figures of the median of ``rounds`` runs for each log and number of clients, into growing logs."""
+def run(rounds: int, seconds: float = 1.5) -> list[Figure]:
+    """The figures of ``rounds`` processes for each log and number of clients, into growing logs. Goals are set for v2 with keys."""
     figures = []
-    with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as name:
-        folder = Path(name)
-        # Not apart: the thread that writes is part of the server, and the kernel keeps it near the event loop.
-        with running_stack(folder, "--data", folder / "data") as stack:
+    with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as temporary:
+        folder = Path(temporary)
+        # The threads that write stay where the kernel puts them.
+        with running_stack(folder, "--data", folder / "data") as stack, apart(stack.process.pid):
+            target = Target(stack.url, stack.process.pid)
             for log, numbers in CLIENTS.items():
                 for clients in numbers:
-                    once = partial(measure, stack.url, log, clients, seconds)
-                    figures += report(log, clients, sampled(rounds, f"Rekor {log}, {clients} clients", once))
+                    name = named(f"Rekor {log}, add", clients)
+                    found = measure("bench.rekor_add", target, log, clients, seconds, rounds=rounds, what=name)
+                    figures += windows.figures(name, found, GOALS.get((log, clients), Goals()))
     return figures
 
 
-def report(log: str, clients: int, samples: list[tuple[Sample, float]]) -> list[Figure]:
-    """The lines for one log and number of clients; ``samples`` come with their R. Goals are set for v2 with keys."""
-    name = f"Rekor {log}, add, {clients} client{'s' if clients > 1 else ''}"
-    rate = statistics.median(sample.per_second for sample, _ in samples)
-    ratio = statistics.median(sample.per_second / r for sample, r in samples)
-    latency = statistics.median(sample.p50_ms for sample, _ in samples)
-    verifies = statistics.median(sample.p50_ms / 1000 * r for sample, r in samples)
-    rate_goal = (f">= {GOAL} R", ratio >= GOAL) if log == "v2" and clients == max(CLIENTS[log]) else ("", None)
-    latency_goal = (f"<= {GOAL_VERIFIES}", verifies <= GOAL_VERIFIES) if log == "v2" and clients == 1 else ("", None)
-    return [
-        Figure(name, f"{rate:.0f} /s", ratio, "R", *rate_goal),
-        Figure(f"{name}, p50", f"{latency:.2f} ms", verifies, "verify times", *latency_goal),
-        Figure(f"{name}, p99", f"{statistics.median(s.p99_ms for s, _ in samples):.2f} ms"),
-    ]
-
-
 if __name__ == "__main__":
-    url_, log_, clients_, seconds_ = sys.argv[1:]
-    print(json.dumps(asdict(clients_process(url_, log_, int(clients_), float(seconds_)))))
+    url_, pid_, log_, clients_, seconds_ = sys.argv[1:]
+    bodies_ = prepare(log_, windows.enough(float(seconds_), MOST_PER_SECOND if int(clients_) > 1 else MOST_ALONE))
+    requests_, target_ = list(post(f"/api/{log_[:2]}/log/entries", bodies_)), Target(url_, int(pid_))
+    print(windows.clients_process(target_, requests_, int(clients_), float(seconds_), status=201))

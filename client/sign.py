@@ -25,6 +25,7 @@ from client.trust import Trust
 from client.tsa import request_timestamp
 from client.verify import verify_own
 from client.verify.signed import ManagedKey, read_signed
+from client.verify.steps import Step
 from sigcore import dsse, keys
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, Content, MessageSignature, encode_bundle, parse_bundle
@@ -164,17 +165,22 @@ def hash_of(signer: IdentityToken | Certified | PrivateKey) -> HashAlgorithm:
 async def _sign(signing: Signing, make: Callable[[PrivateKey], Content], digest: bytes, now: datetime) -> Bundle:
     trust, transport = signing.trust, signing.transport
     certified = isinstance(signing.signer, IdentityToken | Certified)
-    services = choose_services(trust.config, now, certify=certified, rekor_version=signing.rekor_version)  # 1
-    key, certificate = await _credential(signing, services)  # 2
+    with Step("services"):
+        services = choose_services(trust.config, now, certify=certified, rekor_version=signing.rekor_version)  # 1
+    with Step("certificate"):
+        key, certificate = await _credential(signing, services)  # 2
     managed = ManagedKey(key.public_key()) if certificate is None else None
     hint = encode_base64(keys.key_id(keys.encode_public_key(key.public_key()))) if managed else None
-    draft = Bundle(certificate, (), (), make(key), key_hint=hint)  # 3
-    stamps = [  # 4
-        await request_timestamp(transport, authority.url, draft.signature, root=trust.root)
-        for authority in services.timestamp_authorities
-    ]
-    signed = read_signed(draft, digest, managed)
-    logged = [await add_entry(transport, log, signed, root=trust.root, now=now) for log in services.logs]  # 5
+    with Step("signature"):
+        draft = Bundle(certificate, (), (), make(key), key_hint=hint)  # 3
+        signed = read_signed(draft, digest, managed)
+    with Step("timestamp"):
+        stamps = [  # 4
+            await request_timestamp(transport, authority.url, draft.signature, root=trust.root)
+            for authority in services.timestamp_authorities
+        ]
+    with Step("entry"):
+        logged = [await add_entry(transport, log, signed, root=trust.root, now=now) for log in services.logs]  # 5
     bundle = parse_bundle(encode_bundle(replace(draft, log_entries=tuple(logged), timestamps=tuple(stamps))))  # 6
     verify_own(bundle, digest, root=trust.root, key=managed)
     return bundle

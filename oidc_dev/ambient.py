@@ -14,7 +14,7 @@ from typing import Final
 from oidc_dev.clients import CLIENTS, EXCHANGE
 from oidc_dev.parameters import encode_parameters, parse_parameters
 from oidc_dev.reply import Reply
-from sigcore.errors import Malformed, Refused
+from sigcore.errors import Refused
 from sigcore.strict import JSON, shown
 
 _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
@@ -40,15 +40,14 @@ def grant_request(query: bytes, authorization: str) -> bytes:
     return encode_parameters({"client_id": client, **given}).encode("ascii")
 
 
-def as_github(reply: Reply) -> tuple[int, Mapping[str, JSON]]:
-    """The token endpoint's answer as GitHub would put it: status and JSON.
+def as_github(reply: Reply) -> Mapping[str, JSON]:
+    """The token endpoint's answer as GitHub would put it.
 
     Raises:
-        Malformed: it is a page.
+        Refused: it holds no token; with its own words.
     """
-    if isinstance(reply.body, str):
-        raise Malformed("the token endpoint answered with a page")
-    token = reply.body.get("id_token")
-    if reply.status == 200 and isinstance(token, str):
-        return 200, {"count": len(token), "value": token}
-    return reply.status, {"message": reply.body.get("error_description") or reply.body.get("error") or "refused"}
+    body = {} if isinstance(reply.body, str) else reply.body
+    token = body.get("id_token")
+    if reply.status != 200 or not isinstance(token, str):
+        raise Refused(str(body.get("error_description") or body.get("error") or "no token is given for that"))
+    return {"count": len(token), "value": token}

@@ -21,11 +21,11 @@ from authlib.oauth2.rfc8628 import (  # type: ignore[import-untyped]  # the same
     DeviceCodeGrant,
 )
 
-from oidc_dev.accounts import identity_of
 from oidc_dev.claims import Identity
 from oidc_dev.clients import DEVICE, PUBLIC
 from oidc_dev.devices import INTERVAL_S, LIFETIME_S, Device, shown_user_code
 from oidc_dev.grants import NONCE, require_challenge
+from oidc_dev.guests import identity_of_user
 
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z", re.ASCII)
 """RFC 7636 section 4.1."""
@@ -107,7 +107,7 @@ class DeviceGrant(DeviceCodeGrant):  # type: ignore[misc]  # Authlib brings no t
         if device.approved is None:
             return None
         login = device.approved
-        identity = identity_of(login.account, scope=device.scope, nonce=device.nonce, logged_in=login.since)
+        identity = identity_of_user(login.account, scope=device.scope, nonce=device.nonce, logged_in=login.since)
         return (identity, now), True
 
     def should_slow_down(self, credential: Polled) -> bool:

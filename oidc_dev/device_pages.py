@@ -11,11 +11,12 @@ from typing import Final
 from oidc_dev.authorization import again, forged, form_again
 from oidc_dev.devices import Device, Devices, plain_user_code
 from oidc_dev.forms import Browser, Forms
+from oidc_dev.guests import GuestSession
 from oidc_dev.logins import Denied, Logins
 from oidc_dev.pages import Pages, Shown, shown_time
 from oidc_dev.parameters import Parameters, parse_parameters
 from oidc_dev.reply import Reply
-from sigcore.errors import Malformed, Refused, SigError, Unavailable
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 
 UNKNOWN: Final = "No program waits with this code. Codes are good for ten minutes, and once."
 _OPEN_AGAIN: Final = "Open the page anew."
@@ -93,6 +94,25 @@ class DevicePages:
             return self._pages.device(problem=UNKNOWN, status=404)
         done = self._pages.done(email=entered.session.account.email, denied=False)
         return replace(done, session=entered.name or None)
+
+    # --- with a provider of others -----------------------------------------------------------------------------
+    def checked_link(self, link: Parameters, browser: Browser) -> Parameters:
+        """What a link beside the form asks for: somebody logs in elsewhere, for this user code.
+
+        Raises:
+            Refused: it was not shown in this browser about this code. NotFound: no program waits with it any more.
+        """
+        code = plain_user_code(link.get("user_code", ""))
+        self._forms.check(browser, f"device {code}", link.get("csrf", ""))
+        if self._devices.find(code, now=self._clock()) is None:
+            raise NotFound(UNKNOWN)
+        return {"user_code": code}
+
+    def welcome(self, asked: Parameters, session: GuestSession) -> Reply:
+        """Somebody who logged in elsewhere allows the program: it gets its answer. NotFound: none waits any more."""
+        if not self._devices.decide(asked["user_code"], session, now=self._clock()):
+            raise NotFound(UNKNOWN)
+        return self._pages.done(email=session.account.email, denied=False, kept=False)
 
     # --- the session -----------------------------------------------------------------------------------------
     async def session(self, browser: Browser) -> Reply:

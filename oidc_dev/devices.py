@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from oidc_dev.guests import GuestSession
 from oidc_dev.sessions import Session
 
 LIFETIME_S: Final = 600
@@ -38,7 +39,7 @@ class Device:
     expires: datetime
     interval_s: int = INTERVAL_S
     polled: datetime | None = None
-    approved: Session | None = None
+    approved: Session | GuestSession | None = None
     """Whose login it waited for."""
     denied: bool = False
 
@@ -92,7 +93,7 @@ class Devices:
         waiting = (device for device in self._waiting.values() if device.user_code == user_code)
         return next((device for device in waiting if device.waits(now)), None)
 
-    def decide(self, user_code: str, approved: Session | None, *, now: datetime) -> bool:
+    def decide(self, user_code: str, approved: Session | GuestSession | None, *, now: datetime) -> bool:
         """Give the program with this user code its answer, None for no; False when none waits for one any more."""
         for key, device in self._waiting.items():
             if device.user_code == user_code and device.waits(now):

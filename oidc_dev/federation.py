@@ -97,6 +97,8 @@ class Federation:
             "code_challenge": encode_base64url(hashlib.sha256(verifier.encode("ascii")).digest()),
             "code_challenge_method": "S256",
         }
+        if "max_age" in asked or {"login", "select_account"} & set(asked.get("prompt", "").split(" ")):
+            query["prompt"] = "login"  # a session there is no more to the point than one here would be
         return f"{endpoints.authorization}{'&' if '?' in endpoints.authorization else '?'}{urlencode(query)}"
 
     async def finish(self, name: str, answer: Parameters, *, cookie: str, now: datetime) -> tuple[Parameters, Guest]:

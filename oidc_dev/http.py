@@ -175,15 +175,19 @@ class _Endpoints:
             return _json(503, _body("temporarily_unavailable", error), {"Retry-After": "5"})
 
     async def ambient(self, request: web.Request) -> web.Response:
-        """The token endpoint, for jobs that ask as GitHub's do."""
+        """The token endpoint, for jobs that ask as GitHub's do.
+
+        Refusals are plain text: cosign reads any JSON object whatever the status, finds no token in it, and waits for a person.
+        """
         try:
             form = grant_request(_query(request), _authorization(request))
             server = (await self._parts()).server
-            return _json(*as_github(await server.redeem(form, "", now=self._provider.clock())), {})
+            return _json(200, as_github(await server.redeem(form, "", now=self._provider.clock())), {})
         except Unavailable as error:
-            return _json(503, {"message": str(error)}, {"Retry-After": "5"})
+            return web.Response(text=f"{error}\n", status=503, headers={**_PRIVATE, "Retry-After": "5"})
         except SigError as error:
-            return _json(401 if isinstance(error, Refused) else 400, {"message": str(error)}, {})
+            status = 401 if isinstance(error, Refused) else 400
+            return web.Response(text=f"{error}\n", status=status, headers=_PRIVATE)
 
     async def begin_device(self, request: web.Request) -> web.Response:
         """The device authorization endpoint."""

@@ -121,12 +121,13 @@ class Pages:
     def approve(self, device: Device, shown: Shown) -> Reply:
         """The question whether this program may have a token, with the form to log in."""
         code, asked = shown_user_code(device.user_code), shown_time(device.asked)
-        text = self._text("approve.html", shown=shown, device=device, code=code, asked=asked)
+        link = encode_parameters({"user_code": device.user_code, "csrf": shown.csrf})
+        text = self._text("approve.html", shown=shown, device=device, code=code, asked=asked, link=link)
         return _page(shown.status, text)
 
-    def done(self, *, email: str, denied: bool) -> Reply:
-        """What became of the program that waited."""
-        return _page(200, self._text("done.html", email=email, denied=denied))
+    def done(self, *, email: str, denied: bool, kept: bool = True) -> Reply:
+        """What became of the program that waited; ``kept``: whether the browser has a session now."""
+        return _page(200, self._text("done.html", email=email, denied=denied, kept=kept))
 
     def session(self, *, email: str, since: str, csrf: str) -> Reply:
         """Who is logged in with this browser, and the way out. Nobody, where ``email`` is empty."""

@@ -69,10 +69,10 @@ def assemble(provider: Provider, directory: Directory) -> Parts:
     logins = Logins(directory.accounts, directory.rules, directory.seal)
     pages, forms = Pages(provider, directory.federation or ()), Forms(provider.origin)
     authorization = Authorization(server, logins, pages, forms)
+    devices = DevicePages(server.devices, logins, pages, forms, server.now)
     guests = None
     if directory.federation is not None:
         from oidc_dev.guest_pages import GuestPages  # noqa: PLC0415 - see the module
 
-        guests = GuestPages(directory.federation, authorization, pages, forms, server.now)
-    devices = DevicePages(server.devices, logins, pages, forms, server.now)
+        guests = GuestPages(directory.federation, authorization, devices, pages, forms, server.now)
     return Parts(server, authorization, devices, guests, pages.style)

@@ -27,6 +27,7 @@ _ROOT: Final = pow(2, (P - 1) // 4, P)
 DOM2: Final = b"SigEd25519 no Ed25519 collisions\x01\x00"
 """The domain of Ed25519ph with the empty context (RFC 8032 section 2)."""
 _IDENTITY: Final[_Point] = (0, 1, 1, 0)
+_HINT: Final = "over a digest it must be Ed25519ph; plain Ed25519 signs the whole file, and no log can check that"
 
 
 def verify(public_key: bytes, signature: bytes, digest: bytes, *, what: str, domain: bytes = DOM2) -> None:
@@ -46,11 +47,11 @@ def verify(public_key: bytes, signature: bytes, digest: bytes, *, what: str, dom
     point, scalar = signature[:32], int.from_bytes(signature[32:], "little")
     key = _decode(public_key)
     if len(signature) != 64 or scalar >= ORDER or key is None:
-        raise Refused(f"{what} does not verify")
+        raise Refused(f"{what} does not verify", _HINT)
     k = int.from_bytes(hashlib.sha512(domain + point + public_key + digest).digest(), "little") % ORDER
     x, y, z, t = key
     if _encode(_both(scalar, k, (P - x, y, z, P - t))) != point:
-        raise Refused(f"{what} does not verify")
+        raise Refused(f"{what} does not verify", _HINT)
 
 
 def _both(base_times: int, times: int, point: _Point) -> _Point:

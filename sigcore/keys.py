@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NewType, TypeAlias, TypeGuard
 
@@ -58,6 +59,9 @@ _SPKI: Final[dict[str, tuple[bytes, Callable[[], ec.EllipticCurve], int]]] = {
 """Curve -> what stands before the two coordinates of a point in its SPKI, and the size of each (RFC 5480 section 2)."""
 _ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
 """What stands before the key (RFC 8410 section 4)."""
+_PSS_ALGORITHM: Final = bytes.fromhex("06092a864886f70d01010a")
+_PSS_WITHIN: Final = 24
+"""The object identifier of RSASSA-PSS (RFC 4055 section 1.2), and where in an SPKI it stands."""
 
 
 def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
@@ -85,6 +89,10 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
         raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo") from error
     if not isinstance(key, PublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
+    if _PSS_ALGORITHM in der[:_PSS_WITHIN]:
+        raise Malformed(
+            f"{what} is for RSASSA-PSS alone, which is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA"
+        )
     # An uncompressed point behind the one head of its curve has no other spelling: most keys need no second look.
     if not (len(der) == len(_P256_HEAD) + 64 and der.startswith(_P256_HEAD)) and encode_public_key(key) != der:
         raise Malformed(f"{what} is not in canonical DER")
@@ -252,7 +260,10 @@ def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
         Refused: an Ed25519 key, which signs messages; a digest of another length.
     """
     if isinstance(key, ed25519.Ed25519PrivateKey):
-        raise Refused("an Ed25519 key cannot sign a digest", "use an ECDSA or RSA key")
+        raise Refused(
+            "an Ed25519 key cannot sign a digest, which is all that a log is given of a file",
+            "use an ECDSA or RSA key; Ed25519 signs whole messages",
+        )
     hashing = default_details(key.public_key()).hash
     if len(digest) != hashing.size:
         raise Refused(
@@ -306,7 +317,12 @@ def verify_digest(
     """
     if is_ecdsa(key):
         usual = _BY_CURVE.get(key.curve.name)
-        if usual is not None and details in (None, usual) and hashing is None and len(digest) == usual.hash.size:
+        if (
+            usual is not None
+            and details in (None, usual)
+            and hashing in (None, usual.hash)
+            and len(digest) == usual.hash.size
+        ):
             _verify_ecdsa_digest(key, signature, digest, usual.hash, what)
             return
     details = details or digest_details(key)
@@ -330,7 +346,17 @@ def verify_digest(
         else:
             raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
     except InvalidSignature as error:
+        if isinstance(key, rsa.RSAPublicKey) and scheme.family != "rsa-pss":
+            _refuse_pss(key, signature, digest, hashing, what)
         raise Refused(f"{what} does not verify") from error
+
+
+def _refuse_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm, what: str) -> None:
+    """A better word for a signature that did not verify, if it is a good one of the scheme that nobody takes."""
+    pss = padding.PSS(padding.MGF1(_HASHES[hashing]), padding.PSS.AUTO)
+    with suppress(InvalidSignature):
+        key.verify(signature, digest, pss, _PREHASHED[hashing])
+        raise Refused(f"{what} is RSA-PSS, and bundles and logs have RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5")
 
 
 def _verify_ecdsa_digest(

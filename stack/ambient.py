@@ -139,5 +139,6 @@ def _audience(request: web.Request) -> str:
 
 
 def _refusal(error: SigError) -> web.Response:
+    """In plain text: cosign reads any JSON object whatever the status, finds no token in it, and waits for a person to log in."""
     status = 404 if isinstance(error, NotFound) else 401 if isinstance(error, Refused) else 400
-    return web.json_response({"message": str(error)}, status=status, headers=_PRIVATE)
+    return web.Response(text=f"{error}\n", status=status, headers=_PRIVATE)

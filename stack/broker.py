@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,11 +32,10 @@ from ca.token import verify_token
 from ca.uris import ORIGIN, workflow_uri
 from oidc_dev.claims import Identity
 from oidc_dev.mailbox import parse_email
-from sigcore import limits
-from sigcore.errors import Malformed, Refused, SigError
+from sigcore.errors import Malformed, Refused
 from sigcore.strict import JSON, Fields, shown
-from stack.files import load_file
 from stack.issuers import keyed_issuer
+from stack.rows import load_rows
 
 TABLE: Final = "brokered"
 _KEYS: Final = ("jwks", "jwks_uri", "jwks_host", "ca_file", "bearer_file")
@@ -134,25 +132,7 @@ def load_brokered(file: Path) -> tuple[Brokered, ...]:
     Raises:
         NotFound, Malformed, Refused: the file or one that it names cannot be read, or a row is not one that could be meant.
     """
-    text = load_file(file, what="the configuration", limit=limits.TOKEN_KEY_SET)
-    try:
-        tables = tomllib.loads(text.decode("utf-8")).get(TABLE, [])
-    except ValueError as error:
-        raise Malformed(f"{file} is not TOML: {error}") from error
-    if not isinstance(tables, list):
-        raise Malformed(f"{file}: {TABLE} is no list of tables", f"write [[{TABLE}]] above each of them")
-    return tuple(_rows(file, tables))
-
-
-def _rows(file: Path, tables: list[object]) -> Iterator[Brokered]:
-    for number, table in enumerate(tables, 1):
-        try:
-            if not isinstance(table, dict):
-                raise Malformed(f"{shown(table)} is no table")
-            row = _row(Fields.of(table, TABLE), file.parent)
-        except SigError as error:
-            raise type(error)(f"{file}, {TABLE} {number}: {error.message}", error.hint) from error
-        yield row
+    return load_rows(file, TABLE, _row)
 
 
 def _row(fields: Fields, folder: Path) -> Brokered:

@@ -123,7 +123,7 @@ async def compose(
         *kept,
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
-        console_part(home, settings, _shelves(logs, material.public)),
+        console_part(home, settings, _shelves(logs, material.public), control=control_api),
         *([Part(control.make_routes(provider, directory))] if control_api else []),
     )
     async with assembled(parts, home, edge, clock, checks) as made:
@@ -226,9 +226,9 @@ def served_trust_part(home: Home, settings: Settings) -> Part:
     return replace(part, services=(During(partial(published, home)),))
 
 
-def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf]) -> Part:
-    """``console``."""
-    console = Console(home, settings, shelves)
+def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool) -> Part:
+    """The console, beside the logs that it shows."""
+    console = Console(home, settings, shelves, control=control)
     return Part(console.make_routes(), services=(console,))
 
 

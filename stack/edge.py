@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -52,6 +53,9 @@ def _make_middleware(edge: Edge) -> Middleware:
        unpacking is where bombs go off.
     3. Let the role answer. What no role expected becomes a plain 500 with the id, never a traceback.
     4. Add the headers of every answer; count and log the request.
+
+    Between (3) and (4) lies a turn of the event loop: the answers of all requests that came together are made first and written
+    then, so that each half of the work finds its code in the processor's caches.
     """
     prefix, numbers = secrets.token_hex(5), count()
 
@@ -67,6 +71,7 @@ def _make_middleware(edge: Edge) -> Middleware:
         request_id.set(identifier)
         try:
             response = _refused_body(request) or await handler(request)  # (2), (3)
+            await asyncio.sleep(0)
         except web.HTTPException as error:
             response = plain.from_exception(error)
         except Exception as error:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without

@@ -35,7 +35,7 @@ SPARE_FILES: Final = 64
 """File descriptors that are not for connections: databases, locks, standard streams."""
 QUIET_S: Final = 0.5
 """When the process ends, a connection on which nothing came for this long is closed. Shorter, and a request that is on its
-way, or lies unread while a batch is made, is cut off."""
+way, or lies unread while a batch is made, is cut off. Counted in looks: who gets no processor has read nothing meanwhile."""
 DRAIN_LOOK_S: Final = 0.02
 
 
@@ -222,9 +222,13 @@ class Gate:
         Returns when none is left; after ``seconds`` those that are left are cut off.
         """
         end = self.now() + seconds
+        quiet: dict[Connection, tuple[float, int]] = {}
         while self.connections and self.now() < end:
             for connection in tuple(self.connections):
-                if connection.idle and self.now() - connection.since > QUIET_S:
+                since, looks = quiet.get(connection, (0.0, 0))
+                looks = looks + 1 if connection.idle and connection.since == since else 0
+                quiet[connection] = connection.since, looks
+                if looks * DRAIN_LOOK_S >= QUIET_S and self.now() - connection.since > QUIET_S:
                     connection.force_close()
             await asyncio.sleep(DRAIN_LOOK_S)
         for connection in tuple(self.connections):

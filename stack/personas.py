@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import resources
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ca.issuers import CI_PROVIDER, Issuer
 from oidc_dev.claims import Identity
 from oidc_dev.provider import Provider
 from sigcore.errors import Malformed, NotFound
 from sigcore.strict import JSON, Fields, shown
+
+if TYPE_CHECKING:
+    from ca.workflows import Workflow
+    from sigcore.x509 import Uri
 
 AUDIENCE: Final = "sigstore"
 MEMBERS: Final = ("kind", "email", "subject", "audience", "claims")
@@ -65,22 +68,25 @@ class MachineIssuer:
 
     def row(self, own: Issuer) -> Issuer:
         """Its row in the table of an authority that takes the keys of ``own`` for its."""
-        workflow = None
-        if self.kind == CI_PROVIDER:
-            from ca.workflows import make_workflow  # noqa: PLC0415 - a start is counted in milliseconds
-
-            workflow = make_workflow(*_CIRCLECI)
+        workflow = cast("Workflow", _CircleCi()) if self.kind == CI_PROVIDER else None
         return Issuer(self.url, own.keys, kind=self.kind, trust_domain=self.trust_domain, workflow=workflow)
 
 
-_CIRCLECI: Final = (
-    (
-        'https://circleci.com/api/v2/projects/{{ index . "oidc.circleci.com/project-id" }}'
-        '/pipeline-definitions/{{ index . "oidc.circleci.com/pipeline-definition-id" }}'
-    ),
-    {"source_repository_uri": 'https://{{ index . "oidc.circleci.com/vcs-origin" }}'},
-    dict[str, str](),
-)
+class _CircleCi:
+    """The templates of CircleCI, parsed when the first token of theirs comes: a start is counted in milliseconds."""
+
+    def describe(self, claims: Mapping[str, JSON], fixed: Mapping[str, str]) -> tuple[Uri, tuple[tuple[str, str], ...]]:
+        """See :meth:`ca.workflows.Workflow.describe`."""
+        from ca.workflows import make_workflow  # noqa: PLC0415 - see the class
+
+        project, pipeline = (
+            f'{{{{ index . "oidc.circleci.com/{name}-id" }}}}' for name in ("project", "pipeline-definition")
+        )
+        name = f"https://circleci.com/api/v2/projects/{project}/pipeline-definitions/{pipeline}"
+        source = {"source_repository_uri": 'https://{{ index . "oidc.circleci.com/vcs-origin" }}'}
+        return make_workflow(name, source, {}).describe(claims, fixed)
+
+
 ISSUERS: Final[Mapping[str, MachineIssuer]] = {
     "github-workflow": MachineIssuer("https://token.actions.githubusercontent.com", "github-workflow"),
     "gitlab-pipeline": MachineIssuer("https://gitlab.com", "gitlab-pipeline"),
@@ -126,19 +132,18 @@ def load_shipped(name: str) -> Persona:
     """
     if name not in ISSUERS:
         raise NotFound(f"there is no persona {shown(name)}", f"give a file, or one of {', '.join(ISSUERS)}")
+    from importlib import resources  # noqa: PLC0415 - for the few who ask
+
     file = resources.files("oidc_dev").joinpath("personas", f"{name}.toml")
-    return parse_toml(file.read_text("utf-8"), what=f"the persona {name}")
+    return parse_toml(file.read_bytes(), what=f"the persona {name}")
 
 
-def parse_toml(text: str, *, what: str) -> Persona:
+def parse_toml(data: bytes, *, what: str) -> Persona:
     """A persona in TOML.
 
     Raises:
         Malformed: it is no TOML, or no persona.
     """
-    import tomllib  # noqa: PLC0415 - 4 ms that commands without a persona do without
+    from stack.rows import toml_of  # noqa: PLC0415 - 4 ms that commands without a persona do without
 
-    try:
-        return parse_persona(Fields.of(tomllib.loads(text), what))
-    except ValueError as error:
-        raise Malformed(f"{what} is not TOML: {error}") from error
+    return parse_persona(Fields.of(toml_of(data, what), what))

@@ -16,16 +16,15 @@ Members of each table:
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from oidc_dev.upstream import Upstream
 from sigcore import limits
-from sigcore.errors import Malformed, SigError
+from sigcore.errors import Malformed
 from sigcore.strict import Fields, shown
 from stack.files import load_file
+from stack.rows import load_rows
 
 TABLE: Final = "upstreams"
 _MEMBERS: Final = (
@@ -42,28 +41,10 @@ def load_upstreams(file: Path) -> tuple[Upstream, ...]:
     Raises:
         NotFound, Malformed, Refused: the file or one that it names cannot be read, or a row is not one that could be meant.
     """
-    text = load_file(file, what="the configuration", limit=limits.TOKEN_KEY_SET)
-    try:
-        tables = tomllib.loads(text.decode("utf-8")).get(TABLE, [])
-    except ValueError as error:
-        raise Malformed(f"{file} is not TOML: {error}") from error
-    if not isinstance(tables, list):
-        raise Malformed(f"{file}: {TABLE} is no list of tables", f"write [[{TABLE}]] above each of them")
-    return tuple(_upstreams(file, tables))
+    return load_rows(file, TABLE, _upstream)
 
 
-def _upstreams(file: Path, tables: list[object]) -> Iterator[Upstream]:
-    for number, table in enumerate(tables, 1):
-        try:
-            if not isinstance(table, dict):
-                raise Malformed(f"{shown(table)} is no table")
-            upstream = _upstream(file.parent, Fields.of(table, TABLE))
-        except SigError as error:
-            raise type(error)(f"{file}, upstream {number}: {error.message}", error.hint) from error
-        yield upstream
-
-
-def _upstream(folder: Path, fields: Fields) -> Upstream:
+def _upstream(fields: Fields, folder: Path) -> Upstream:
     from stack.outside import Fetcher  # noqa: PLC0415 - aiohttp's client takes 280 ms
 
     fields.only(*_MEMBERS)

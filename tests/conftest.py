@@ -14,10 +14,22 @@ pytest_plugins = ["tests.ci_skips"]
 @pytest.fixture(scope="session")
 def vectors() -> Path:
     """Third-party test vectors; they stay outside the repository. Their absence is a failure where CI is set."""
-    default = Path(__file__).resolve().parent.parent.parent / "shared" / "vectors"
-    folder = Path(os.environ.get("SIGBOX_VECTORS", default))
+    return shared("vectors", "SIGBOX_VECTORS", "third-party vectors are absent")
+
+
+@pytest.fixture(scope="session")
+def conformance_kit() -> Path:
+    """The wrapper that runs a client under the conformance suite; it lies beside the vectors, and is as necessary."""
+    return shared("conformance-kit", "SIGBOX_CONFORMANCE_KIT", "the kit of the conformance suite is absent")
+
+
+def shared(name: str, variable: str, absent: str) -> Path:
+    """A folder of material that is not ours; skip, or fail where CI is set, when it is not there."""
+    beside = os.environ.get("SIGBOX_VECTORS")
+    default = Path(beside).parent if beside else Path(__file__).resolve().parent.parent.parent / "shared"
+    folder = Path(os.environ.get(variable, default / name))
     if not folder.is_dir():
-        reason = "third-party vectors are absent; set SIGBOX_VECTORS to their folder"
+        reason = f"{absent}; set {variable} to the folder"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

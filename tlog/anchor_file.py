@@ -220,11 +220,13 @@ def _former(path: Path) -> Path:
 
 
 def _load_former(path: Path) -> Anchored | None:
+    """What the database holds; nothing where it was cut while it was made, as whoever made it would have found too."""
     former = _former(path)
     if not former.exists():
         return None
     with closing(sqlite3.connect(f"file:{quote(str(former))}?mode=ro", uri=True)) as connection:
-        row = connection.execute("SELECT size, root, checkpoint FROM anchor").fetchone()
+        made = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'anchor'").fetchone()
+        row = connection.execute("SELECT size, root, checkpoint FROM anchor").fetchone() if made else None
     return Anchored(*row) if row else None
 
 

@@ -34,6 +34,10 @@ _REFUSING = {
     "path": ("The entry is in the tree that the log signed.", "Whoever made the bundle, with a path of his own."),
     "signature": ("The key signed the artifact.", "Whoever put signature and artifact together."),
     "policy": ("The policy lets this signer sign this file.", "Whoever can change the policy."),
+    "claims": (
+        "What was signed is about this image, under the name that it is found by, with what you demand of it.",
+        "Whoever may write to the registry: he can put any signature beside any image.",
+    ),
     "statement": ("The attestation is of the demanded type.", "Nobody: it may be genuine and say something else."),
 }
 """Step -> (what is checked, who could lie) where a step refused before there was anything to show."""
@@ -49,13 +53,19 @@ _STEPS = (
     ("signature",),
     ("policy",),
     ("statement",),
+    ("claims",),
 )
 """The names of the parts, one row for each step that the verifier takes."""
 _RANK = {name: rank for rank, names in enumerate(_STEPS) for name in names}
 
 
 def explain_verification(
-    bundle: Bundle | None, found: Recorder, digest: bytes, artifact: str, error: SigError | None
+    bundle: Bundle | None,
+    found: Recorder,
+    digest: bytes,
+    artifact: str,
+    error: SigError | None,
+    stamped: bytes | None = None,
 ) -> tuple[Part, ...]:
     """Every step that was taken; the last is the one that refused, where one did.
 
@@ -65,19 +75,23 @@ def explain_verification(
         digest: the artifact's.
         artifact: its absolute path, or empty where only the digest is known.
         error: the refusal.
+        stamped: what the timestamps are over, where that is not the signature.
     """
-    parts = tuple(list_parts(bundle, found, digest, artifact)) if bundle is not None else ()
+    parts = tuple(list_parts(bundle, found, digest, artifact, stamped)) if bundle is not None else ()
     return parts if error is None else _until(parts, error)
 
 
-def list_parts(bundle: Bundle, found: Recorder, digest: bytes, artifact: str) -> Iterator[Part]:
+def list_parts(
+    bundle: Bundle, found: Recorder, digest: bytes, artifact: str, stamped: bytes | None = None
+) -> Iterator[Part]:
     """One part for each thing that was found, in the verifier's order."""
     signed = found.signed
     if signed is None:
         return
     yield digest_part(signed, digest, artifact)
     yield key_part(signed)
-    yield from time_parts(found.times, bundle.timestamps, bundle.log_entries, signed.signature)
+    over = ("sig.der", signed.signature) if stamped is None else ("envelope.json", stamped)
+    yield from time_parts(found.times, bundle.timestamps, bundle.log_entries, over)
     if found.chain:
         yield certificate_part(found.chain, [time.time for time in found.times])
         yield precertificate_part(found.chain)
@@ -88,6 +102,8 @@ def list_parts(bundle: Bundle, found: Recorder, digest: bytes, artifact: str) ->
         log = found.entries[number - 1].source if number <= len(found.entries) else None
         yield from entry_parts(number, entry, signed, log)
     yield signature_part(signed)
+    if found.decision:
+        yield Part("policy", *_REFUSING["policy"], facts=found.decision)
 
 
 def _until(parts: Sequence[Part], error: SigError) -> tuple[Part, ...]:

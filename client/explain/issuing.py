@@ -7,6 +7,7 @@ from client.explain import shell
 from client.explain.part import Part, size_and_hex
 from client.fulcio import Issued
 from client.identity import IdentityToken
+from sigcore import keys
 from sigcore.strict import parse_base64url, shown
 
 
@@ -37,7 +38,8 @@ def token_part(token: IdentityToken) -> Part:
 def possession_part(issued: Issued) -> Part:
     """The proof of possession: the new key signs the token's subject."""
     message = issued.token.possession_subject.encode("utf-8")
-    files = (("possession.txt", message), ("possession.sig", issued.possession))
+    key = keys.encode_public_key_pem(issued.chain[0].public_key()).encode("ascii")
+    files = (("signer.pub", key), ("possession.txt", message), ("possession.sig", issued.possession))
     line = shell.verify_message(
         issued.chain[0].public_key(), pub="signer.pub", signature="possession.sig", message="possession.txt"
     )

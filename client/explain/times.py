@@ -16,14 +16,17 @@ from sigcore.trustroot import AuthorityInstance, LogInstance
 
 
 def time_parts(
-    times: Sequence[VerifiedTime], responses: Sequence[bytes], entries: Sequence[LogEntry], signature: bytes
+    times: Sequence[VerifiedTime], responses: Sequence[bytes], entries: Sequence[LogEntry], stamped: tuple[str, bytes]
 ) -> tuple[Part, ...]:
-    """One part for each verified time: first those of the timestamps, in their order, then those of the promises."""
+    """One part for each verified time: first those of the timestamps, in their order, then those of the promises.
+
+    ``stamped`` is what the timestamps are over, with the name of its file: the signature as a rule.
+    """
     promising = [(number, entry) for number, entry in enumerate(entries, 1) if entry.promise is not None]
     parts = []
     for number, (time, response) in enumerate(zip(times, responses, strict=False), 1):
         if isinstance(time.source, AuthorityInstance):
-            parts.append(_timestamp(number, time, time.source, response, signature))
+            parts.append(_timestamp(number, time, time.source, response, stamped))
     for time, (number, entry) in zip(times[len(responses) :], promising, strict=False):
         if isinstance(time.source, LogInstance):
             parts.append(_promise(number, time, time.source, entry))
@@ -31,22 +34,24 @@ def time_parts(
 
 
 def _timestamp(
-    number: int, time: VerifiedTime, authority: AuthorityInstance, response: bytes, signature: bytes
+    number: int, time: VerifiedTime, authority: AuthorityInstance, response: bytes, stamped: tuple[str, bytes]
 ) -> Part:
     *chain, root = authority.chain
     info = timestamp.parse_response(response).info
     name, epoch = f"timestamp-{number}.tsr", int(time.time.timestamp())
-    files = [(name, response), (f"tsa-{number}-root.pem", pem(root)), ("sig.der", signature)]
+    files = [(name, response), (f"tsa-{number}-root.pem", pem(root)), stamped]
     untrusted = ""
     if chain:
         files.append((f"tsa-{number}-chain.pem", b"".join(map(pem, chain))))
         untrusted = f" -untrusted tsa-{number}-chain.pem"
-    verify = f"openssl ts -verify -in {name} -data sig.der -attime {epoch} -CAfile tsa-{number}-root.pem{untrusted}"
+    verify = (
+        f"openssl ts -verify -in {name} -data {stamped[0]} -attime {epoch} -CAfile tsa-{number}-root.pem{untrusted}"
+    )
     facts = (
         ("time", encode_time(time.time)),
         ("authority", shown(time.authority, 200)),
         ("serial", f"{info.serial:x}"),
-        ("over", f"{info.hash.hashlib_name} of the signature, {info.digest.hex()}"),
+        ("over", f"{info.hash.hashlib_name} of {stamped[0]}, {info.digest.hex()}"),
         ("response", size_and_hex(response)),
     )
     liar = "The timestamp authority could sign a wrong time; so could nobody else. Its clock is all that it is trusted for."

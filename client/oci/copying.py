@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from client.oci.attached import ATTESTATIONS, SBOMS, SIGNATURES, home_of
-from client.oci.manifest import Descriptor, ImageManifest, parse_manifest
+from client.oci.attached import ATTESTATIONS, SBOMS, SIGNATURES, Home, home_of
+from client.oci.manifest import Descriptor, Document, ImageManifest, parse_manifest
 from client.oci.ports import Registry
 from client.oci.reading import read_tag_image
 from client.oci.reference import Reference
@@ -36,12 +36,17 @@ EVERYTHING: Final = ("image", SIGNATURES, ATTESTATIONS, SBOMS, "referrers")
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """From where to where, and which kinds of things: of ``EVERYTHING``. ``tell`` is given each step, for people."""
+    """From where to where, and which kinds of things: of ``EVERYTHING``.
+
+    The homes say where things are attached, if not beside the image. ``tell`` is given each step, for people.
+    """
 
     source: Registry
     target: Registry
     target_ref: Reference
     what: Sequence[str] = EVERYTHING
+    source_home: Callable[[Reference], Home] = home_of
+    target_home: Callable[[Reference], Home] = home_of
     tell: Callable[[str], None] = print
 
 
@@ -85,56 +90,56 @@ async def _check_target(copying: Copying, top: Node, *, force: bool) -> None:
 
 
 async def _copy_node(copying: Copying, node: Node) -> None:
-    await _copy_blobs(copying, node.ref, node.document)
+    await _copy_blobs(copying, node.ref, copying.target_ref, node.document)
     await copying.target.put_manifest(
         copying.target_ref.at_digest(node.descriptor.digest), node.descriptor.media_type, node.data
     )
     copying.tell(f"copied {node.descriptor.digest}{f' ({node.platform})' if node.platform else ''}")
 
 
-async def _copy_blobs(copying: Copying, source: Reference, document: object) -> None:
+async def _copy_blobs(copying: Copying, source: Reference, target: Reference, document: Document) -> None:
+    """By way of a file each: a layer may be larger than the memory."""
     if not isinstance(document, ImageManifest):
         return
     for blob in {one.digest: one for one in (document.config, *document.layers)}.values():
-        if not await copying.target.has_blob(copying.target_ref, blob):
-            await _copy_blob(copying, source, blob)
+        if not await copying.target.has_blob(target, blob):
+            with tempfile.TemporaryDirectory(prefix="sigbox-") as folder:
+                path = Path(folder) / "blob"
+                await copying.source.save_blob(source, blob, path)
+                await copying.target.load_blob(target, blob, path)
 
 
-async def _copy_blob(copying: Copying, source: Reference, blob: Descriptor) -> None:
-    """By way of a file: a layer may be larger than the memory."""
-    with tempfile.TemporaryDirectory(prefix="sigbox-") as folder:
-        path = Path(folder) / "blob"
-        await copying.source.save_blob(source, blob, path)
-        await copying.target.load_blob(copying.target_ref, blob, path)
+def _homes(copying: Copying, node: Node) -> tuple[Home, Home]:
+    return copying.source_home(node.ref), copying.target_home(copying.target_ref.at_digest(node.descriptor.digest))
 
 
 async def _copy_tag(copying: Copying, node: Node, suffix: str) -> None:
-    source, target = home_of(node.ref), home_of(copying.target_ref.at_digest(node.descriptor.digest))
+    source, target = _homes(copying, node)
     manifest = await read_tag_image(copying.source, source, suffix)
     if manifest is None:
         return
     there = await read_tag_image(copying.target, target, suffix)
     if there is None or suffix == SBOMS:
         descriptor, data = await copying.source.manifest(source.tag(suffix))
-        await _copy_blobs(copying, node.ref, manifest)
+        await _copy_blobs(copying, source.repository, target.repository, manifest)
         await copying.target.put_manifest(target.tag(suffix), descriptor.media_type, data)
     else:
         missing = [layer for layer in manifest.layers if layer not in there.layers]
-        contents = [await copying.source.blob(node.ref, layer, limit=limits.BUNDLE) for layer in missing]
+        contents = [await copying.source.blob(source.repository, layer, limit=limits.BUNDLE) for layer in missing]
         await add_layers(copying.target, target, suffix, list(zip(missing, contents, strict=True)))
     copying.tell(f"copied {source.tag(suffix).tag}")
 
 
 async def _copy_referrers(copying: Copying, node: Node) -> None:
     """A referrer that cannot be read is told of and left out; it may be anybody's."""
-    target = copying.target_ref.at_digest(node.descriptor.digest)
-    for listed in await copying.source.referrers(node.ref):
+    source, target = _homes(copying, node)
+    for listed in await copying.source.referrers(source.subject):
         try:
-            data = await copying.source.referrer(node.ref, listed)
+            data = await copying.source.referrer(source.subject, listed)
             document = parse_manifest(data, listed.media_type, what=f"the referrer {listed.digest}")
         except (NotFound, Refused) as error:
             copying.tell(f"left out: the referrer {listed.digest}: {error.message}")
             continue
-        await _copy_blobs(copying, node.ref, document)
-        await copying.target.attach(target, document.media_type, data)
+        await _copy_blobs(copying, source.repository, target.repository, document)
+        await copying.target.attach(target.subject, document.media_type, data)
         copying.tell(f"copied the referrer {listed.digest}")

@@ -31,7 +31,7 @@ from sigcore.bundle import Bundle
 from sigcore.dsse import Envelope, encode_envelope, envelope_json
 from sigcore.errors import Refused, SigError
 from sigcore.log_entry import LogEntry
-from sigcore.strict import JSON, Fields, encode_base64
+from sigcore.strict import JSON, Fields, encode_base64, parse_hex
 from sigcore.values import dataclass
 
 Prove = Callable[[LogEntry], Awaitable[LogEntry]]
@@ -108,13 +108,13 @@ async def _carried(one: Attached, verified: Verified, prove: Prove) -> tuple[Att
     kind = verified.statement.predicate_type if verified.statement is not None else ""
     issuers = verified.chain[1:]
     if one.layout is Layout.TAG:
-        bundle, doubt = await _with_proof(one, prove)
+        bundle, doubt = await _with_proof(one, verified, prove)
         return Attachment(Layout.REFERRERS, bundle, kind, issuers=issuers), doubt
     text, doubt = _logged_text(one.bundle)
     return Attachment(Layout.TAG, one.bundle, kind, issuers=issuers, text=text), doubt
 
 
-async def _with_proof(one: Attached, prove: Prove) -> tuple[Bundle, str]:
+async def _with_proof(one: Attached, verified: Verified, prove: Prove) -> tuple[Bundle, str]:
     """The bundle of version 0.3. A timestamp over the envelope's text stays behind: the log's promise tells the time too."""
     bundle, doubt = one.bundle, ""
     if one.stamped is not None:
@@ -125,12 +125,14 @@ async def _with_proof(one: Attached, prove: Prove) -> tuple[Bundle, str]:
         entry if entry.proof is not None and entry.proof.checkpoint else await prove(entry)
         for entry in bundle.log_entries
     ]
-    return replace(upgrade_bundle(bundle, entries), key_hint=_hint(bundle)), doubt
+    return replace(upgrade_bundle(bundle, entries), key_hint=_hint(verified)), doubt
 
 
-def _hint(bundle: Bundle) -> str | None:
-    """A bundle without a certificate says that a key signed; which one, whoever verifies it names."""
-    return None if bundle.certificate is not None else bundle.key_hint or ""
+def _hint(verified: Verified) -> str | None:
+    """The hint of the key that signed, where no certificate did; as every signer writes it."""
+    if verified.chain:
+        return None
+    return encode_base64(parse_hex(verified.signer.identity.partition(":")[2], what="the hash of the key", size=32))
 
 
 def _logged_text(bundle: Bundle) -> tuple[bytes, str]:

@@ -7,7 +7,7 @@ Given what was found (:mod:`client.oci.reading`) and the image's digest:
    about the image's digest. Both go through the seven steps of :mod:`client.verify`.
 2. Claims. The payload names this digest, and a repository that is expected; a statement that signs an image is of the predicate
    type for it, and so no statement of another kind counts as a signature.
-3. The annotations that are demanded stand in what was signed.
+3. What else is demanded: annotations stand in what was signed, claims of a workflow in the certificate.
 4. One that holds is enough. The others are told of, and prove nothing against it: whoever may write to a registry can attach
    rubbish to any image.
 
@@ -17,7 +17,8 @@ What the caller must still do: use the image by this digest only, never by the t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol
 
 from client.oci.attached import SIGN, Attached, Defect
 from client.oci.reading import Found, is_signature
@@ -25,17 +26,31 @@ from client.oci.reference import Reference
 from client.oci.simplesigning import Payload
 from client.verify import Verified, verify_attestation, verify_blob, verify_own
 from client.verify.identity import IdentityPolicy
+from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey
 from client.verify.steps import Step
+from sigcore import fulcio
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import Refused, SigError
 from sigcore.intoto import Statement, Subject
-from sigcore.strict import JSON, parse_hex, shown
+from sigcore.strict import JSON, encode_time, parse_hex, shown
 from sigcore.trustroot import TrustedRoot
 from sigcore.values import dataclass
 
 _NAMED: Final = 4
 """Reasons that one message names."""
+
+
+class Watcher(Protocol):
+    """Whoever wants to explain a verification: sees each attempt, decides nothing."""
+
+    def recorder(self, one: Attached) -> Recorder:
+        """What is given the findings about ``one``."""
+        ...
+
+    def ended(self, one: Attached, error: SigError | None) -> None:
+        """The verification of ``one`` is over; ``error`` is why it does not hold."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,9 @@ class Expected:
         repositories: names that a payload may say the image has; None for any.
         annotations: what the signer must have added.
         predicate_type: of an attestation, as a URI; any where it is empty.
+        workflow: (field of :class:`sigcore.fulcio.FulcioExtensions`, value) that the certificate must carry.
+        since: it must not have been signed before: a registry can always bring back what was good once.
+        watcher: is told of each attempt.
     """
 
     root: TrustedRoot
@@ -57,6 +75,9 @@ class Expected:
     repositories: tuple[str, ...] | None = None
     annotations: tuple[tuple[str, str], ...] = ()
     predicate_type: str = ""
+    workflow: tuple[tuple[str, str], ...] = ()
+    since: datetime | None = None
+    watcher: Watcher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +118,14 @@ def sift(found: Found, digest: str, expected: Expected) -> tuple[tuple[ImageVeri
     bad = list(found.defects)
     for one in found.attached:
         verify = verify_image_signature if is_signature(one) else verify_image_attestation
+        refusal: SigError | None = None
         try:
             good.append(verify(one, digest, expected))
         except SigError as error:
+            refusal = error
             bad.append(Defect(one.place, error))
+        if expected.watcher is not None:
+            expected.watcher.ended(one, refusal)
     return tuple(good), Found(defects=tuple(bad))
 
 
@@ -116,34 +141,48 @@ def verify_image_signature(one: Attached, digest: str, expected: Expected) -> Im
         if one.payload is not None:
             _check_payload(one.payload, digest, expected.repositories)
         _check_annotations(done.annotations, expected.annotations)
+        _check_workflow(verified, expected.workflow)
+        _check_age(verified, expected.since)
     return done
 
 
 def verify_image_attestation(one: Attached, digest: str, expected: Expected) -> ImageVerified:
-    """Steps 1 and 2 for one attestation. Errors as :func:`verify_image_signature`."""
-    return ImageVerified(one, _verify(one, digest, expected, expected.predicate_type), digest)
+    """Steps 1 to 3 for one attestation. Errors as :func:`verify_image_signature`."""
+    verified = _verify(one, digest, expected, expected.predicate_type)
+    with Step("claims"):
+        _check_workflow(verified, expected.workflow)
+        _check_age(verified, expected.since)
+    return ImageVerified(one, verified, digest)
 
 
 def _verify(one: Attached, digest: str, expected: Expected, predicate_type: str) -> Verified:
     content = one.bundle.content
     if isinstance(content, MessageSignature) and one.payload is None:
         raise Refused("the bundle signs a file and no image", "an image is signed by a statement about it")
-    artifact = content.digest if isinstance(content, MessageSignature) else _raw(digest)
+    artifact, root = artifact_digest(one, digest), expected.root
+    recorder = expected.watcher.recorder(one) if expected.watcher is not None else None
     if expected.signer is None:
         key = expected.find_key(one.bundle) if expected.find_key is not None else None
-        verified = verify_own(one.bundle, artifact, root=expected.root, key=key, stamped=one.stamped)
+        verified = verify_own(one.bundle, artifact, root=root, key=key, stamped=one.stamped, recorder=recorder)
         _check_type(verified.statement, predicate_type)
         return verified
     if isinstance(content, MessageSignature):
-        return verify_blob(one.bundle, artifact, root=expected.root, identity=expected.signer)
+        return verify_blob(one.bundle, artifact, root=root, identity=expected.signer, recorder=recorder)
     return verify_attestation(
         one.bundle,
         artifact,
-        root=expected.root,
+        root=root,
         identity=expected.signer,
         predicate_type=predicate_type,
         stamped=one.stamped,
+        recorder=recorder,
     )
+
+
+def artifact_digest(one: Attached, digest: str) -> bytes:
+    """What ``one`` is about, for the verifier: the payload of a signature at a tag, else the image."""
+    content = one.bundle.content
+    return content.digest if isinstance(content, MessageSignature) else _raw(digest)
 
 
 def _check_type(statement: Statement | None, wanted: str) -> None:
@@ -196,6 +235,32 @@ def _check_annotations(found: Mapping[str, JSON], wanted: Sequence[tuple[str, st
             raise Refused(f"the signer added no annotation {shown(name)}, expected {shown(value)}")
         if found[name] != value:
             raise Refused(f"the annotation {shown(name)} is {shown(found[name])}, expected {shown(value)}")
+
+
+def _check_age(verified: Verified, since: datetime | None) -> None:
+    """By the earliest time that somebody trusted has signed: a later one can be had for an old signature at any time."""
+    if since is None:
+        return
+    times = [time.time for time in verified.times]
+    if not times:
+        raise Refused(
+            "nobody trusted has signed when this was signed, and an age is demanded", "sign it with a timestamp"
+        )
+    if min(times) < since:
+        raise Refused(
+            f"it was signed {encode_time(min(times))}, expected {encode_time(since)} or later",
+            "the registry may be showing what was replaced since; sign the image anew if it is still the right one",
+        )
+
+
+def _check_workflow(verified: Verified, wanted: Sequence[tuple[str, str]]) -> None:
+    if wanted and not verified.chain:
+        raise Refused("a bare key signed, which carries no claims of a workflow")
+    for field, value in wanted:
+        found: str = getattr(fulcio.parse_extensions(verified.chain[0]), field)
+        if found != value:
+            name = field.replace("_", " ")
+            raise Refused(f"the certificate says {name} {shown(found, 200)}, expected {shown(value, 200)}")
 
 
 def _subject(statement: Statement | None, digest: str) -> Subject | None:

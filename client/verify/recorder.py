@@ -17,7 +17,7 @@ class Recorder:
     It decides nothing. A verification without a refusal is a :class:`client.verify.Verified`, and nothing else is.
     """
 
-    __slots__ = ("chain", "entries", "scts", "signed", "signer", "times")
+    __slots__ = ("chain", "decision", "entries", "scts", "signed", "signer", "times")
 
     def __init__(self) -> None:
         self.signed: Signed | None = None
@@ -26,3 +26,5 @@ class Recorder:
         self.scts: tuple[VerifiedSct, ...] = ()
         self.signer: Signer | None = None
         self.entries: tuple[VerifiedEntry, ...] = ()
+        self.decision: tuple[tuple[str, str], ...] = ()
+        """What a policy said, as (name, value) pairs; empty where none was asked."""

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client.files import read_file, save_bundle
+from client.fulcio import Issued
 from client.oci.predicates import read_predicate
 from client.oci.signing import attest_image, statement_about, store
 from client.oci.walking import Node
@@ -23,7 +24,8 @@ from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.intoto import parse_statement, predicate_type_uri
 from sigcore.strict import parse_hex
-from stack.cli.image_outputs import add_upload_options, described
+from stack.cli.explain_options import add_explain_options
+from stack.cli.image_outputs import Explain, add_upload_options, described, explainer
 from stack.cli.registries import (
     add_format_option,
     add_recursive_option,
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_who_signs(parser)
     add_upload_options(parser, "the attestation")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
+    add_explain_options(parser)
     add_registry_options(parser)
     add_trust_options(parser)
 
@@ -70,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     if options.bundle and options.recursive:
         raise Usage("one bundle is named for several images", "leave --bundle out")
     rows = asyncio.run(_attest_all(options))
-    if options.json:
+    if options.json or options.explain == "json":
         print(json.dumps(rows, indent=2))
     return 0
 
@@ -79,7 +82,9 @@ async def _attest_all(options: argparse.Namespace) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     path = options.predicate or options.statement
     data = read_file(path, what="the predicate" if options.predicate else "the statement", limit=limits.BUNDLE)
-    async with open_signing(options, lambda _issued: None) as signing, open_registry(options) as registry:
+    issued: list[Issued] = []
+    async with open_signing(options, issued.append) as signing, open_registry(options) as registry:
+        explain: Explain = explainer(options, signing, issued)
         top = await open_named(registry, options.image, warn=True)
         for node in await nodes_of(registry, top, recursive=options.recursive):
             now = datetime.now(UTC)
@@ -92,7 +97,8 @@ async def _attest_all(options: argparse.Namespace) -> list[dict[str, object]]:
                 where = home(node.ref)
                 sys.stderr.write(f"pushing the attestation of {node.ref} to {where.repository.name}\n")
                 places = await store(registry, where, node.descriptor, made, now)
-            rows += [described(node, one, place) for one, place in zip(made, places, strict=True)]
+            told = [described(node, one, place) for one, place in zip(made, places, strict=True)]
+            rows += explain(node, made, places, told)
     return rows
 
 

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from multiprocessing.connection import Connection, Pipe
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from sigcore.errors import NotFound, Refused, SigError
 from stack.cli.usage import Usage
@@ -56,7 +56,7 @@ def verify_many(count: int, verify: Callable[[int], Row], workers: int) -> list[
     done = False
     try:
         for number in range(min(workers, len(chunks))):
-            crew.append(_start(chunks[number::workers], verify, crew))
+            _start(chunks[number::workers], verify, crew)
         for number, chunk in enumerate(chunks):
             rows += _read(crew[number % workers], len(chunk))
             _show_bar(len(rows), count)
@@ -68,19 +68,30 @@ def verify_many(count: int, verify: Callable[[int], Row], workers: int) -> list[
     return rows
 
 
-def _start(chunks: list[range], verify: Callable[[int], Row], crew: list[_Worker]) -> _Worker:
+def _start(chunks: list[range], verify: Callable[[int], Row], crew: list[_Worker]) -> None:
+    """One more worker in ``crew``. An interrupt waits until it is there: who is not in the crew is not ended."""
     reader, writer = Pipe(duplex=False)
-    pid = os.fork()
-    if pid:
-        writer.close()
-        return _Worker(pid, reader)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        if pid := os.fork():
+            crew.append(_Worker(pid, reader))
+            writer.close()
+            return
+        _work(chunks, verify, crew, (reader, writer))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _work(
+    chunks: list[range], verify: Callable[[int], Row], crew: list[_Worker], ends: tuple[Connection, Connection]
+) -> NoReturn:
     code = 1
     try:  # in the worker; it must never return into the parent's code
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends us
-        for connection in (reader, *(worker.answers for worker in crew)):
+        for connection in (ends[0], *(worker.answers for worker in crew)):
             connection.close()
         for chunk in chunks:
-            writer.send(_answer(chunk, verify))
+            ends[1].send(_answer(chunk, verify))
         code = 0
     finally:
         os._exit(code)

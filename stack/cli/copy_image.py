@@ -15,7 +15,7 @@ from client.oci.attached import ATTESTATIONS, SBOMS, SIGNATURES
 from client.oci.copying import EVERYTHING, Copying, copy_image
 from client.oci.reference import parse_reference
 from client.oci.walking import open_image, pick_platform
-from stack.cli.registries import add_registry_options, open_named, open_registry
+from stack.cli.registries import add_registry_options, home, open_named, open_registry
 from stack.cli.usage import Usage
 
 EXAMPLES = """\
@@ -51,5 +51,5 @@ async def _copy(options: argparse.Namespace, what: tuple[str, ...]) -> None:
         top = await open_named(registry, options.source)
         if options.platform:
             top = await open_image(registry, pick_platform(top, options.platform))
-        copying = Copying(registry, registry, target, what, lambda line: print(line, file=sys.stderr))
+        copying = Copying(registry, registry, target, what, home, tell=lambda line: print(line, file=sys.stderr))
         await copy_image(copying, top, force=options.force)

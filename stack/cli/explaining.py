@@ -20,15 +20,15 @@ from stack.files import make_folder, save_file
 
 
 class Explainer:
-    """Takes the explanation of one file after the other.
+    """Takes the explanation of one file after the other. ``out`` is where its text goes, if not beside the report.
 
     Raises:
         Usage: the folder that was named holds something already.
     """
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, out: TextIO | None = None) -> None:
         self._json = options.explain == "json"
-        self._out: TextIO = sys.stderr if options.json else sys.stdout
+        self._out: TextIO = out or (sys.stderr if options.json else sys.stdout)
         self._folder = Path(options.explain_dir).absolute() if options.explain_dir is not None else None
         if self._folder is not None and self._folder.exists() and any(self._folder.iterdir()):
             raise Usage(f"--explain-dir {self._folder} is not empty", "name a new folder, or an empty one")

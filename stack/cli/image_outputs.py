@@ -5,10 +5,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
+from client.fulcio import Issued
 from client.oci.signing import Attachment
 from client.oci.walking import Node
+from client.sign import Signing
+from client.verify.signed import ManagedKey
+from sigcore.keys import PrivateKey
+from stack.cli.explain_options import wants_explanation
+
+Rows: TypeAlias = list[dict[str, object]]
+Explain: TypeAlias = Callable[[Node, Sequence[Attachment], Sequence[str], Rows], Rows]
+"""(image, what was made for it, where it is, its rows of the report) -> the rows, with an explanation if one is wanted."""
 
 
 def add_upload_options(parser: argparse.ArgumentParser, what: str) -> None:
@@ -34,3 +45,20 @@ def described(node: Node, one: Attachment, place: str) -> dict[str, object]:
         "logIndex": entry.index,
         "logEntryKind": kind,
     }
+
+
+def explainer(options: argparse.Namespace, signing: Signing, issued: Sequence[Issued]) -> Explain:
+    """What explains each image's attachments. ``issued`` is filled while the command runs."""
+    if not wants_explanation(options):
+        return lambda _node, _made, _places, rows: rows
+    # Deferred: seldom asked for.
+    from stack.cli.image_explaining import ImageExplainer  # noqa: PLC0415 - see the line above
+
+    shown, signer = ImageExplainer(options), signing.signer
+
+    def explain(node: Node, made: Sequence[Attachment], places: Sequence[str], rows: Rows) -> Rows:
+        made_by = ManagedKey(signer.public_key()) if isinstance(signer, PrivateKey) else issued[-1]
+        told = shown.show_made(made, places, node.ref.digest, signing.trust.root, made_by)
+        return [row | dict(steps) for row, steps in zip(rows, told, strict=True)]
+
+    return explain

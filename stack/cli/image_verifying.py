@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from client.files import load_bundle
 from client.oci.attached import Attached, Home, Layout, home_of
@@ -22,6 +24,9 @@ from client.oci.verification import Expected, ImageVerified, repository_names
 from client.oci.walking import Node, open_image
 from client.verify.report import list_checks
 from sigcore.errors import NotFound, SigError, Unavailable
+from sigcore.strict import JSON, shown
+from sigcore.trustroot import TrustedRoot
+from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.registries import (
     add_format_option,
@@ -35,10 +40,19 @@ from stack.cli.registries import (
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import Usage
-from stack.cli.verifying import add_signer_options
+from stack.cli.verifying import Signer, add_signer_options
+
+if TYPE_CHECKING:
+    from stack.cli.image_explaining import ImageExplainer
 
 LOCAL: Final = Reference("localhost", "saved", "latest")
 """What a saved image is called: a directory knows no name."""
+
+_WORKFLOW: Final = ("trigger", "sha", "name", "repository", "ref")
+"""Claims of a workflow of GitHub's, as cosign names their options."""
+
+_AGE: Final = re.compile(r"([1-9][0-9]{0,4})([hdw])\Z", re.ASCII)
+_UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 Read: TypeAlias = Callable[[Registry, Home, Sequence[Layout]], Awaitable[Found]]
 Judge: TypeAlias = Callable[[Reference, str, Found, Expected], tuple[ImageVerified, ...]]
@@ -47,13 +61,14 @@ Judge: TypeAlias = Callable[[Reference, str, Found, Expected], tuple[ImageVerifi
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one image's verification came to: what holds, or why nothing does."""
+    """What one image's verification came to: what holds, or why nothing does; and its explanation, if one is wanted."""
 
     asked: str
     digest: str
     platform: str
     verified: tuple[ImageVerified, ...] = ()
     error: SigError | None = None
+    steps: tuple[dict[str, JSON], ...] = ()
 
 
 def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
@@ -74,11 +89,35 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
     text = "what is printed: cosign's JSON, or the payloads (default: json)"
     parser.add_argument("-o", "--output", choices=("json", "text"), default="json", help=text)
     parser.add_argument("--max-workers", metavar="N", type=int, help="accepted for cosign's sake")
+    parser.add_argument("--use-signed-timestamps", action="store_true", help="the same: every time is always verified")
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output instead")
+    add_explain_options(parser)
     add_signer_options(parser)
+    parser.add_argument(
+        "--max-age",
+        metavar="AGE",
+        help="refuse what was signed longer ago, by the earliest time that is verified: 12h, 30d, 2w",
+    )
+    for name in _WORKFLOW:
+        parser.add_argument(f"--certificate-github-workflow-{name}", metavar="X", help="what the certificate must say")
     add_policy_options(parser)
     add_root_options(parser)
     add_registry_options(parser)
+
+
+def expected_of(options: argparse.Namespace, root: TrustedRoot, signer: Signer | None) -> Expected:
+    """What must hold of every image, as the options say; ``signer`` is None where a policy decides."""
+    given = ((f"github_workflow_{name}", getattr(options, f"certificate_github_workflow_{name}")) for name in _WORKFLOW)
+    since = datetime.now(UTC) - read_age(options.max_age) if options.max_age else None
+    return Expected(root, signer, workflow=tuple((field, value) for field, value in given if value), since=since)
+
+
+def read_age(text: str) -> timedelta:
+    """``12h``, ``30d``, ``2w``. Usage for anything else."""
+    match = _AGE.match(text)
+    if match is None:
+        raise Usage(f"--max-age is {shown(text)}, expected a number with h, d or w", "such as --max-age 30d")
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def verify_images(
@@ -102,7 +141,7 @@ def verify_images(
     verdicts = asyncio.run(_verify_all(options, read, judge, expected))
     for verdict in verdicts:
         _tell(verdict)
-    if options.json:
+    if options.json or options.explain == "json":
         print(json.dumps([_row(verdict) for verdict in verdicts], indent=2))
     else:
         for verdict in verdicts:
@@ -113,19 +152,21 @@ def verify_images(
 
 async def _verify_all(options: argparse.Namespace, read: Read, judge: Judge, expected: Expected) -> list[Verdict]:
     verdicts: list[Verdict] = []
+    explainer = _explainer(options)
 
     async def verify(registry: Registry, asked: Reference, node: Node) -> Verdict:
         where = home_of(node.ref) if options.local_image else home(node.ref)
         shown = asked.at_digest(node.ref.digest) if node.platform else asked
-        named = replace(expected, repositories=_repositories(options, node.ref))
+        named = replace(expected, repositories=_repositories(options, node.ref), watcher=explainer)
         verdict = Verdict(text if options.local_image else str(asked), node.ref.digest, str(node.platform or ""))
         try:
             found = await read(registry, where, layouts_of(options)) + _given(options)
-            return replace(verdict, verified=judge(shown, node.ref.digest, found, named))
+            verdict = replace(verdict, verified=judge(shown, node.ref.digest, found, named))
         except (NotFound, Unavailable, Usage):
             raise
         except SigError as error:
-            return replace(verdict, error=error)
+            verdict = replace(verdict, error=error)
+        return replace(verdict, steps=tuple(explainer.show(node.ref.digest))) if explainer is not None else verdict
 
     for text in options.files:
         async with _opened(options, text) as (registry, asked):
@@ -144,6 +185,15 @@ async def _opened(options: argparse.Namespace, text: str) -> AsyncIterator[tuple
     else:
         async with open_registry(options) as registry:
             yield registry, parse_reference(text)
+
+
+def _explainer(options: argparse.Namespace) -> ImageExplainer | None:
+    if not wants_explanation(options):
+        return None
+    # Deferred: a verification that explains nothing is faster without it.
+    from stack.cli.image_explaining import ImageExplainer  # noqa: PLC0415 - see the line above
+
+    return ImageExplainer(options)
 
 
 def _given(options: argparse.Namespace) -> Found:
@@ -167,6 +217,9 @@ def _tell(verdict: Verdict) -> None:
             sys.stderr.write(f"  hint: {verdict.error.hint}\n")
         return
     sys.stderr.write(f"Verified OK {name}: the image {verdict.digest}\n")
+    certified = any(one.verified.chain for one in verdict.verified)
+    by = "certificate, its publication, the times" if certified else "your key"
+    sys.stderr.write(f"  checked of each: claims (digest, name, annotations), {by}, log entry (offline), signature\n")
     for one in verdict.verified:
         who, when = ascii(one.verified.signer.identity)[1:-1], min((t.time for t in one.verified.times), default=None)
         at = f" at {when:%Y-%m-%dT%H:%M:%SZ}" if when is not None else ""
@@ -183,6 +236,8 @@ def _row(verdict: Verdict) -> dict[str, object]:
         "platform": verdict.platform,
         "verified": verdict.error is None,
     }
+    if verdict.steps:
+        row["explanations"] = list(verdict.steps)
     if verdict.error is not None:
         error = verdict.error
         return row | {"step": error.step, "error": error.message, "hint": error.hint}

@@ -12,7 +12,7 @@ from client.oci.copying import Copying, copy_image
 from client.oci.directory import ImageDirectory
 from client.oci.reference import parse_reference
 from client.oci.walking import open_image
-from stack.cli.registries import add_registry_options, open_registry
+from stack.cli.registries import add_registry_options, home, open_registry
 
 EXAMPLES = """\
 examples:
@@ -37,5 +37,5 @@ async def _load(options: argparse.Namespace) -> None:
     directory, target = ImageDirectory(options.dir), parse_reference(options.image)
     top = await open_image(directory, target.at_digest(directory.image().digest))
     async with open_registry(options) as registry:
-        copying = Copying(directory, registry, target, tell=lambda line: print(line, file=sys.stderr))
+        copying = Copying(directory, registry, target, target_home=home, tell=lambda line: print(line, file=sys.stderr))
         await copy_image(copying, top, force=options.force)

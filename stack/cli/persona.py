@@ -25,7 +25,7 @@ def find_persona(text: str) -> Persona:
         return load_shipped(text)
     data = load_file(path, what="the persona", limit=limits.IDENTITY_TOKEN)
     if path.suffix == ".toml":
-        return parse_toml(data.decode("utf-8", "replace"), what=f"the persona {path}")
+        return parse_toml(data, what=f"the persona {path}")
     return parse_persona(Fields.parse(data, what="the persona", limit=limits.IDENTITY_TOKEN))
 
 

@@ -22,10 +22,11 @@ from client.verify.signed import digest_algorithm
 from client.verify.steps import Step
 from sigcore import limits
 from sigcore.bundle import Bundle
-from sigcore.errors import NotFound, Refused
+from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.strict import shown
 from sigcore.trustroot import TrustedRoot
 from stack.cli.artifact import digest_of, is_digest
+from stack.cli.policy_report import facts
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import NoPolicy, Usage
 
@@ -36,7 +37,7 @@ def load_policy(path: str) -> Policy:
     """The policy in a file, as it is, expired or not.
 
     Raises:
-        NoPolicy: there is no readable file. Malformed: it is no policy.
+        NoPolicy: there is no readable file. Usage: it is no policy: a refusal of the file it is not.
     """
     try:
         data = read_file(path, what="the policy", limit=limits.POLICY)
@@ -44,7 +45,10 @@ def load_policy(path: str) -> Policy:
         raise NoPolicy(
             error.message, "without its policy nothing is verified; --no-policy says that none is meant"
         ) from error
-    return parse_policy(data, what=f"the policy {path}")
+    try:
+        return parse_policy(data, what=f"the policy {path}")
+    except Malformed as error:
+        raise Usage(error.message, error.hint) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Police:
         """Read the policy and the roots.
 
         Raises:
-            NoPolicy: absent or expired. Usage: options that contradict each other. NotFound, Malformed: the roots.
+            NoPolicy: absent or expired. Usage: no policy, or options that contradict each other. NotFound, Malformed: the
+                roots.
         """
         if options.as_name and len(options.files) > 1:
             raise Usage("one name is given for several files", "verify them one by one")
@@ -81,6 +86,7 @@ class Police:
             judge = decide_attestations if attestation else decide
             with Step("policy"):
                 decision = judge(self.policy, name, bundles, self.now)
+                found.decision = facts(decision)
                 if decision.warning:
                     sys.stderr.write(f"warning: {decision.warning}\n")
                 if decision.refusal:

@@ -32,6 +32,11 @@ def lines(decision: Decision) -> list[str]:
     return list(_lines(decision))
 
 
+def facts(decision: Decision) -> tuple[tuple[str, str], ...]:
+    """The same as (name, value) pairs, for an explanation."""
+    return tuple((name, value.strip()) for name, _, value in (line.partition(" ") for line in _lines(decision)))
+
+
 def _lines(decision: Decision) -> Iterator[str]:
     yield f"name       {decision.name} ({'given by you' if decision.name.asserted else 'of the local file'})"
     if decision.rule is None:

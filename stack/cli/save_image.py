@@ -15,7 +15,7 @@ from pathlib import Path
 from client.oci.copying import Copying, copy_image
 from client.oci.directory import ImageDirectory
 from client.oci.reference import Reference
-from stack.cli.registries import add_registry_options, open_named, open_registry
+from stack.cli.registries import add_registry_options, home, open_named, open_registry
 from stack.cli.usage import Usage
 
 EXAMPLES = """\
@@ -43,6 +43,7 @@ async def _save(options: argparse.Namespace) -> None:
     async with open_registry(options) as registry:
         top = await open_named(registry, options.image)
         target = Reference(top.ref.registry, top.ref.repository, "", top.ref.digest)
-        await copy_image(Copying(registry, directory, target, tell=lambda line: print(line, file=sys.stderr)), top)
+        told = Copying(registry, directory, target, source_home=home, tell=lambda line: print(line, file=sys.stderr))
+        await copy_image(told, top)
     directory.mark(top.descriptor.digest)
     sys.stderr.write(f"saved {top.ref} in {options.dir}\n")

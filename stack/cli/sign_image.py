@@ -16,13 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client.files import save_bundle
+from client.fulcio import Issued
 from client.oci.ports import Registry
 from client.oci.signing import Attachment, sign_image, store
 from client.oci.walking import Node
 from client.sign import Signing, certify
 from sigcore.strict import encode_base64
 from sigcore.x509 import encode_certificate_pem
-from stack.cli.image_outputs import add_upload_options, described
+from stack.cli.explain_options import add_explain_options
+from stack.cli.image_outputs import Explain, add_upload_options, described, explainer
 from stack.cli.registries import (
     add_annotations_option,
     add_format_option,
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-payload", type=Path, metavar="OUT", help="also write what was signed at the tag")
     parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
+    add_explain_options(parser)
     add_registry_options(parser)
     add_trust_options(parser)
 
@@ -76,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output_payload and options.format != "tag":
         raise Usage("--output-payload is for --format tag", "a referrer holds a statement: see --bundle")
     rows = asyncio.run(_sign_all(options))
-    if options.json:
+    if options.json or options.explain == "json":
         print(json.dumps(rows, indent=2))
     return 0
 
@@ -84,19 +87,20 @@ def run(options: argparse.Namespace) -> int:
 async def _sign_all(options: argparse.Namespace) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     annotations_of(options)
-    async with open_signing(options, lambda _issued: None) as given, open_registry(options) as registry:
-        signing = given
+    issued: list[Issued] = []
+    async with open_signing(options, issued.append) as given, open_registry(options) as registry:
+        signing, explain = given, explainer(options, given, issued)
         for text in options.images:
             top = await open_named(registry, text, warn=True)
             for node in await nodes_of(registry, top, recursive=options.recursive):
                 if signing is given:
                     signing = await certify(given, now=datetime.now(UTC))
-                rows += await _sign(options, signing, registry, node)
+                rows += await _sign(options, signing, registry, node, explain)
     return rows
 
 
 async def _sign(
-    options: argparse.Namespace, signing: Signing, registry: Registry, node: Node
+    options: argparse.Namespace, signing: Signing, registry: Registry, node: Node, explain: Explain
 ) -> list[dict[str, object]]:
     now = datetime.now(UTC)
     made = await sign_image(
@@ -114,7 +118,7 @@ async def _sign(
         places = await store(registry, where, node.descriptor, made, now)
     for one in made:
         _save_parts(options, one)
-    return [described(node, one, place) for one, place in zip(made, places, strict=True)]
+    return explain(node, made, places, [described(node, one, at) for one, at in zip(made, places, strict=True)])
 
 
 def _save_parts(options: argparse.Namespace, one: Attachment) -> None:

@@ -26,6 +26,7 @@ from client.transport import AiohttpTransport, Transport, tls_context
 from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
+from sigcore.errors import SigError
 from sigcore.intoto import parse_statement
 from sigcore.keys import PrivateKey
 from sigcore.strict import JSON, encode_base64
@@ -47,7 +48,7 @@ class Job:
 
 
 Make: TypeAlias = Callable[[Signing, Job], Awaitable[Bundle]]
-Show: TypeAlias = Callable[[Signing, Job, Bundle, Sequence[Issued]], dict[str, JSON]]
+Show: TypeAlias = Callable[[Signing, Job, "Bundle | SigError", Sequence[Issued]], dict[str, JSON]]
 
 
 def add_sign_options(parser: argparse.ArgumentParser) -> None:
@@ -93,10 +94,13 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
         raise Usage("one output file is named for several files", "leave --bundle and --output-* out")
     jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
     show = _explainer(options)
-    rows = asyncio.run(_sign_all(options, jobs, make, show))
+    _print_rows(options, asyncio.run(_sign_all(options, jobs, make, show)))
+    return 0
+
+
+def _print_rows(options: argparse.Namespace, rows: Sequence[dict[str, object]]) -> None:
     if options.json or options.explain == "json":
         print(json.dumps(rows, indent=2))
-    return 0
 
 
 def _explainer(options: argparse.Namespace) -> Show | None:
@@ -104,13 +108,17 @@ def _explainer(options: argparse.Namespace) -> Show | None:
     if not wants_explanation(options):
         return None
     # Deferred: seldom asked for.
-    from client.explain.signing import explain_signing  # noqa: PLC0415 - see the line above
+    from client.explain.signing import explain_failed_signing, explain_signing  # noqa: PLC0415 - see the line above
     from stack.cli.explaining import Explainer  # noqa: PLC0415 - the same
 
     explainer = Explainer(options)
 
-    def show(signing: Signing, job: Job, bundle: Bundle, issued: Sequence[Issued]) -> dict[str, JSON]:
-        content, key = bundle.content, signing.signer
+    def show(signing: Signing, job: Job, made: Bundle | SigError, issued: Sequence[Issued]) -> dict[str, JSON]:
+        key = signing.signer
+        if isinstance(made, SigError):
+            token, last = key if isinstance(key, IdentityToken) else None, issued[-1] if issued else None
+            return explainer.show(str(job.file), explain_failed_signing(token, last, made))
+        bundle, content = made, made.content
         digest = (
             content.digest
             if isinstance(content, MessageSignature)
@@ -133,7 +141,14 @@ async def _sign_all(
     issued: list[Issued] = []
     async with open_signing(options, issued.append) as signing:
         for number, job in enumerate(jobs, 1):
-            bundle = await make(signing, job)
+            issued.clear()
+            try:
+                bundle = await make(signing, job)
+            except SigError as error:
+                if show is not None:
+                    rows.append({"file": str(job.file), "error": error.message, **show(signing, job, error, issued)})
+                    _print_rows(options, rows)
+                raise
             save_bundle(bundle, job.target)
             _save_parts(options, bundle)
             entry = bundle.log_entries[0]

@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from client.oci.claims import claims_json
 from client.oci.reading import Found, read_all, read_signatures
 from client.oci.reference import Reference
 from client.oci.verification import Expected, ImageVerified, verify_signatures
-from stack.cli.image_verifying import Verdict, add_verify_image_options, verify_images
+from stack.cli.image_verifying import Verdict, add_verify_image_options, expected_of, verify_images
 from stack.cli.policy_choice import policy_path
 from stack.cli.registries import add_annotations_option, annotations_of
 from stack.cli.trusting import load_trusted_root
@@ -47,9 +48,10 @@ def run(options: argparse.Namespace) -> int:
         from stack.cli.policing import Police  # noqa: PLC0415 - the same
 
         police = ImagePolice(Police.of(path, options), options)
-        expected = Expected(load_trusted_root(options), None, annotations=annotations)
+        expected = replace(expected_of(options, load_trusted_root(options), None), annotations=annotations)
         return verify_images(options, read_all, police.signatures, expected, _lines(options))
-    expected = Expected(load_trusted_root(options), read_signer(options), annotations=annotations)
+    signer = read_signer(options)
+    expected = replace(expected_of(options, load_trusted_root(options), signer), annotations=annotations)
     return verify_images(options, read_signatures, _judge, expected, _lines(options))
 
 

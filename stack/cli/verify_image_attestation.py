@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from client.oci.reading import Found, read_attestations
 from client.oci.reference import Reference
 from client.oci.verification import Expected, ImageVerified, verify_attestations
 from sigcore.dsse import encode_envelope
 from sigcore.intoto import predicate_type_uri
-from stack.cli.image_verifying import Verdict, add_verify_image_options, verify_images
+from stack.cli.image_verifying import Verdict, add_verify_image_options, expected_of, verify_images
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import Usage
@@ -47,9 +48,10 @@ def run(options: argparse.Namespace) -> int:
         from stack.cli.policing import Police  # noqa: PLC0415 - the same
 
         police = ImagePolice(Police.of(path, options), options)
-        expected = Expected(load_trusted_root(options), None, predicate_type=wanted)
+        expected = replace(expected_of(options, load_trusted_root(options), None), predicate_type=wanted)
         return verify_images(options, read_attestations, police.attestations, expected, _lines)
-    expected = Expected(load_trusted_root(options), read_signer(options), predicate_type=wanted)
+    signer = read_signer(options)
+    expected = replace(expected_of(options, load_trusted_root(options), signer), predicate_type=wanted)
     return verify_images(options, read_attestations, _judge, expected, _lines)
 
 

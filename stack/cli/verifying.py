@@ -14,7 +14,6 @@ from client.files import load_bundle, read_file
 from client.verify import Verified
 from client.verify.identity import IdentityPolicy, pattern_doubts
 from client.verify.recorder import Recorder
-from client.verify.report import list_checks
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore import keys, limits
 from sigcore.bundle import Bundle
@@ -39,13 +38,14 @@ _MUCH: Final = 64 * 1024 * 1024
 class Attempt:
     """One verification, as far as it came."""
 
-    __slots__ = ("bundle", "digest", "error", "found")
+    __slots__ = ("bundle", "digest", "error", "found", "verified")
 
     def __init__(self) -> None:
         self.bundle: Bundle | None = None
         self.digest = b""
         self.found = Recorder()
         self.error: SigError | None = None
+        self.verified: Verified | None = None
 
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
@@ -106,10 +106,11 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
     if len(files) > 1 and options.bundle:
         raise Usage("one bundle is named for several files", "leave --bundle out")
     show = _explainer(options)
+    reported = options.json or options.explain == "json"
 
     def verify(number: int) -> dict[str, object]:
         file, progress = files[number], f"[{number + 1}/{len(files)}] " if len(files) > 1 else ""
-        return _verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show)
+        return _verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show, reported=reported)
 
     # An explanation is told in the order of the files, while it is made.
     workers = 1 if show is not None else _workers(options.max_workers, files)
@@ -120,7 +121,7 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
         rows = verify_many(len(files), verify, workers)
     else:
         rows = list(map(verify, range(len(files))))
-    if options.json or options.explain == "json":
+    if reported:
         print(json.dumps(rows, indent=2))
     return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
 
@@ -160,11 +161,13 @@ def _explainer(options: argparse.Namespace) -> Show | None:
 
 
 def _verify_file(
-    file: str, path: str, verifier: Callable[[str], Verify], progress: str, show: Show | None
+    file: str, path: str, verifier: Callable[[str], Verify], progress: str, show: Show | None, *, reported: bool
 ) -> dict[str, object]:
-    """One row of the report."""
+    """One row of the report; its checks are listed only where it is ``reported``."""
     attempt = Attempt()
     row = _verdict(file, path, verifier, progress, attempt)
+    if reported and attempt.verified is not None:
+        row["checks"] = _checks(attempt.verified)
     return row | show(file, attempt) if show is not None else row
 
 
@@ -174,7 +177,7 @@ def _verdict(
     try:
         bundle = attempt.bundle = load_bundle(path)
         attempt.digest = digest_of(file, digest_algorithm(bundle))
-        verified = verifier(file)(bundle, attempt.digest, attempt.found)
+        verified = attempt.verified = verifier(file)(bundle, attempt.digest, attempt.found)
     except (NotFound, Usage):
         raise
     except SigError as error:
@@ -184,8 +187,14 @@ def _verdict(
             sys.stderr.write(f"  hint: {error.hint}\n")
         return {"file": file, "verified": False, "step": error.step, "error": error.message, "hint": error.hint}
     sys.stderr.write(f"{progress}Verified OK {ascii(file)[1:-1]}: {_summary(verified)}\n")
-    checks = [{"check": check.name, "what": check.what, "value": check.value} for check in list_checks(verified)]
-    return {"file": file, "verified": True, "checks": checks}
+    return {"file": file, "verified": True}
+
+
+def _checks(verified: Verified) -> list[dict[str, str]]:
+    # Deferred: most callers look at the exit code.
+    from client.verify.report import list_checks  # noqa: PLC0415 - see the line above
+
+    return [{"check": check.name, "what": check.what, "value": check.value} for check in list_checks(verified)]
 
 
 def _summary(verified: Verified) -> str:

@@ -175,7 +175,8 @@ def _logs(logs: Sequence[LogState]) -> str:
     if not logs:
         return ""
     return f"""<h2>Logs</h2>
-<p><a href=/search>Search them</a>: who signed what, and when.</p>
+<p><a href=/search>Search them</a>: who signed what, and when. <a href=/flow>Watch a signature happen</a>, or take the
+<a href=/lessons>lessons</a>.</p>
 <table class=logs>
 <thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
 {chr(10).join(map(_log_row, logs))}

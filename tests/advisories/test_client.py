@@ -133,7 +133,7 @@ def test_v02_an_entry_that_does_not_verify_is_no_success(sigstore, folder, capsy
         json.dumps({"_type": "https://in-toto.io/Statement/v1", "subject": []}).encode(),
         statement_about(ARTIFACT, predicateType=None),
         statement_about(ARTIFACT, predicateType=""),
-        statement_about(ARTIFACT, predicate="text"),
+        statement_about(ARTIFACT, predicate=7),
         statement_about(ARTIFACT, predicate=[1]),
     ],
 )

@@ -152,6 +152,19 @@ def test_cosign_signs_as_a_person_of_the_company(
     refuse(verified(place, signed.artifact, signed.bundle, BOND, other))
 
 
+def test_cosign_waits_on_another_device_for_a_person_of_the_company(browser: Browser, place: Place, dex: Address):
+    """The device flow: the page asks for its code, and the person logs in at Dex."""
+    signed, command = signing(V3, place, "device")
+    with waiting(place, *command, browser=None) as client, visitor(browser, ignore_https_errors=True) as tab:
+        tab.page.goto(client.said(r"(http://\S+user_code=\S+)"))
+        expect(tab.page.get_by_role("heading", name="Does your program show this code?")).to_be_visible()
+        log_in_through(tab.page, "Named", BOND)
+        expect(tab.page.get_by_role("heading", name="Done")).to_be_visible()
+        client.finish()
+        tab.problems.clear()
+    succeed(V3.verify(signed, BOND, dex.issuer))
+
+
 def test_sigstore_python_gets_its_token_for_a_member_of_the_group(browser: Browser, place: Place, hook: Hook):  # noqa: F811 - the fixture
     command = ("sigstore", "--trust-config", place.stack.trust_config, "get-identity-token")
     python = PYTHON.run.__globals__["sys"].executable

@@ -173,6 +173,21 @@ def test_signatures_may_be_in_another_repository(user: User):
     assert "COSIGN_REPOSITORY" in user.verify(user.app, code=1).stderr
     user.verify(user.app, **elsewhere)
     assert "/signatures:sha256-" in user("triangulate", user.app, **elsewhere).stdout
+    user("save", "--dir", "saved", user.app, **elsewhere)
+    user.verify("saved", "--local-image")
+    user("copy", user.app, f"{user.app}-copy", **elsewhere)
+    user.verify(f"{user.app}-copy")
+
+
+def test_signing_is_explained_for_each_layout(user: User):
+    rows = json.loads(user.sign(user.app, "--explain=json").stdout)
+    assert [row["layout"] for row in rows] == ["referrers", "tag"]
+    for row in rows:
+        names = [step["name"] for step in row["steps"]]
+        assert names[:3] == ["token", "key", "proof of possession"]
+        assert all(step["holds"] for step in row["steps"])
+    user("generate-key-pair")
+    user("sign", "--key", "cosign.key", user.app, *user.trust, "--explain")
 
 
 # --- attestations ------------------------------------------------------------------------------------------

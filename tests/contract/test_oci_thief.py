@@ -95,6 +95,7 @@ async def test_g03_a_redirect_target_that_asks_for_the_password_gets_none(regist
 
 
 async def test_g03_a_redirect_target_with_a_token_service_of_its_own_gets_no_password(registry_server, thief):
+    registry_server.challenge = ""
     thief.challenge = bearer(f"{thief.url}/token", service="registry")
     thief.answers["GET /token"] = raw(b'{"token": "theirs"}')
     registry_server.answers["GET /v2/team/app/manifests/1"] = sent_to(f"{thief.url}/m")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -38,6 +39,11 @@ class Case:
     issuer: str
     key: Path | None
     change: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the artifact, in hexadecimal."""
+        return hashlib.sha256(self.artifact.read_bytes()).hexdigest()
 
 
 def load_cases(suite: Path) -> list[Case]:

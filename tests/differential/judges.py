@@ -7,6 +7,7 @@ a process for each case; the Python library runs in this one; one process of the
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -102,10 +103,11 @@ def _is_attestation(case: Case) -> bool:
 
 
 def _predicate_type(case: Case) -> str:
-    """The one that the artifact's own bundle has: what its user would ask for."""
+    """The one that the bundle's statement is of: what a user would ask for, who has read it."""
     try:
-        return str(json.loads(parse_bundle(case.bundle).content.payload)["predicateType"])  # type: ignore[union-attr]
-    except (SigError, ValueError, KeyError, TypeError, AttributeError):
+        envelope = json.loads(case.bundle)["dsseEnvelope"]
+        return str(json.loads(base64.b64decode(envelope["payload"]))["predicateType"])
+    except (ValueError, KeyError, TypeError):
         return PREDICATE_TYPE
 
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.oci.http import HttpRegistry
-from tests.interop.clients import Missing
 from tests.interop.images import IMAGE_TOOLS, IMAGE_V2, IMAGE_V3, ROWS, ImageTool, Means, Row, make_keys
+from tests.interop.matrix import show, table
 from tests.interop.places import Place, refuse, succeed
 from tests.platform_images import push_image
 from tests.registries import RunningRegistry, docker_registry
@@ -148,48 +146,19 @@ class ImageMatrix:
         refuse(cell.reader.read(place, image, cell.row, right=False))
 
 
-# --- the table ----------------------------------------------------------------------------------------
-def mark(matrix: ImageMatrix, cell: ImageCell) -> tuple[str, str]:
-    """What stands in the table, and what went wrong."""
-    try:
-        matrix.check(cell)
-    except (AssertionError, Missing) as error:
-        return "RED", f"{cell}: {error}"
-    return (f"({cell.number})" if cell.number else "ok"), ""
-
-
-def table(matrix: ImageMatrix) -> Iterator[tuple[str, list[str]]]:
-    """Line by line as it is found, each with what went wrong in it."""
-    names = [tool.name for tool in IMAGE_TOOLS]
-    left = max(map(len, names)) + max(len(str(row)) for row in ROWS) + 2
-    yield f"{'attached by'.ljust(left)}  read by {'  '.join(names)}", []
-    for writer in IMAGE_TOOLS:
-        for row in ROWS:
-            found = [mark(matrix, cell) for cell in CELLS if (cell.writer, cell.row) == (writer, row)]
-            marks = "  ".join(text.ljust(len(name)) for (text, _), name in zip(found, names, strict=True))
-            yield (
-                f"{f'{writer.name}, {row}'.ljust(left)}          {marks}".rstrip(),
-                [wrong for _, wrong in found if wrong],
-            )
-
-
 def main() -> int:
-    """Print the table; 1 if a cell is red."""
-    began, wrong = time.monotonic(), []
+    """Print the table of images."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "registry").mkdir()
         with running_stack(folder, "--ephemeral") as stack, docker_registry(folder / "registry") as registry:
-            for line, found in table(ImageMatrix(stack, registry, folder)):
-                print(line, flush=True)
-                wrong += found
-    print("\nok: accepted, and refused for another identity or key")
-    for number, limit in enumerate(LIMITS, 1):
-        print(f"({number}): refused, upstream cannot do it: {limit.why}")
-    print(f"{len(CELLS) - len(wrong)} of {len(CELLS)} cells hold, {time.monotonic() - began:.0f} s")
-    for text in wrong:
-        print(f"\nRED {text}", file=sys.stderr)
-    return 1 if wrong else 0
+            matrix, names = ImageMatrix(stack, registry, folder), [tool.name for tool in IMAGE_TOOLS]
+            labelled = [
+                (f"{writer.name}, {row}", [cell for cell in CELLS if (cell.writer, cell.row) == (writer, row)])
+                for writer in IMAGE_TOOLS
+                for row in ROWS
+            ]
+            return show(table(matrix, "attached by", names, labelled), len(CELLS), LIMITS)
 
 
 if __name__ == "__main__":

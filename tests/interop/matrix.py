@@ -11,9 +11,10 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.interop.clients import Missing
 from tests.interop.places import ALICE, MALLORY, Kind, Place, Signed, Tool, make_signed, refuse, succeed
@@ -59,6 +60,11 @@ class Cell:
     def limit(self) -> Limit | None:
         """Why upstream cannot do it."""
         return next((it for it in LIMITS if it.kind is self.kind and it.reader is self.reader), None)
+
+    @property
+    def number(self) -> int:
+        """Of the limit, from 1; 0 for none."""
+        return LIMITS.index(self.limit) + 1 if self.limit else 0
 
 
 def rows() -> Iterator[tuple[Tool, Kind]]:
@@ -116,43 +122,52 @@ class Matrix:
 
 
 # --- the table ----------------------------------------------------------------------------------------
-def mark(matrix: Matrix, cell: Cell) -> tuple[str, str]:
-    """What stands in the table, and what went wrong."""
+def mark(matrix: Any, cell: Any) -> tuple[str, str]:
+    """What stands in the table, and what went wrong; of this matrix or that of images."""
     try:
         matrix.check(cell)
     except (AssertionError, Missing) as error:
         return "RED", f"{cell}: {error}"
-    return (f"({LIMITS.index(cell.limit) + 1})" if cell.limit else "ok"), ""
+    return (f"({cell.number})" if cell.number else "ok"), ""
 
 
-def table(matrix: Matrix) -> Iterator[tuple[str, list[str]]]:
-    """Line by line as it is found, each with what went wrong in it."""
-    names = [tool.name for tool in TOOLS]
-    left = max(map(len, names)) + max(len(kind.label) for kind in Kind) + 2
-    yield f"{'written by'.ljust(left)}  read by {'  '.join(names)}", []
-    for writer, kind in rows():
-        found = [mark(matrix, cell) for cell in CELLS if (cell.writer, cell.kind) == (writer, kind)]
+def table(
+    matrix: Any, title: str, names: Sequence[str], rows: Iterable[tuple[str, Sequence[Any]]]
+) -> Iterator[tuple[str, list[str]]]:
+    """Line by line as it is found, each with what went wrong in it; a row is its label and its cells."""
+    rows = list(rows)
+    left = max(map(len, (title, *(label for label, _ in rows))))
+    yield f"{title.ljust(left)}  read by {'  '.join(names)}", []
+    for label, cells in rows:
+        found = [mark(matrix, cell) for cell in cells]
         marks = "  ".join(text.ljust(len(name)) for (text, _), name in zip(found, names, strict=True))
-        yield (
-            f"{f'{writer.name}, {kind.label}'.ljust(left)}          {marks}".rstrip(),
-            [wrong for _, wrong in found if wrong],
-        )
+        yield f"{label.ljust(left)}          {marks}".rstrip(), [wrong for _, wrong in found if wrong]
 
 
-def main() -> int:
-    """Print the table; 1 if a cell is red."""
+def show(lines: Iterable[tuple[str, list[str]]], cells: int, limits: Sequence[Any]) -> int:
+    """Print the table and what its marks mean; 1 if a cell is red."""
     began, wrong = time.monotonic(), []
-    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), "--ephemeral") as stack:
-        for line, found in table(Matrix(stack, Path(folder))):
-            print(line, flush=True)
-            wrong += found
-    print("\nok: accepted, and refused for another identity")
-    for number, limit in enumerate(LIMITS, 1):
+    for line, found in lines:
+        print(line, flush=True)
+        wrong += found
+    print("\nok: accepted, and refused for somebody else")
+    for number, limit in enumerate(limits, 1):
         print(f"({number}): refused, upstream cannot do it: {limit.why}")
-    print(f"{len(CELLS) - len(wrong)} of {len(CELLS)} cells hold, {time.monotonic() - began:.0f} s")
+    print(f"{cells - len(wrong)} of {cells} cells hold, {time.monotonic() - began:.0f} s")
     for text in wrong:
         print(f"\nRED {text}", file=sys.stderr)
     return 1 if wrong else 0
+
+
+def main() -> int:
+    """Print the table of bundles."""
+    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), "--ephemeral") as stack:
+        labelled = [
+            (f"{writer.name}, {kind.label}", [cell for cell in CELLS if (cell.writer, cell.kind) == (writer, kind)])
+            for writer, kind in rows()
+        ]
+        names = [tool.name for tool in TOOLS]
+        return show(table(Matrix(stack, Path(folder)), "written by", names, labelled), len(CELLS), LIMITS)
 
 
 if __name__ == "__main__":

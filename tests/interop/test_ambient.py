@@ -119,7 +119,8 @@ def test_cosign_finds_the_token_of_a_pod_in_its_file(cosign_v3: Cosign, place: P
     verify(signed, "file")
 
 
-def test_cosign_says_why_when_the_source_refuses(cosign_v3: Cosign, place: Place):
+def test_cosign_ends_when_the_source_refuses(cosign_v3: Cosign, place: Place):
+    """It looks at no status; a refusal in JSON would make it wait for a person to log in."""
     cosign_v3.trust(place)
     signed, environment = files_of(place, Kind.MESSAGE_V2), around(place, "github")
     environment["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "0" * 64

@@ -95,10 +95,16 @@ def test_what_we_copy_cosign_verifies_and_the_other_way_round(images: ImageMatri
         succeed(ours(place, "copy", image, copy, trust=False))
         succeed(IMAGE_V3.read(place, copy, row))
         succeed(IMAGE_V2.read(images.place(IMAGE_V2), copy, row))
-    image = images.written(IMAGE_SIGBOX, TAG)
-    copy = f"{image.partition('@')[0]}-by-cosign:1"
-    succeed(IMAGE_V3.cosign.run(place, "copy", image, copy))
-    succeed(ours(place, "verify", copy, "--signed-as", "any", *who(place)))
+    for row in (TAG, REFERRERS):
+        image = images.written(IMAGE_SIGBOX, row)
+        copy = f"{image.partition('@')[0]}-by-cosign:1"
+        succeed(IMAGE_V3.cosign.run(place, "copy", image, copy))
+        done = ours(place, "verify", copy, "--signed-as", "any", *who(place))
+        if row is TAG:
+            succeed(done)
+        else:  # it leaves referrers behind
+            refuse(done)
+            refuse(IMAGE_V3.read(place, copy, row))
 
 
 def test_both_name_the_same_tags_and_download_the_same(images: ImageMatrix):

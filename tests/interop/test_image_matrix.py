@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.interop.conftest import require
-from tests.interop.image_matrix import CELLS, LIMITS, ImageCell, ImageMatrix, mark
+from tests.interop.image_matrix import CELLS, LIMITS, ImageCell, ImageMatrix
 from tests.interop.images import IMAGE_SIGBOX, IMAGE_TOOLS, IMAGE_V3, ROWS, ImageTool, Means, Row
+from tests.interop.matrix import mark
 from tests.interop.places import Done, refuse, succeed
 from tests.registries import docker_registry
 from tests.stack_process import running_stack

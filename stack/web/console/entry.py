@@ -19,6 +19,7 @@ from sigcore.values import dataclass
 from stack.plain import refusal
 from stack.web.console.answers import json_answer
 from stack.web.console.described import describe_certificate
+from stack.web.console.provenance import describe_provenance
 from stack.web.console.shelf import Shelf
 from tlog.catalog.catalog import Catalog, Hit
 from tlog.catalog.facts import Kind
@@ -89,6 +90,7 @@ def _values(found: Found) -> dict[str, Any]:
         "hit": found.hit,
         "terms": [(kind, term.value) for kind in Kind for term in facts.terms if term.kind is kind],
         "certificate": describe_certificate(facts.certificate) if facts.certificate else None,
+        "provenance": describe_provenance(facts.certificate, None),
         "receipt": receipt,
         "proof": [node.hex() for node in receipt.proof],
         "body": _readable(receipt.leaf),

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from sigcore.errors import Malformed, Refused, SigError
+from sigcore.errors import Malformed, SigError
 from sigcore.trustroot import parse_trusted_root
 from stack.config import Home, Settings
 from stack.files import load_file
+from stack.web.console.forms import check_origin, read_form
 
 if TYPE_CHECKING:
     from stack.web.console.inspected import Demand, Inspected
@@ -32,7 +33,7 @@ def make_routes(home: Home, settings: Settings, pages: Callable[[], Pages]) -> l
 
     async def answer(request: web.Request) -> web.Response:
         try:
-            _check_origin(request, settings)
+            check_origin(request, settings)
             data, demand, own = await _read(request)
             found = _inspect(home, data, demand, own)
         except SigError as error:
@@ -42,20 +43,13 @@ def make_routes(home: Home, settings: Settings, pages: Callable[[], Pages]) -> l
     return [web.get("/inspect", form), web.post("/inspect", answer)]
 
 
-def _check_origin(request: web.Request, settings: Settings) -> None:
-    """Only our own form: no foreign page makes a reader's browser work here."""
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if site not in ("same-origin", "none"):
-        raise Refused("the form was sent by another site", f"open {settings.url}/inspect yourself")
-
-
 async def _read(request: web.Request) -> tuple[bytes, Demand, bytes]:
     """What is to be looked into, what the reader says about it, and a trusted root of the reader's own."""
     # Deferred: the client's modules, which nothing else of a serving stack needs.
     from stack.web.console.inspected import MOST_BYTES, Demand  # noqa: PLC0415 - see the line above
 
     texts, files = dict[str, str](), dict[str, bytes]()
-    fields = await request.post()
+    fields = await read_form(request)
     for name, value in fields.items():
         if isinstance(value, web.FileField):
             files[name] = value.file.read(MOST_BYTES + 1)

@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
 from client.explain.flow import explain_verification
 from client.explain.part import Part
 from client.inspection import encode_outline, inspect_bundle, inspect_certificate, inspect_timestamp
-from client.verify import verify_attestation, verify_blob, verify_own
 from client.verify.identity import IdentityPolicy
 from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey, digest_algorithm
@@ -23,9 +23,12 @@ from sigcore import keys, x509
 from sigcore.bundle import Bundle, MessageSignature, parse_bundle
 from sigcore.errors import Malformed, SigError
 from sigcore.intoto import parse_statement
+from sigcore.log_entry import LogEntry
 from sigcore.strict import parse_hex, parse_json
 from sigcore.trustroot import TrustedRoot, parse_trusted_root, trusted_root_json
 from sigcore.values import dataclass
+from stack.web.console.judged import Judged, judge
+from stack.web.console.provenance import Row, describe_provenance
 
 MOST_BYTES: Final = 1024 * 1024
 """A bundle with a large attestation has a tenth of it."""
@@ -48,8 +51,8 @@ class Demand:
 class Inspected:
     """``kind`` says what it is, ``outline`` what is in it.
 
-    For a bundle, ``parts`` are the steps of its verification, ``error`` is why it was refused, and ``open`` says what was not
-    judged because the reader did not name it.
+    For a bundle, ``parts`` are the steps of its verification, ``error`` is why it was refused, ``open`` says what was not
+    judged because the reader did not name it, ``provenance`` is what it says of a build, and ``entries`` are in logs.
     """
 
     kind: str
@@ -57,6 +60,8 @@ class Inspected:
     parts: tuple[Part, ...] = ()
     error: SigError | None = None
     open: tuple[str, ...] = ()
+    provenance: tuple[Row, ...] = ()
+    entries: tuple[LogEntry, ...] = ()
 
 
 def inspect(data: bytes, demand: Demand, root: TrustedRoot) -> Inspected:
@@ -98,14 +103,28 @@ def _bundle(text: bytes, demand: Demand, root: TrustedRoot) -> Inspected:
     except SigError as error:
         return Inspected("bundle", "", explain_verification(None, Recorder(), b"", "", error), error)
     outline = encode_outline(inspect_bundle(bundle))
-    found, refusal, digest = Recorder(), None, b""
     try:
-        digest = _digest(bundle, demand)
-        _verify(bundle, digest, demand, root, found)
-    except SigError as error:
-        refusal = error
-    parts = explain_verification(bundle, found, digest, "", refusal)
-    return Inspected("bundle", outline, parts, refusal, _left_open(bundle, demand))
+        judged = judge(bundle, _digest(bundle, demand), _expected(demand), root)
+    except SigError as error:  # what is demanded is none
+        judged = Judged(explain_verification(bundle, Recorder(), b"", "", error), error)
+    return Inspected(
+        "bundle",
+        outline,
+        judged.parts,
+        judged.error,
+        _left_open(bundle, demand),
+        _provenance(bundle),
+        bundle.log_entries,
+    )
+
+
+def _provenance(bundle: Bundle) -> tuple[Row, ...]:
+    certificate, statement = None, None
+    with contextlib.suppress(SigError):  # the verdict says what cannot be read
+        certificate = x509.parse_certificate(bundle.certificate) if bundle.certificate else None
+        if not isinstance(bundle.content, MessageSignature):
+            statement = parse_statement(bundle.content.payload)
+    return describe_provenance(certificate, statement)
 
 
 _KINDS: Final[dict[str, Callable[[bytes, Demand, TrustedRoot], Inspected]]] = {
@@ -126,16 +145,12 @@ def _digest(bundle: Bundle, demand: Demand) -> bytes:
     return parse_hex(value.lower(), what="the digest of the statement's first subject")
 
 
-def _verify(bundle: Bundle, digest: bytes, demand: Demand, root: TrustedRoot, found: Recorder) -> None:
+def _expected(demand: Demand) -> IdentityPolicy | ManagedKey | None:
     if demand.identity or demand.issuer:
-        verify = verify_blob if isinstance(bundle.content, MessageSignature) else verify_attestation
-        policy = IdentityPolicy(issuer=demand.issuer, identity=demand.identity)
-        verify(bundle, digest, root=root, identity=policy, recorder=found)
-    elif demand.key:
-        key = ManagedKey(keys.parse_public_key_pem(demand.key, what="the public key"))
-        verify_own(bundle, digest, root=root, key=key, recorder=found)
-    else:
-        verify_own(bundle, digest, root=root, recorder=found)
+        return IdentityPolicy(issuer=demand.issuer, identity=demand.identity)
+    if demand.key:
+        return ManagedKey(keys.parse_public_key_pem(demand.key, what="the public key"))
+    return None
 
 
 def _left_open(bundle: Bundle, demand: Demand) -> tuple[str, ...]:

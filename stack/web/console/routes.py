@@ -32,6 +32,17 @@ PATHS: Final = (
     ("GET", "/logs/{log}"),
     ("GET", "/inspect"),
     ("POST", "/inspect"),
+    ("GET", "/flow"),
+    ("POST", "/flow"),
+    ("GET", "/flow/live"),
+    ("GET", "/flow/entries/{log}/{index}"),
+    ("GET", "/flow/{name}/signing.zip"),
+    ("GET", "/flow/{name}"),
+    ("GET", "/lessons"),
+    ("GET", "/lessons/{lesson}"),
+    ("POST", "/lessons/{lesson}"),
+    ("GET", "/lessons/{lesson}/{name}"),
+    ("POST", "/lessons/{lesson}/{name}"),
     ("GET", "/console/{name}"),
 )
 LATER_S: Final = 2.0
@@ -40,10 +51,14 @@ _log = logging.getLogger(__name__)
 
 
 class Console:
-    """The console of one stack; the logs are open from before :meth:`start` until after :meth:`stop`."""
+    """The console of one stack; the logs are open from before :meth:`start` until after :meth:`stop`.
 
-    def __init__(self, home: Home, settings: Settings, shelves: Mapping[str, Shelf]) -> None:
+    ``control`` says that anybody may be anybody here, so that pages may sign.
+    """
+
+    def __init__(self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool = False) -> None:
         self._parts = (home, settings, shelves)
+        self._control = control
         self._site: Site | None = None
         self._opening = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -79,7 +94,7 @@ class Console:
                 # Deferred: see the module.
                 from stack.web.console.site import Site  # noqa: PLC0415 - see the line above
 
-                site = Site(*self._parts)
+                site = Site(*self._parts, control=self._control)
                 await site.start()
                 self._site = site
             return self._site

@@ -13,27 +13,30 @@ from stack.config import Home, Settings
 from stack.files import make_folder
 from stack.web.console import entry, inspect, logs, search
 from stack.web.console.answers import static
+from stack.web.console.flow import Flow
+from stack.web.console.lessons import Lessons
 from stack.web.console.shelf import Shelf
 from tlog.catalog.catalog import SOURCES, Catalog
 
 if TYPE_CHECKING:
     from stack.web.console.pages import Pages
+    from stack.web.console.workshop import Workshop
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KINDS: Final = {"js": "text/javascript", "css": "text/css"}
-FILES: Final = ("console.css", "search.js", "proof.js", "inspect.js")
+FILES: Final = ("console.css", "search.js", "proof.js", "inspect.js", "live.js")
 
 
 class Site:
     """The console of one stack, open from :meth:`start` to :meth:`stop`."""
 
-    def __init__(self, home: Home, settings: Settings, shelves: Mapping[str, Shelf]) -> None:
+    def __init__(self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool) -> None:
         folder = home.path / "console"
         if not settings.ephemeral:
             make_folder(folder)  # a stack from before the console has none
         path = None if settings.ephemeral else folder / "catalog.db"
         self._catalog = Catalog(path, {name: SOURCES[name](shelf.log) for name, shelf in shelves.items()})
-        self.handlers = self._make_handlers(home, settings, shelves)
+        self.handlers = self._make_handlers(home, settings, shelves, control=control)
         """By method and path."""
 
     async def start(self) -> None:
@@ -45,7 +48,7 @@ class Site:
         await self._catalog.stop()
 
     def _make_handlers(
-        self, home: Home, settings: Settings, shelves: Mapping[str, Shelf]
+        self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool
     ) -> dict[tuple[str, str], Handler]:
         @cache
         def pages() -> Pages:
@@ -54,11 +57,21 @@ class Site:
 
             return Pages(settings)
 
+        @cache
+        def workshop() -> Workshop:
+            # Deferred: the client's modules, which nothing else of a serving stack needs.
+            from stack.web.console.workshop import Workshop  # noqa: PLC0415 - see the line above
+
+            return Workshop(home, settings)
+
+        signs = workshop if control else None
         routes = (
             *search.make_routes(self._catalog, pages),
             *entry.make_routes(self._catalog, shelves, pages),
             *inspect.make_routes(home, settings, pages),
             *logs.make_routes(shelves, pages),
+            *Flow(home, settings, self._catalog, shelves, pages, signs).make_routes(),
+            *Lessons(settings, pages, signs).make_routes(),
         )
         return {(route.method, route.path): route.handler for route in routes} | {("GET", "/console/{name}"): _file}
 

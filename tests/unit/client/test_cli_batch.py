@@ -134,9 +134,9 @@ SLOW = """
 import sys, time
 from stack.cli import main, verifying
 verify = verifying._verify_file
-def slow(*arguments):
+def slow(*arguments, **more):
     time.sleep(0.05)
-    return verify(*arguments)
+    return verify(*arguments, **more)
 verifying._verify_file = slow
 sys.exit(main(sys.argv[1:]))
 """

@@ -143,8 +143,30 @@ def test_v15_a_policy_that_is_absent_or_expired_ends_with_5(folder, capsys, monk
     assert run("verify-blob-attestation", "it", "--policy", "old.json") == 5
     monkeypatch.setenv("SIGBOX_POLICY", "none.json")
     assert run("verify-blob", "notes.txt") == 5
-    (folder / "bad.json").write_text("{}")
-    assert under("notes.txt", policy="bad.json") == 1
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "not json", '{"apiVersion":"policy/v1"}', "apiVersion: policy/v1\n"])
+def test_v15_a_policy_that_is_none_is_a_usage_error_and_no_verdict(folder, capsys, text):
+    (folder / "bad.json").write_text(text)
+    assert under("notes.txt", policy="bad.json") == 2
+    assert "the policy bad.json" in capsys.readouterr().err
+
+
+def test_an_explanation_ends_with_what_the_policy_said(folder, capsys):
+    assert under("notes.txt", "--explain=json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    accepted = row["steps"][-1]
+    assert (accepted["name"], accepted["holds"]) == ("policy", True)
+    facts = [(fact["name"], fact["value"]) for fact in accepted["facts"]]
+    assert ("decision", "allowed") in facts
+    assert any(name == "candidate" and value.startswith("alice") and value.endswith(": yes") for name, value in facts)
+    (folder / "notes.txt").rename(folder / "other.md")
+    (folder / "notes.txt.sigstore.json").rename(folder / "other.md.sigstore.json")
+    assert under("other.md", "--explain=json") == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    refused = row["steps"][-1]
+    assert (refused["name"], refused["holds"]) == ("policy", False)
+    assert any(fact["name"] == "decision" and "REFUSED" in fact["value"] for fact in refused["facts"])
 
 
 def test_a_policy_is_found_beside_the_trusted_root(folder, monkeypatch, capsys):

@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from sigcore import keys
-from sigcore.bundle import encode_bundle
+from sigcore.algorithms import HashAlgorithm
+from sigcore.bundle import MessageSignature, encode_bundle
+from sigcore.strict import encode_base64
 from sigcore.trustroot import encode_trusted_root
 from stack.cli import main
-from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, digest_of, statement_about
+from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, body_of, digest_of, statement_about
 
 WHO = ("--certificate-identity", EMAIL, "--certificate-oidc-issuer", ISSUER)
 KEY = keys.generate_p256()
@@ -166,7 +172,20 @@ def test_v12_whatever_happens_the_exit_code_is_not_0(folder, monkeypatch, kind):
     assert run("verify-blob", "dist/a", *WHO) != 0
 
 
-def test_verifying_opens_no_socket_and_starts_no_process(folder):
+SILENT = {
+    "v2": ("verify-blob", "dist/a", *WHO),
+    "v1": ("verify-blob", "dist/b", *WHO),
+    "a folder": ("verify-blob", "dist", *WHO, "--json"),
+    "a key": ("verify-blob", "keyed", "--key", "key.pub"),
+    "an attestation": ("verify-blob-attestation", "attested", *WHO),
+    "explained": ("verify-blob", "dist/a", *WHO, "--explain"),
+    "the suite's protocol": ("conformance", "verify-bundle", "--bundle", "dist/a.sigstore.json", *WHO, "dist/a"),
+    "a look": ("bundle", "inspect", "dist/a.sigstore.json"),
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_verifying_opens_no_socket_and_starts_no_process(folder, name):
     """Heard by the interpreter's own audit hook, whoever would do it."""
     code = (
         "import sys; heard = []\n"
@@ -176,7 +195,44 @@ def test_verifying_opens_no_socket_and_starts_no_process(folder):
         "assert 'open' in heard, 'the hook hears nothing'\n"
         "sys.exit(code or len(bad))"
     )
-    for name in ("dist/a", "dist/b"):
-        command = [sys.executable, "-c", code, "verify-blob", name, "--trusted-root", "root.json", *WHO]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    root = () if name == "a look" else ("--trusted-root", "root.json")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *SILENT[name], *root], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_plain_ed25519_signature_of_a_file_is_refused_by_its_name(folder, sigstore, capsys):
+    key = ed25519.Ed25519PrivateKey.generate()
+    (folder / "ed.pub").write_text(keys.encode_public_key_pem(key.public_key()))
+    good = sigstore.sign_v1(key=KEY)
+    digest = hashlib.sha512(ARTIFACT).digest()
+    content = MessageSignature(HashAlgorithm.SHA2_512, digest, key.sign(ARTIFACT))
+    verifier = {"content": encode_base64(keys.encode_public_key_pem(key.public_key()).encode())}
+    spec = {
+        "data": {"hash": {"algorithm": "sha512", "value": digest.hex()}},
+        "signature": {"content": encode_base64(content.signature), "publicKey": verifier},
+    }
+    entry = sigstore.log_v1.enter(body_of("hashedrekord", "0.0.1", spec))
+    (folder / "bundle").write_bytes(encode_bundle(replace(good, content=content, log_entries=(entry,))))
+    assert run("verify-blob", "dist/a", "--bundle", "bundle", "--key", "ed.pub") == 1
+    assert "plain Ed25519 signs the whole file" in capsys.readouterr().err
+
+
+def test_an_rsa_pss_signature_is_refused_by_its_name(folder, sigstore, capsys):
+    key = rsa.generate_private_key(65537, 2048)
+    (folder / "rsa.pub").write_text(keys.encode_public_key_pem(key.public_key()))
+    good = sigstore.sign_v1(key=KEY)
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
+    content = replace(good.content, signature=key.sign(ARTIFACT, pss, hashes.SHA256()))
+    verifier = {"content": encode_base64(keys.encode_public_key_pem(key.public_key()).encode())}
+    spec = {
+        "data": {"hash": {"algorithm": "sha256", "value": content.digest.hex()}},
+        "signature": {"content": encode_base64(content.signature), "publicKey": verifier},
+    }
+    entry = sigstore.log_v1.enter(body_of("hashedrekord", "0.0.1", spec))
+    (folder / "bundle").write_bytes(encode_bundle(replace(good, content=content, log_entries=(entry,))))
+    assert run("verify-blob", "dist/a", "--bundle", "bundle", "--key", "rsa.pub") == 1
+    err = capsys.readouterr().err
+    assert "is RSA-PSS" in err
+    assert "hint: sign with PKCS#1 v1.5" in err

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from client.transport import Response
 from sigcore import keys
 from sigcore.signing_config import encode_trust_config
 from sigcore.strict import encode_base64url
@@ -98,3 +100,44 @@ def test_the_folder_is_looked_at_before_anything_is_asked(folder, capsys):
     assert "is not empty" in capsys.readouterr().err
     assert main(["sign-blob", "file", *BY_TOKEN, "--trust-config", "trust.json", "--explain-dir", "new"]) == 2
     assert not Path("file.sigstore.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "step"),
+    [
+        ("/api/v2/signingCert", ["token"], "certificate"),
+        ("/api/v1/timestamp", ["token", "proof of possession"], "timestamp"),
+        ("/api/v2/log/entries", ["token", "proof of possession"], "entry"),
+    ],
+)
+def test_a_service_that_refuses_is_explained_at_its_step(folder, sigstore, capsys, monkeypatch, path, shown, step):
+    class Refusing(Opened):
+        async def request(self, method, url, **given):
+            if url.endswith(path):
+                return Response(400, b'{"code":3,"message":"not today"}')
+            return await super().request(method, url, **given)
+
+    monkeypatch.setattr("stack.cli.signing.AiohttpTransport", lambda **_: Refusing(sigstore))
+    command = ["sign-blob", "file", *BY_TOKEN, "--trust-config", "trust.json"]
+    assert main([*command, "--explain=json"]) == 3
+    (row,) = json.loads(capsys.readouterr().out)
+    assert [part["name"] for part in row["steps"]] == [*shown, step]
+    assert [part["holds"] for part in row["steps"]] == [True] * len(shown) + [False]
+    assert "not today" in row["steps"][-1]["found"]
+    assert "not today" in row["error"]
+    for part in row["steps"][:-1]:
+        for line in part["lines"]:
+            assert repeat(line, row["folder"]).returncode == 0
+    assert not Path("file.sigstore.json").exists()
+    assert main([*command, "--explain"]) == 3
+    out, err = capsys.readouterr()
+    assert f" {len(shown) + 1}. {step}: REFUSED" in out
+    assert "not today" in err
+    assert SECRET not in out + err
+
+
+def test_a_signing_config_without_a_service_is_explained(folder, sigstore, capsys):
+    config = replace(sigstore.config, rekor=())
+    Path("trust.json").write_bytes(encode_trust_config(sigstore.root, config))
+    assert main(["sign-blob", "file", "--key", "key", "--trust-config", "trust.json", "--explain"]) == 3
+    assert " 1. services: REFUSED" in capsys.readouterr().out

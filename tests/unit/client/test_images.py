@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -20,6 +21,9 @@ from client.verify.identity import IdentityPolicy
 from client.verify.signed import ManagedKey
 from sigcore import keys
 from sigcore.errors import Malformed, Refused
+from sigcore.intoto import Statement, Subject, encode_statement, parse_statement
+from stack.cli.image_verifying import read_age
+from stack.cli.usage import Usage
 from tests.oci_memory import MemoryRegistry
 from tests.platform_images import push_image
 from tests.unit.client.imaging import APP, BOTH, Place
@@ -118,6 +122,16 @@ async def test_another_identity_is_refused(place: Place, layout: Layout):
     await place.sign(layouts=(layout,))
     with pytest.raises(Refused, match=r"none of 1 signatures .* the signer is"):
         await place.verify(who=IdentityPolicy(ISSUER, "mallory@example.com"))
+
+
+async def test_claims_of_a_workflow_can_be_demanded(place: Place):
+    await place.sign()
+    with pytest.raises(Refused, match="the certificate says github workflow ref '', expected 'refs/heads/main'"):
+        await place.verify(workflow=(("github_workflow_ref", "refs/heads/main"),))
+    key = keys.generate_p256()
+    await place.sign(key=key)
+    with pytest.raises(Refused, match="carries no claims"):
+        await place.verify(who=ManagedKey(key.public_key()), workflow=(("github_workflow_ref", "x"),))
 
 
 async def test_an_image_without_a_signature_is_refused(place: Place):
@@ -222,3 +236,36 @@ def test_a_payload_is_spelled_as_cosign_does():
         + b'"},"type":"cosign container image signature"},"optional":null}'
     )
     assert parse_payload(data).repository() == parse_reference("r.example/a")
+
+
+def test_a_statement_keeps_annotations_and_a_text_as_predicate():
+    """What cosign writes for ``-a`` and for SPDX in tag-value form."""
+    subject = Subject("app", (("sha256", "0" * 64),), (("env", "prod"),))
+    statement = Statement((subject,), "https://spdx.dev/Document", "SPDXVersion: SPDX-2.3\n")
+    assert parse_statement(encode_statement(statement)) == statement
+    document = json.loads(encode_statement(statement))
+    for predicate in ([], 3, True):
+        with pytest.raises(Malformed, match="predicate"):
+            parse_statement(json.dumps(document | {"predicate": predicate}).encode())
+
+
+@EACH
+async def test_g09_what_was_signed_too_long_ago_is_refused(place: Place, layout: Layout):
+    """The registry brings back an image with a signature that was good: by the times that are verified, it is old."""
+    await place.sign(layouts=(layout,), version=1)
+    (one,) = await place.verify()
+    signed = min(time.time for time in one.verified.times)
+    assert len(await place.verify(since=signed)) == 1
+    with pytest.raises(Refused, match=r"it was signed .* expected .* or later"):
+        await place.verify(since=signed + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(("text", "hours"), [("12h", 12), ("30d", 720), ("2w", 336)])
+def test_ages_are_written_with_a_unit(text: str, hours: int):
+    assert read_age(text) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("text", ["", "12", "0d", "1.5d", "1m", "-1d", "999999d", "1d "])
+def test_an_age_that_means_nothing_is_a_usage_error(text: str):
+    with pytest.raises(Usage, match="--max-age"):
+        read_age(text)

@@ -22,9 +22,12 @@ from client.oci.signing import sign_image, store
 from client.oci.verification import Expected
 from client.oci.walking import open_image, pick_platform, walk
 from client.oci.writing import add_layers
+from client.policy.logged_keys import find_any_key
+from client.verify.signed import ManagedKey
 from sigcore import keys
 from sigcore.errors import NotFound, Refused, Unavailable
 from sigcore.log_entry import LogEntry
+from sigcore.strict import encode_base64
 from tests.oci_memory import MemoryRegistry
 from tests.platform_images import push_image, push_index
 from tests.unit.client.imaging import APP, BOTH, Place
@@ -221,6 +224,20 @@ async def forget_proofs(place: Place):
         del layer["annotations"][ENTRY]
     await place.registry.put_manifest(tag, IMAGE_MANIFEST, json.dumps(document).encode())
     return found.attached[0].bundle.log_entries[0].proof
+
+
+async def test_what_a_key_attested_is_carried_over_with_the_hint_of_that_key(place: Place):
+    key = keys.generate_p256()
+    await place.attest(layouts=(Layout.TAG,), key=key, version=1)
+    image = await place.open()
+    found = await read_all(place.registry, home_of(image.ref))
+    made = await plan_repair(
+        found, image.ref.digest, Expected(place.sigstore.root, None, find_any_key), lambda _entry: None
+    )
+    await carry_out(place, made)
+    hint = encode_base64(keys.key_id(keys.encode_public_key(key.public_key())))
+    assert [one.bundle.key_hint for one in made.added] == [hint]
+    assert len(await place.verify_attestation(who=ManagedKey(key.public_key()))) == 2
 
 
 async def test_a_log_that_does_not_answer_ends_the_repair(place: Place):

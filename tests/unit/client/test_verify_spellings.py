@@ -100,8 +100,9 @@ def test_a_verifier_that_is_none_is_named(sigstore, content):
         verify(with_body(sigstore, sigstore.sign_v1(), change), sigstore)
 
 
-def test_the_key_id_of_an_intoto_entry_is_that_of_the_envelope(sigstore):
-    bundle = attested(sigstore, "intoto 0.0.2", key_id="a name")
+@pytest.mark.parametrize("name", ["a name", "n\u00e4me"])
+def test_the_key_id_of_an_intoto_entry_is_that_of_the_envelope(sigstore, name):
+    bundle = attested(sigstore, "intoto 0.0.2", key_id=name)
 
     def named(text):
         def change(document):
@@ -110,7 +111,7 @@ def test_the_key_id_of_an_intoto_entry_is_that_of_the_envelope(sigstore):
 
         return change
 
-    verify(with_body(sigstore, bundle, named("a name")), sigstore)
+    verify(with_body(sigstore, bundle, named(name)), sigstore)
     for wrong in (bundle, with_body(sigstore, bundle, named("another"))):
         with pytest.raises(Refused, match="keyid differs"):
             verify(wrong, sigstore)
@@ -129,10 +130,20 @@ def test_an_entry_must_have_a_hash_of_an_envelope(sigstore, kind, value):
         verify(with_body(sigstore, attested(sigstore, kind), change), sigstore)
 
 
+@pytest.mark.parametrize("kind", ["dsse 0.0.1", "intoto 0.0.2"])
+def test_an_entry_without_a_signature_is_refused(sigstore, kind):
+    def change(document):
+        spec = document["spec"]
+        (spec if kind == "dsse 0.0.1" else spec["content"]["envelope"])["signatures"] = []
+
+    with pytest.raises(Refused, match="signatures differs"):
+        verify(with_body(sigstore, attested(sigstore, kind), change), sigstore)
+
+
 def test_an_entry_about_a_file_is_not_about_an_attestation(sigstore):
     bundle = attested(sigstore, "dsse 0.0.1")
     entry = sigstore.log_v1.promise(replace(bundle.log_entries[0], kind="hashedrekord"))
-    with pytest.raises(Refused, match=r"hashedrekord 0\.0\.1, which is never about an attestation"):
+    with pytest.raises(Refused, match=r"hashedrekord 0\.0\.1, which is never about an attestation$"):
         verify(replace(bundle, log_entries=(entry,)), sigstore)
 
 

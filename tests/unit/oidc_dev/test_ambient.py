@@ -74,9 +74,8 @@ async def test_a_job_asks_with_the_token_of_its_own_ci_system(http):
 async def test_nobody_else_gets_one(http, credential):
     answer = await ask(http, credential)
     assert answer.status in (400, 401), await answer.text()
-    body = await answer.json()
-    assert body["message"]
-    assert "value" not in body
+    assert await answer.text()
+    assert answer.content_type == "text/plain"
 
 
 @pytest.mark.parametrize(
@@ -86,12 +85,11 @@ async def test_nobody_chooses_for_whom_it_is(http, secret, query):
     """A02."""
     answer = await ask(http, f"bearer {secret[0]}", f"/auth/ambient{query}")
     assert answer.status in (400, 401)
-    assert "value" not in await answer.json()
+    assert answer.content_type == "text/plain"
 
 
 async def test_the_reason_of_the_broker_is_told(http):
-    body = await (await ask(http, "bearer a.bad.jwt")).json()
-    assert "aud is 'foo', expected 'sigstore'" in body["message"]
+    assert "aud is 'foo', expected 'sigstore'" in await (await ask(http, "bearer a.bad.jwt")).text()
 
 
 async def test_keys_that_cannot_be_read_now_are_no_refusal(aiohttp_client, provider, directory):
@@ -105,5 +103,5 @@ async def test_a_provider_without_machines_and_broker_refuses_in_order(aiohttp_c
     http = await aiohttp_client(make_app(provider, directory))
     for credential in ("bearer a.good.jwt", "bearer release.x"):
         answer = await ask(http, credential)
-        assert answer.status == 400
-        assert "grant type" in (await answer.json())["message"]
+        assert answer.status == 401
+        assert "grant type" in await answer.text()

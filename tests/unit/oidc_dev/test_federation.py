@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -41,6 +42,15 @@ async def test_each_login_has_state_nonce_and_challenge_of_its_own(traveller):
         assert first[name] != second[name]
     assert first["redirect_uri"] == f"{BASE}/upstream/corp/callback"
     assert (first["scope"], first["code_challenge_method"]) == ("openid email", "S256")
+
+
+@pytest.mark.parametrize(
+    ("asked", "prompt"),
+    [({}, None), ({"prompt": "consent"}, None), ({"prompt": "login"}, "login"), ({"max_age": "0"}, "login")],
+)
+async def test_a_program_that_wants_a_login_gets_one_there_too(traveller, abroad, clock, asked, prompt):
+    url = await traveller.federation.begin("corp", REQUEST | asked, cookie=COOKIE, address="", now=clock())
+    assert parse_qs(urlsplit(url).query).get("prompt", [None]) == [prompt]
 
 
 async def test_without_a_secret_the_code_is_redeemed_by_pkce_alone(traveller, abroad):

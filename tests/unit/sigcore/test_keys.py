@@ -183,7 +183,7 @@ def test_pss_is_verified_when_the_details_say_so_and_only_then():
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
     signature = key.sign(MESSAGE, pss, hashes.SHA256())
     keys.verify(key.public_key(), signature, MESSAGE, what="it", details=KeyDetails.PKIX_RSA_PSS_2048_SHA256)
-    with pytest.raises(Refused, match="does not verify"):
+    with pytest.raises(Refused, match="it is RSA-PSS, and bundles and logs have RSA with PKCS#1"):
         keys.verify(key.public_key(), signature, MESSAGE, what="it")
 
 
@@ -245,3 +245,11 @@ def test_a_coordinate_beyond_the_field_is_no_other_spelling_of_a_point():
     keys.parse_public_key(head + x.to_bytes(32, "big") + y.to_bytes(32, "big"))
     with pytest.raises(Malformed, match="not a DER SubjectPublicKeyInfo"):
         keys.parse_public_key(head + (x + prime).to_bytes(32, "big") + y.to_bytes(32, "big"))
+
+
+def test_a_key_for_pss_alone_is_refused_by_its_name():
+    spki = keys.encode_public_key(rsa.generate_private_key(65537, 2048).public_key())
+    plain, pss = bytes.fromhex("300d06092a864886f70d0101010500"), bytes.fromhex("300b06092a864886f70d01010a")
+    body = pss + spki[spki.index(plain) + len(plain) :]
+    with pytest.raises(Malformed, match="for RSASSA-PSS alone"):
+        keys.parse_public_key(b"\x30\x82" + len(body).to_bytes(2, "big") + body)

@@ -261,6 +261,52 @@ def test_a_run_that_makes_no_sense_says_why(change, kind, message):
         merkle.verify_inclusions(**good | change)
 
 
+def test_a_run_has_one_proof_for_each_leaf():
+    with pytest.raises(ValueError, match="zip"):
+        merkle.verify_inclusions(first=0, leaf_hashes=LEAVES[:2], size=2, proofs=(), root=model_root(0, 2))
+
+
+@pytest.mark.parametrize("size", [64, 100])
+def test_what_the_proofs_of_a_run_share_is_hashed_once(size, monkeypatch):
+    counted = []
+
+    def count(left, right):
+        counted.append(1)
+        return hashlib.sha256(b"\x01" + left + right).digest()
+
+    monkeypatch.setattr(merkle, "hash_node", count)
+    proofs = tuple(model_path(index, 0, size) for index in range(size))
+    merkle.verify_inclusions(first=0, leaf_hashes=LEAVES[:size], size=size, proofs=proofs, root=model_root(0, size))
+    assert len(counted) < 2.2 * size
+    counted.clear()
+    for index in range(size):
+        args = {"leaf_hash": LEAVES[index], "index": index, "size": size, "proof": proofs[index]}
+        merkle.root_from_inclusion(**args)
+    assert len(counted) > 5 * size
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 13, 100])
+def test_the_sides_of_a_proof_are_where_its_hashes_belong(size):
+    for index in range(size):
+        proof, node_ = model_path(index, 0, size), LEAVES[index]
+        sides = merkle.sides_of_proof(index, size)
+        for is_left, sibling in zip(sides, proof, strict=True):
+            node_ = merkle.hash_node(sibling, node_) if is_left else merkle.hash_node(node_, sibling)
+        assert node_ == model_root(0, size)
+        assert all(type(side) is bool for side in sides)
+    for outside in (-1, size):
+        with pytest.raises(Malformed, match="is not in a tree"):
+            merkle.sides_of_proof(outside, size)
+
+
+def test_a_consistency_proof_has_hashes_of_32_bytes():
+    roots = {"first_root": model_root(0, 3), "second_root": model_root(0, 7)}
+    proof = model_subproof(3, 0, 7, whole=True)
+    merkle.verify_consistency(first=3, second=7, proof=proof, **roots)
+    with pytest.raises(Malformed, match="the consistency proof has a hash of 31 bytes"):
+        merkle.verify_consistency(first=3, second=7, proof=(*proof[:-1], proof[-1][:31]), **roots)
+
+
 def test_an_empty_run_and_one_outside():
     assert merkle.inclusion_proofs(3, 3, 5, node) == ()
     merkle.verify_inclusions(first=3, leaf_hashes=(), size=5, proofs=(), root=model_root(0, 5))

@@ -68,10 +68,21 @@ def test_there_are_no_other_shipped_ones(name):
         load_shipped(name)
 
 
-@pytest.mark.parametrize("text", ["kind =", 'kind = "other"', 'iss = "x"', "claims = 1", "subject = 7"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind =",
+        "claims = { x = 2026-01-01 }",
+        "claims = { x = nan }",
+        'kind = "other"',
+        'iss = "x"',
+        "claims = 1",
+        "subject = 7",
+    ],
+)
 def test_what_is_no_persona_is_malformed(text):
     with pytest.raises(Malformed):
-        parse_toml(text, what="the persona")
+        parse_toml(text.encode(), what="the persona")
 
 
 @pytest.mark.parametrize("claim", ["iss", "sub", "aud", "exp", "iat", "email"])
@@ -111,8 +122,7 @@ async def test_a_job_asks_for_another_audience_and_gets_it(http, github):
 async def test_without_the_sources_own_secret_nobody_gets_a_token(http, github, header):
     path, secret = github
     answer = await http.get(f"{path}&audience=sigstore", headers={"Authorization": header.format(secret)})
-    assert answer.status == 401
-    assert "value" not in await answer.json()
+    assert (answer.status, answer.content_type) == (401, "text/plain")
 
 
 async def test_the_secret_of_one_source_is_no_good_at_another(http, sources, github):

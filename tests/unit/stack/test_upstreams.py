@@ -58,8 +58,8 @@ certificate_issuer = "upstream"
     ("text", "error", "why"),
     [
         ("[upstreams]\n", Malformed, r"write \[\[upstreams\]\]"),
-        ("upstreams = [1]\n", Malformed, "upstream 1: 1 is no table"),
-        (ROW + "x = 1\n", Malformed, "upstream 1: .*'x'"),
+        ("upstreams = [1]\n", Malformed, "upstreams 1: 1 is no table"),
+        (ROW + "x = 1\n", Malformed, "upstreams 1: .*'x'"),
         (ROW + 'email_verified = "yes"\n', Malformed, "expected required, or assumed"),
         (ROW + 'certificate_issuer = "theirs"\n', Malformed, "expected own, or upstream"),
         (ROW + 'client_secret_file = "absent"\n', NotFound, "absent"),
@@ -68,6 +68,7 @@ certificate_issuer = "upstream"
         (ROW + 'ca_file = "secret"\n', Malformed, "no certificate authority"),
         (ROW + 'userinfo = "yes"\n', Malformed, "userinfo"),
         (ROW + "groups = [1]\n", Malformed, "groups"),
+        (ROW + "label = 2026-01-01\n", Malformed, "put dates in quotes"),
         (ROW.replace("https", "http"), Malformed, "expected an https URL"),
         (ROW + ROW, Malformed, "the same name"),
     ],

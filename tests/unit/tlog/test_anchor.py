@@ -194,6 +194,16 @@ async def test_a_former_anchor_without_a_record_is_removed(path):
     assert not list(path.parent.glob("rekor.*"))
 
 
+async def test_a_former_anchor_that_was_cut_while_it_was_made_holds_nothing(path):
+    path.with_suffix(".db").touch()
+    assert load_anchored(path) is None
+    anchor = FileAnchor(path)
+    await anchor.open()
+    assert await anchor.read() is None
+    await anchor.close()
+    assert not path.with_suffix(".db").exists()
+
+
 @pytest.mark.parametrize("former", [1, 3, 9])
 async def test_of_two_anchors_the_further_one_counts(path, former):
     await (await reached(path, 3)).close()

@@ -57,3 +57,8 @@ async def console(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
     await pages.stop()
     for log in logs.values():
         await log.stop()
+
+
+@pytest.fixture
+def cases(vectors) -> Path:
+    return vectors / "sigstore-conformance" / "bundle-verify"

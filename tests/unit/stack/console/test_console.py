@@ -263,7 +263,7 @@ async def test_a_chosen_language_is_remembered(console):
 def said_in_explanations() -> set[str]:
     """Every sentence that a step of a verification says: a text constant with a capital and a full stop, no docstring."""
     texts = set()
-    for name in ("certified", "flow", "logged", "material", "times"):
+    for name in ("certified", "claims", "flow", "issuing", "logged", "material", "signing", "times"):
         tree = ast.parse(Path(client.explain.__file__).with_name(f"{name}.py").read_text("utf-8"))
         statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         texts |= {

@@ -22,11 +22,6 @@ from tests.unit.stack.console.conftest import EMPTY_ROOT
 from tests.unit.tlog.catalog.conftest import certificate
 
 
-@pytest.fixture
-def cases(vectors) -> Path:
-    return vectors / "sigstore-conformance" / "bundle-verify"
-
-
 async def post(console, status: int = 200, headers=None, **fields) -> str:
     form = FormData()
     for name, value in fields.items():
