@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -34,6 +35,7 @@ from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
 from sigcore import keys
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from stack import control, health, metrics
 from stack.bootstrap import Chained, Material, PublicMaterial
@@ -45,7 +47,6 @@ from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
-from stack.own_keys import publishing
 from stack.personas import issuer_rows
 from stack.service import During, Service, working
 from stack.trust import serving
@@ -85,8 +86,8 @@ class Part:
     """
 
     routes: Sequence[web.RouteDef]
-    checks: Mapping[str, health.Check] = field(default_factory=dict)
-    logs: Mapping[str, Log] = field(default_factory=dict)
+    checks: Mapping[str, health.Check] = MappingProxyType({})
+    logs: Mapping[str, Log] = MappingProxyType({})
     services: Sequence[Service] = ()
 
 
@@ -159,10 +160,8 @@ def make_provider(home: Home, settings: Settings, key: rsa.RSAPrivateKey, clock:
 
 
 def oidc_part(home: Home, settings: Settings, provider: Provider, logins: LoginRules, elsewhere: Elsewhere) -> Part:
-    """``oidc``, whose keys the authority reads from a file."""
-    part = _oidc_part(home, settings, provider, _directory(home, logins, elsewhere, provider))
-    publishes = During(partial(publishing, provider, home.own_key_set, provider.clock))
-    return replace(part, services=(*part.services, publishes))
+    """``oidc``."""
+    return _oidc_part(home, settings, provider, _directory(home, logins, elsewhere, provider))
 
 
 def _oidc_part(home: Home, settings: Settings, provider: Provider, directory: Directory) -> Part:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,8 @@ from stack.elsewhere import load_elsewhere
 from stack.files import load_file
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.login_rules import load_login_rules
-from stack.own_keys import key_set
+from stack.own_keys import key_set, publishing
+from stack.service import During
 from stack.trust.documents import load_public, load_public_key, save_documents
 
 
@@ -66,7 +68,9 @@ def make_part(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 def _oidc(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     home = plan.home
     provider = compose.make_provider(home, settings, bootstrap.oidc_key(home, settings), clock)
-    return compose.oidc_part(home, settings, provider, load_login_rules(plan.tables), load_elsewhere(plan.tables))
+    part = compose.oidc_part(home, settings, provider, load_login_rules(plan.tables), load_elsewhere(plan.tables))
+    for_the_authority = During(partial(publishing, provider, home.own_key_set, clock))
+    return replace(part, services=(*part.services, for_the_authority))
 
 
 def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:

@@ -52,13 +52,12 @@ def serve(plan: Plan) -> int:
     ):
         now = datetime.now(UTC)
         url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
+        alone = plan.home is None  # nobody knows of an ephemeral stack's directory
         fresh = not home.settings_file.exists()
-        if not fresh:
+        if not alone and not fresh:
             locks.enter_context(serving(home.path, *ROLES))
-        settings = bootstrap.prepare(
-            home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now, seed=plan.seed
-        )
-        if fresh:  # not before: the directory may turn out to be somebody else's
+        settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
+        if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
         tls = _tls(plan, home, settings, now)
         oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
