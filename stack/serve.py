@@ -59,7 +59,7 @@ def serve(plan: Plan) -> int:
         settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
         if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
-        tls = _tls(plan, home, settings, now)
+        tls = tls_of(plan.tls, home, settings, now)
         oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
         material = bootstrap.load_material(home)
         save_documents(home, material.public, settings)
@@ -77,14 +77,19 @@ def serve(plan: Plan) -> int:
             return run(prepared, plan)
 
 
-def _tls(plan: Plan, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
-    if plan.tls is None:
+def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
+    """What ``--tls`` asks for; None without it.
+
+    Raises:
+        Malformed: the URL is not one of HTTPS. Others as :func:`stack.server_tls.make_server_tls`.
+    """
+    if wanted is None:
         return None
     if not settings.url.startswith("https:"):
         raise Malformed(f"--tls serves HTTPS, but the URL is {settings.url}", "give an https URL with --url")
     from stack.server_tls import make_server_tls  # noqa: PLC0415 - nothing of it is needed without --tls
 
-    return make_server_tls(plan.tls, home, settings, now)
+    return make_server_tls(wanted, home, settings, now)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
 from sigcore.errors import Malformed
@@ -26,7 +25,7 @@ from stack.files import save_file
 from stack.lock import serving
 from stack.role import RolePlan, make_part
 from stack.running import answer, run_loop, stop_on_signals, utc_now
-from stack.serve import ended_by_sigterm, listening
+from stack.serve import ended_by_sigterm, listening, tls_of
 from stack.start import ServerTls
 from stack.tls import AUTO
 from stack.upkeep import REFRESH_S, attempt
@@ -53,17 +52,12 @@ def serve_role(plan: RolePlan) -> int:
 
 
 def _tls(plan: RolePlan, settings: Settings) -> ServerTls | None:
-    if plan.tls is None:
-        return None
     if plan.tls == AUTO:
         raise Malformed(
             "an authority of the stack's own would need a folder that all roles share",
             "give a certificate for this role: --tls CERT,KEY",
         )
-    from stack.server_tls import make_server_tls  # noqa: PLC0415 - nothing of it is needed without --tls
-
-    at_role = replace(settings, url=settings.at(plan.role))
-    return make_server_tls(plan.tls, plan.home, at_role, datetime.now(UTC))
+    return tls_of(plan.tls, plan.home, replace(settings, url=settings.at(plan.role)), utc_now())
 
 
 async def _serve(

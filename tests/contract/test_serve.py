@@ -8,12 +8,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from stack.config import ROLES
+from stack.config import ROLES, Home, Settings
+from stack.tls_authority import prepare
 from tests.stack_process import SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
 
 URLS = {"ca": "http://localhost:1111", "tsa": "https://time.example"}
@@ -29,12 +31,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(data: Path, role: str, *options: str) -> Iterator[dict[str, str]]:
+def serving(data: Path, role: str, *options: str, **exported: str) -> Iterator[dict[str, str]]:
     """One role for the length of a block; it must end with 0 at SIGTERM, and its ready file with it."""
     ready, log = data.parent / f"{role}.json", data.parent / f"{role}.log"
     command = (*SIGBOX, "serve", role, "--data", data, "--listen", "127.0.0.1:0", "--ready-file", ready, *options)
     with log.open("ab") as output:
-        process = subprocess.Popen(list(map(str, command)), env=environment(), stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            list(map(str, command)), env=environment(**exported), stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         yield _wait_ready(process, ready, log)
         process.terminate()
@@ -65,6 +69,20 @@ def test_the_authority_alone_is_alive_and_not_ready(data: Path):
         assert get(ready["listen"], "/healthz")
         with pytest.raises(OSError, match="503"):
             get(ready["listen"], "/readyz")
+
+
+def test_the_authority_reaches_its_log_over_tls_of_a_private_authority(tmp_path: Path):
+    data, now = tmp_path / "data", datetime.now(UTC)
+    urls = ("--url", "http://localhost:7780", "--service", "ct=https://localhost:7783")
+    assert sigbox("init", "--data", data, *urls).returncode == 0
+    (tmp_path / "public").mkdir()
+    made = prepare(Home(tmp_path), Settings("https://localhost", now, ephemeral=False, url_follows_listen=False), now)
+    with serving(data, "ct", "--tls", f"{made.certificate},{made.key}") as ct:
+        at = ("--ct-log-url", f"https://localhost:{ct['listen'].rpartition(':')[2]}")
+        with serving(data, "ca", *at, SSL_CERT_FILE=str(made.published)) as ca:
+            assert json.loads(get(ca["listen"], "/readyz"))["ready"]
+        with serving(data, "ca", *at) as ca, pytest.raises(OSError, match="503"):
+            get(ca["listen"], "/readyz")
 
 
 def test_a_role_is_served_once_and_a_whole_stack_serves_all_or_none(data: Path):
@@ -130,6 +148,7 @@ def test_other_urls_in_the_settings_are_published_by_the_trust_role(data: Path, 
     ("arguments", "reason"),
     [
         (("serve", "tsa", "--tls", "auto"), "--tls CERT,KEY"),
+        (("serve", "ca", "--tls", "a,b"), "the URL is http:"),
         (("serve", "ca", "--ct-log-url", "ftp://x"), "expected http(s)://"),
         (("serve", "ca", "--ct-log-url", "http://x/a?b"), "at most a path"),
         (("init", "--service", "ca=http://localhost:2"), "[services]"),

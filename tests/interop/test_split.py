@@ -55,3 +55,22 @@ def keys_of(view: Path) -> set[str]:
     """The folders of a view, through its links, that hold secret keys."""
     folders = [path for path in view.iterdir() if path.is_dir()]
     return {folder.name for folder in folders if any(folder.resolve().rglob("*.key"))}
+
+
+def test_every_service_is_shut_in_and_asked_how_it_is():
+    document = SplitStack(Path(), {}).document
+    named, services = set(document["volumes"]), document["services"]
+    assert set(services) == {"init", *ROLES}
+    for name, service in services.items():
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["image"] == "sigbox"
+        assert {volume.partition(":")[0] for volume in service["volumes"]} <= named
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+        if name != "init":
+            assert service["healthcheck"]["test"][-1].count("/readyz") == 1
+            assert service["command"][:2] == ["serve", name]
+            assert service["depends_on"]["init"] == {"condition": "service_completed_successfully"}
+            assert "config:/data:ro" in service["volumes"]
+            assert ("public:/data/public" in service["volumes"]) == (name == "trust")
