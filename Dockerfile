@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# A stack in a container, built from the checkout: docker compose up, or podman.
+# A stack in containers, built from the checkout: docker compose up --build, or podman. Alone it runs all roles: docker run -v data:/data.
 FROM python:3.13-slim
 
 # The virtual environment holds the pinned runtime dependencies and an ordinary (not editable) installation.
@@ -16,7 +16,11 @@ COPY stack /build/stack
 RUN /opt/sigbox/bin/pip install --no-cache-dir --no-deps --no-build-isolation /build
 
 # Keys and logs are the user's own: not root's, and on a volume.
-RUN useradd --system --uid 7780 sigbox && install -d -o sigbox -m 0700 /data
+# A fresh volume takes owner and mode of the folder that it is mounted over, so there is one for each of compose.yaml.
+RUN useradd --system --uid 7780 sigbox \
+    && cd / && for folder in data data/oidc data/ca data/ct data/rekor data/rekor-v1 data/tsa data/tuf data/anchor; \
+        do install -d -o sigbox -m 0700 $folder; done \
+    && for folder in data/public data/public/oidc; do install -d -o sigbox -m 0755 $folder; done
 USER sigbox
 VOLUME /data
 EXPOSE 7780

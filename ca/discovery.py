@@ -81,6 +81,7 @@ class DiscoveredKeys:
         self._fetching: asyncio.Task[None] | None = None
         self._keys: PinnedKeys | None = None
         self._fetched_at = self._tried_at = float("-inf")
+        self._failed = False
 
     @property
     def empty(self) -> bool:
@@ -91,7 +92,8 @@ class DiscoveredKeys:
         """The key with exactly this id.
 
         Raises:
-            Refused: the issuer has no such key. Unavailable: its keys could not be read.
+            Refused: the issuer has no such key. Unavailable: its keys could not be read, or those that are known are older than the
+                last try, which failed, and this is none of them.
         """
         known = self._keys is not None and key_id in self._keys
         if not known or self._age_s() > FRESH_S:  # 1
@@ -101,6 +103,10 @@ class DiscoveredKeys:
             raise Unavailable(
                 f"the keys of the issuer {self._issuer} cannot be read now; the CA's log says why",
                 f"it is tried again in {wait} s",
+            )
+        if self._failed and key_id not in self._keys:
+            raise Unavailable(
+                f"the issuer {self._issuer} has no such key that is known here, and cannot be asked; the CA's log says why"
             )
         return await self._keys.find(key_id)
 
@@ -117,8 +123,9 @@ class DiscoveredKeys:
 
     async def _try(self) -> None:
         try:
+            self._failed = True  # until it is over
             self._keys = await self._read()
-            self._fetched_at = self._monotonic()
+            self._fetched_at, self._failed = self._monotonic(), False
         except SigError as error:
             _log.warning("the keys of the issuer %s were not read: %s", self._issuer, error)
         except Exception:  # noqa: BLE001 - nobody awaits this task's result; logged with its traceback

@@ -7,7 +7,7 @@ Each role has a folder of its own with its secrets (0700, files 0600), so that a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -47,9 +47,26 @@ class Material:
     """Leaf, intermediate, root."""
 
     @property
-    def ct_spki(self) -> bytes:
-        """The CT log's public key."""
-        return keys.encode_public_key(self.ct_key.public_key())
+    def public(self) -> PublicMaterial:
+        """What of it anybody may know."""
+        return PublicMaterial(
+            ca_chain=self.ca_chain,
+            tsa_chain=self.tsa_chain,
+            ct_key=self.ct_key.public_key(),
+            rekor_key=self.rekor_key.public_key(),
+            rekor_v1_key=self.rekor_v1_key.public_key(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PublicMaterial:
+    """What trust documents are made of: chains as in :class:`Material`, and the public keys of the logs."""
+
+    ca_chain: tuple[x509.Certificate, ...]
+    tsa_chain: tuple[x509.Certificate, ...]
+    ct_key: keys.PublicKey
+    rekor_key: keys.PublicKey
+    rekor_v1_key: keys.PublicKey
 
 
 def prepare(
@@ -61,6 +78,7 @@ def prepare(
     now: datetime,
     organization: str = "",
     seed: int | None = None,
+    services: Mapping[str, str] | None = None,
 ) -> Settings:
     """Bring ``home`` to a state that can be served, and say under which URL.
 
@@ -68,7 +86,8 @@ def prepare(
     2. A directory from before a role was there gets that role's keys, and says so.
     3. The URL is the one given, else the one of the first run, else it follows the listening address.
 
-    ``organization`` is what a new stack's certificates name; empty for a name that follows from the host.
+    ``organization`` is what a new stack's certificates name; empty for a name that follows from the host. ``services`` are the
+    URLs of its roles that are not reached at ``url``.
 
     Raises:
         Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
@@ -77,7 +96,13 @@ def prepare(
         _refuse_foreign(home)
         created = now.replace(microsecond=0) if seed is None else CREATED
         settings = Settings(
-            url or default_url, created, ephemeral, url_follows_listen=url is None, name=organization, seed=seed
+            url or default_url,
+            created,
+            ephemeral,
+            url_follows_listen=url is None,
+            name=organization,
+            seed=seed,
+            services=services or {},
         )
         _create(home, settings)
         save_settings(home, settings)
@@ -211,19 +236,37 @@ def load_material(home: Home) -> Material:
     Raises:
         NotFound, Malformed, Refused: a file is missing, damaged, of another kind, or readable by others.
     """
-    material = Material(
-        ca_key=_load_ecdsa(home, "ca/intermediate.key"),
-        ca_chain=_load_chain(home.path / "ca", ("intermediate", "root")),
-        ct_key=_load_ecdsa(home, "ct/log.key"),
+    ca_key, ca_chain = load_ca(home)
+    tsa_key, tsa_chain = load_tsa(home)
+    return Material(
+        ca_key=ca_key,
+        ca_chain=ca_chain,
+        ct_key=load_ecdsa(home, "ct/log.key"),
         rekor_key=load_ed25519(home, "rekor/log.key"),
-        rekor_v1_key=_load_ecdsa(home, "rekor-v1/log.key"),
-        tsa_key=_load_ecdsa(home, "tsa/leaf.key"),
-        tsa_chain=_load_chain(home.path / "tsa", ("leaf", "intermediate", "root")),
+        rekor_v1_key=load_ecdsa(home, "rekor-v1/log.key"),
+        tsa_key=tsa_key,
+        tsa_chain=tsa_chain,
     )
-    for key, chain in ((material.ca_key, material.ca_chain), (material.tsa_key, material.tsa_chain)):
-        if keys.encode_public_key(key.public_key()) != chain[0].spki:
-            raise Refused(f"a key in {home.path} does not belong to its certificate", "restore both from one backup")
-    return material
+
+
+Chained = tuple[ec.EllipticCurvePrivateKey, tuple[x509.Certificate, ...]]
+
+
+def load_ca(home: Home) -> Chained:
+    """The authority's key and chain; errors as :func:`load_material`."""
+    return _chained(home, "ca", ("intermediate", "root"))
+
+
+def load_tsa(home: Home) -> Chained:
+    """The timestamp authority's key and chain; errors as :func:`load_material`."""
+    return _chained(home, "tsa", ("leaf", "intermediate", "root"))
+
+
+def _chained(home: Home, role: str, names: Sequence[str]) -> Chained:
+    key, chain = load_ecdsa(home, f"{role}/{names[0]}.key"), _load_chain(home.path / role, names)
+    if keys.encode_public_key(key.public_key()) != chain[0].spki:
+        raise Refused(f"a key in {home.path} does not belong to its certificate", "restore both from one backup")
+    return key, chain
 
 
 def oidc_key(home: Home, settings: Settings) -> rsa.RSAPrivateKey:
@@ -259,7 +302,8 @@ def load_ed25519(home: Home, name: str) -> ed25519.Ed25519PrivateKey:
     return key
 
 
-def _load_ecdsa(home: Home, name: str) -> ec.EllipticCurvePrivateKey:
+def load_ecdsa(home: Home, name: str) -> ec.EllipticCurvePrivateKey:
+    """The ECDSA key in the file ``name`` of ``home``; errors as :func:`load_material`."""
     key = _load_key(home, name)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise _another_kind(home.path / name, "ECDSA")

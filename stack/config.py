@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
@@ -22,8 +23,12 @@ DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
 FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
+ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust")
+"""What ``sigbox serve`` takes; ``log`` is both Rekor logs. ``[services]`` gives them URLs of their own."""
+SERVICES = "services"
 ORGANIZATION_LIMIT = 40
 """A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
+_SERVICE_URL = re.compile(r"(https?://[^/?#]+)((?:/[A-Za-z0-9._~-]+)*)/?\Z", re.ASCII)
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
 
 
@@ -101,6 +106,11 @@ class Home:
         return self.public / "keys"
 
     @property
+    def own_key_set(self) -> Path:
+        """The keys of the stack's provider (RFC 7517), for an authority in another process; the provider writes it."""
+        return self.public / "oidc" / "jwks.json"
+
+    @property
     def tls_ca(self) -> Path:
         """The stack's own TLS authority, when it has one (``--tls auto``)."""
         return self.public / "tls_ca.pem"
@@ -125,15 +135,25 @@ class Settings:
     """The organization that was asked for; empty for one that follows from the host."""
     seed: int | None = None
     """Of an ephemeral stack whose keys are the same every time: :mod:`stack.seed`."""
+    services: Mapping[str, str] = field(default_factory=dict)
+    """The URLs of roles that clients reach elsewhere than at ``url``."""
+
+    def at(self, role: str) -> str:
+        """The URL at which clients reach ``role``."""
+        return self.services.get(role, self.url)
+
+    def host_of(self, role: str) -> str:
+        """Its bare host name: for ``log`` the origin of checkpoints (sigstore-go compares it with baseUrl's host)."""
+        return urlsplit(self.at(role)).hostname or ""
 
     @property
     def issuer(self) -> str:
         """The OIDC issuer, byte for byte (wire form: no trailing slash)."""
-        return f"{self.url}/auth"
+        return f"{self.at('oidc')}/auth"
 
     @property
     def host(self) -> str:
-        """The bare host name: the origin of the log's checkpoints (sigstore-go compares it with baseUrl's host)."""
+        """The bare host name of the stack."""
         return urlsplit(self.url).hostname or ""
 
     @property
@@ -166,6 +186,28 @@ def parse_url(text: str) -> str:
     if url != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise Malformed(f"the URL {shown(text)} has more than a host and a port", "clients need the root of an origin")
     return url
+
+
+def parse_service_url(text: str) -> str:
+    """Where one of our processes finds another: scheme, host, port, and a path where it lies below one."""
+    found = _SERVICE_URL.match(text)
+    if found is None:
+        raise Malformed(f"the URL is {shown(text)}, expected http(s)://HOST[:PORT], and at most a path")
+    return parse_url(found[1]) + found[2]
+
+
+def parse_services(table: object) -> dict[str, str]:
+    """``[services]``: the roles that have URLs of their own.
+
+    Raises:
+        Malformed: no table of roles and URLs.
+    """
+    if not isinstance(table, dict):
+        raise Malformed(f"{SERVICES} is {shown(table)}, expected a table of roles and URLs")
+    for role in table:
+        if role not in ROLES:
+            raise Malformed(f"{SERVICES} names the role {shown(role)}", f"expected {', '.join(ROLES)}")
+    return {role: parse_url(str(url)) for role, url in table.items()}
 
 
 def parse_organization(text: str) -> str:
@@ -218,6 +260,7 @@ def load_settings(home: Home) -> Settings:
             rekor_v2_dsse=_dsse_kind(table.get("rekor_v2_dsse", "hashedrekord")),
             name=parse_organization(table["organization"]) if "organization" in table else "",
             seed=table.get("seed"),
+            services=parse_services(table.get(SERVICES, {})),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
@@ -245,11 +288,16 @@ def save_settings(home: Home, settings: Settings) -> None:
         f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
         *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
         *([f"organization = {json.dumps(settings.name, ensure_ascii=False)}"] if settings.name else []),
-        *_tables(home),
+        *(_tables(home) or _services(settings)),
         *([] if settings.seed is None else [f"seed = {settings.seed}"]),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)
+
+
+def _services(settings: Settings) -> list[str]:
+    rows = [f'{role} = "{url}"' for role, url in settings.services.items()]
+    return ["", f"[{SERVICES}]", *rows] if rows else []
 
 
 def _tables(home: Home) -> list[str]:

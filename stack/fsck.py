@@ -21,9 +21,9 @@ from tlog.storage.sqlite import SqliteStore
 from tlog.tree_head import TreeHeadPublisher
 
 _PUBLISHERS: Final[dict[str, Callable[[Settings, Material], Publisher]]] = {
-    "ct": lambda settings, material: TreeHeadPublisher(f"{settings.host}/ct", material.ct_key),
-    "rekor": lambda settings, material: CheckpointPublisher(settings.host, material.rekor_key),
-    "rekor-v1": lambda settings, material: make_publisher(settings.host, material.rekor_v1_key),
+    "ct": lambda settings, material: TreeHeadPublisher(f"{settings.host_of('ct')}/ct", material.ct_key),
+    "rekor": lambda settings, material: CheckpointPublisher(settings.host_of("log"), material.rekor_key),
+    "rekor-v1": lambda settings, material: make_publisher(settings.host_of("log"), material.rekor_v1_key),
 }
 """Who signs for each log, as :mod:`stack.compose` has it."""
 LOGS: Final = tuple(_PUBLISHERS)

@@ -57,35 +57,39 @@ def answers(checks: Mapping[str, Check], now: datetime) -> dict[str, str]:
     return found
 
 
-def make_checks(
-    home: Home,
-    provider: Provider,
-    ca_chain: Sequence[Certificate],
-    logs: Mapping[str, Log],
-    timestamps: TimestampAuthority,
-) -> dict[str, Check]:
-    """One check for each role of a whole stack."""
+def oidc_check(provider: Provider) -> Check:
+    """Of the OpenID provider."""
 
-    def oidc(now: datetime) -> None:
+    def check(now: datetime) -> None:
         if not provider.keys.published(now):
             raise Unavailable("the provider has no signing key")
 
-    def ca(now: datetime) -> None:
-        _check_validity(ca_chain, now)
+    return check
 
-    def tsa(now: datetime) -> None:
+
+def ca_check(chain: Sequence[Certificate]) -> Check:
+    """Of the certificate authority with this chain."""
+    return lambda now: _check_validity(chain, now)
+
+
+def tsa_check(timestamps: TimestampAuthority) -> Check:
+    """Of the timestamp authority."""
+
+    def check(now: datetime) -> None:
         _check_validity(timestamps.chain, now)
         timestamps.timekeeper.check(now)
 
-    def trust(now: datetime) -> None:
-        check_roles(home.tuf_repository, now)
-
-    checks: dict[str, Check] = {"oidc": oidc, "ca": ca}
-    checks |= {name: _log_check(log) for name, log in logs.items()}
-    return checks | {"tsa": tsa, "trust": trust}
+    return check
 
 
-def _log_check(log: Log) -> Check:
+def trust_check(home: Home) -> Check:
+    """Of the TUF repository."""
+    return lambda now: check_roles(home.tuf_repository, now)
+
+
+def log_check(log: Log) -> Check:
+    """Of one log."""
+
     def check(now: datetime) -> None:
         if log.damage:
             raise Unavailable(log.damage)

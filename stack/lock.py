@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,15 +15,34 @@ LOCK: Final = "lock"
 """Its name in the data directory."""
 
 
+SERVING: Final = "serving.lock"
+"""The same in the folder of a role, for the process that serves it."""
+FOLDERS: Final = {"log": "rekor", "trust": "tuf"}
+"""Where a role's lock lies, when not in the folder of its name."""
+
+
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for the length of a block; it is made when it is not there.
+def serving(home: Path, *roles: str) -> Iterator[None]:
+    """Be the one process that serves ``roles`` of the data directory ``home``, for the length of a block.
+
+    Raises:
+        Refused: another process serves one of them, alone or in a whole stack.
+    """
+    with ExitStack() as locks:
+        for role in roles:
+            locks.enter_context(held(home / FOLDERS.get(role, role), SERVING))
+        yield
+
+
+@contextmanager
+def held(folder: Path, name: str = LOCK) -> Iterator[None]:
+    """Hold ``folder`` for the length of a block, by its file ``name``; it is made when it is not there.
 
     Raises:
         Refused: another process holds it; the message names that process.
     """
     make_folder(folder, durable=False)  # bootstrap knows whether it shall last
-    lock = FileLock(folder / LOCK, str(folder))
+    lock = FileLock(folder / name, str(folder))
     lock.acquire()
     try:
         yield

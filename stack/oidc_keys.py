@@ -13,8 +13,9 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,7 @@ from sigcore.values import dataclass
 from stack.bootstrap import load_ed25519, load_oidc_key, save_oidc_key
 from stack.config import Home, Settings
 from stack.files import load_file, save_file
+from stack.service import working
 
 AHEAD: Final = timedelta(seconds=600)
 """A key is published for so long before it signs: twice as long as anybody may keep the key set."""
@@ -143,13 +145,8 @@ async def following(
     home: Home, settings: Settings, ring: KeyRing, clock: Callable[[], datetime]
 ) -> AsyncIterator[None]:
     """Keep ``ring`` up with the disk while the block runs, and see to it that a next key is published."""
-    task = asyncio.create_task(_follow(home, settings, ring, clock))
-    try:
+    async with working(partial(_follow, home, settings, ring, clock)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _follow(home: Home, settings: Settings, ring: KeyRing, clock: Callable[[], datetime]) -> None:

@@ -10,34 +10,35 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from stack import logs
 from stack.clients.table import FIRST, guide
 from stack.compose import compose
-from stack.config import Home
 from stack.edge import Edge
+from stack.figures import Figures
 from stack.files import save_file
 from stack.gate import Gate
 from stack.health import Check
 from stack.logs import RequestLog
-from stack.start import Plan, Prepared
+from stack.start import Plan, Prepared, ServerTls
 from stack.tls_port import TlsPort
 from stack.traffic import Traffic
 from stack.trust.documents import timestamp_url
-from stack.trust.publisher import finish_publisher, start_publisher
+from stack.trust.publisher import finish_publisher
 from stack.trust.serving import fingerprint
+from stack.upkeep import REFRESH_S, attempt, refresh
 from tlog.log import Log
 
 _log = logging.getLogger("sigbox")
-REFRESH_S: Final = 3600
 BACKLOG: Final = 1024
 GC_OBJECTS: Final = 20_000
 """New objects between two looks for cycles: what 64 requests in flight hold is not looked through ten times each."""
@@ -54,10 +55,25 @@ def utc_now() -> datetime:
 
 def run(prepared: Prepared, plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; the answer is the exit code."""
-    edge = Edge(Traffic(), RequestLog(logs.set_up(plan.log_format)), behind_proxy=plan.behind_proxy)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(prepared, plan, edge))
+    run_loop(plan.log_format, plan.ready_file, partial(_serve, prepared, plan), behind_proxy=plan.behind_proxy)
     return 0
+
+
+def run_loop(
+    log_format: str | None,
+    ready_file: Path | None,
+    serve: Callable[[Edge], Coroutine[Any, Any, None]],
+    *,
+    behind_proxy: bool = False,
+) -> None:
+    """``serve`` in an event loop of its own; the ready file goes with it."""
+    edge = Edge(Traffic(), RequestLog(logs.set_up(log_format)), behind_proxy=behind_proxy)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(edge))
+    finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -74,7 +90,14 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
     The end: no new connections, what is under way finishes, the logs commit what waits and close, the lock is let go.
     """
     stopping = asyncio.Event()
-    _stop_on_signals(stopping, prepared, plan)
+
+    def clean_up() -> None:
+        if plan.ready_file is not None:
+            plan.ready_file.unlink(missing_ok=True)
+        if prepared.settings.ephemeral:
+            shutil.rmtree(prepared.home.path, ignore_errors=True)
+
+    stop_on_signals(stopping, clean_up)
     oidc_key = await asyncio.wrap_future(prepared.oidc_key)
     home, settings = prepared.home, prepared.settings
     checks: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
@@ -87,42 +110,59 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
         logins=prepared.logins,
         elsewhere=prepared.elsewhere,
     )
+
+    def now_ready() -> None:
+        finish_publisher(prepared.publisher)
+        announce(prepared, plan.ready_file)
+
+    work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(_keep_up, prepared), prepared.issuers.watch)
     async with serving as (app, figures):
-        site = web.AppRunner(app, handle_signals=False, shutdown_timeout=CANCEL_S)
-        await site.setup()
-        assert site.server is not None  # noqa: S101 - setup made it
-        figures.gate = gate = Gate(site.server)
-        try:
-            server = await _listen(gate, prepared)
-            finish_publisher(prepared.publisher)
-            announce(prepared, plan.ready_file)
-            gc.freeze()  # what a start makes stays: no collection needs to look at it
-            gc.set_threshold(GC_OBJECTS)
-            gc.enable()
-            work = (_keep_up(prepared), _audit(figures.logs.values()), prepared.issuers.watch())
-            background = [asyncio.create_task(one) for one in work]
-            await stopping.wait()
-            for task in background:
-                task.cancel()
-            server.close()
-            edge.draining = True
-            await gate.drain(DRAIN_S)
-        finally:
-            gate.close()
-            await site.cleanup()
-            edge.requests.flush()
-            if plan.ready_file is not None:
-                await asyncio.to_thread(plan.ready_file.unlink, missing_ok=True)
+        await answer(app, figures, edge, prepared.listener, prepared.tls, now_ready, work, stopping)
 
 
-async def _listen(gate: Gate, prepared: Prepared) -> asyncio.Server | TlsPort:
-    if prepared.tls is not None:
-        return TlsPort(prepared.listener, gate, prepared.tls.context, BACKLOG)
-    return await asyncio.get_running_loop().create_server(gate, sock=prepared.listener, backlog=BACKLOG)
+async def answer(
+    app: web.Application,
+    figures: Figures,
+    edge: Edge,
+    listener: socket.socket,
+    tls: ServerTls | None,
+    now_ready: Callable[[], None],
+    work: Iterable[Callable[[], Coroutine[Any, Any, None]]],
+    stopping: asyncio.Event,
+) -> None:
+    """Answer on ``listener``, call ``now_ready``, do ``work`` beside it; when it is time to stop, finish what is under way."""
+    site = web.AppRunner(app, handle_signals=False, shutdown_timeout=CANCEL_S)
+    await site.setup()
+    assert site.server is not None  # noqa: S101 - setup made it
+    figures.gate = gate = Gate(site.server)
+    try:
+        server = await _listen(gate, listener, tls)
+        now_ready()
+        gc.freeze()  # what a start makes stays: no collection needs to look at it
+        gc.set_threshold(GC_OBJECTS)
+        gc.enable()
+        background = [asyncio.create_task(one()) for one in work]
+        background.append(asyncio.create_task(_audit(figures.logs.values())))
+        await stopping.wait()
+        for task in background:
+            task.cancel()
+        server.close()
+        edge.draining = True
+        await gate.drain(DRAIN_S)
+    finally:
+        gate.close()
+        await site.cleanup()
+        edge.requests.flush()
 
 
-def _stop_on_signals(stopping: asyncio.Event, prepared: Prepared, plan: Plan) -> None:
-    """The first SIGTERM or SIGINT drains, the second one ends the process where it stands."""
+async def _listen(gate: Gate, listener: socket.socket, tls: ServerTls | None) -> asyncio.Server | TlsPort:
+    if tls is not None:
+        return TlsPort(listener, gate, tls.context, BACKLOG)
+    return await asyncio.get_running_loop().create_server(gate, sock=listener, backlog=BACKLOG)
+
+
+def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> None:
+    """The first SIGTERM or SIGINT drains, the second one cleans up and ends the process where it stands."""
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
@@ -131,10 +171,7 @@ def _stop_on_signals(stopping: asyncio.Event, prepared: Prepared, plan: Plan) ->
             stopping.set()
             return
         _log.warning("%s again: ended at once", number.name)
-        if plan.ready_file is not None:
-            plan.ready_file.unlink(missing_ok=True)
-        if prepared.settings.ephemeral:
-            shutil.rmtree(prepared.home.path, ignore_errors=True)
+        clean_up()
         os._exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,22 +186,9 @@ async def _keep_up(prepared: Prepared) -> None:
     await asyncio.to_thread(_import_jwt)
     while True:
         await asyncio.sleep(REFRESH_S)
-        await _try("the TUF repository was not refreshed", partial(_refresh_tuf, prepared.home))
+        await refresh(prepared.home)
         if prepared.tls is not None:
-            await _try("the TLS certificate was not renewed", partial(prepared.tls.renew, utc_now()))
-
-
-async def _try(failure: str, work: Callable[[], None]) -> None:
-    try:
-        await asyncio.to_thread(work)
-    except Exception:  # noqa: BLE001 - logged; what is in place stays good until it expires
-        _log.exception("%s; next try in an hour", failure)
-
-
-def _refresh_tuf(home: Home) -> None:
-    signed = finish_publisher(start_publisher(home))
-    if signed:
-        _log.info("TUF roles signed anew: %s", signed)
+            await attempt("the TLS certificate was not renewed", partial(prepared.tls.renew, utc_now()))
 
 
 async def _audit(logs: Iterable[Log]) -> None:
@@ -203,7 +227,7 @@ def ready(prepared: Prepared) -> dict[str, str | int]:
         "signing_config": str(home.signing_config),
         "trust_config": str(home.trust_config),
         "tuf_root": str(home.tuf_root),
-        "tuf_mirror": f"{settings.url}/tuf",
+        "tuf_mirror": f"{settings.at('trust')}/tuf",
         "oidc_issuer": settings.issuer,
         "timestamp_url": timestamp_url(settings),
     }

@@ -22,11 +22,11 @@ from typing import NoReturn
 
 from sigcore.errors import Malformed, Unavailable
 from stack import bootstrap
-from stack.config import Home, Settings
+from stack.config import ROLES, Home, Settings
 from stack.config_file import ISSUERS_ONLY
 from stack.elsewhere import load_elsewhere
 from stack.live_issuers import LiveIssuers, issuer_files
-from stack.lock import LOCK, held
+from stack.lock import LOCK, held, serving
 from stack.login_rules import load_login_rules
 from stack.quick_import import import_server
 from stack.start import Plan, Prepared, ServerTls
@@ -44,20 +44,25 @@ def serve(plan: Plan) -> int:
     """
     gc.disable()  # until everything answers: stack.running
     with (
-        _ended_by_sigterm(),
-        _listener(plan.host, plan.port) as listener,
+        ended_by_sigterm(),
+        listening(plan.host, plan.port) as listener,
         _home(plan.home) as home,
         _claimed(home.path) as undo,
+        ExitStack() as locks,
     ):
         now = datetime.now(UTC)
         url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
-        settings = bootstrap.prepare(
-            home, url=plan.url, default_url=url, ephemeral=plan.home is None, now=now, seed=plan.seed
-        )
-        tls = _tls(plan, home, settings, now)
+        alone = plan.home is None  # nobody knows of an ephemeral stack's directory
+        fresh = not home.settings_file.exists()
+        if not alone and not fresh:
+            locks.enter_context(serving(home.path, *ROLES))
+        settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
+        if not alone and fresh:  # not before: the directory may turn out to be somebody else's
+            locks.enter_context(serving(home.path, *ROLES))
+        tls = tls_of(plan.tls, home, settings, now)
         oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
         material = bootstrap.load_material(home)
-        save_documents(home, material, settings)
+        save_documents(home, material.public, settings)
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]
         logins, elsewhere = load_login_rules(files), load_elsewhere(files)
@@ -72,18 +77,23 @@ def serve(plan: Plan) -> int:
             return run(prepared, plan)
 
 
-def _tls(plan: Plan, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
-    if plan.tls is None:
+def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
+    """What ``--tls`` asks for; None without it.
+
+    Raises:
+        Malformed: the URL is not one of HTTPS. Others as :func:`stack.server_tls.make_server_tls`.
+    """
+    if wanted is None:
         return None
     if not settings.url.startswith("https:"):
         raise Malformed(f"--tls serves HTTPS, but the URL is {settings.url}", "give an https URL with --url")
     from stack.server_tls import make_server_tls  # noqa: PLC0415 - nothing of it is needed without --tls
 
-    return make_server_tls(plan.tls, home, settings, now)
+    return make_server_tls(wanted, home, settings, now)
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM before the event loop has it: end in order, with 0, as later."""
 
     def end(_number: int, _frame: object) -> NoReturn:
@@ -97,7 +107,12 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def _listener(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket on the address.
+
+    Raises:
+        Unavailable: it is taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

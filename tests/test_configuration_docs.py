@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stack import broker, issuers, login_rules, upstreams
 from stack.cli.table import COMMANDS
-from stack.config import Home, Settings, save_settings
+from stack.config import ROLES, Home, Settings, save_settings
 from tests import architecture_rules as rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +39,13 @@ def test_every_option_of_init_and_up_is_described_at_the_right_command():
     rows = re.findall(r"^\| `(--[\w-]+)[^`]*` \| (\w+) \|", section("Options"), re.MULTILINE)
     described = {command: {option for option, of in rows if of in (command, "both")} for command in ("init", "up")}
     assert described == {command: options_of(command) for command in ("init", "up")}
+
+
+def test_every_option_of_serve_and_every_service_is_described():
+    assert set(re.findall(r"^\| `(--[\w-]+)", section("Options of `sigbox serve`"), re.MULTILINE)) == options_of(
+        "serve"
+    )
+    assert set(ROLES) <= set(re.findall(r"^\| `(\w+)` \|", section("Services"), re.MULTILINE))
 
 
 def test_every_key_of_the_settings_file_is_described(tmp_path):

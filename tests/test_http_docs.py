@@ -31,7 +31,7 @@ async def served(folder: Path) -> set[tuple[str, str]]:
     home, now, url = Home(folder / "data"), datetime.now(UTC), "http://localhost:7780"
     settings = bootstrap.prepare(home, url=url, default_url=url, ephemeral=True, now=now)
     material = bootstrap.load_material(home)
-    save_documents(home, material, settings)
+    save_documents(home, material.public, settings)
     key = bootstrap.oidc_key(home, settings)
     edge, clock = Edge(Traffic(), RequestLog("json", io.StringIO())), partial(datetime.now, UTC)
     async with compose(home, settings, material, key, LiveIssuers(), clock, control_api=True, edge=edge, checks={}) as (

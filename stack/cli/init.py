@@ -11,14 +11,14 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sigcore.errors import Refused, SigError
 from stack.cli.placing import add_data_option, add_passphrase_option
-from stack.config import Home, Settings, home_at, load_settings, parse_organization, parse_url
+from stack.config import Home, Settings, home_at, load_settings, parse_organization, parse_services, parse_url
 from stack.passphrase import find_passphrase
 
 DEFAULT_URL = "http://localhost:7780"
@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_option(parser)
     parser.add_argument("--url", metavar="URL", help=f"how clients will reach it (default: {DEFAULT_URL})")
     parser.add_argument("--organization", metavar="NAME", help="what certificates name (default: sigbox HOST)")
+    parser.add_argument(
+        "--service",
+        metavar="ROLE=URL",
+        action="append",
+        default=[],
+        help="where clients reach this role, when not at --url; may be repeated",
+    )
     add_passphrase_option(parser)
     parser.add_argument("--yes", action="store_true", help="ask nothing, take the defaults")
 
@@ -53,12 +60,17 @@ def run(options: argparse.Namespace) -> int:
     url = parse_url(options.url) if options.url else None
     organization = parse_organization(options.organization) if options.organization else ""
     home = replace(home, passphrase=find_passphrase(options.passphrase_file, os.environ))
-    settings = _make(home, url, organization)
+    settings = _make(home, url, organization, _services(options))
     print("\n".join(next_lines(home, settings, options.passphrase_file)))
     return 0
 
 
-def _make(home: Home, url: str | None, organization: str) -> Settings:
+def _services(options: argparse.Namespace) -> dict[str, str]:
+    pairs = (text.partition("=") for text in options.service)
+    return parse_services({role: url for role, _, url in pairs})
+
+
+def _make(home: Home, url: str | None, organization: str, services: Mapping[str, str]) -> Settings:
     # Deferred: keys and certificates are not needed to say that a stack is there.
     from stack import bootstrap  # noqa: PLC0415 - see the line above
     from stack.lock import held  # noqa: PLC0415 - the same
@@ -68,10 +80,16 @@ def _make(home: Home, url: str | None, organization: str) -> Settings:
     with held(home.path):
         now = datetime.now(UTC)
         settings = bootstrap.prepare(
-            home, url=url, default_url=DEFAULT_URL, ephemeral=False, now=now, organization=organization
+            home,
+            url=url,
+            default_url=DEFAULT_URL,
+            ephemeral=False,
+            now=now,
+            organization=organization,
+            services=services,
         )
         bootstrap.oidc_key(home, settings)
-        save_documents(home, bootstrap.load_material(home), settings)
+        save_documents(home, bootstrap.load_material(home).public, settings)
         finish_publisher(start_publisher(home))
     return settings
 
@@ -81,6 +99,9 @@ def _refuse_other(home: Home, options: argparse.Namespace) -> None:
     settings = load_settings(home)
     if options.url and parse_url(options.url) != settings.url:
         raise Refused(f"{home.path} holds a stack with the URL {settings.url}", "sigbox up --url changes it")
+    if options.service and (services := _services(options)) != settings.services:
+        hint = "edit the table [services] of sigbox.toml, and start all roles anew"
+        raise Refused(f"{home.path} holds a stack with the services {dict(settings.services)}, not {services}", hint)
     if options.organization and options.organization != settings.organization:
         hint = "the name stands in its certificates; another one needs another --data"
         raise Refused(f"{home.path} holds a stack of {settings.organization!a}", hint)
@@ -117,7 +138,7 @@ def _encrypted(home: Home) -> bool:
 
 # --- questions -----------------------------------------------------------------------------------------
 def _may_ask(options: argparse.Namespace) -> bool:
-    given = options.yes or options.url or options.organization or options.passphrase_file
+    given = options.yes or options.service or options.url or options.organization or options.passphrase_file
     return not given and sys.stdin.isatty() and sys.stderr.isatty()
 
 

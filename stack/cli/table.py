@@ -34,6 +34,7 @@ class Command:
 COMMANDS = {
     "init": Command("stack.cli.init", "make a stack without starting it: keys, chains, trust root, settings"),
     "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
+    "serve": Command("stack.cli.serve", "serve one role of your stack as a process of its own, with its keys alone"),
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
     "user": Command("stack.cli.user", "local accounts: who may log in to your stack's OpenID provider"),
     "issuer": Command("stack.cli.issuer", "whose tokens the CA accepts, and what a token would get", ExitCode.REFUSED),

@@ -118,7 +118,7 @@ def _publish_policy(home: Home, path: str) -> int:
     save_file(home.policy, canonical.encode(dict(document.raw())), durable=not settings.ephemeral)
     signed = finish_publisher(start_publisher(home)).split()
     print(
-        f"policy published as {settings.url}/tuf target {home.policy.name}; signed: {', '.join(signed) or 'nothing new'}"
+        f"policy published as {settings.at('trust')}/tuf target {home.policy.name}; signed: {', '.join(signed) or 'nothing new'}"
     )
     return 0
 
@@ -130,7 +130,7 @@ def report(
     """What ``--json`` prints."""
     return {
         "url": settings.url,
-        "mirror": f"{settings.url}/tuf",
+        "mirror": f"{settings.at('trust')}/tuf",
         "root": str(home.tuf_root),
         "fingerprint": fingerprint(home),
         "roles": [

@@ -52,7 +52,7 @@ spec:
                     roots: |-
 {_indented(place.pem("fulcio_chain.pem"), 22)}
                     rekor:
-                      url: {place.url}
+                      url: {place.log}
                       pubkey: |-
 {_indented(place.pem("rekor.pub"), 24)}
                     ctlog:
@@ -64,8 +64,8 @@ spec:
         steps=(
             Step(
                 "sign",
-                f"cosign sign --yes --new-bundle-format=false --use-signing-config=false --fulcio-url {place.url}"
-                f" --rekor-url {place.url} --identity-token {place.token} IMAGE@DIGEST",
+                f"cosign sign --yes --new-bundle-format=false --use-signing-config=false --fulcio-url {place.ca}"
+                f" --rekor-url {place.log} --identity-token {place.token} IMAGE@DIGEST",
                 "after the first line of: sigbox env cosign",
             ),
             Step("verify", _applied(policy)),
@@ -95,13 +95,13 @@ spec:
     - glob: "REGISTRY/**"
   authorities:
     - keyless:
-        url: {place.url}
+        url: {place.ca}
         trustRootRef: sigbox
         identities:
           - issuer: {place.issuer}
             subject: {IDENTITY}
       ctlog:
-        url: {place.url}
+        url: {place.log}
         trustRootRef: sigbox"""
     return Guide(
         "policy-controller",
@@ -115,10 +115,10 @@ def podman(place: Place) -> Guide:
     parameters = f"""\
 cat > sigbox-signing.yaml <<EOF
 fulcio:
-  fulcioURL: {place.url}
+  fulcioURL: {place.ca}
   oidcMode: staticToken
   oidcIDToken: {place.token.strip('"')}
-rekorURL: {place.url}
+rekorURL: {place.log}
 EOF"""
     policy = f"""\
 cat > policy.json <<'EOF'

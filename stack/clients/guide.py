@@ -65,9 +65,19 @@ class Place:
     settings: Settings
 
     @property
-    def url(self) -> str:
-        """The origin."""
-        return self.settings.url
+    def ca(self) -> str:
+        """The certificate authority's URL."""
+        return self.settings.at("ca")
+
+    @property
+    def log(self) -> str:
+        """That of both Rekor logs."""
+        return self.settings.at("log")
+
+    @property
+    def tsa(self) -> str:
+        """The timestamp authority's origin."""
+        return self.settings.at("tsa")
 
     @property
     def issuer(self) -> str:
@@ -77,7 +87,7 @@ class Place:
     @property
     def mirror(self) -> str:
         """Where the TUF repository is served."""
-        return f"{self.settings.url}/tuf"
+        return f"{self.settings.at('trust')}/tuf"
 
     @property
     def timestamps(self) -> str:
@@ -109,5 +119,5 @@ class Place:
     def tls(self, *variables: str) -> tuple[tuple[str, str], ...]:
         """``variables`` with the stack's own TLS authority, if the stack has one; a browser and curl want it too."""
         path: Path = self.home.tls_ca
-        needed = self.url.startswith("https://") and path.exists()
+        needed = self.settings.url.startswith("https://") and path.exists()
         return tuple((variable, str(path)) for variable in variables) if needed else ()

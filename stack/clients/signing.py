@@ -69,14 +69,14 @@ def cosign(place: Place) -> Guide:
             ),
             Step(
                 "sign",
-                f"cosign sign-blob --yes --identity-token {token} --bundle FILE.cosign.bundle --fulcio-url {place.url}"
-                f" --rekor-url {place.url} --oidc-issuer {issuer} FILE",
+                f"cosign sign-blob --yes --identity-token {token} --bundle FILE.cosign.bundle --fulcio-url {place.ca}"
+                f" --rekor-url {place.log} --oidc-issuer {issuer} FILE",
                 "cosign 2 (after initialize): Rekor v1, a bundle of the old form",
                 version="2",
             ),
             Step(
                 "verify",
-                f"cosign verify-blob --bundle FILE.cosign.bundle --rekor-url {place.url} {_POLICY} {issuer} FILE",
+                f"cosign verify-blob --bundle FILE.cosign.bundle --rekor-url {place.log} {_POLICY} {issuer} FILE",
                 version="2",
             ),
         ),
@@ -86,8 +86,8 @@ def cosign(place: Place) -> Guide:
 def gitsign(place: Place) -> Guide:
     """Keys by environment: its own trust store is not filled by ``initialize`` where trusted_root.json is published."""
     settings = (
-        ("gitsign.fulcio", place.url),
-        ("gitsign.rekor", place.url),
+        ("gitsign.fulcio", place.ca),
+        ("gitsign.rekor", place.log),
         ("gitsign.issuer", place.issuer),
         ("gpg.x509.program", "gitsign"),
         ("gpg.format", "x509"),
@@ -150,7 +150,7 @@ def sigstore_js(place: Place) -> Guide:
     """The command line attests only, and to Rekor v1; its identities are regular expressions."""
     identity = IDENTITY.replace(".", r"\.")
     services = (
-        f"--fulcio-url {place.url} --rekor-url {place.url} --tsa-server-url {place.url} --oidc-issuer {place.issuer}"
+        f"--fulcio-url {place.ca} --rekor-url {place.log} --tsa-server-url {place.tsa} --oidc-issuer {place.issuer}"
     )
     return Guide(
         "sigstore-js",

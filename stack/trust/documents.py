@@ -10,10 +10,18 @@ from collections.abc import Sequence
 
 from sigcore import note, signing_config, trustroot, x509
 from sigcore.algorithms import HashAlgorithm
-from sigcore.keys import default_details, encode_public_key, encode_public_key_pem, key_id, parse_public_key
-from stack.bootstrap import Material
+from sigcore.keys import (
+    PublicKey,
+    default_details,
+    encode_public_key,
+    encode_public_key_pem,
+    key_id,
+    parse_public_key,
+    parse_public_key_pem,
+)
+from stack.bootstrap import PublicMaterial
 from stack.config import Home, Settings
-from stack.files import make_folder, save_file
+from stack.files import load_file, make_folder, save_file
 
 CA_API = 1
 """Fulcio's major version is 1 although its path says v2."""
@@ -24,26 +32,24 @@ TSA_API = 1
 
 def timestamp_url(settings: Settings) -> str:
     """The whole URL: sigstore-go and sigstore-python post to exactly what is published."""
-    return f"{settings.url}/api/v1/timestamp"
+    return f"{settings.at('tsa')}/api/v1/timestamp"
 
 
-def trusted_root(material: Material, settings: Settings) -> trustroot.TrustedRoot:
+def trusted_root(material: PublicMaterial, settings: Settings) -> trustroot.TrustedRoot:
     """Every key that counts, valid from the stack's creation on. The v1 log comes first: sigstore-python asks the first one."""
-    rekor_key, rekor_v1_spki = material.rekor_key.public_key(), encode_public_key(material.rekor_v1_key.public_key())
+    v1, v2, ct = map(encode_public_key, (material.rekor_v1_key, material.rekor_key, material.ct_key))
+    v2_id = note.note_key(settings.host_of("log"), material.rekor_key).id
     return trustroot.TrustedRoot(
-        logs=(
-            _log(settings, rekor_v1_spki, key_id(rekor_v1_spki)),
-            _log(settings, encode_public_key(rekor_key), note.note_key(settings.host, rekor_key).id),
-        ),
-        ct_logs=(_log(settings, material.ct_spki, key_id(material.ct_spki)),),
-        certificate_authorities=(_authority(settings, material.ca_chain, settings.url),),
+        logs=(_log(settings, "log", v1, key_id(v1)), _log(settings, "log", v2, v2_id)),
+        ct_logs=(_log(settings, "ct", ct, key_id(ct)),),
+        certificate_authorities=(_authority(settings, material.ca_chain, settings.at("ca")),),
         timestamp_authorities=(_authority(settings, material.tsa_chain, timestamp_url(settings)),),
     )
 
 
-def _log(settings: Settings, spki: bytes, log_id: bytes) -> trustroot.LogInstance:
+def _log(settings: Settings, role: str, spki: bytes, log_id: bytes) -> trustroot.LogInstance:
     return trustroot.LogInstance(
-        base_url=settings.url,
+        base_url=settings.at(role),
         hash=HashAlgorithm.SHA2_256,
         key=spki,
         details=default_details(parse_public_key(spki)),
@@ -82,17 +88,17 @@ def services(settings: Settings, rekor: Sequence[int] = (REKOR_V2_API, REKOR_V1_
 
     one = signing_config.Selector(signing_config.SelectorKind.ANY)
     return signing_config.SigningConfig(
-        ca=(service(settings.url, CA_API),),
+        ca=(service(settings.at("ca"), CA_API),),
         oidc=(service(settings.issuer, OIDC_API),),
-        rekor=tuple(service(settings.url, version) for version in rekor),
+        rekor=tuple(service(settings.at("log"), version) for version in rekor),
         tsa=(service(timestamp_url(settings), TSA_API),),
         rekor_selector=one,
         tsa_selector=one,
     )
 
 
-def public_keys(material: Material) -> dict[str, bytes]:
-    """Every public key and certificate as a PEM file, by name: the TUF targets of the first generation, and two chains."""
+def public_keys(material: PublicMaterial) -> dict[str, bytes]:
+    """Every public key and certificate as a PEM file, by name: the TUF targets of the first generation, and what a split stack's roles need."""
     intermediate, root = (_pem(certificate) for certificate in material.ca_chain)
     tsa_leaf, tsa_intermediate, tsa_root = (_pem(certificate) for certificate in material.tsa_chain)
     return {
@@ -100,8 +106,9 @@ def public_keys(material: Material) -> dict[str, bytes]:
         "fulcio.crt.pem": root,
         "fulcio_intermediate_v1.crt.pem": intermediate,
         "fulcio_chain.pem": intermediate + root,
-        "rekor.pub": encode_public_key_pem(material.rekor_v1_key.public_key()).encode("ascii"),
-        "ctfe.pub": encode_public_key_pem(material.ct_key.public_key()).encode("ascii"),
+        "rekor.pub": encode_public_key_pem(material.rekor_v1_key).encode("ascii"),
+        "rekor_v2.pub": encode_public_key_pem(material.rekor_key).encode("ascii"),
+        "ctfe.pub": encode_public_key_pem(material.ct_key).encode("ascii"),
         "tsa_leaf.crt.pem": tsa_leaf,
         "tsa_intermediate_0.crt.pem": tsa_intermediate,
         "tsa_root.crt.pem": tsa_root,
@@ -109,11 +116,39 @@ def public_keys(material: Material) -> dict[str, bytes]:
     }
 
 
+def load_public(home: Home) -> PublicMaterial:
+    """What :func:`save_documents` has written to ``public/keys``: enough to write the documents anew.
+
+    Raises:
+        NotFound, Malformed: a file is missing or damaged.
+    """
+
+    def certificates(name: str) -> tuple[x509.Certificate, ...]:
+        return x509.parse_certificates_pem(_read(home, name).decode("latin-1"), what=name)
+
+    return PublicMaterial(
+        ca_chain=certificates("fulcio_chain.pem"),
+        tsa_chain=certificates("tsa_chain.pem"),
+        ct_key=load_public_key(home, "ctfe.pub"),
+        rekor_key=load_public_key(home, "rekor_v2.pub"),
+        rekor_v1_key=load_public_key(home, "rekor.pub"),
+    )
+
+
+def load_public_key(home: Home, name: str) -> PublicKey:
+    """The key in the file ``name`` of ``public/keys``. Errors: as :func:`load_public`."""
+    return parse_public_key_pem(_read(home, name))
+
+
+def _read(home: Home, name: str) -> bytes:
+    return load_file(home.keys / name, what="the public file")
+
+
 def _pem(certificate: x509.Certificate) -> bytes:
     return x509.encode_certificate_pem(certificate.der).encode("ascii")
 
 
-def save_documents(home: Home, material: Material, settings: Settings) -> None:
+def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> None:
     """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone."""
     root, config = trusted_root(material, settings), services(settings)
     documents = {

@@ -27,9 +27,10 @@ from stack.seed import CREATED, LIFE
 from stack.trust.delegated import DelegatedPolicy
 from stack.trust.documents import timestamp_url
 from stack.trust.repository import Repository, Target
-from stack.trust.targets import TARGETS, TSA
+from stack.trust.targets import CTFE, FULCIO, REKOR, TARGETS, TSA
 from stack.trust.versions import POLICY, ROLES, Versions
 
+_ROLE: Final = {FULCIO: "ca", REKOR: "log", CTFE: "ct"}
 PATIENCE_S: Final = 10.0
 """Another publication takes a fraction of this."""
 
@@ -60,7 +61,7 @@ def load_targets(home: Home, settings: Settings) -> dict[str, Target]:
         carried.name: Target(
             load_file(carried.path(home), what="the TUF target"),
             carried.usage,
-            timestamp_url(settings) if carried.usage == TSA else settings.url,
+            timestamp_url(settings) if carried.usage == TSA else settings.at(_ROLE.get(carried.usage, "trust")),
         )
         for carried in TARGETS
     }

@@ -45,6 +45,7 @@ class Front:
     """What the page shows. ``clients`` are (name, lines), ``services`` (name, URL), ``trust`` (role, version, days left)."""
 
     url: str
+    mirror: str
     organization: str
     untrusted: bool
     fingerprint: str
@@ -73,9 +74,10 @@ def make_routes(home: Home, settings: Settings, logs: Mapping[str, Log]) -> list
 
 def describe(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Front:
     """What the page says of this stack."""
-    url, now = settings.url, datetime.now(UTC)
+    now, log, mirror = datetime.now(UTC), settings.at("log"), f"{settings.at('trust')}/tuf"
     return Front(
-        url=url,
+        url=settings.url,
+        mirror=mirror,
         organization=settings.organization,
         untrusted=settings.ephemeral,
         fingerprint=fingerprint(home),
@@ -85,13 +87,13 @@ def describe(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Front:
         ),
         services=(
             ("Identity (OpenID Connect)", settings.issuer),
-            ("Certificates (Fulcio)", f"{url}/api/v2/signingCert"),
-            ("Certificate log (RFC 6962)", f"{url}/ct/v1/get-sth"),
-            ("Signature log (Rekor v2)", f"{url}/api/v2/checkpoint"),
-            ("Signature log (Rekor v1)", f"{url}/api/v1/log"),
+            ("Certificates (Fulcio)", f"{settings.at('ca')}/api/v2/signingCert"),
+            ("Certificate log (RFC 6962)", f"{settings.at('ct')}/ct/v1/get-sth"),
+            ("Signature log (Rekor v2)", f"{log}/api/v2/checkpoint"),
+            ("Signature log (Rekor v1)", f"{log}/api/v1/log"),
             ("Timestamps (RFC 3161)", timestamp_url(settings)),
-            ("Trust root (TUF)", f"{url}/tuf/timestamp.json"),
-            ("Health of every role", f"{url}/readyz"),
+            ("Trust root (TUF)", f"{mirror}/timestamp.json"),
+            *(("Health", f"{url}/readyz") for url in dict.fromkeys((settings.url, *settings.services.values()))),
         ),
         clients=tuple((client, _lines(client, home, settings)) for client in GUIDES),
     )
@@ -144,14 +146,7 @@ identities, logs that anybody can check, timestamps, and the trust root.</p>
 <h2>Root fingerprint</h2>
 <p>SHA-256 of the first TUF root. Compare it over a way that you trust before you use this stack.</p>
 <pre class=print><code>{escape(front.fingerprint)}</code></pre>
-<h2>Logs</h2>
-<p><a href=/search>Search them</a>: who signed what, and when. <a href=/flow>Watch a signature happen</a>, or take the
-<a href=/lessons>lessons</a>.</p>
-<table class=logs>
-<thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
-{chr(10).join(map(_log_row, front.logs))}
-</table>
-<h2>Trust root</h2>
+{_logs(front.logs)}<h2>Trust root</h2>
 <table>
 <thead><tr><th scope=col>TUF role<th scope=col>Version<th scope=col>Good for</thead>
 {chr(10).join(_trust_row(*row) for row in front.trust)}
@@ -172,7 +167,21 @@ identities, logs that anybody can check, timestamps, and the trust root.</p>
 
 
 def _fetch(front: Front) -> str:
-    return f"curl -O {front.url}/tuf/1.root.json\necho '{front.fingerprint}  1.root.json' | sha256sum --check"
+    return f"curl -O {front.mirror}/1.root.json\necho '{front.fingerprint}  1.root.json' | sha256sum --check"
+
+
+def _logs(logs: Sequence[LogState]) -> str:
+    """Nothing where they are served by other processes: there is no search then."""
+    if not logs:
+        return ""
+    return f"""<h2>Logs</h2>
+<p><a href=/search>Search them</a>: who signed what, and when. <a href=/flow>Watch a signature happen</a>, or take the
+<a href=/lessons>lessons</a>.</p>
+<table class=logs>
+<thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
+{chr(10).join(map(_log_row, logs))}
+</table>
+"""
 
 
 def _log_row(log: LogState) -> str:

@@ -80,7 +80,7 @@ async def restarted(home: Home, oidc_key: rsa.RSAPrivateKey) -> AsyncIterator[Te
     now = datetime.now(UTC)
     settings = bootstrap.prepare(home, url=None, default_url="http://localhost:7780", ephemeral=False, now=now)
     material = bootstrap.load_material(home)
-    save_documents(home, material, settings)
+    save_documents(home, material.public, settings)
     parts = (home, settings, material, oidc_key, LiveIssuers(), lambda: datetime.now(UTC))
     edge = Edge(Traffic(), RequestLog("json", io.StringIO()))
     async with (

@@ -37,6 +37,7 @@ import stack.cli.persona
 import stack.config
 import stack.issuers
 import stack.personas
+import stack.remote_log
 import stack.web.console.asked
 import tlog.catalog.query
 import tlog.entry_id
@@ -544,6 +545,18 @@ PARSERS: dict[str, Parser] = {
     "stack.config.parse_organization": Parser(stack.config.parse_organization, [b"ACME Build", b"x"], str, text=True),
     "stack.config.parse_url": Parser(
         stack.config.parse_url, [b"http://localhost:7780", b"https://a.example/"], str, exact=False, text=True
+    ),
+    "stack.config.parse_service_url": Parser(
+        stack.config.parse_service_url, [b"http://ct:7780", b"https://a.example/test"], str, exact=False, text=True
+    ),
+    "stack.config.parse_services": of_fields(
+        lambda fields: stack.config.parse_services(fields.raw()),
+        [{"ca": "http://localhost:1", "log": "https://a.example"}],
+    ),
+    "stack.remote_log.parse_sct_answer": Parser(
+        stack.remote_log.parse_sct_answer,
+        [b'{"sct_version":0,"id":"AAAA","timestamp":1,"extensions":"","signature":"BAMAAQA="}'],
+        None,
     ),
     "stack.config.parse_listen": Parser(stack.config.parse_listen, [b"127.0.0.1:7780", b"[::1]:0"], None, text=True),
 }

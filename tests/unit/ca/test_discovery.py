@@ -377,3 +377,18 @@ async def test_issuers_that_nobody_ever_had_keys_of_do_not_push_out_the_others(w
     world.now += FRESH_S
     await sets.of("https://good.example").find("ES256")
     assert len(world.asked) == asked
+
+
+async def test_a_key_that_is_unknown_while_its_issuer_is_away_is_no_fault_of_the_token(world):
+    """The token may be signed with a key that was published meanwhile: come back, not go away."""
+    keys = world.keys()
+    await keys.find("ES256")
+    document = world.documents.pop(JWKS)
+    world.now += RETRY_S + 1
+    with pytest.raises(Unavailable, match="no such key"):
+        await keys.find("fresh")
+    assert await keys.find("ES256")
+    world.documents[JWKS] = document
+    world.now += RETRY_S + 1
+    with pytest.raises(Refused):
+        await keys.find("fresh")

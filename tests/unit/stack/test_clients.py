@@ -27,7 +27,7 @@ NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 def made(folder: Path, url: str) -> tuple[Home, Settings]:
     home = Home(folder)
     settings = bootstrap.prepare(home, url=url, default_url=url, ephemeral=True, now=NOW)
-    save_documents(home, bootstrap.load_material(home), settings)
+    save_documents(home, bootstrap.load_material(home).public, settings)
     publish(home, NOW)
     return home, settings
 

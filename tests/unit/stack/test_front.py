@@ -42,7 +42,7 @@ def stack(tmp_path_factory) -> tuple[Home, Settings]:
     home, now = Home(tmp_path_factory.mktemp("front") / "data"), datetime.now(UTC)
     url = "http://localhost:7780"
     settings = bootstrap.prepare(home, url=url, default_url=url, ephemeral=False, now=now, organization="A<b>&C")
-    save_documents(home, bootstrap.load_material(home), settings)
+    save_documents(home, bootstrap.load_material(home).public, settings)
     publish(home, now)
     return home, settings
 

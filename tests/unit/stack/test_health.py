@@ -13,7 +13,7 @@ from aiohttp import web
 from sigcore import certify, keys, x509
 from sigcore.errors import Unavailable
 from stack.config import Home
-from stack.health import answers, make_checks, make_routes
+from stack.health import answers, ca_check, log_check, make_routes, oidc_check, trust_check, tsa_check
 from stack.trust.state import load_roles
 from tsa.timekeeper import TimeKeeper
 
@@ -63,7 +63,9 @@ def parts(tmp_path):
 
 
 def ask(parts, now: datetime = NOW) -> dict[str, str]:
-    return answers(make_checks(parts.home, parts.provider, parts.ca_chain, parts.logs, parts.timestamps), now)
+    checks = {"oidc": oidc_check(parts.provider), "ca": ca_check(parts.ca_chain)}
+    checks |= {name: log_check(log) for name, log in parts.logs.items()}
+    return answers(checks | {"tsa": tsa_check(parts.timestamps), "trust": trust_check(parts.home)}, now)
 
 
 def only(role: str, reason: str) -> dict[str, str]:

@@ -50,7 +50,7 @@ def test_an_older_directory_gets_the_key_once_and_says_so(home, caplog):
     assert "from before the Rekor v1 log" in caplog.text
     after = bootstrap.load_material(home)
     assert (home.path / "rekor-v1" / "log.key").stat().st_mode & 0o777 == 0o600
-    assert after.ct_spki == before.ct_spki
+    assert after.public.ct_key == before.public.ct_key
     caplog.clear()
     prepare(home)
     assert bootstrap.load_material(home).rekor_v1_key.private_numbers() == after.rekor_v1_key.private_numbers()
@@ -68,7 +68,7 @@ def test_a_log_that_lost_its_key_does_not_get_another_one(home, trace):
 
 def test_the_v1_log_is_trusted_first_and_asked_last(home):
     settings, material = prepare(home), bootstrap.load_material(home)
-    root, config = documents.trusted_root(material, settings), documents.services(settings)
+    root, config = documents.trusted_root(material.public, settings), documents.services(settings)
     spki = keys.encode_public_key(material.rekor_v1_key.public_key())
     first, second = root.logs
     assert (first.key, first.log_id, first.details.name) == (spki, keys.key_id(spki), "PKIX_ECDSA_P256_SHA_256")

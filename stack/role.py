@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One role as a process of its own: what it was asked for, and its part of the stack from its own folder and ``public/``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sigcore import keys, trustroot
+from sigcore.errors import Refused
+from sigcore.x509 import parse_certificate
+from stack import bootstrap, compose
+from stack.compose import Part
+from stack.config import Home, Settings
+from stack.config_file import ISSUERS_ONLY
+from stack.elsewhere import load_elsewhere
+from stack.files import load_file
+from stack.live_issuers import LiveIssuers, issuer_files
+from stack.login_rules import load_login_rules
+from stack.own_keys import key_set, publishing
+from stack.service import During
+from stack.trust.documents import load_public, load_public_key, save_documents
+
+
+@dataclass(frozen=True, slots=True)
+class RolePlan:
+    """What ``sigbox serve`` was asked for.
+
+    Attributes:
+        ct_log_url: where the authority's log is; None where clients find it.
+        oidc_jwks: a file or URL with the keys of the stack's provider; None for the file that the provider writes.
+        tls: ``CERT,KEY``; None serves plain HTTP.
+    """
+
+    role: str
+    home: Home
+    host: str
+    port: int
+    config: Path | None
+    ready_file: Path | None
+    tls: str | None
+    log_format: str | None
+    ct_log_url: str | None
+    oidc_jwks: str | None
+
+    @property
+    def tables(self) -> list[Path]:
+        """The files with tables about logins and other providers."""
+        return [file for file in (self.home.settings_file, self.config) if file and file.suffix not in ISSUERS_ONLY]
+
+
+Clock = Callable[[], datetime]
+
+
+def make_part(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
+    """The part of the plan's role; its secrets are read here, and no other role's.
+
+    Raises:
+        NotFound, Malformed, Refused: a file is missing, damaged, readable by others, or of another stack than ``public/``.
+    """
+    return _MAKERS[plan.role](plan, settings, clock)
+
+
+def _oidc(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
+    home = plan.home
+    provider = compose.make_provider(home, settings, bootstrap.oidc_key(home, settings), clock)
+    part = compose.oidc_part(home, settings, provider, load_login_rules(plan.tables), load_elsewhere(plan.tables))
+    for_the_authority = During(partial(publishing, provider, home.own_key_set, clock))
+    return replace(part, services=(*part.services, for_the_authority))
+
+
+def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
+    # Deferred: it imports all of aiohttp, which no other role needs.
+    from stack.remote_log import RemoteLog  # noqa: PLC0415 - see the line above
+
+    home = plan.home
+    ca = bootstrap.load_ca(home)
+    _check_published(home, "ca", ca[0])
+    issuers = LiveIssuers(issuer_files(home, plan.config))
+    own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home.own_key_set))
+    log_key = load_public_key(home, "ctfe.pub")
+    log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key)
+    return compose.ca_part(ca, issuers, own, log, log_key, clock)
+
+
+def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
+    key = bootstrap.load_ecdsa(plan.home, "ct/log.key")
+    _check_published(plan.home, "ct", key)
+    return compose.ct_part(plan.home, settings, key, load_public(plan.home).ca_chain[-1], clock)
+
+
+def _logs(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
+    v2, v1 = bootstrap.load_ed25519(plan.home, "rekor/log.key"), bootstrap.load_ecdsa(plan.home, "rekor-v1/log.key")
+    for key in (v2, v1):
+        _check_published(plan.home, "log", key)
+    return compose.log_part(plan.home, settings, (v2, v1), clock)
+
+
+def _tsa(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
+    tsa = bootstrap.load_tsa(plan.home)
+    _check_published(plan.home, "tsa", tsa[0])
+    return compose.tsa_part(plan.home, settings, tsa, clock)
+
+
+def _trust(plan: RolePlan, settings: Settings, _clock: Clock) -> Part:
+    """The one role that writes ``public/``, from what is there and the settings: no key but those of TUF is needed."""
+    save_documents(plan.home, load_public(plan.home), settings)
+    return compose.served_trust_part(plan.home, settings)
+
+
+_MAKERS: Final[Mapping[str, Callable[[RolePlan, Settings, Clock], Part]]] = {
+    "oidc": _oidc,
+    "ca": _ca,
+    "ct": _ct,
+    "log": _logs,
+    "tsa": _tsa,
+    "trust": _trust,
+}
+
+
+def _check_published(home: Home, role: str, key: keys.PrivateKey) -> None:
+    """What is signed with a key that the trust root does not name would be refused by everybody.
+
+    Raises:
+        Refused: it names another one.
+    """
+    root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
+    known = {
+        "ca": {_spki(authority) for authority in root.certificate_authorities},
+        "ct": {log.key for log in root.ct_logs},
+        "log": {log.key for log in root.logs},
+        "tsa": {_spki(authority) for authority in root.timestamp_authorities},
+    }[role]
+    if keys.encode_public_key(key.public_key()) not in known:
+        raise Refused(
+            f"the key of {role} in {home.path} is not in {home.trusted_root}: nothing that it signs would count",
+            "take both from one stack",
+        )
+
+
+def _spki(authority: trustroot.AuthorityInstance) -> bytes:
+    return parse_certificate(authority.chain[0], what="the trusted root's authority").spki

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sigbox serve ROLE`` as a command: who may serve what, and what is refused at the start."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+
+from stack.config import ROLES, Home, Settings
+from stack.tls_authority import prepare
+from tests.stack_process import SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
+
+URLS = {"ca": "http://localhost:1111", "tsa": "https://time.example"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack that was made and is not served."""
+    folder = tmp_path_factory.mktemp("made") / "data"
+    services = [word for role, url in URLS.items() for word in ("--service", f"{role}={url}")]
+    assert sigbox("init", "--data", folder, "--url", "http://localhost:7780", *services).returncode == 0
+    return folder
+
+
+@contextmanager
+def serving(data: Path, role: str, *options: str, **exported: str) -> Iterator[dict[str, str]]:
+    """One role for the length of a block; it must end with 0 at SIGTERM, and its ready file with it."""
+    ready, log = data.parent / f"{role}.json", data.parent / f"{role}.log"
+    command = (*SIGBOX, "serve", role, "--data", data, "--listen", "127.0.0.1:0", "--ready-file", ready, *options)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            list(map(str, command)), env=environment(**exported), stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield _wait_ready(process, ready, log)
+        process.terminate()
+        assert process.wait(STOP_S) == 0, log.read_text()
+        assert not ready.exists()
+    finally:
+        process.kill()
+        process.wait(STOP_S)
+
+
+def get(listen: str, path: str) -> bytes:
+    with build_opener(ProxyHandler({})).open(f"http://{listen}{path}", timeout=10) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+@pytest.mark.parametrize("role", ["oidc", "ct", "log", "tsa", "trust"])
+def test_a_role_answers_for_itself_and_says_so(data: Path, role: str):
+    with serving(data, role) as ready:
+        assert (ready["role"], ready["data"]) == (role, str(data))
+        assert json.loads(get(ready["listen"], "/readyz"))["ready"]
+        assert get(ready["listen"], "/healthz")
+        assert b"sigbox_requests_total" in get(ready["listen"], "/metrics")
+
+
+def test_the_authority_alone_is_alive_and_not_ready(data: Path):
+    with serving(data, "ca", "--ct-log-url", "http://127.0.0.1:1") as ready:
+        assert get(ready["listen"], "/healthz")
+        with pytest.raises(OSError, match="503"):
+            get(ready["listen"], "/readyz")
+
+
+def test_the_authority_reaches_its_log_over_tls_of_a_private_authority(tmp_path: Path):
+    data, now = tmp_path / "data", datetime.now(UTC)
+    urls = ("--url", "http://localhost:7780", "--service", "ct=https://localhost:7783")
+    assert sigbox("init", "--data", data, *urls).returncode == 0
+    (tmp_path / "public").mkdir()
+    made = prepare(Home(tmp_path), Settings("https://localhost", now, ephemeral=False, url_follows_listen=False), now)
+    with serving(data, "ct", "--tls", f"{made.certificate},{made.key}") as ct:
+        at = ("--ct-log-url", f"https://localhost:{ct['listen'].rpartition(':')[2]}")
+        with serving(data, "ca", *at, SSL_CERT_FILE=str(made.published)) as ca:
+            assert json.loads(get(ca["listen"], "/readyz"))["ready"]
+        with serving(data, "ca", *at) as ca, pytest.raises(OSError, match="503"):
+            get(ca["listen"], "/readyz")
+
+
+def test_a_role_is_served_once_and_a_whole_stack_serves_all_or_none(data: Path):
+    with serving(data, "tsa"):
+        for command in (("serve", "tsa"), ("up",)):
+            done = sigbox(*command, "--data", data, "--listen", "127.0.0.1:0")
+            assert done.returncode == 3
+            assert "in use by process" in done.stderr
+
+
+def test_a_role_of_a_stack_that_is_served_whole_is_refused(tmp_path: Path):
+    with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
+        for role in ROLES:
+            done = sigbox("serve", role, "--data", stack.data, "--listen", "127.0.0.1:0")
+            assert done.returncode == 3
+            assert f"in use by process {stack.process.pid}" in done.stderr
+
+
+@pytest.mark.parametrize(("role", "folders"), [("ca", ["ca"]), ("ct", ["ct"]), ("log", ["rekor-v1"]), ("tsa", ["tsa"])])
+def test_a_key_that_the_trust_root_does_not_name_is_not_served(
+    data: Path, tmp_path: Path, role: str, folders: list[str]
+):
+    """The folder of another stack, or of another backup: nothing that it signs would verify anywhere."""
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    shutil.copytree(data, copy)
+    assert sigbox("init", "--data", other, "--yes").returncode == 0
+    for folder in folders:
+        shutil.rmtree(copy / folder)
+        shutil.copytree(other / folder, copy / folder)
+    done = sigbox("serve", role, "--data", copy, "--listen", "127.0.0.1:0")
+    assert done.returncode == 3
+    assert f"the key of {role}" in done.stderr
+    assert "trusted_root.json" in done.stderr
+
+
+def test_the_urls_of_roles_are_in_the_settings_and_what_clients_are_told(data: Path):
+    config = (data / "public" / "signing_config.json").read_text()
+    root = (data / "public" / "trusted_root.json").read_text()
+    assert '"http://localhost:1111"' in config
+    assert '"https://time.example/api/v1/timestamp"' in config
+    assert '"http://localhost:1111"' in root
+    lines = sigbox("env", "sigstore-js", "--data", data).stdout
+    assert (
+        "--fulcio-url http://localhost:1111 --rekor-url http://localhost:7780 --tsa-server-url https://time.example"
+        in lines
+    )
+
+
+def test_other_urls_in_the_settings_are_published_by_the_trust_role(data: Path, tmp_path: Path):
+    copy = tmp_path / "copy"
+    shutil.copytree(data, copy)
+    settings = copy / "sigbox.toml"
+    settings.write_text(settings.read_text().replace("http://localhost:1111", "https://ca.example"))
+    for key in (*copy.glob("*/*.key"), copy / "public" / "trusted_root.json"):
+        if key.parent.name != "tuf":
+            key.unlink()  # it needs neither a secret of others nor the documents of before
+    with serving(copy, "trust") as ready:
+        assert b"ca.example" in (copy / "public" / "signing_config.json").read_bytes()
+        assert b"ca.example" in get(ready["listen"], "/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("serve", "tsa", "--tls", "auto"), "--tls CERT,KEY"),
+        (("serve", "ca", "--tls", "a,b"), "the URL is http:"),
+        (("serve", "ca", "--ct-log-url", "ftp://x"), "expected http(s)://"),
+        (("serve", "ca", "--ct-log-url", "http://x/a?b"), "at most a path"),
+        (("init", "--service", "ca=http://localhost:2"), "[services]"),
+        (("init", "--service", "console=http://localhost:2"), "names the role"),
+        (("init", "--service", "ca"), "expected http(s)://"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_way_out(data: Path, arguments: tuple[str, ...], reason: str):
+    done = sigbox(*arguments, "--data", data)
+    assert done.returncode in (2, 3)
+    assert reason in done.stderr
+
+
+def test_without_a_stack_there_is_nothing_to_serve(tmp_path: Path):
+    done = sigbox("serve", "ca", "--data", tmp_path / "none")
+    assert done.returncode != 0
+    assert "holds no stack" in done.stderr
+    assert not (tmp_path / "none").exists()

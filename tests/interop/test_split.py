@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The services of compose.yaml, each a process with its own keys: the official clients sign and verify through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.places import ALICE, CONTENT, MALLORY, Kind, Place, Tool, make_signed, refuse, succeed
+from tests.interop.tools import PYTHON, SIGBOX, Cosign
+from tests.split_stack import ROLES, SplitStack, split_stack
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow]
+KINDS = (Kind.MESSAGE_V2, Kind.MESSAGE_V1)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SplitStack]:
+    with split_stack(tmp_path_factory.mktemp("split")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.label)
+@pytest.mark.parametrize("name", ["cosign", "sigstore-python", "sigbox"])
+def test_a_client_signs_and_every_client_verifies(
+    split: SplitStack, cosign_v3: Cosign, tmp_path: Path, name: str, kind: Kind
+):
+    tools: dict[str, Tool] = {"cosign": cosign_v3, "sigstore-python": PYTHON, "sigbox": SIGBOX}
+    stack = split.as_stack()
+    signed = make_signed(tools[name], Place(stack, tmp_path), kind)
+    cosign_v3.trust(Place(stack, tmp_path))
+    for tool in tools.values():
+        succeed(tool.verify(signed, ALICE, stack.oidc_issuer))
+        refuse(tool.verify(signed, MALLORY, stack.oidc_issuer))
+    signed.artifact.write_bytes(CONTENT + b".")
+    for tool in tools.values():
+        refuse(tool.verify(signed, ALICE, stack.oidc_issuer))
+
+
+def test_clients_are_told_the_urls_of_the_roles(split: SplitStack):
+    config = split.as_stack().signing_config.read_text("utf-8")
+    for role in ("oidc", "ca", "log", "tsa"):
+        assert split.url(role) in config
+    assert f'"{split.url("trust")}' not in config
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_has_its_own_keys_and_no_others(split: SplitStack, role: str):
+    assert keys_of(split.view(role)) == {"log": {"rekor", "rekor-v1"}, "trust": {"tuf"}}.get(role, {role})
+
+
+def keys_of(view: Path) -> set[str]:
+    """The folders of a view, through its links, that hold secret keys."""
+    folders = [path for path in view.iterdir() if path.is_dir()]
+    return {folder.name for folder in folders if any(folder.resolve().rglob("*.key"))}
+
+
+def test_every_service_is_shut_in_and_asked_how_it_is():
+    document = SplitStack(Path(), {}).document
+    named, services = set(document["volumes"]), document["services"]
+    assert set(services) == {"init", *ROLES}
+    for name, service in services.items():
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["image"] == "sigbox"
+        assert {volume.partition(":")[0] for volume in service["volumes"]} <= named
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+        if name != "init":
+            assert service["healthcheck"]["test"][-1].count("/readyz") == 1
+            assert service["command"][:2] == ["serve", name]
+            assert service["depends_on"]["init"] == {"condition": "service_completed_successfully"}
+            assert "config:/data:ro" in service["volumes"]
+            assert ("public:/data/public" in service["volumes"]) == (name == "trust")

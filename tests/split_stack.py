@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""compose.yaml as processes on loopback: the commands as they stand there, and for each the folders that it would see mounted.
+
+What a container would see is a folder of links: a role whose volume is not mounted is not there. What the file says of addresses
+(``0.0.0.0:7780``, ``http://ct:7780``, published ports) becomes a loopback port for each service.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+import yaml
+
+from tests.stack_process import READY_S, ROOT, SIGBOX, STOP_S, RunningStack, environment
+
+ROLES = ("trust", "oidc", "ct", "ca", "log", "tsa")
+"""In the order in which the tests start them; they need no order."""
+INSIDE = "7780"
+"""The port that every container listens on."""
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody has now; taken all at once, so that no two are the same."""
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    try:
+        return [one.getsockname()[1] for one in taken]
+    finally:
+        for one in taken:
+            one.close()
+
+
+@dataclass
+class SplitStack:
+    """The services of compose.yaml, below ``folder``.
+
+    Attributes:
+        ports: where each service listens.
+        public: the ports at which clients are told to find a service; its own where nothing else is said.
+        links: the ports at which another service is told to find a service, in the same way.
+    """
+
+    folder: Path
+    ports: dict[str, int]
+    public: Mapping[str, int] = field(default_factory=dict)
+    links: Mapping[str, int] = field(default_factory=dict)
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """compose.yaml, its merge keys resolved and its variables as a user would set them."""
+        text = (ROOT / "compose.yaml").read_text("utf-8")
+        urls = {f"SIGBOX_{role.upper()}_URL": self.url(role) for role in ROLES} | {"SIGBOX_URL": self.url("trust")}
+        filled = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: urls.get(found[1], found[2]), text)
+        document: dict[str, Any] = yaml.safe_load(filled)
+        return document
+
+    def url(self, service: str) -> str:
+        """Where clients are told to find it."""
+        return f"http://localhost:{self.public.get(service, self.ports.get(service, 0))}"
+
+    def view(self, service: str) -> Path:
+        """What stands for ``/data`` in its container: made of its volumes, and of nothing else."""
+        root = self.folder / "views" / service
+        root.mkdir(parents=True, exist_ok=True)
+        for mount in self.document["services"][service]["volumes"]:
+            volume, _, rest = mount.partition(":")
+            place = rest.partition(":")[0].removeprefix("/data").strip("/")
+            source = self.folder / "volumes" / volume
+            source.mkdir(parents=True, exist_ok=True)
+            if not place:
+                self._show(source, root)
+            elif not (link := root / place).is_symlink():
+                link.symlink_to(source)
+        return root
+
+    def _show(self, volume: Path, root: Path) -> None:
+        """A volume at the root of a view, seen by those who only read it: its files."""
+        for file in volume.iterdir():
+            if file.is_file() and not (root / file.name).exists():
+                (root / file.name).symlink_to(file)
+
+    def command(self, service: str) -> list[str]:
+        """Its command, with loopback for the network of the containers."""
+        words = [*SIGBOX]
+        for word in (*self.document["services"][service]["command"], *self.extra.get(service, ())):
+            text = re.sub(r"^--data=/data$", f"--data={self.view(service)}", word)
+            text = text.replace(f"0.0.0.0:{INSIDE}", f"127.0.0.1:{self.ports.get(service)}")
+            for other, port in (self.ports | dict(self.links)).items():
+                text = text.replace(f"http://{other}:{INSIDE}", f"http://127.0.0.1:{port}")
+            words.append(text)
+        return words
+
+    def init(self) -> None:
+        """The one service that runs to its end."""
+        done = subprocess.run(
+            self.command("init"),
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        made = self.view("init")
+        for file in [*made.iterdir()]:
+            if file.is_file() and not file.is_symlink():
+                file.rename(self.folder / "volumes" / "config" / file.name)
+
+    def start(self, *services: str) -> None:
+        """Start them, and wait until each is ready."""
+        for service in services:
+            with self.log(service).open("ab") as output:
+                self.processes[service] = subprocess.Popen(
+                    self.command(service),
+                    cwd=self.folder,
+                    env=self._environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+        for service in services:
+            self.wait_ready(service)
+
+    def _environment(self) -> dict[str, str]:
+        return {name: text for name, text in environment().items() if not name.startswith("SIGBOX_")}
+
+    def log(self, service: str) -> Path:
+        """What it printed."""
+        return self.folder / f"{service}.log"
+
+    def ask(self, service: str, path: str) -> tuple[int, bytes]:
+        """GET, straight from the service."""
+        opener = build_opener(ProxyHandler({}))
+        try:
+            with opener.open(f"http://127.0.0.1:{self.ports[service]}{path}", timeout=10) as answer:
+                return answer.status, answer.read()
+        except HTTPError as error:
+            return error.code, error.read()
+
+    def wait_ready(self, service: str, seconds: float = READY_S) -> None:
+        """As the health check of compose.yaml asks."""
+        deadline, found = time.monotonic() + seconds, b""
+        while time.monotonic() < deadline:
+            assert self.processes[service].poll() is None, self.log(service).read_text("utf-8")[-4000:]
+            try:
+                status, found = self.ask(service, "/readyz")
+            except OSError:
+                status = 0
+            if status == 200:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{service} is not ready: {found!r}\n{self.log(service).read_text('utf-8')[-4000:]}")
+
+    def faults(self, service: str) -> list[str]:
+        """What its readiness says."""
+        faults: list[str] = json.loads(self.ask(service, "/readyz")[1])["faults"]
+        return faults
+
+    def count(self, service: str, metric: str) -> float:
+        """A figure of its /metrics."""
+        found = re.search(rf"^{re.escape(metric)} (\S+)$", self.ask(service, "/metrics")[1].decode(), re.MULTILINE)
+        assert found, metric
+        return float(found[1])
+
+    def kill(self, service: str) -> None:
+        """SIGKILL."""
+        self.processes[service].kill()
+        self.processes[service].wait(STOP_S)
+
+    def stop(self) -> None:
+        """SIGTERM to all; each ends with 0."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        codes = {service: process.wait(STOP_S) for service, process in self.processes.items()}
+        assert set(codes.values()) <= {0, -signal.SIGKILL}, codes
+
+    def as_stack(self) -> RunningStack:
+        """The same for those who know one process: its public files, and the provider's folder to mint tokens from."""
+        public = self.view("trust") / "public"
+        return RunningStack(
+            process=self.processes["trust"],
+            url=self.url("trust"),
+            data=self.view("oidc"),
+            trusted_root=public / "trusted_root.json",
+            signing_config=public / "signing_config.json",
+            trust_config=public / "trust_config.json",
+            tuf_root=public / "tuf" / "1.root.json",
+            tuf_mirror=f"{self.url('trust')}/tuf",
+            oidc_issuer=f"{self.url('oidc')}/auth",
+            log=self.log("trust"),
+        )
+
+
+@contextmanager
+def split_stack(folder: Path, **places: Any) -> Iterator[SplitStack]:
+    """All services for the length of a block; they must end in order."""
+    places.setdefault("ports", dict(zip(ROLES, free_ports(len(ROLES)), strict=True)))
+    stack = SplitStack(folder, **places)
+    try:
+        stack.init()
+        stack.start(*ROLES)
+        yield stack
+    except BaseException as error:
+        for service, process in stack.processes.items():
+            process.kill()
+            process.wait(STOP_S)
+            error.add_note(f"{service} printed:\n{stack.log(service).read_text('utf-8', 'replace')[-3000:]}")
+        raise
+    stack.stop()
