@@ -183,7 +183,7 @@ class FileAnchor:
 
 
 def load_anchored(path: Path) -> Anchored | None:
-    """What the :class:`FileAnchor` in ``path`` holds, without a change to it; None where there is none.
+    """What the :class:`FileAnchor` in ``path`` holds, without a change to what it says; None where there is none.
 
     Raises:
         Unavailable: it cannot be read.
@@ -220,11 +220,14 @@ def _former(path: Path) -> Path:
 
 
 def _load_former(path: Path) -> Anchored | None:
-    """What the database holds; nothing where it was cut while it was made, as whoever made it would have found too."""
+    """What the database holds; nothing where it was cut while it was made, as whoever made it would have found too.
+
+    It is opened for writing: what a power cut leaves of a write-ahead log, SQLite must put in order before it can be read.
+    """
     former = _former(path)
     if not former.exists():
         return None
-    with closing(sqlite3.connect(f"file:{quote(str(former))}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"file:{quote(str(former))}?mode=rw", uri=True)) as connection:
         made = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'anchor'").fetchone()
         row = connection.execute("SELECT size, root, checkpoint FROM anchor").fetchone() if made else None
     return Anchored(*row) if row else None
