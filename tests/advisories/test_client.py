@@ -278,7 +278,8 @@ def test_v15_an_option_that_nobody_knows_is_an_error(sigstore, folder, capsys):
         with pytest.raises(SystemExit) as ended:
             run(sigstore.sign(), *WHO, option)
         assert ended.value.code == 2
-        assert "unrecognized arguments" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "unrecognized arguments" in said or "of cosign is not taken here" in said
 
 
 def test_v15_nothing_in_the_current_directory_is_read_unless_it_is_named(sigstore, folder):
