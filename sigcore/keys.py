@@ -356,7 +356,7 @@ def _refuse_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hashing:
     pss = padding.PSS(padding.MGF1(_HASHES[hashing]), padding.PSS.AUTO)
     with suppress(InvalidSignature):
         key.verify(signature, digest, pss, _PREHASHED[hashing])
-        raise Refused(f"{what} is RSA-PSS, and bundles and logs have RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5")
+        raise Refused(f"{what} is RSA-PSS, expected RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5")
 
 
 def _verify_ecdsa_digest(

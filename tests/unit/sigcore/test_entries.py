@@ -312,7 +312,7 @@ def test_rsa_is_pkcs1_v15_and_not_pss():
     hashed = utils.Prehashed(hashes.SHA256())
     entries.verify_entry(HashedRekord(DIGEST, key.sign(DIGEST, padding.PKCS1v15(), hashed), verifier))
     pss = key.sign(DIGEST, padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH), hashed)
-    with pytest.raises(Refused, match="does not verify"):
+    with pytest.raises(Refused, match="is RSA-PSS, expected RSA with PKCS#1"):
         entries.verify_entry(HashedRekord(DIGEST, pss, verifier))
     with pytest.raises(Refused, match="PKIX_RSA_PSS_2048_SHA256 are not allowed in this log"):
         entries.verify_entry(HashedRekord(DIGEST, pss, replace(verifier, details=KeyDetails.PKIX_RSA_PSS_2048_SHA256)))

@@ -277,7 +277,7 @@ def test_what_the_proofs_of_a_run_share_is_hashed_once(size, monkeypatch):
     monkeypatch.setattr(merkle, "hash_node", count)
     proofs = tuple(model_path(index, 0, size) for index in range(size))
     merkle.verify_inclusions(first=0, leaf_hashes=LEAVES[:size], size=size, proofs=proofs, root=model_root(0, size))
-    assert len(counted) < 2.2 * size
+    assert len(counted) < 2.5 * size  # one by one it is six or seven for each leaf
     counted.clear()
     for index in range(size):
         args = {"leaf_hash": LEAVES[index], "index": index, "size": size, "proof": proofs[index]}
