@@ -60,7 +60,7 @@ def test_any_other_signature_proves_nothing(signature, error):
 @pytest.mark.parametrize("scheme", [padding.PSS(padding.MGF1(hashes.SHA256()), 32), padding.PKCS1v15()])
 def test_rsa_signs_with_pkcs1_and_sha256_only(scheme):
     hashed = hashes.SHA384() if isinstance(scheme, padding.PKCS1v15) else hashes.SHA256()
-    with pytest.raises(Refused, match="the proof of possession (does not verify|is RSA-PSS)"):
+    with pytest.raises(Refused, match=r"the proof of possession (does not verify|is RSA-PSS)"):
         verify_possession(SignedSubject(RSA.public_key(), RSA.sign(NAME.encode(), scheme, hashed)), NAME)
 
 
