@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,19 @@ from tests.stack_process import RunningStack, running_stack
 def require(*tools: Tool) -> None:
     """The test cannot run without these clients."""
     for tool in tools:
-        try:
+        with needed():
             tool.require()
-        except Missing as reason:
-            if os.environ.get("CI"):
-                pytest.fail(str(reason))
-            pytest.skip(str(reason))
+
+
+@contextmanager
+def needed() -> Iterator[None]:
+    """What is missing inside skips the test; in CI it fails it."""
+    try:
+        yield
+    except Missing as reason:
+        if os.environ.get("CI"):
+            pytest.fail(str(reason))
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.interop.clients import GITSIGN, Missing
+from tests.interop.clients import GITSIGN
+from tests.interop.conftest import needed
 from tests.interop.places import ALICE, MALLORY, Done, Place, refuse, succeed
 from tests.stack_process import RunningStack, running_stack, sigbox
 
@@ -31,12 +32,8 @@ AUTHOR = {
 
 @pytest.fixture(scope="module")
 def gitsign() -> Path:
-    try:
+    with needed():
         return GITSIGN.installed()
-    except Missing as reason:
-        if os.environ.get("CI"):
-            pytest.fail(str(reason))
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")
