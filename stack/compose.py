@@ -37,7 +37,7 @@ from oidc_dev.store import SqliteAccounts
 from sigcore import keys
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
-from stack import control, health, metrics
+from stack import health, metrics
 from stack.bootstrap import Chained, Material, PublicMaterial
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
@@ -47,15 +47,13 @@ from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
-from stack.personas import issuer_rows
 from stack.service import During, Service, working
 from stack.trust import serving
 from stack.upkeep import published
 from stack.web import front
 from stack.web.console.routes import Console
-from stack.web.console.shelf import Shelf
+from stack.web.console.shelf import NAMES, Shelf
 from tlog.anchor import Anchor, MemoryAnchor
-from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
@@ -63,7 +61,6 @@ from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
-from tlog.storage.sqlite import SqliteStore
 from tsa.authority import TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
@@ -114,7 +111,7 @@ async def compose(
     directory = _directory(home, logins or LoginRules(), elsewhere or Elsewhere(), provider)
     own = own_issuer(provider)
     ct = _ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
-    table = issuers.table(own, issuer_rows(own) if control_api else ())
+    table = issuers.table(own, _persona_rows(own) if control_api else ())
     authority = _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key())
     kept = (_ct_part(ct), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
@@ -125,7 +122,7 @@ async def compose(
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
         console_part(home, settings, _shelves(logs, material.public), control=control_api),
-        *([Part(control.make_routes(provider, directory))] if control_api else []),
+        *([_control_part(provider, directory)] if control_api else []),
     )
     async with assembled(parts, home, edge, clock, checks) as made:
         yield made
@@ -231,12 +228,23 @@ def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], *
     return Part(console.make_routes(), services=(console,))
 
 
+def _control_part(provider: Provider, directory: Directory) -> Part:
+    # Deferred: few stacks have it.
+    from stack import control  # noqa: PLC0415 - see the line above
+
+    return Part(control.make_routes(provider, directory))
+
+
+def _persona_rows(own: Issuer) -> tuple[Issuer, ...]:
+    from stack.personas import issuer_rows  # noqa: PLC0415 - as the control API, which they belong to
+
+    return issuer_rows(own)
+
+
 def _shelves(logs: Mapping[str, Log], material: PublicMaterial) -> dict[str, Shelf]:
     """The logs as the console shows them."""
     public = {"ct": material.ct_key, "rekor": material.rekor_key, "rekor-v1": material.rekor_v1_key}
-    return {
-        name: Shelf(name, front.NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()
-    }
+    return {name: Shelf(name, NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()}
 
 
 def own_issuer(provider: Provider) -> Issuer:
@@ -319,6 +327,10 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
     """Where a log is kept, and where its last checkpoint is remembered."""
     if settings.ephemeral:
         return MemoryStore(), MemoryAnchor()
+    # Deferred: what lasts does not matter to what ends with its process.
+    from tlog.anchor_file import FileAnchor  # noqa: PLC0415 - see the line above
+    from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - the same
+
     return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
 
 

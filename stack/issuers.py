@@ -166,7 +166,9 @@ def _keyed(row: Row, folder: Path, ring: KeyRing) -> Accepted:
 
 # --- rows of a TOML file ---------------------------------------------------------------------------------------
 def _toml_rows(file: Path, text: bytes) -> Iterator[tuple[str, Row]]:
-    import tomllib  # noqa: PLC0415 - 4 ms that a stack with YAML alone does without
+    if TABLE.encode() not in text:
+        return
+    import tomllib  # noqa: PLC0415 - 4 ms that a stack without such a table does without
 
     try:
         tables = tomllib.loads(text.decode("utf-8")).get(TABLE, [])

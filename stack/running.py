@@ -21,7 +21,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from stack import logs
-from stack.clients.table import FIRST, guide
 from stack.compose import compose
 from stack.edge import Edge
 from stack.figures import Figures
@@ -203,6 +202,11 @@ def _import_jwt() -> None:
 
 def announce(prepared: Prepared, ready_file: Path | None) -> None:
     """Say that every role answers: to people on standard output, to programs in the ready file."""
+    if ready_file is not None:
+        save_file(ready_file, json.dumps(ready(prepared), indent=2).encode() + b"\n", durable=False)
+    # Deferred: programs need not wait for lines that are for people.
+    from stack.clients.table import FIRST, guide  # noqa: PLC0415 - see the line above
+
     home, settings = prepared.home, prepared.settings
     lines = [f"sigbox serves {settings.url}", f"root fingerprint sha256:{fingerprint(home)}", f"data in {home.path}"]
     if settings.ephemeral:
@@ -212,8 +216,6 @@ def announce(prepared: Prepared, ready_file: Path | None) -> None:
     lines += ["", "# other clients, and other ways: sigbox env CLIENT"]
     sys.stdout.write("\n".join(lines) + "\n\n")
     sys.stdout.flush()
-    if ready_file is not None:
-        save_file(ready_file, json.dumps(ready(prepared), indent=2).encode() + b"\n", durable=False)
 
 
 def ready(prepared: Prepared) -> dict[str, str | int]:

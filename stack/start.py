@@ -8,13 +8,13 @@ import ssl
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from oidc_dev.rules import LoginRules
+from sigcore.values import dataclass
 from stack.bootstrap import Material
 from stack.config import Home, Settings
 from stack.elsewhere import Elsewhere
