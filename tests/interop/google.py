@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.connection = self.tls.wrap_socket(self.connection, server_side=True)
-        self.rfile = self.connection.makefile("rb")  # type: ignore[assignment] - buffered, as the one that it replaces
+        self.rfile = self.connection.makefile("rb")  # type: ignore[assignment]  # buffered, as the one before
         self.wfile = self.connection.makefile("wb", buffering=0)
         self.close_connection = False
 
