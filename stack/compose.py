@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -162,7 +162,8 @@ def oidc_part(home: Home, settings: Settings, provider: Provider, logins: LoginR
 
 
 def _oidc_part(home: Home, settings: Settings, provider: Provider, directory: Directory) -> Part:
-    follows = During(partial(following, home, settings, provider.keys, provider.clock))
+    age = timedelta(seconds=directory.rules.key_s)
+    follows = During(partial(following, home, settings, provider.keys, provider.clock, age))
     routes = oidc_dev.http.make_routes(provider, directory)
     return Part(routes, {"oidc": health.oidc_check(provider)}, services=(follows,))
 
