@@ -19,10 +19,12 @@ from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
 from sigcore.strict import encode_time
 from stack.bootstrap import make_policy_key
+from stack.cli import trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
 from stack.trust.publisher import finish_publisher, start_publisher
+from stack.trust.rotation import resume
 from stack.trust.serving import fingerprint
 from stack.trust.state import ONLINE, RoleState, TrustState, load_state
 
@@ -32,7 +34,9 @@ examples:
   sigbox trust show --data /srv/sigbox --json
   sigbox trust refresh
   sigbox trust policy policy.json
-  sigbox trust rotate oidc"""
+  sigbox trust rotate oidc
+  sigbox trust rotate ca
+  sigbox trust rotate all"""
 
 _ADVICE = {
     "due": "sign it soon: sigbox trust refresh",
@@ -55,13 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_option(policy)
     add_passphrase_option(policy)
     rotate = actions.add_parser("rotate", help="sign with the next key of a role from now on", allow_abbrev=False)
-    rotate.add_argument("role", choices=("oidc",), help="oidc: the key of identity tokens")
-    rotate.add_argument(
-        "--now", action="store_true", help="also where the next key has been published for minutes only"
-    )
-    rotate.add_argument("--json", action="store_true", help="report as JSON on standard output")
-    add_data_option(rotate)
-    add_passphrase_option(rotate)
+    trust_rotate.add_arguments(rotate)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "policy":
         return _publish_policy(unlocked(options), options.file)
     if options.action == "rotate":
-        return _rotate(unlocked(options), options)
+        return trust_rotate.run(unlocked(options), options)
     home = home_at(options.data)
     settings, state, now = load_settings(home), load_state(home), datetime.now(UTC)
     root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
@@ -83,28 +81,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _refresh(home: Home) -> int:
-    load_settings(home)  # a directory without a stack is said in our own words, not in the child's
+    resume(home, load_settings(home))
     signed = finish_publisher(start_publisher(home, force=True))
     state = load_state(home)
     for role in state.roles:
         if role.role in signed.split():
             print(f"{role.role} version {role.version}, good until {encode_time(role.expires)}")
-    return 0
-
-
-def _rotate(home: Home, options: argparse.Namespace) -> int:
-    """A running stack follows within seconds; tokens of the key before are good until they end."""
-    # Deferred: the keys of a provider are needed on this branch only.
-    from oidc_dev.signing import OVERLAP  # noqa: PLC0415 - see the line above
-    from stack.oidc_keys import rotate  # noqa: PLC0415 - the same
-
-    now = datetime.now(UTC)
-    before, after = rotate(home, load_settings(home), now=now, at_once=options.now)
-    until = encode_time((now + OVERLAP).replace(microsecond=0))
-    if options.json:
-        print(json.dumps({"role": options.role, "before": before, "after": after, "publishedUntil": until}, indent=2))
-    else:
-        print(f"identity tokens are signed with {after} from now on; {before} stays published until {until}")
     return 0
 
 
