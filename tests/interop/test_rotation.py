@@ -41,12 +41,13 @@ def wait_for_succession(stack: RunningStack, before: tuple[bytes, bytes]) -> Non
 
 
 def verify_over_tuf(cosign: Cosign, signed: Signed) -> None:
-    """By the three clients, each with what it was told before the first rotation."""
+    """By the three clients, each with what it was told before the first rotation. Ours asks a mirror only when told to."""
     place, issuer = signed.place, signed.place.stack.oidc_issuer
     succeed(cosign.verify(signed, ALICE, issuer))
     instance = ("--instance", place.stack.tuf_mirror)
     policy = ("--cert-identity", ALICE, "--cert-oidc-issuer", issuer)
     succeed(PYTHON.run(place, *instance, "verify", "identity", "--bundle", signed.bundle, *policy, signed.artifact))
+    succeed(sigbox("initialize", cwd=place.folder, **ours_at(place)))
     ours = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", issuer)
     done = sigbox("verify-blob", signed.artifact, "--bundle", signed.bundle, *ours, cwd=place.folder, **ours_at(place))
     succeed(done)
