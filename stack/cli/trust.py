@@ -151,7 +151,7 @@ def lines(home: Home, settings: Settings, state: TrustState, root: trustroot.Tru
         *(line for role in state.roles for line in _role_lines(role, now)),
         "",
         f"  {'key of':<11}{'id':<66}{'since'}",
-        *(f"  {name:<11}{key_id:<66}{encode_time(valid.start)}" for name, key_id, valid in _services(root)),
+        *(f"  {name:<11}{key_id:<66}{_window(valid)}" for name, key_id, valid in _services(root)),
         "",
         f"  {len(state.targets)} targets: {', '.join(target.name for target in state.targets)}",
         *([f"  policy {'expired at' if ends <= now else 'good until'} {encode_time(ends)}"] if ends else []),
@@ -183,6 +183,10 @@ def _services(root: trustroot.TrustedRoot) -> list[tuple[str, str, trustroot.Val
         *((name, log.log_id.hex(), log.validity) for name, log in logs),
         *((name, hashlib.sha256(one.chain[-1]).hexdigest(), one.validity) for name, one in authorities),
     ]
+
+
+def _window(validity: trustroot.Validity) -> str:
+    return encode_time(validity.start) + (f" until {encode_time(validity.end)}" if validity.end else "")
 
 
 def _until(validity: trustroot.Validity) -> str | None:
