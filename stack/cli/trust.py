@@ -19,7 +19,7 @@ from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
 from sigcore.strict import encode_time
 from stack.bootstrap import make_policy_key
-from stack.cli import trust_rotate
+from stack.cli import trust_rehearse, trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
@@ -36,7 +36,8 @@ examples:
   sigbox trust policy policy.json
   sigbox trust rotate oidc
   sigbox trust rotate ca
-  sigbox trust rotate all"""
+  sigbox trust rotate all
+  sigbox trust rehearse 2027-06-30"""
 
 _ADVICE = {
     "due": "sign it soon: sigbox trust refresh",
@@ -60,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_passphrase_option(policy)
     rotate = actions.add_parser("rotate", help="sign with the next key of a role from now on", allow_abbrev=False)
     trust_rotate.add_arguments(rotate)
+    rehearse = actions.add_parser("rehearse", help="what breaks by a date, and what prevents it", allow_abbrev=False)
+    trust_rehearse.add_arguments(rehearse)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "rotate":
         return trust_rotate.run(unlocked(options), options)
     home = home_at(options.data)
+    if options.action == "rehearse":
+        return trust_rehearse.run(home, options)
     settings, state, now = load_settings(home), load_state(home), datetime.now(UTC)
     root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
     if options.json:
