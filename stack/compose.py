@@ -39,15 +39,19 @@ from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from stack import health, metrics
 from stack.bootstrap import Chained, Material, PublicMaterial
+from stack import control, health, metrics
+from stack.bootstrap import Chained, Material, PublicMaterial, load_ca, load_tsa
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
+from stack.generations import Generations, load_generations
 from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
 from stack.service import During, Service, working
+from stack.succession import succeeding
 from stack.trust import serving
 from stack.upkeep import published
 from stack.web import front
@@ -62,6 +66,8 @@ from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
 from tsa.authority import TimestampAuthority
+from tlog.storage.sqlite import SqliteStore
+from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
     from stack.remote_log import RemoteLog
@@ -113,11 +119,11 @@ async def compose(
     ct = _ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
     table = issuers.table(own, _persona_rows(own) if control_api else ())
     authority = _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key())
-    kept = (_ct_part(ct), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
+    kept = (_ct_part(home, ct, clock), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
     parts = (
         _oidc_part(home, settings, provider, directory),
-        _ca_part(authority, clock),
+        _ca_part(home, authority, clock),
         *kept,
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
@@ -169,26 +175,41 @@ def _oidc_part(home: Home, settings: Settings, provider: Provider, directory: Di
 
 
 def ca_part(
-    ca_: Chained, issuers: LiveIssuers, own: Issuer, log: RemoteLog, log_key: keys.PublicKey, clock: Clock
+    home: Home, ca_: Chained, issuers: LiveIssuers, own: Issuer, log: RemoteLog, log_key: keys.PublicKey, clock: Clock
 ) -> Part:
     """``ca``, whose log and provider are elsewhere."""
-    part = _ca_part(_authority(ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S), clock)
-    services = (During(log.open), During(partial(working, issuers.watch)))
+    authority = _authority(ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S)
+    part = _ca_part(home, authority, clock)
+    services = (During(log.open), During(partial(working, issuers.watch)), *part.services)
     return replace(part, checks={**part.checks, "ct": log.check}, services=services)
 
 
-def _ca_part(authority: Authority, clock: Clock) -> Part:
-    chain = tuple(map(parse_certificate, authority.chain))
-    return Part(ca.http.make_routes(authority, clock), {"ca": health.ca_check(chain)})
+def _ca_part(home: Home, authority: Authority, clock: Clock) -> Part:
+    def adopt(rotated: Generations) -> None:
+        if "ca" in rotated:
+            key, chain = load_ca(home)
+            authority.succeed(key, tuple(certificate.der for certificate in chain))
+
+    def check(now: datetime) -> None:
+        health.ca_check(tuple(map(parse_certificate, authority.chain)))(now)
+
+    follows = During(partial(succeeding, home, adopt, clock))
+    return Part(ca.http.make_routes(authority, clock), {"ca": check}, services=(follows,))
 
 
 def ct_part(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock) -> Part:
     """``ct``, which takes what chains to ``root``."""
-    return _ct_part(_ct(home, settings, key, root, clock))
+    return _ct_part(home, _ct(home, settings, key, root, clock), clock)
 
 
-def _ct_part(ct: CertificateLogService) -> Part:
-    return Part(tlog.ct.make_routes(ct), {"ct": health.log_check(ct.log)}, {"ct": ct.log}, (ct,))
+def _ct_part(home: Home, ct: CertificateLogService, clock: Clock) -> Part:
+    def adopt(rotated: Generations) -> None:
+        for one in rotated.get("ca", ()):
+            ct.accept(one.public[-1])
+
+    adopt(load_generations(home))
+    follows = During(partial(succeeding, home, adopt, clock, wait=False))
+    return Part(tlog.ct.make_routes(ct), {"ct": health.log_check(ct.log)}, {"ct": ct.log}, (ct, follows))
 
 
 def log_part(
@@ -207,8 +228,18 @@ def log_part(
 
 def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock) -> Part:
     """``tsa``."""
-    timestamps = _timestamps(home, settings, tsa_, clock)
-    return Part(tsa.http.make_routes(timestamps, clock), {"tsa": health.tsa_check(timestamps)})
+    office = Office(_timestamps(home, settings, tsa_, clock))
+
+    def adopt(rotated: Generations) -> None:
+        if "tsa" in rotated:
+            timekeeper = office.authority.timekeeper
+            office.authority = TimestampAuthority.of(*load_tsa(home), now=clock(), timekeeper=timekeeper)
+
+    def check(now: datetime) -> None:
+        health.tsa_check(office.authority)(now)
+
+    follows = During(partial(succeeding, home, adopt, clock))
+    return Part(tsa.http.make_routes(office, clock), {"tsa": check}, services=(follows,))
 
 
 def trust_part(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Part:

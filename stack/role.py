@@ -84,7 +84,7 @@ def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home.own_key_set))
     log_key = load_public_key(home, "ctfe.pub")
     log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key)
-    return compose.ca_part(ca, issuers, own, log, log_key, clock)
+    return compose.ca_part(home, ca, issuers, own, log, log_key, clock)
 
 
 def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:

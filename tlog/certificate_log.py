@@ -99,6 +99,13 @@ class CertificateLogService:
         """Commit what waits and release the log."""
         await self.log.stop()
 
+    def accept(self, root: bytes) -> None:
+        """Take certificates below this root (DER) too, from now on. Malformed: it is no certificate."""
+        certificate = parse_certificate(root, what="the accepted root")
+        if certificate not in self.roots:
+            self.roots = (*self.roots, certificate)
+            self._paths.cache_clear()
+
     # --- add ---------------------------------------------------------------------------------------------
     async def add_pre_chain(self, chain: Sequence[bytes]) -> SignedCertificateTimestamp:
         """The SCT for a precertificate, which is in the log when this returns (RFC 6962 section 4.2).
