@@ -52,6 +52,7 @@ from stack.service import During, Service, working
 from stack.trust import serving
 from stack.upkeep import published
 from stack.web import front
+from stack.web.console.around import Around
 from stack.web.console.routes import Console
 from stack.web.console.shelf import Shelf
 from tlog.anchor import Anchor, MemoryAnchor
@@ -118,15 +119,18 @@ async def compose(
     authority = _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key())
     kept = (_ct_part(ct), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
+    asked: dict[str, health.Check] = {}
+    around = Around(control_api, clock, asked, provider.keys)
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(authority, clock),
         *kept,
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
-        console_part(home, settings, _shelves(logs, material.public), control=control_api),
+        console_part(home, settings, _shelves(logs, material.public), around),
         *([Part(control.make_routes(provider, directory))] if control_api else []),
     )
+    asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
     async with assembled(parts, home, edge, clock, checks) as made:
         yield made
 
@@ -225,9 +229,9 @@ def served_trust_part(home: Home, settings: Settings) -> Part:
     return replace(part, services=(During(partial(published, home)),))
 
 
-def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool) -> Part:
+def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around) -> Part:
     """The console, beside the logs that it shows."""
-    console = Console(home, settings, shelves, control=control)
+    console = Console(home, settings, shelves, around)
     return Part(console.make_routes(), services=(console,))
 
 

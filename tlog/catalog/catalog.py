@@ -203,6 +203,18 @@ class Catalog:
         places = await self._sought(query, before, min(limit, MAX_PAGE))
         return Answer(await self._hits(places.found), complete, places.cut, _encode_place(places.last))
 
+    @property
+    def covered(self) -> Mapping[str, int]:
+        """The size of each log up to which it was read."""
+        return dict(self._covered)
+
+    async def growth(self, since_ms: int, step_ms: int, periods: int) -> dict[str, tuple[int, ...]]:
+        """How many entries of each log fall into each of ``periods`` from ``since_ms`` on. Unavailable: the storage failed."""
+        if self._worker is None:
+            return {}
+        counts = await self._worker.run(partial(self._store.count, since_ms, step_ms))
+        return {name: tuple(counts.get((name, at), 0) for at in range(periods)) for name in self._sources}
+
     async def _sought(self, query: Query, before: Place, limit: int) -> Places:
         if self._worker is None:
             return Places(())
