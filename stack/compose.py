@@ -40,6 +40,7 @@ from sigcore.x509 import Certificate, parse_certificate
 from stack import control, health, metrics
 from stack.bootstrap import Chained, Material, PublicMaterial
 from stack.config import Home, Settings
+from stack.console_rules import ConsoleRules
 from stack.edge import Edge, make_edge_app
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
@@ -106,6 +107,7 @@ async def compose(
     checks: Mapping[str, health.Check],
     logins: LoginRules | None = None,
     elsewhere: Elsewhere | None = None,
+    console: ConsoleRules | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
@@ -120,7 +122,8 @@ async def compose(
     kept = (_ct_part(ct), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
     asked: dict[str, health.Check] = {}
-    around = Around(control_api, clock, asked, provider.keys)
+    watcher = console.watcher(home, settings, logs, clock) if console else None
+    around = Around(control_api, clock, asked, provider.keys, watcher)
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(authority, clock),
@@ -131,8 +134,9 @@ async def compose(
         *([Part(control.make_routes(provider, directory))] if control_api else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
-    async with assembled(parts, home, edge, clock, checks) as made:
-        yield made
+    async with assembled(parts, home, edge, clock, checks) as (app, figures):
+        figures.watcher = watcher
+        yield app, figures
 
 
 @asynccontextmanager
@@ -232,7 +236,7 @@ def served_trust_part(home: Home, settings: Settings) -> Part:
 def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around) -> Part:
     """The console, beside the logs that it shows."""
     console = Console(home, settings, shelves, around)
-    return Part(console.make_routes(), services=(console,))
+    return Part(console.make_routes(), services=(*([around.watcher] if around.watcher else []), console))
 
 
 def _shelves(logs: Mapping[str, Log], material: PublicMaterial) -> dict[str, Shelf]:

@@ -176,7 +176,7 @@ class Catalog:
             self._covered[name] = end
 
     def _facts(self, name: str, entry: Submission) -> tuple[int, Facts]:
-        facts = _facts_of(self._sources[name], entry)
+        facts = facts_of(self._sources[name], entry)
         time_ms = self._times.get(name, 0) if facts.time_ms is None else facts.time_ms
         self._times[name] = time_ms
         return time_ms, facts
@@ -233,7 +233,7 @@ class Catalog:
         """One entry of a log. NotFound when it is not published."""
         source = self._sources[name]
         (entry,) = await source.log.entries(index, index + 1)
-        facts = _facts_of(source, entry)
+        facts = facts_of(source, entry)
         return Hit(name, index, facts.time_ms or 0, facts)
 
     async def _hits(self, places: Sequence[Place]) -> tuple[Hit, ...]:
@@ -242,11 +242,12 @@ class Catalog:
         for place in places:
             source = self._sources[names[place.log]]
             (entry,) = await source.log.entries(place.index, place.index + 1)
-            found.append(Hit(names[place.log], place.index, place.time_ms, _facts_of(source, entry)))
+            found.append(Hit(names[place.log], place.index, place.time_ms, facts_of(source, entry)))
         return tuple(found)
 
 
-def _facts_of(source: Source, entry: Submission) -> Facts:
+def facts_of(source: Source, entry: Submission) -> Facts:
+    """What an entry says; nothing for one that cannot be read, which is logged."""
     try:
         return source.facts(entry)
     except Malformed as error:

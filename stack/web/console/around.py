@@ -6,9 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from oidc_dev.signing import KeyRing
 from stack.health import Check
+
+if TYPE_CHECKING:
+    from stack.watch.watcher import Watcher
 
 
 def utc_now() -> datetime:
@@ -25,9 +29,11 @@ class Around:
         clock: the time of day, UTC.
         checks: what readiness asks, by role; filled when all parts of the process are there.
         ring: the provider's keys, where it runs in this process.
+        watcher: follows the watch rules, where there are any.
     """
 
     control: bool = False
     clock: Callable[[], datetime] = utc_now
     checks: Mapping[str, Check] = field(default_factory=dict)
     ring: KeyRing | None = None
+    watcher: Watcher | None = None

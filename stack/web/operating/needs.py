@@ -9,6 +9,7 @@ from typing import Final
 
 from sigcore.values import dataclass
 from stack.trust.state import ONLINE, RoleState
+from stack.watch.store import State, Watched
 from stack.web.operating.growth import Disk
 from stack.web.operating.keys import ShownCertificate
 
@@ -88,3 +89,22 @@ def of_disk(disk: Disk | None, data: str) -> Iterator[Need]:
         yield Need("Only {free} GiB are left on the disk: a full one takes no entries.", command, values)
     elif disk.days_left is not None and disk.days_left < LOW_DAYS:
         yield Need("At this pace the disk is full in {days} days.", command, values)
+
+
+def of_alerts(watched: Watched | None, fault: str, data: str) -> Iterator[Need]:
+    """Rules that nobody follows, and alerts that nobody took."""
+    if fault:
+        yield Need("The watch rules are not followed: {reason}", f"sigbox doctor --data {data}", {"reason": fault})
+    if watched is None:
+        return
+    given_up = watched.numbers.get(State.GIVEN_UP, 0)
+    late = [alert for alert in watched.alerts if alert.state is State.WAITING and alert.tries]
+    journal = "journalctl -u sigbox | grep 'alert '"
+    if given_up:
+        text = "{count} alerts were given up: the webhook took none of them. A start tries them again."
+        yield Need(text, "systemctl restart sigbox", {"count": given_up})
+    elif late:
+        text = "The webhook takes no alerts; they are tried again: {reason}"
+        yield Need(text, journal, {"reason": late[0].said})
+    if watched.dropped:
+        yield Need("{count} alerts were dropped untold: there were too many.", journal, {"count": watched.dropped})

@@ -36,6 +36,7 @@ from stack.web.operating.keys import ShownCertificate, ShownKey, certificates, p
 from tlog.catalog.catalog import Catalog
 
 if TYPE_CHECKING:
+    from stack.watch.store import Watched
     from stack.web.console.pages import Pages
 
 PACKAGES: Final = ("aiohttp", "cryptography", "Authlib", "Jinja2", "tuf", "uvloop")
@@ -97,10 +98,14 @@ class Operating:
         growth = await self._grower.look(sizes, now)
         roles = answers(self._around.checks, now)
         trust, disk = await asyncio.to_thread(self._read, growth, now)
+        watcher = self._around.watcher
+        watched = await watcher.look() if watcher is not None and not watcher.fault else None
         audits = tuple(self._audited())
         return {
             "now": now,
-            "needs": self._needs(roles, trust, audits, disk, now),
+            "needs": [*self._needs(roles, trust, audits, disk, now), *self._alerts(watched)],
+            "watcher": watcher,
+            "watched": watched,
             "roles": roles,
             "elsewhere": self._settings.services,
             "trust": trust,
@@ -147,11 +152,19 @@ class Operating:
             for name, log in ((name, shelf.log) for name, shelf in self._shelves.items())
         ]
 
+    def _alerts(self, watched: Watched | None) -> list[needs.Need]:
+        watcher = self._around.watcher
+        return list(needs.of_alerts(watched, watcher.fault if watcher else "", self._data))
+
+    @property
+    def _data(self) -> str:
+        """The data directory as commands name it; where it lies is said on its machine only."""
+        return shlex.quote(str(self._home.path)) if is_loopback(self._settings.host) else "DATA"
+
     def _needs(
         self, roles: Mapping[str, str], trust: Trust, audits: tuple[Audited, ...], disk: Disk | None, now: datetime
     ) -> list[needs.Need]:
-        data = shlex.quote(str(self._home.path)) if is_loopback(self._settings.host) else "DATA"
-        logs = {one.log: one.fault for one in audits}
+        data, logs = self._data, {one.log: one.fault for one in audits}
         return [
             *needs.of_logs(logs, data),
             *needs.of_roles({role: answer for role, answer in roles.items() if not logs.get(role)}, data),
