@@ -24,6 +24,7 @@ from stack.watch.rules import Webhook
 from stack.watch.store import Alert, AlertStore, State
 from stack.watch.watcher import TRIES, Watcher
 from stack.watch.webhook import post
+from tests.unit.ca.tls_pair import make_tls_authority
 from tests.unit.tlog.catalog.conftest import signed
 from tests.unit.tlog.conftest import Site
 from tlog.catalog.catalog import rekor_v2_source
@@ -222,6 +223,23 @@ async def test_a_receiver_that_hangs_and_a_storage_that_fails_hold_up_no_entry(l
     assert log.fault == ""
     for one in (stuck, broken):
         await one.stop()
+
+
+async def test_a_receiver_behind_a_private_authority_is_reached_with_that_authority_and_no_other(tmp_path):
+    async def take(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    app, alarm = web.Application(), alert(1, State.WAITING)
+    app.router.add_post("/hook", take)
+    own, other = make_tls_authority(), make_tls_authority()
+    for name, authority in (("own.pem", own), ("other.pem", other)):
+        (tmp_path / name).write_text(authority.pem)
+    server = TestServer(app, host="localhost", scheme="https")
+    await server.start_server(ssl=own.server)
+    url = str(server.make_url("/hook"))
+    assert await post(alarm, Webhook(url, SECRET, str(tmp_path / "own.pem")), "http://localhost") == ""
+    assert "not trusted" in await post(alarm, Webhook(url, SECRET, str(tmp_path / "other.pem")), "http://localhost")
+    await server.close()
 
 
 async def test_without_a_webhook_alerts_are_kept_and_counted(log):
