@@ -114,7 +114,9 @@ async def compose(
     ``issuers`` are others whose tokens count.
     """
     provider = make_provider(home, settings, oidc_key, clock)
-    directory = _directory(home, logins or LoginRules(), elsewhere or Elsewhere(), provider)
+    rules, console = logins or LoginRules(), console or ConsoleRules()
+    registered = console.registered(settings)
+    directory = replace(_directory(home, rules, elsewhere or Elsewhere(), provider), registered=registered)
     own = own_issuer(provider)
     ct = _ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
     table = issuers.table(own, issuer_rows(own) if control_api else ())
@@ -122,8 +124,9 @@ async def compose(
     kept = (_ct_part(ct), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
     asked: dict[str, health.Check] = {}
-    watcher = console.watcher(home, settings, logs, clock) if console else None
-    around = Around(control_api, clock, asked, provider.keys, watcher)
+    watcher = console.watcher(home, settings, logs, clock)
+    login = (console.login, registered, rules) if console.login and registered else None
+    around = Around(control_api, clock, asked, provider.keys, watcher, login)
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(authority, clock),

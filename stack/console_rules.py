@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the configuration says about the console: whom to look out for (``[[watch]]``, ``[alerts]``).
+"""What the configuration says about the console: whom to look out for (``[[watch]]``, ``[alerts]``), who may read (``[console]``).
 
 Most stacks say nothing, and pay for nothing at their start.
 """
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sigcore import limits
 from stack.config import Home, Settings
@@ -19,11 +19,11 @@ from stack.files import load_file, make_folder
 from tlog.log import Log
 
 if TYPE_CHECKING:
+    from oidc_dev.clients import Registered
+    from stack.console_login import LoginDemand
     from stack.watch.rules import Watching, Webhook
     from stack.watch.store import Alert
     from stack.watch.watcher import Post, Watcher
-
-TABLES: Final = ("watch", "alerts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,17 @@ class ConsoleRules:
     """Each of it may be nothing."""
 
     watching: Watching | None = None
+    login: LoginDemand | None = None
+
+    def registered(self, settings: Settings) -> Registered | None:
+        """The console as a client of the provider in the same process; None where it asks for no login."""
+        if self.login is None:
+            return None
+        from oidc_dev.clients import Client, Registered  # noqa: PLC0415 - see the module
+        from oidc_dev.codes import Codes  # noqa: PLC0415 - the same
+        from stack.web.console.departure import CLIENT  # noqa: PLC0415 - the same
+
+        return Registered(Client(CLIENT, ("authorization_code",), f"{settings.url}/account/callback"), Codes())
 
     def watcher(
         self, home: Home, settings: Settings, logs: Mapping[str, Log], clock: Callable[[], datetime]
@@ -74,8 +85,13 @@ def load_console_rules(files: Iterable[Path]) -> ConsoleRules:
     """
     files = tuple(files)
     texts = [load_file(file, what="the configuration", limit=limits.TOKEN_KEY_SET) for file in files]
-    if not any(b"watch" in text or b"alerts" in text for text in texts):
-        return ConsoleRules()
-    from stack.watch.rules import load_watching  # noqa: PLC0415 - see the module
+    watching, login = None, None
+    if any(b"watch" in text or b"alerts" in text for text in texts):
+        from stack.watch.rules import load_watching  # noqa: PLC0415 - see the module
 
-    return ConsoleRules(load_watching(files))
+        watching = load_watching(files)
+    if any(b"console" in text for text in texts):
+        from stack.console_login import load_login_demand  # noqa: PLC0415 - see the module
+
+        login = load_login_demand(files)
+    return ConsoleRules(watching, login)

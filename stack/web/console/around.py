@@ -12,6 +12,9 @@ from oidc_dev.signing import KeyRing
 from stack.health import Check
 
 if TYPE_CHECKING:
+    from oidc_dev.clients import Registered
+    from oidc_dev.rules import LoginRules
+    from stack.console_login import LoginDemand
     from stack.watch.watcher import Watcher
 
 
@@ -29,6 +32,7 @@ class Around:
         clock: the time of day, UTC.
         checks: what readiness asks, by role; filled when all parts of the process are there.
         ring: the provider's keys, where it runs in this process.
+        login: who may read, the console as the provider's client, and how long a visit lasts; None where no login is asked for.
         watcher: follows the watch rules, where there are any.
     """
 
@@ -37,3 +41,4 @@ class Around:
     checks: Mapping[str, Check] = field(default_factory=dict)
     ring: KeyRing | None = None
     watcher: Watcher | None = None
+    login: tuple[LoginDemand, Registered, LoginRules] | None = None

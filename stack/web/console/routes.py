@@ -45,6 +45,9 @@ PATHS: Final = (
     ("GET", "/lessons/{lesson}/{name}"),
     ("POST", "/lessons/{lesson}/{name}"),
     ("GET", "/operator"),
+    ("GET", "/account"),
+    ("POST", "/account"),
+    ("GET", "/account/callback"),
     ("GET", "/console/{name}"),
 )
 LATER_S: Final = 2.0

@@ -14,6 +14,7 @@ from stack.files import make_folder
 from stack.web.console import entry, inspect, logs, search
 from stack.web.console.answers import static
 from stack.web.console.around import Around
+from stack.web.console.door import Door, open_routes
 from stack.web.console.flow import Flow
 from stack.web.console.lessons import Lessons
 from stack.web.console.shelf import Shelf
@@ -67,6 +68,7 @@ class Site:
             return Workshop(home, settings)
 
         signs = workshop if around.control else None
+        door = None if around.login is None else Door(settings, around, *around.login)
         routes = (
             *search.make_routes(self._catalog, pages),
             *entry.make_routes(self._catalog, shelves, pages),
@@ -75,8 +77,11 @@ class Site:
             *Flow(home, settings, self._catalog, shelves, pages, signs).make_routes(),
             *Lessons(settings, pages, signs).make_routes(),
             *Operating(home, settings, shelves, self._catalog, around).make_routes(pages),
+            *(open_routes(pages) if door is None else door.make_routes(pages)),
         )
-        return {(route.method, route.path): route.handler for route in routes} | {("GET", "/console/{name}"): _file}
+        handlers = {(route.method, route.path): route.handler for route in routes}
+        handlers["GET", "/console/{name}"] = _file
+        return handlers if door is None else door.before(handlers)
 
 
 async def _file(request: web.Request) -> web.Response:
