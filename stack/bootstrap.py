@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path

@@ -38,10 +38,9 @@ from sigcore import keys
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from stack import health, metrics
-from stack.bootstrap import Chained, Material, PublicMaterial
-from stack import control, health, metrics
 from stack.bootstrap import Chained, Material, PublicMaterial, load_ca, load_tsa
 from stack.config import Home, Settings
+from stack.console_rules import ConsoleRules
 from stack.edge import Edge, make_edge_app
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
@@ -55,6 +54,7 @@ from stack.succession import succeeding
 from stack.trust import serving
 from stack.upkeep import published
 from stack.web import front
+from stack.web.console.around import Around
 from stack.web.console.routes import Console
 from stack.web.console.shelf import NAMES, Shelf
 from tlog.anchor import Anchor, MemoryAnchor
@@ -65,7 +65,6 @@ from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
-from tsa.authority import TimestampAuthority
 from tlog.storage.sqlite import SqliteStore
 from tsa.authority import Office, TimestampAuthority
 
@@ -108,30 +107,39 @@ async def compose(
     checks: Mapping[str, health.Check],
     logins: LoginRules | None = None,
     elsewhere: Elsewhere | None = None,
+    console: ConsoleRules | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
     ``issuers`` are others whose tokens count.
     """
     provider = make_provider(home, settings, oidc_key, clock)
-    directory = _directory(home, logins or LoginRules(), elsewhere or Elsewhere(), provider)
+    rules, console = logins or LoginRules(), console or ConsoleRules()
+    registered = console.registered(settings)
+    directory = replace(_directory(home, rules, elsewhere or Elsewhere(), provider), registered=registered)
     own = own_issuer(provider)
     ct = _ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
     table = issuers.table(own, _persona_rows(own) if control_api else ())
     authority = _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key())
     kept = (_ct_part(home, ct, clock), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
+    asked: dict[str, health.Check] = {}
+    watcher = console.watcher(home, settings, logs, clock)
+    login = (console.login, registered, rules) if console.login and registered else None
+    around = Around(control_api, clock, asked, provider.keys, watcher, login)
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock),
         *kept,
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
-        console_part(home, settings, _shelves(logs, material.public), control=control_api),
+        console_part(home, settings, _shelves(logs, material.public), around),
         *([_control_part(provider, directory)] if control_api else []),
     )
-    async with assembled(parts, home, edge, clock, checks) as made:
-        yield made
+    asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
+    async with assembled(parts, home, edge, clock, checks) as (app, figures):
+        figures.watcher = watcher
+        yield app, figures
 
 
 @asynccontextmanager
@@ -254,10 +262,10 @@ def served_trust_part(home: Home, settings: Settings) -> Part:
     return replace(part, services=(During(partial(published, home)),))
 
 
-def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool) -> Part:
+def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around) -> Part:
     """The console, beside the logs that it shows."""
-    console = Console(home, settings, shelves, control=control)
-    return Part(console.make_routes(), services=(console,))
+    console = Console(home, settings, shelves, around)
+    return Part(console.make_routes(), services=(*([around.watcher] if around.watcher else []), console))
 
 
 def _control_part(provider: Provider, directory: Directory) -> Part:
@@ -361,7 +369,6 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
         return MemoryStore(), MemoryAnchor()
     # Deferred: what lasts does not matter to what ends with its process.
     from tlog.anchor_file import FileAnchor  # noqa: PLC0415 - see the line above
-    from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - the same
 
     return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
 

@@ -108,6 +108,7 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
         checks=checks,
         logins=prepared.logins,
         elsewhere=prepared.elsewhere,
+        console=prepared.console,
     )
 
     def now_ready() -> None:

@@ -24,6 +24,7 @@ from sigcore.errors import Malformed, Unavailable
 from stack import bootstrap
 from stack.config import ROLES, Home, Settings
 from stack.config_file import ISSUERS_ONLY
+from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.lock import LOCK, held, serving
@@ -65,10 +66,10 @@ def serve(plan: Plan) -> int:
         save_documents(home, material.public, settings)
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]
-        logins, elsewhere = load_login_rules(files), load_elsewhere(files)
+        logins, elsewhere, console = load_login_rules(files), load_elsewhere(files), load_console_rules(files)
         with ended_with(start_publisher(home)) as publisher:
             made = (home, settings, material, listener, oidc_key, tls, publisher)
-            prepared = Prepared(*made, issuers, logins, elsewhere)
+            prepared = Prepared(*made, issuers, logins, elsewhere, console)
             import_server()
             # Deferred: everything that imports aiohttp comes after that.
             from stack.running import run  # noqa: PLC0415 - see the line above

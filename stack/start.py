@@ -17,6 +17,7 @@ from oidc_dev.rules import LoginRules
 from sigcore.values import dataclass
 from stack.bootstrap import Material
 from stack.config import Home, Settings
+from stack.console_rules import ConsoleRules
 from stack.elsewhere import Elsewhere
 from stack.live_issuers import LiveIssuers
 
@@ -70,3 +71,4 @@ class Prepared:
     """Those that were configured, beside the stack's own."""
     logins: LoginRules
     elsewhere: Elsewhere
+    console: ConsoleRules

@@ -43,6 +43,8 @@ class Log:
         self.clock = SigningClock(clock)
         self.audited: Audit | None = None
         """What the background audit has covered; None until it has passed."""
+        self.audited_ms = 0
+        """When the background audit ended, whatever came of it (Unix time, milliseconds); 0 while it has not."""
         self.damage = ""
         """What the background audit found wrong; the log takes no entries any more. Empty when all is well."""
         self._sequencer = Sequencer(store, anchor, publisher, self.clock)
@@ -100,6 +102,7 @@ class Log:
             _log.critical("the audit closed the log %s: %s", self.publisher.origin, error)
         else:
             _log.info("the audit of the log %s: %d entries, intact", self.publisher.origin, self.audited.entries)
+        self.audited_ms = self.clock.latest_ms()
 
     async def _audit_gently(self) -> Audit:
         for _ in range(READS - 1):

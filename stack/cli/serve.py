@@ -45,7 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     role = options.role
-    fill(options.parser, options, dict(os.environ), tables=("issuers", "login", "upstreams", "brokered"))
+    fill(
+        options.parser,
+        options,
+        dict(os.environ),
+        tables=("issuers", "login", "upstreams", "brokered", "watch", "alerts", "console"),
+    )
     host, port = parse_listen(options.listen or DEFAULT_LISTEN)
     log_url = parse_service_url(options.ct_log_url) if options.ct_log_url else None
     home = unlocked(options)

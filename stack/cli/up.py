@@ -60,7 +60,12 @@ def run(options: argparse.Namespace) -> int:
     environment = dict(os.environ)
     if options.ephemeral:
         environment.pop("SIGBOX_DATA", None)  # it names the durable stack of this shell, which is not meant now
-    fill(options.parser, options, environment, tables=("issuers", "login", "upstreams", "brokered"))
+    fill(
+        options.parser,
+        options,
+        environment,
+        tables=("issuers", "login", "upstreams", "brokered", "watch", "alerts", "console"),
+    )
     plan = _plan(options)
     # Deferred: everything that costs time comes after the command line is known to be right.
     from stack.serve import serve  # noqa: PLC0415 - see the line above
