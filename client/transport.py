@@ -81,10 +81,14 @@ class AiohttpTransport:
     Args:
         tls: what to trust for https, from :func:`tls_context`; the system's certificates (and ``SSL_CERT_FILE``) when None.
         timeout_s: for one whole request, in seconds.
+        request_id: sent with every request where it is not empty, so that the logs of all services tell of one signing.
     """
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, timeout_s: float = REQUEST_TIMEOUT_S, request_id: str = ""
+    ) -> None:
         self._tls = tls
+        self._own_headers = {"X-Request-Id": request_id} if request_id else {}
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._session: aiohttp.ClientSession | None = None
 
@@ -94,7 +98,7 @@ class AiohttpTransport:
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            headers={"User-Agent": "sigbox", "Accept-Encoding": "identity"},
+            headers={"User-Agent": "sigbox", "Accept-Encoding": "identity", **self._own_headers},
         )
         return self
 

@@ -22,6 +22,7 @@ from sigcore.keys import PublicKey
 from sigcore.sct import SignedCertificateTimestamp
 from sigcore.strict import Fields, encode_base64, parse_base64
 from sigcore.x509 import parse_certificate
+from stack.logs import ID_HEADER, request_id
 from stack.service import working
 
 TRY_S: Final = 2.0
@@ -124,8 +125,10 @@ class RemoteLog:
     async def _call(self, method: str, name: str, body: bytes | None = None) -> bytes:
         if self._transport is None:
             raise Unavailable(f"{_SERVICE} is not connected")
-        url = f"{self._url}/ct/v1/{name}"
-        return await call(self._transport, method, url, service=_SERVICE, headers=_JSON, body=body, limit=limits.TEXT)
+        url, headers = f"{self._url}/ct/v1/{name}", dict(_JSON)
+        if identifier := request_id.get():  # the log's lines about this certificate then have the authority's id
+            headers[ID_HEADER] = identifier
+        return await call(self._transport, method, url, service=_SERVICE, headers=headers, body=body, limit=limits.TEXT)
 
     async def _watch(self) -> None:
         while True:
