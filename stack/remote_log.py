@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -65,12 +66,14 @@ class RemoteLog:
 
     Args:
         url: what ``/ct/v1/`` follows, without a slash at its end.
+        tls: what to trust for https; the system's authorities when None.
         try_s: seconds for one try.
     """
 
-    def __init__(self, url: str, key: PublicKey, *, try_s: float = TRY_S) -> None:
+    def __init__(self, url: str, key: PublicKey, *, tls: ssl.SSLContext | None = None, try_s: float = TRY_S) -> None:
         self._url = url
         self._key = key
+        self._tls = tls
         self._try_s = try_s
         self._transport: AiohttpTransport | None = None
         self._fault = ""
@@ -78,7 +81,7 @@ class RemoteLog:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Connections for the length of a block, in which a log that failed is looked at until it answers again."""
-        async with AiohttpTransport(timeout_s=self._try_s) as self._transport:
+        async with AiohttpTransport(tls=self._tls, timeout_s=self._try_s) as self._transport:
             await self._look()
             async with working(self._watch):
                 yield
