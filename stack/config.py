@@ -25,6 +25,8 @@ FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
 ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust")
 """What ``sigbox serve`` takes; ``log`` is both Rekor logs. ``[services]`` gives them URLs of their own."""
+FOLDERS = {"log": "rekor", "trust": "tuf"}
+"""Where a role's secrets and its lock lie, when not in the folder of its name."""
 SERVICES = "services"
 ORGANIZATION_LIMIT = 40
 """A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
@@ -44,6 +46,10 @@ class Home:
     def settings_file(self) -> Path:
         """The settings, written once by :mod:`stack.bootstrap`."""
         return self.path / "sigbox.toml"
+
+    def folder_of(self, role: str) -> Path:
+        """The folder with the secrets of a role of :data:`ROLES`; of ``log`` that of its v2 log."""
+        return self.path / FOLDERS.get(role, role)
 
     @property
     def public(self) -> Path:

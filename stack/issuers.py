@@ -256,8 +256,9 @@ class _Later:
 
     def _access(self) -> Fetch:
         from ca.transport import Access  # noqa: PLC0415 - 280 ms, for those who fetch
+        from stack.proxies import outside  # noqa: PLC0415 - the same
 
-        return Access(self.ca, self._bearer if self.bearer_file else None, self.origin, self.public_only)
+        return Access(self.ca, self._bearer if self.bearer_file else None, self.origin, self.public_only, outside)
 
     def _bearer(self) -> str:
         """Read anew each time: Kubernetes renews it."""

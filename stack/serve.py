@@ -86,11 +86,16 @@ def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) ->
     """
     if wanted is None:
         return None
-    if not settings.url.startswith("https:"):
-        raise Malformed(f"--tls serves HTTPS, but the URL is {settings.url}", "give an https URL with --url")
+    check_https(settings.url)
     from stack.server_tls import make_server_tls  # noqa: PLC0415 - nothing of it is needed without --tls
 
     return make_server_tls(wanted, home, settings, now)
+
+
+def check_https(url: str) -> None:
+    """Raises Malformed for a URL that clients reach without TLS."""
+    if not url.startswith("https:"):
+        raise Malformed(f"--tls serves HTTPS, but the URL is {url}", "give an https URL with --url")
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_option(parser)
     add_passphrase_option(parser)
     add("--listen", metavar="HOST:PORT", help=f"default {DEFAULT_LISTEN}; port 0 picks a free one")
-    add("--tls", metavar="CERT,KEY", help="serve HTTPS with these files")
+    add("--tls", metavar="auto|CERT,KEY", help="serve HTTPS: with what init --tls auto has issued, or with these files")
     add("--ct-log-url", metavar="URL", help="ca: where its certificate log is (default: where clients find it)")
     add(
         "--oidc-jwks",
