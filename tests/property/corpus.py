@@ -33,6 +33,7 @@ import oidc_dev.machines
 import oidc_dev.mailbox
 import oidc_dev.parameters
 import oidc_dev.upstream
+import sigcore.entry_id
 import stack.cli.persona
 import stack.config
 import stack.issuers
@@ -40,7 +41,6 @@ import stack.personas
 import stack.remote_log
 import stack.web.console.asked
 import tlog.catalog.query
-import tlog.entry_id
 import tlog.kept
 import tsa.json_request
 from sigcore import (
@@ -174,7 +174,7 @@ REQUESTS = [
 ]
 INFO = tst_info.TimestampInfo("1.2.3.4", HashAlgorithm.SHA2_256, IMPRINT, 7, SIGSTORE.now, 99, 1_000_000)
 BODY = entries.parse_body(BUNDLE.log_entries[0].body)
-ENTRY_ID = tlog.entry_id.encode_entry_id(2**62 + 1, IMPRINT)
+ENTRY_ID = sigcore.entry_id.encode_entry_id(2**62 + 1, IMPRINT)
 SIGNING = {
     "credentials": {"oidcIdentityToken": jwt().decode()},
     "publicKeyRequest": {"publicKey": {"content": PEMS[0].decode()}, "proofOfPossession": b64(b"signature")},
@@ -430,10 +430,10 @@ PARSERS: dict[str, Parser] = {
         lambda pem: entries_v1_verifier.parse_verifier(pem, what=WHAT),
         [*PEMS, x509.encode_certificate_pem(CERTIFICATE.der).encode()],
     ),
-    "tlog.entry_id.parse_entry_id": Parser(
-        tlog.entry_id.parse_entry_id,
+    "sigcore.entry_id.parse_entry_id": Parser(
+        sigcore.entry_id.parse_entry_id,
         [ENTRY_ID.encode(), ENTRY_ID[16:].encode()],
-        lambda found: found[1].hex() if found[0] is None else tlog.entry_id.encode_entry_id(*found),
+        lambda found: found[1].hex() if found[0] is None else sigcore.entry_id.encode_entry_id(*found),
         exact=False,
         text=True,
     ),
