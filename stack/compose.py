@@ -35,10 +35,12 @@ from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
 from sigcore import keys
+from sigcore.floor import Floor
+from sigcore.note import note_key
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from stack import control, health, metrics
-from stack.bootstrap import Chained, Material, PublicMaterial
+from stack.bootstrap import Chained, Material, PublicMaterial, load_oidc_key
 from stack.config import Home, Settings
 from stack.edge import Edge, make_edge_app
 from stack.elsewhere import Elsewhere
@@ -56,14 +58,16 @@ from stack.web.console.routes import Console
 from stack.web.console.shelf import Shelf
 from tlog.anchor import Anchor, MemoryAnchor
 from tlog.anchor_file import FileAnchor
+from tlog.certificate_log import CertificateFront
 from tlog.ct import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
-from tlog.signature_log import RekorV1
+from tlog.signature_log import FrontV1, RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
 from tlog.storage.sqlite import SqliteStore
+from tlog.submission import Intake
 from tsa.authority import TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
@@ -189,6 +193,48 @@ def ct_part(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, roo
     return _ct_part(_ct(home, settings, key, root, clock))
 
 
+@asynccontextmanager
+async def compose_front(
+    home: Home,
+    settings: Settings,
+    material: Material,
+    issuers: LiveIssuers,
+    clock: Clock,
+    *,
+    logs: Mapping[str, Intake],
+    floor: Floor,
+    elsewhere: Sequence[web.RouteDef],
+    control_api: bool,
+    edge: Edge,
+) -> AsyncIterator[tuple[web.Application, Figures]]:
+    """What a worker answers itself: certificates, timestamps and entries, which go to ``logs``; the rest is ``elsewhere``.
+
+    ``floor`` is the last time of a timestamp.
+    """
+    provider = make_provider(home, settings, load_oidc_key(home), clock)
+    own = own_issuer(provider)
+    table = issuers.table(own, issuer_rows(own) if control_api else ())
+    ct = CertificateFront(logs["ct"], key=material.ct_key, roots=(material.ca_chain[-1].der,))
+    rekor_id = note_key(settings.host_of("log"), material.rekor_key.public_key()).id
+    rekor = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse)
+    rekor_v1 = FrontV1(logs["rekor-v1"], material.rekor_v1_key)
+    parts = (
+        _ca_part(_authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()), clock),
+        tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock, floor),
+        Part((*tlog.rekor_v2.make_front_routes(rekor), *tlog.rekor_v1.make_front_routes(rekor_v1))),
+        Part(elsewhere),
+    )
+    follows = During(partial(following, home, settings, provider.keys, clock))
+    app = make_edge_app(edge)
+    for part in parts:
+        app.add_routes(part.routes)
+    await follows.start()
+    try:
+        yield app, Figures(home, edge.traffic, {}, clock)
+    finally:
+        await follows.stop()
+
+
 def _ct_part(ct: CertificateLogService) -> Part:
     return Part(tlog.ct.make_routes(ct), {"ct": health.log_check(ct.log)}, {"ct": ct.log}, (ct,))
 
@@ -207,9 +253,9 @@ def log_part(
     )
 
 
-def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock) -> Part:
-    """``tsa``."""
-    timestamps = _timestamps(home, settings, tsa_, clock)
+def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor: Floor | None = None) -> Part:
+    """``tsa``; ``floor`` is the last time of a timestamp, where several processes make them."""
+    timestamps = _timestamps(home, settings, tsa_, clock, floor)
     return Part(tsa.http.make_routes(timestamps, clock), {"tsa": health.tsa_check(timestamps)})
 
 
@@ -274,12 +320,11 @@ def _authority(
     )
 
 
-def _timestamps(home: Home, settings: Settings, secret: Chained, clock: Clock) -> TimestampAuthority:
-    return TimestampAuthority.of(
-        *secret,
-        now=clock(),
-        timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
-    )
+def _timestamps(
+    home: Home, settings: Settings, secret: Chained, clock: Clock, floor: Floor | None
+) -> TimestampAuthority:
+    path, durable = home.path / "anchor" / "tsa.time", not settings.ephemeral
+    return TimestampAuthority.of(*secret, now=clock(), timekeeper=make_timekeeper(path, durable=durable, floor=floor))
 
 
 # --- the logs: one engine, a tree and a key each -------------------------------------------------------------

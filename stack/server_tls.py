@@ -29,9 +29,12 @@ def make_server_tls(wanted: str, home: Home, settings: Settings, now: datetime) 
     def renew(at: datetime) -> None:
         if wanted == AUTO:
             tls_authority.prepare(home, settings, at)
+        reload(at)
+
+    def reload(at: datetime) -> None:
         load_files(context, files, settings.host, at)
 
     def check(at: datetime) -> None:
         check_certificate(files.certificate, settings.host, at)
 
-    return ServerTls(context, renew, check, home.tls_ca if wanted == AUTO else None)
+    return ServerTls(context, renew, reload, check, home.tls_ca if wanted == AUTO else None)
