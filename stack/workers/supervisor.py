@@ -4,8 +4,8 @@
 1. The port is bound once for each worker (SO_REUSEPORT), so that the kernel spreads connections evenly; all of these sockets are
    held here. Those that wait for a worker which dies are taken by the one in its place, not reset.
 2. The sequencer and the workers are forked. When all serve, that is announced.
-3. One that dies is forked again: at once when it had served for a while, else a little later each time. Meanwhile the others
-   answer what they can, and 503 where they need it.
+3. One that dies is forked again: at once when it had served for a while, soon when it had served at all, else a little later each
+   time. Meanwhile the others answer what they can, and 503 where they need it.
 4. SIGTERM goes to all. The workers finish what is under way, the sequencer when they have; a second one ends all at once.
 
 The logs of an ephemeral stack are the sequencer's memory; so such a stack ends with it.
@@ -160,8 +160,10 @@ class Child:
         self.listen()
         os.close(self.status)
         self.pid, self.status = 0, -1
-        steady = time.monotonic() - self._began > STEADY_S
-        self._delay = 0.0 if steady else min(MOST_DELAY_S, max(DELAY_S, 2 * self._delay))
+        if self.ready:
+            self._delay = 0.0 if time.monotonic() - self._began > STEADY_S else DELAY_S
+        else:
+            self._delay = min(MOST_DELAY_S, max(DELAY_S, 2 * self._delay))
         self.due = time.monotonic() + self._delay
         return os.waitstatus_to_exitcode(status)
 
