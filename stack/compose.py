@@ -35,10 +35,12 @@ from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
 from sigcore import keys
+from sigcore.floor import Floor
+from sigcore.note import note_key
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from stack import health, metrics
-from stack.bootstrap import Chained, Material, PublicMaterial, load_ca, load_tsa
+from stack.bootstrap import Chained, Material, PublicMaterial, load_ca, load_oidc_key, load_tsa
 from stack.config import Home, Settings
 from stack.console_rules import ConsoleRules
 from stack.edge import Edge, make_edge_app
@@ -58,14 +60,16 @@ from stack.web.console.around import Around
 from stack.web.console.routes import Console
 from stack.web.console.shelf import NAMES, Shelf
 from tlog.anchor import Anchor, MemoryAnchor
+from tlog.certificate_log import CertificateFront
 from tlog.ct import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
-from tlog.signature_log import RekorV1
+from tlog.signature_log import FrontV1, RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
 from tlog.storage.sqlite import SqliteStore
+from tlog.submission import Intake
 from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
@@ -210,14 +214,64 @@ def ct_part(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, roo
     return _ct_part(home, _ct(home, settings, key, root, clock), clock)
 
 
+@asynccontextmanager
+async def compose_front(
+    home: Home,
+    settings: Settings,
+    material: Material,
+    issuers: LiveIssuers,
+    clock: Clock,
+    *,
+    logs: Mapping[str, Intake],
+    floor: Floor,
+    elsewhere: Sequence[web.RouteDef],
+    control_api: bool,
+    edge: Edge,
+) -> AsyncIterator[tuple[web.Application, Figures]]:
+    """What a worker answers itself: certificates, timestamps and entries, which go to ``logs``; the rest is ``elsewhere``.
+
+    ``floor`` is the last time of a timestamp.
+    """
+    provider = make_provider(home, settings, load_oidc_key(home), clock)
+    own = own_issuer(provider)
+    table = issuers.table(own, _persona_rows(own) if control_api else ())
+    ct = CertificateFront(logs["ct"], key=material.ct_key, roots=(material.ca_chain[-1].der,))
+    rekor_id = note_key(settings.host_of("log"), material.rekor_key.public_key()).id
+    rekor = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse)
+    rekor_v1 = FrontV1(logs["rekor-v1"], material.rekor_v1_key)
+    parts = (
+        _ca_part(
+            home, _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()), clock
+        ),
+        tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock, floor),
+        Part((*tlog.rekor_v2.make_front_routes(rekor), *tlog.rekor_v1.make_front_routes(rekor_v1))),
+        Part(elsewhere),
+    )
+    follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, ct, clock))
+    app = make_edge_app(edge)
+    for part in parts:
+        app.add_routes(part.routes)
+    async with AsyncExitStack() as opened:
+        for service in (*follows, *(service for part in parts for service in part.services)):
+            await service.start()
+            opened.push_async_callback(service.stop)
+        yield app, Figures(home, edge.traffic, {}, clock)
+
+
 def _ct_part(home: Home, ct: CertificateLogService, clock: Clock) -> Part:
+    follows = _accepting(home, ct, clock)
+    return Part(tlog.ct.make_routes(ct), {"ct": health.log_check(ct.log)}, {"ct": ct.log}, (ct, follows))
+
+
+def _accepting(home: Home, ct: CertificateFront, clock: Clock) -> Service:
+    """``ct`` takes certificates of every authority that the stack has had, and of the next one as soon as it is there."""
+
     def adopt(rotated: Generations) -> None:
         for one in rotated.get("ca", ()):
             ct.accept(one.public[-1])
 
     adopt(load_generations(home))
-    follows = During(partial(succeeding, home, adopt, clock, wait=False))
-    return Part(tlog.ct.make_routes(ct), {"ct": health.log_check(ct.log)}, {"ct": ct.log}, (ct, follows))
+    return During(partial(succeeding, home, adopt, clock, wait=False))
 
 
 def log_part(
@@ -234,9 +288,9 @@ def log_part(
     )
 
 
-def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock) -> Part:
-    """``tsa``."""
-    office = Office(_timestamps(home, settings, tsa_, clock))
+def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor: Floor | None = None) -> Part:
+    """``tsa``; ``floor`` is the last time of a timestamp, where several processes make them."""
+    office = Office(_timestamps(home, settings, tsa_, clock, floor))
 
     def adopt(rotated: Generations) -> None:
         if "tsa" in rotated:
@@ -322,12 +376,11 @@ def _authority(
     )
 
 
-def _timestamps(home: Home, settings: Settings, secret: Chained, clock: Clock) -> TimestampAuthority:
-    return TimestampAuthority.of(
-        *secret,
-        now=clock(),
-        timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
-    )
+def _timestamps(
+    home: Home, settings: Settings, secret: Chained, clock: Clock, floor: Floor | None
+) -> TimestampAuthority:
+    path, durable = home.path / "anchor" / "tsa.time", not settings.ephemeral
+    return TimestampAuthority.of(*secret, now=clock(), timekeeper=make_timekeeper(path, durable=durable, floor=floor))
 
 
 # --- the logs: one engine, a tree and a key each -------------------------------------------------------------

@@ -44,6 +44,8 @@ class Edge:
     requests: RequestLog
     draining: bool = False
     behind_proxy: bool = False
+    passed_on: str = ""
+    """The route whose requests another process answers, counts and logs."""
 
 
 def make_edge_app(edge: Edge) -> web.Application:
@@ -95,6 +97,8 @@ def _make_middleware(edge: Edge) -> Middleware:
         if edge.draining:
             response.force_close()
         seconds, method, route = time.perf_counter() - began, method_of(request), route_of(request)
+        if route == edge.passed_on:
+            return response
         edge.traffic.record(method, route, response.status, seconds)
         edge.requests.write(identifier, method, route, response.status, seconds, response.content_length or 0)
         return response

@@ -115,7 +115,7 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
         finish_publisher(prepared.publisher)
         announce(prepared, plan.ready_file)
 
-    work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(_keep_up, prepared), prepared.issuers.watch)
+    work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(keep_up, prepared), prepared.issuers.watch)
     async with serving as (app, figures):
         await answer(app, figures, edge, prepared.listener, prepared.tls, now_ready, work, stopping)
 
@@ -158,6 +158,8 @@ async def answer(
 async def _listen(gate: Gate, listener: socket.socket, tls: ServerTls | None) -> asyncio.Server | TlsPort:
     if tls is not None:
         return TlsPort(listener, gate, tls.context, BACKLOG)
+    if listener.family == socket.AF_UNIX:
+        return await asyncio.get_running_loop().create_unix_server(gate, sock=listener, backlog=BACKLOG)
     return await asyncio.get_running_loop().create_server(gate, sock=listener, backlog=BACKLOG)
 
 
@@ -178,7 +180,7 @@ def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> No
         loop.add_signal_handler(number, stop, number)
 
 
-async def _keep_up(prepared: Prepared) -> None:
+async def keep_up(prepared: Prepared) -> None:
     """Once an hour: re-sign what has less than half of its life left. A failure is said and tried again.
 
     Before that, now that everything answers: import what the first token will need.

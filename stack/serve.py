@@ -75,7 +75,12 @@ def serve(plan: Plan) -> int:
             from stack.running import run  # noqa: PLC0415 - see the line above
 
             undo.pop_all()
-            return run(prepared, plan)
+            if plan.workers is None:
+                return run(prepared, plan)
+            # Deferred: nothing of it is needed by one process.
+            from stack.workers.supervisor import supervise  # noqa: PLC0415 - see the line above
+
+            return supervise(prepared, plan)
 
 
 def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) -> ServerTls | None:

@@ -67,6 +67,9 @@ def _serving(
 
     def renew(at: datetime) -> None:
         before(at)
+        reload(at)
+
+    def reload(at: datetime) -> None:
         load_files(context, files, host, at)
 
-    return ServerTls(context, renew, partial(check_certificate, files.certificate, host), authority)
+    return ServerTls(context, renew, reload, partial(check_certificate, files.certificate, host), authority)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from sigcore.errors import SigError, Unavailable
@@ -24,6 +25,10 @@ READS: Final = 3
 RETRY_S: Final = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+def nothing() -> None:
+    """Of who follows no log."""
 
 
 class Log:
@@ -47,6 +52,8 @@ class Log:
         """When the background audit ended, whatever came of it (Unix time, milliseconds); 0 while it has not."""
         self.damage = ""
         """What the background audit found wrong; the log takes no entries any more. Empty when all is well."""
+        self.grown: Callable[[], None] = nothing
+        """Called after an entry was answered, for whoever follows the log."""
         self._sequencer = Sequencer(store, anchor, publisher, self.clock)
 
     async def start(self) -> None:
@@ -75,10 +82,16 @@ class Log:
         await self._store.close()
 
     async def submit(self, submission: Submission) -> Receipt:
-        """Add an entry; the receipt says where it is, durably. See :meth:`tlog.sequencer.Sequencer.submit`."""
+        """Add an entry; the receipt says where it is, durably. See :meth:`tlog.sequencer.Sequencer.offer`."""
+        receipt = await self.offer(submission)
+        self.grown()
+        return receipt
+
+    def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
+        """As :meth:`submit`, for whoever brings many at once; he calls :attr:`grown` himself."""
         if self.damage:
             raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")
-        return await self._sequencer.submit(submission)
+        return self._sequencer.offer(submission)
 
     async def find(self, key: bytes) -> int | None:
         """The index of the entry with this identity or leaf hash; None when there is none."""
