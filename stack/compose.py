@@ -68,7 +68,6 @@ from tlog.signature_log import FrontV1, RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
-from tlog.storage.sqlite import SqliteStore
 from tlog.submission import Intake
 from tsa.authority import Office, TimestampAuthority
 
@@ -422,6 +421,7 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
         return MemoryStore(), MemoryAnchor()
     # Deferred: what lasts does not matter to what ends with its process.
     from tlog.anchor_file import FileAnchor  # noqa: PLC0415 - see the line above
+    from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - the same
 
     return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
 
