@@ -120,11 +120,11 @@ class Log:
     async def _audit_gently(self) -> Audit:
         for _ in range(READS - 1):
             try:
-                return await self.audit(pace=Gentle())
+                return await self.audit(pace=Gentle(lambda: self.waiting))
             except Unavailable as unavailable:
                 _log.warning("the audit of the log %s begins again: %s", self.publisher.origin, unavailable)
                 await asyncio.sleep(RETRY_S)
-        return await self.audit(pace=Gentle())
+        return await self.audit(pace=Gentle(lambda: self.waiting))
 
     # --- what is published -------------------------------------------------------------------------------
     @property

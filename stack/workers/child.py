@@ -108,7 +108,7 @@ def _encode(error: SigError) -> bytes:
     )
 
 
-def parse_reason(said: bytes) -> SigError:
+def reason_of(said: bytes) -> SigError:
     """Why a child could not serve; where it did not say so, that it has ended.
 
     Raises:

@@ -2,16 +2,16 @@
 """What a worker and the sequencer say to each other: bytes <-> values. Both ends are of one program and one start.
 
 A frame is its length in four bytes, and then messages to its end. A message is its kind in one byte, and what its row says; numbers
-are big-endian, ``opaque<n>`` is a length in n bytes and so many bytes.
+are big-endian, with their bytes in parentheses, and a length is of what stands under that name at the end of the message.
 
 | kind | from | content |
 |---|---|---|
-| 1 ``Entry`` | worker | number (8), log (1), identity (32), leaf opaque<3>, extra opaque<3> |
-| 2 ``Report`` | worker | counts opaque<3> |
-| 17 head | sequencer | size (8), root (32), checkpoint opaque<3>: of the receipts that follow in this frame |
-| 18 receipt | sequencer | number (8), index (8), count (1), count * 32 bytes: of an entry that was added; leaf and extra are as they were sent |
-| 19 receipt | sequencer | the same, then leaf opaque<3>, extra opaque<3>: of an entry that was there before |
-| 20 ``Failure`` | sequencer | number (8), kind of error (1), message opaque<3>, hint opaque<3> |
+| 1 ``Entry`` | worker | number (8), log (1), identity (32), lengths (4, 4), leaf, extra |
+| 2 ``Report`` | worker | length (4), counts |
+| 17 head | sequencer | size (8), root (32), length (4), checkpoint: of the receipts that follow in this frame |
+| 18 receipt | sequencer | number (8), index (8), hashes (1), so many hashes: of an entry that was added; its leaf and extra are as they were sent |
+| 19 receipt | sequencer | number (8), index (8), hashes (1), lengths (4, 4), hashes, leaf, extra: of an entry that was there before |
+| 20 ``Failure`` | sequencer | number (8), kind of error (1), lengths (4, 4), message, hint |
 
 ``number`` is the worker's, for an entry until it is answered.
 """
@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.merkle import HASH_SIZE
-from sigcore.tls import Reader, opaque
 from sigcore.values import dataclass
 from tlog.submission import Receipt, Submission
 
@@ -41,10 +40,12 @@ TEXT: Final = limits.TEXT
 REPORT: Final = 256 * 1024
 """Bytes of a report: it has a row for each route, method and status."""
 _ENTRY, _REPORT, _HEAD, _ADDED, _KNOWN, _FAILED = 1, 2, 17, 18, 19, 20
-_HEAD_HEAD: Final = struct.Struct(">BQ32s")
-_ENTRY_HEAD: Final = struct.Struct(">BQB32s")
-_RECEIPT_HEAD: Final = struct.Struct(">BQQB")
-_FAILURE_HEAD: Final = struct.Struct(">BQB")
+_HEAD_HEAD: Final = struct.Struct(">BQ32sI")
+_ENTRY_HEAD: Final = struct.Struct(">BQB32sII")
+_REPORT_HEAD: Final = struct.Struct(">BI")
+_ADDED_HEAD: Final = struct.Struct(">BQQB")
+_KNOWN_HEAD: Final = struct.Struct(">BQQBII")
+_FAILURE_HEAD: Final = struct.Struct(">BQBII")
 _KINDS: Final[tuple[type[SigError], ...]] = (Malformed, Refused, NotFound, Unavailable)
 
 
@@ -100,7 +101,10 @@ def encode_asked(messages: Iterable[Asked]) -> Iterator[bytes]:
     """The frames of a worker."""
     frame = _Frame()
     for message in messages:
-        frame.add(_encode_entry(message) if isinstance(message, Entry) else _encode_report(message))
+        if isinstance(message, Entry):
+            frame.add(_encode_entry(message))
+        else:
+            frame.add(_REPORT_HEAD.pack(_REPORT, len(message.counts)) + message.counts)
         if frame.size >= FRAME:
             yield frame.take()
     if frame.size:
@@ -146,29 +150,27 @@ class _Frame:
 
 def _encode_entry(entry: Entry) -> bytes:
     sent = entry.submission
-    head = _ENTRY_HEAD.pack(_ENTRY, entry.number, entry.log, sent.identity)
-    return b"".join((head, opaque(sent.leaf, 3), opaque(sent.extra, 3)))
-
-
-def _encode_report(report: Report) -> bytes:
-    return bytes((_REPORT,)) + opaque(report.counts, 3)
+    sizes = len(sent.leaf), len(sent.extra)
+    return _ENTRY_HEAD.pack(_ENTRY, entry.number, entry.log, sent.identity, *sizes) + sent.leaf + sent.extra
 
 
 def _encode_head(receipt: Receipt) -> bytes:
-    return b"".join((_HEAD_HEAD.pack(_HEAD, receipt.size, receipt.root), opaque(receipt.checkpoint.encode(), 3)))
+    checkpoint = receipt.checkpoint.encode()
+    return _HEAD_HEAD.pack(_HEAD, receipt.size, receipt.root, len(checkpoint)) + checkpoint
 
 
 def _encode_receipt(number: int, receipt: Receipt) -> bytes:
-    kind = _KNOWN if receipt.duplicate else _ADDED
-    head = _RECEIPT_HEAD.pack(kind, number, receipt.index, len(receipt.proof))
-    known = (opaque(receipt.leaf, 3), opaque(receipt.extra, 3)) if receipt.duplicate else ()
-    return b"".join((head, *receipt.proof, *known))
+    head = number, receipt.index, len(receipt.proof)
+    if not receipt.duplicate:
+        return b"".join((_ADDED_HEAD.pack(_ADDED, *head), *receipt.proof))
+    sizes = len(receipt.leaf), len(receipt.extra)
+    return b"".join((_KNOWN_HEAD.pack(_KNOWN, *head, *sizes), *receipt.proof, receipt.leaf, receipt.extra))
 
 
 def _encode_failure(number: int, error: SigError) -> bytes:
     kind = next(place for place, kind in enumerate(_KINDS) if isinstance(error, kind))
-    texts = [opaque(text[:TEXT].encode("utf-8", "replace"), 3) for text in (error.message, error.hint)]
-    return b"".join((_FAILURE_HEAD.pack(_FAILED, number, kind), *texts))
+    message, hint = (text[:TEXT].encode("utf-8", "replace") for text in (error.message, error.hint))
+    return _FAILURE_HEAD.pack(_FAILED, number, kind, len(message), len(hint)) + message + hint
 
 
 # --- read ----------------------------------------------------------------------------------------------
@@ -205,22 +207,21 @@ def parse_asked(frame: bytes) -> tuple[Asked, ...]:
     Raises:
         Malformed: not what the table says.
     """
-    reader = Reader(frame, "a worker's frame")
+    reader = _Reader(frame)
     found: list[Asked] = []
-    while not reader.at_end:
-        match reader.uint(1):
-            case kind if kind == _ENTRY:
-                found.append(_entry(reader))
-            case kind if kind == _REPORT:
-                found.append(Report(reader.opaque(3, REPORT)))
-            case kind:
-                raise Malformed(f"a worker sent a message of kind {kind}")
+    while reader.left:
+        kind = frame[reader.at]
+        if kind == _ENTRY:
+            _, number, log, identity, leaf, extra = reader.head(_ENTRY_HEAD)
+            found.append(
+                Entry(number, log, Submission(reader.take(leaf, limits.ENTRY), identity, reader.take(extra, EXTRA)))
+            )
+        elif kind == _REPORT:
+            _, size = reader.head(_REPORT_HEAD)
+            found.append(Report(reader.take(size, REPORT)))
+        else:
+            raise Malformed(f"a worker sent a message of kind {kind}")
     return tuple(found)
-
-
-def _entry(reader: Reader) -> Entry:
-    number, log, identity = reader.uint(8), reader.uint(1), reader.fixed(HASH_SIZE)
-    return Entry(number, log, Submission(reader.opaque(3, limits.ENTRY), identity, reader.opaque(3, EXTRA)))
 
 
 def parse_told(frame: bytes) -> tuple[Told, ...]:
@@ -229,17 +230,18 @@ def parse_told(frame: bytes) -> tuple[Told, ...]:
     Raises:
         Malformed: not what the table says.
     """
-    reader = Reader(frame, "the sequencer's frame")
+    reader = _Reader(frame)
     found: list[Told] = []
     head: tuple[int, bytes, str] | None = None
-    while not reader.at_end:
-        kind = reader.uint(1)
+    while reader.left:
+        kind = frame[reader.at]
         if kind == _HEAD:
-            head = reader.uint(8), reader.fixed(HASH_SIZE), _text(reader, limits.NOTE)
+            _, size, root, length = reader.head(_HEAD_HEAD)
+            head = size, root, reader.text(length, limits.NOTE)
         elif kind in (_ADDED, _KNOWN):
             if head is None:
                 raise Malformed("the sequencer sent a receipt without a head")
-            found.append(_answer(reader, head, known=kind == _KNOWN))
+            found.append(_answer(reader, *head, known=kind == _KNOWN))
         elif kind == _FAILED:
             found.append(_failure(reader))
         else:
@@ -247,26 +249,54 @@ def parse_told(frame: bytes) -> tuple[Told, ...]:
     return tuple(found)
 
 
-def _answer(reader: Reader, head: tuple[int, bytes, str], *, known: bool) -> Answer:
-    number, index, count = reader.uint(8), reader.uint(8), reader.uint(1)
-    if count > limits.PROOF_HASHES:
-        raise Malformed(f"a receipt has a proof of {count} hashes")
-    hashes = reader.fixed(count * HASH_SIZE)
-    proof = tuple(hashes[start : start + HASH_SIZE] for start in range(0, len(hashes), HASH_SIZE))
-    stored = (reader.opaque(3, limits.ENTRY), reader.opaque(3, EXTRA)) if known else None
-    size, root, checkpoint = head
+def _answer(reader: _Reader, size: int, root: bytes, checkpoint: str, *, known: bool) -> Answer:
+    _, number, index, count, *sizes = reader.head(_KNOWN_HEAD if known else _ADDED_HEAD)
+    hashes = reader.take(count * HASH_SIZE, limits.PROOF_HASHES * HASH_SIZE)
+    proof = tuple([hashes[start : start + HASH_SIZE] for start in range(0, len(hashes), HASH_SIZE)])
+    stored = (reader.take(sizes[0], limits.ENTRY), reader.take(sizes[1], EXTRA)) if known else None
     return Answer(number, index, size, root, checkpoint, proof, stored)
 
 
-def _failure(reader: Reader) -> Failure:
-    number, kind = reader.uint(8), reader.uint(1)
+def _failure(reader: _Reader) -> Failure:
+    _, number, kind, message, hint = reader.head(_FAILURE_HEAD)
     if kind >= len(_KINDS):
         raise Malformed(f"an error is of kind {kind}")
-    return Failure(number, _KINDS[kind](_text(reader, 4 * TEXT), _text(reader, 4 * TEXT)))
+    return Failure(number, _KINDS[kind](reader.text(message, 4 * TEXT), reader.text(hint, 4 * TEXT)))
 
 
-def _text(reader: Reader, limit: int) -> str:
-    try:
-        return reader.opaque(3, limit).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Malformed(f"{reader.what} holds a text that is not UTF-8") from error
+class _Reader:
+    """One message after the other. Not :class:`sigcore.tls.Reader`: a call for each number would be half of an entry's cost."""
+
+    __slots__ = ("_data", "at", "left")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = 0
+        self.left = len(data)
+
+    def head(self, form: struct.Struct) -> tuple[Any, ...]:
+        """The numbers at the begin of a message."""
+        at = self.at
+        self._skip(form.size)
+        return form.unpack_from(self._data, at)
+
+    def take(self, size: int, limit: int) -> bytes:
+        """``size`` bytes, at most ``limit``."""
+        if size > limit:
+            raise Malformed(f"a frame has a part of {size} bytes, the limit is {limit}")
+        at = self.at
+        self._skip(size)
+        return self._data[at : at + size]
+
+    def text(self, size: int, limit: int) -> str:
+        """The same as UTF-8."""
+        try:
+            return self.take(size, limit).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Malformed("a frame holds a text that is not UTF-8") from error
+
+    def _skip(self, size: int) -> None:
+        if size > self.left:
+            raise Malformed(f"a frame ends after {self.left} bytes of {size}")
+        self.at += size
+        self.left -= size

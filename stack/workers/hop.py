@@ -15,8 +15,16 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
-import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    UnixConnector,
+    hdrs,
+    web,
+)
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -49,15 +57,15 @@ class Hop:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._session: aiohttp.ClientSession
+        self._session: ClientSession
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Connections for the length of a block."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(self._path, limit=CONNECTIONS),
-            timeout=aiohttp.ClientTimeout(connect=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
+        self._session = ClientSession(
+            connector=UnixConnector(self._path, limit=CONNECTIONS),
+            timeout=ClientTimeout(connect=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
+            cookie_jar=DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=(hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE),
         )
@@ -89,7 +97,7 @@ class Hop:
             async with asked as answer:
                 response = _begin(answer, request.method)
                 return await _copy(answer, response, request)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (ClientError, OSError, TimeoutError) as error:
             _log.warning("no answer from the sequencer: %s", str(error) or type(error).__name__)
             if response is not None and response.prepared:
                 _cut(request)  # what has gone out cannot be taken back
@@ -110,7 +118,7 @@ def _url(request: web.Request) -> URL:
     return URL(f"http://sequencer{path}{query}", encoded=True)
 
 
-def _begin(answer: aiohttp.ClientResponse, method: str) -> web.StreamResponse:
+def _begin(answer: ClientResponse, method: str) -> web.StreamResponse:
     headers = CIMultiDict(answer.headers)
     headers[ID_HEADER] = headers.pop(request_id.get())  # spelt as everywhere else
     for name in _THIS_HOP:
@@ -121,9 +129,7 @@ def _begin(answer: aiohttp.ClientResponse, method: str) -> web.StreamResponse:
     return response
 
 
-async def _copy(
-    answer: aiohttp.ClientResponse, response: web.StreamResponse, request: web.Request
-) -> web.StreamResponse:
+async def _copy(answer: ClientResponse, response: web.StreamResponse, request: web.Request) -> web.StreamResponse:
     length = response.content_length
     if request.method != hdrs.METH_HEAD and length is not None and length <= WHOLE:
         body = await answer.read()

@@ -30,7 +30,7 @@ from stack.running import announce, run_loop
 from stack.start import Plan, Prepared
 from stack.trust.publisher import finish_publisher
 from stack.workers import front, sequencer
-from stack.workers.child import ATOMIC, READY, fork, parse_reason
+from stack.workers.child import ATOMIC, READY, fork, reason_of
 from stack.workers.floors import Floors
 from stack.workers.place import Place, meeting
 
@@ -170,7 +170,7 @@ class Child:
     @property
     def reason(self) -> SigError:
         """What it said when it could not serve."""
-        return parse_reason(self._said)
+        return reason_of(self._said)
 
     def signal(self, number: int) -> None:
         """Send it."""
