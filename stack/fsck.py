@@ -6,7 +6,7 @@ Nothing is written, and a stack that serves meanwhile is not disturbed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,15 +39,16 @@ class Finding:
     hint: str = ""
 
 
-async def check(home: Home, progress: Callable[[str], Progress]) -> list[Finding]:
-    """A finding for each log of ``home``; ``progress`` gives what to call while a log is read.
+async def check(home: Home, progress: Callable[[str], Progress], logs: Collection[str] = LOGS) -> list[Finding]:
+    """A finding for each of ``logs`` of ``home``; ``progress`` gives what to call while a log is read.
 
     Raises:
         NotFound, Malformed, Refused: ``home`` is no stack, or its keys cannot be read.
     """
     settings, material = load_settings(home), load_material(home)
     findings = []
-    for log, publisher in _PUBLISHERS.items():
+    for log in logs:
+        publisher = _PUBLISHERS[log]
         try:
             found = Finding(log, await _audit(home, log, publisher(settings, material), progress(log)))
         except SigError as error:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -34,6 +34,8 @@ import oidc_dev.mailbox
 import oidc_dev.parameters
 import oidc_dev.upstream
 import sigcore.entry_id
+import stack.backup.about
+import stack.backup.archive
 import stack.cli.persona
 import stack.config
 import stack.issuers
@@ -79,6 +81,7 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Refused, SigError
 from sigcore.strict import Fields
 from sigcore.timestamp import TimestampRequest
+from stack.backup.about import About
 from tests.unit.client.minisig import MiniSigstore
 from tests.unit.oidc_dev.abroad import Abroad
 from tests.unit.oidc_dev.visitor import Clock
@@ -444,6 +447,17 @@ PARSERS: dict[str, Parser] = {
         lambda found: found[1].hex() if found[0] is None else sigcore.entry_id.encode_entry_id(*found),
         exact=False,
         text=True,
+    ),
+    "stack.backup.about.parse_about": Parser(
+        stack.backup.about.parse_about,
+        [stack.backup.about.encode_about(About(datetime(2026, 1, 2, tzinfo=UTC), "http://a.example", True, {"ct": 1}))],
+        stack.backup.about.encode_about,
+        exact=False,
+    ),
+    "stack.backup.archive.parse_sums": Parser(
+        stack.backup.archive.parse_sums,
+        [b"", b"%b  backup.json\n%b  data/sigbox.toml\n" % (b"00" * 32, b"ff" * 32)],
+        stack.backup.archive.encode_sums,
     ),
     "tlog.kept.parse_kept": Parser(
         tlog.kept.parse_kept,
