@@ -29,6 +29,7 @@ TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 RSA_BITS: Final = 2048
 ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 """How such a PEM file begins (RFC 7468 section 11)."""
+UNLOCK_HINT: Final = "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE"
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def _refuse_foreign(home: Home) -> None:
     for log in sorted(folder.glob("*/*.db")):
         hint = "restore sigbox.toml from a backup: new keys would not be those of its logs"
         raise Refused(f"{folder} has lost its sigbox.toml, but {log.relative_to(folder)} is there", hint)
-    ours = {*ROLE_FOLDERS, "public", "lock", home.settings_file.name}
+    ours = {*ROLE_FOLDERS, "audit", "public", "lock", home.settings_file.name}
     strangers = {path.name for path in folder.iterdir() if (leftover_of(path) or path.name) not in ours}
     if strangers:
         raise Refused(f"{folder} holds no stack but other files, such as {min(strangers)}", "give an empty --data")
@@ -274,7 +275,7 @@ def _load_key(home: Home, name: str) -> keys.PrivateKey:
     path = home.path / name
     pem = load_secret(path, what="the key")
     if home.passphrase is None and pem.startswith(ENCRYPTED):
-        raise Refused(f"{path} is encrypted", "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE")
+        raise Refused(f"{path} is encrypted", UNLOCK_HINT)
     return keys.parse_private_key(pem, home.passphrase, what=str(path), ours=True)
 
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from stack.config import FOLDERS
+from sigcore.errors import Refused
 from stack.files import make_folder
 from tlog.storage.lock import FileLock
 
@@ -47,3 +49,19 @@ def held(folder: Path, name: str = LOCK) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def held_patiently(folder: Path, patience_s: float, name: str = LOCK) -> Iterator[None]:
+    """As :func:`held`, but wait up to ``patience_s`` seconds for whoever holds it."""
+    deadline = time.monotonic() + patience_s
+    with ExitStack() as lock:
+        while True:
+            try:
+                lock.enter_context(held(folder, name))
+                break
+            except Refused:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        yield

@@ -9,22 +9,20 @@ the root are, with ``--rotate`` all of them get new keys; with ``--passphrase`` 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from sigcore import limits
-from sigcore.errors import Refused, SigError
+from sigcore.errors import SigError
 from sigcore.strict import parse_hex
 from stack.bootstrap import load_ed25519
 from stack.config import Home, Settings, load_settings
 from stack.files import load_file
 from stack.generations import load_generations
-from stack.lock import held
+from stack.lock import held_patiently
 from stack.seed import CREATED, LIFE
 from stack.trust import tuf_keys
 from stack.trust.delegated import DelegatedPolicy
@@ -47,7 +45,7 @@ def publish(home: Home, now: datetime, *, force: bool = False, rotate: bool = Fa
         Refused: another process is at it for too long, or as :meth:`~stack.trust.repository.Repository.publish`.
     """
     settings = load_settings(home)
-    with _alone(home.path / "tuf"):
+    with held_patiently(home.path / "tuf", PATIENCE_S):
         durable = not settings.ephemeral
         tuf_keys.settle(home)
         repository = Repository(
@@ -85,22 +83,6 @@ def load_policy(home: Home) -> DelegatedPolicy | None:
         return None
     data = load_file(home.policy, what="the policy", limit=limits.POLICY)
     return DelegatedPolicy(data, load_ed25519(home, f"tuf/{POLICY}.key"))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One publication at a time; wait a little for the one that is running."""
-    deadline = time.monotonic() + PATIENCE_S
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(held(folder))
-                break
-            except Refused:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        yield
 
 
 def main(arguments: Sequence[str]) -> int:
