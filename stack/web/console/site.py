@@ -58,7 +58,7 @@ class Site:
             # Deferred: following the logs needs no template engine.
             from stack.web.console.pages import Pages  # noqa: PLC0415 - see the line above
 
-            return Pages(settings)
+            return Pages(settings, login=around.login is not None)
 
         @cache
         def workshop() -> Workshop:
