@@ -40,6 +40,8 @@ def serve_role(plan: RolePlan) -> int:
     """
     gc.disable()  # until everything answers: stack.running
     settings = load_settings(plan.home)
+    if plan.database:
+        settings = replace(settings, database=plan.database)
     with (
         ended_by_sigterm(),
         listening(plan.host, plan.port) as listener,

@@ -38,6 +38,8 @@ class Plan:
     log_format: str | None = None
     """``json`` or ``text``; None follows the terminal."""
     behind_proxy: bool = False
+    database: str | None = None
+    """Where the logs are kept; None for what the stack's settings say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,10 @@ def nothing() -> None:
     """What follows a commit when nothing does."""
 
 
+class Shared:
+    """A store that several hosts have: a log in it is served by :class:`tlog.elected.Elected`, on one of them at a time."""
+
+
 class LogStore(Protocol):
     """Durable storage of one log, with exactly one writer.
 

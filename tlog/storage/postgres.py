@@ -92,14 +92,22 @@ class PostgresStore:
     async def open(self) -> None:
         """Lock, migrate when due, raise the epoch."""
         try:
+            await self.take_over()
+            self._readers.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def take_over(self) -> None:
+        """Become the owner. Refused: another one is, or the server may lose what it acknowledges; then nothing has changed."""
+        try:
             await self._connect()
             await self._lock()
             with failures("the log's database failed"):
                 self._epoch = await self._session().fetchval("UPDATE head SET epoch = epoch + 1 RETURNING epoch")
             self._thread = Worker(self.schema)
-            self._readers.open()
         except BaseException:
-            await self.close()
+            await self.release()
             raise
 
     async def open_for_reading(self) -> None:
