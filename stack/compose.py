@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from socket import gethostname
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +35,6 @@ from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
 from sigcore import keys
-from sigcore.errors import Unavailable
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from stack import control, health, metrics
@@ -323,18 +321,10 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
         return MemoryStore(), MemoryAnchor()
     anchor = FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
     if settings.database:
-        return _shared(home, settings, role), anchor
+        from stack.database import shared_store  # noqa: PLC0415 - its driver is an extra
+
+        return shared_store(home, settings, role), anchor
     return SqliteStore(home.path / role / "log.db"), anchor
-
-
-def _shared(home: Home, settings: Settings, role: str) -> LogStore:
-    try:
-        # Deferred: asyncpg is an extra, and a log in files needs nothing of it.
-        from tlog.storage.postgres_shared import SharedStore  # noqa: PLC0415 - see the line above
-    except ModuleNotFoundError as error:
-        hint = "pip install 'sigbox[postgres]', or requirements/postgres.txt"
-        raise Unavailable(f"logs in PostgreSQL need {error.name}, which is not installed", hint) from error
-    return SharedStore(settings.database, role, host=f"{gethostname()}:{home.path}")
 
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:

@@ -76,10 +76,11 @@ class Server:
     def promote(self) -> None:
         self._run("pg_ctl", "promote", "-w", "-D", self.data)
 
-    def sql(self, *statements: str) -> str:
+    def sql(self, *statements: str, database: str = USER) -> str:
         """What psql prints."""
         commands = [word for statement in statements for word in ("-c", statement)]
-        return self._run("psql", "-XAtq", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, *commands)
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-d", database)
+        return self._run("psql", "-XAtq", *where, "-U", USER, *commands)
 
     def _run(self, program: str, *arguments: str | Path) -> str:
         where = bindir()

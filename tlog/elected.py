@@ -23,7 +23,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sigcore import limits
@@ -63,6 +63,8 @@ class _Brought:
         for caller in self.callers:
             if not caller.done():
                 caller.set_result(receipt)
+            # Only the first caller brought this submission; those of the others may say something else.
+            receipt = replace(receipt, duplicate=True)
 
     def fail(self, error: SigError) -> None:
         for caller in self.callers:

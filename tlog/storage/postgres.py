@@ -110,13 +110,8 @@ class PostgresStore:
             await self.release()
             raise
 
-    async def open_for_reading(self) -> None:
-        """Beside whoever owns the log: only the reading calls work. The tables are made where they are not there."""
-        session = await connect(self.url, self.schema)
-        try:
-            await migrate(session, self.schema)
-        finally:
-            session.terminate()
+    def open_for_reading(self) -> None:
+        """Beside whoever owns the log: no lock is taken and nothing written; only the reading calls work."""
         self._readers.open()
 
     async def reopen(self) -> None:

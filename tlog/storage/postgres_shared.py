@@ -17,6 +17,7 @@ from typing import Final
 from sigcore.errors import Unavailable
 from tlog.storage.base import Shared
 from tlog.storage.postgres import Holder, PostgresStore, evict, holder
+from tlog.storage.postgres_schema import migrate
 from tlog.storage.postgres_session import Session, connect, failures
 from tlog.submission import Submission
 
@@ -52,9 +53,14 @@ class SharedStore(PostgresStore, Shared):
 
     # --- the others ------------------------------------------------------------------------------------
     async def join(self, on_head: Callable[[], None], on_inbox: Callable[[], None]) -> None:
-        """Read, and be told of commits and of what is brought. Unavailable, Refused: as :meth:`PostgresStore.open_for_reading`."""
-        await self.open_for_reading()
+        """Read, and be told of commits and of what is brought; make the tables where they are not there.
+
+        Raises:
+            Unavailable: the database cannot be reached. Refused: it is of a newer program.
+        """
         self._bus = await connect(self.url, self.schema, synchronous_commit="off")
+        await migrate(self._bus, self.schema)
+        self.open_for_reading()
         with failures("the log's database failed"):
             await self._bus.add_listener(self.schema, lambda *_: on_head())
             await self._bus.add_listener(self._inbox, lambda *_: on_inbox())
