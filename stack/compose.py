@@ -421,9 +421,15 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
         return MemoryStore(), MemoryAnchor()
     # Deferred: what lasts does not matter to what ends with its process.
     from tlog.anchor_file import FileAnchor  # noqa: PLC0415 - see the line above
-    from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - the same
 
-    return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
+    anchor = FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
+    if settings.database:
+        from stack.database import shared_store  # noqa: PLC0415 - its driver is an extra
+
+        return shared_store(home, settings, role), anchor
+    from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - as the anchor
+
+    return SqliteStore(home.path / role / "log.db"), anchor
 
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:

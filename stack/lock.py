@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from stack.config import FOLDERS
 from sigcore.errors import Refused
+from stack.config import FOLDERS
 from stack.files import make_folder
 from tlog.storage.lock import FileLock
 

@@ -32,6 +32,7 @@ class RolePlan:
 
     Attributes:
         ct_log_url: where the authority's log is; None where clients find it.
+        database: where logs are kept; None for what the settings say.
         oidc_jwks: a file or URL with the keys of the stack's provider; None for the file that the provider writes.
         tls: ``auto`` or ``CERT,KEY``; None serves plain HTTP.
     """
@@ -46,6 +47,7 @@ class RolePlan:
     log_format: str | None
     ct_log_url: str | None
     oidc_jwks: str | None
+    database: str | None = None
 
     @property
     def tables(self) -> list[Path]:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -58,6 +59,8 @@ def serve(plan: Plan) -> int:
         if not alone and not fresh:
             locks.enter_context(serving(home.path, *ROLES))
         settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
+        if plan.database:
+            settings = replace(settings, database=plan.database)
         if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
         tls = tls_of(plan.tls, home, settings, now)

@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from stack.compose import Part, assembled
@@ -37,6 +38,8 @@ def serve_role(plan: RolePlan) -> int:
     """
     gc.disable()  # until everything answers: stack.running
     settings = load_settings(plan.home)
+    if plan.database:
+        settings = replace(settings, database=plan.database)
     with (
         ended_by_sigterm(),
         listening(plan.host, plan.port) as listener,

@@ -45,6 +45,8 @@ class Plan:
     behind_proxy: bool = False
     workers: int | None = None
     """Processes that answer, beside one that commits; None for one process that does both."""
+    database: str | None = None
+    """Where the logs are kept; None for what the stack's settings say."""
 
 
 @dataclass(frozen=True, slots=True)
