@@ -143,9 +143,9 @@ class Elected:
         """As :meth:`tlog.sequencer.Sequencer.offer`; Unavailable also when there is no writer for :data:`PATIENCE_S`."""
         if self._sequencer is not None:
             return self._sequencer.offer(submission)
-        return asyncio.ensure_future(self._bring(submission))
+        return asyncio.ensure_future(self._wait_for_writer(submission))
 
-    async def _bring(self, submission: Submission) -> Receipt:
+    async def _wait_for_writer(self, submission: Submission) -> Receipt:
         if len(submission.leaf) > limits.ENTRY:
             raise Malformed(f"the log entry is {len(submission.leaf)} bytes long, the limit is {limits.ENTRY}")
         if self._fault or self._stopping:

@@ -75,7 +75,7 @@ async def test_entries_of_all_hosts_are_one_log(hosts, entry, whole_tree):
     for number, receipt in enumerate(receipts):
         assert leaves[0][receipt.index] == entry(number).leaf
     assert [log.commits.entries for log in logs] == [600, 0, 0]
-    assert all(log.waiting == 0 for log in logs)
+    await until(lambda: all(log.waiting == 0 for log in logs))
 
 
 async def test_what_is_acknowledged_by_one_host_is_found_by_it_and_anchored_there(hosts, entry):
