@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
@@ -49,7 +50,7 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         if reason is not None:
             parser.error(reason)
     try:
-        code: int = module.run(options)
+        code = _done(name, command, module, options)
     except KeyboardInterrupt:
         sys.stderr.write(f"sigbox {name}: interrupted\n")
         return 130
@@ -60,6 +61,23 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
         return _failed(name, command, error)
     return code
+
+
+def _done(name: str, command: Command, module: ModuleType, options: argparse.Namespace) -> int:
+    code: int
+    if command.audited and getattr(options, "action", name) in command.audited and not _elsewhere(name, options):
+        # Deferred: few commands change a stack.
+        from stack.cli.audited import run as run_audited  # noqa: PLC0415 - see the line above
+
+        code = run_audited(name, options, module.run)
+    else:
+        code = module.run(options)
+    return code
+
+
+def _elsewhere(name: str, options: argparse.Namespace) -> bool:
+    """Another process does it, in a stack that keeps nothing."""
+    return name == "user" and bool(options.url)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

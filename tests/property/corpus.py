@@ -42,6 +42,8 @@ import stack.issuers
 import stack.personas
 import stack.remote_log
 import stack.web.console.asked
+import stack.workers.counts
+import stack.workers.frames
 import tlog.catalog.query
 import tlog.kept
 import tsa.json_request
@@ -76,7 +78,7 @@ from sigcore import (
     x509,
 )
 from sigcore.algorithms import HashAlgorithm
-from sigcore.errors import SigError
+from sigcore.errors import Refused, SigError
 from sigcore.strict import Fields
 from sigcore.timestamp import TimestampRequest
 from stack.backup.about import About
@@ -84,6 +86,7 @@ from tests.unit.client.minisig import MiniSigstore
 from tests.unit.oidc_dev.abroad import Abroad
 from tests.unit.oidc_dev.visitor import Clock
 from tests.unit.sigcore import v1_proposals
+from tlog.submission import Receipt, Submission
 
 SIGSTORE = MiniSigstore()
 BUNDLE = SIGSTORE.sign()
@@ -262,6 +265,11 @@ def json_of(data: bytes) -> strict.JSON:
 
 
 UPSTREAM = Abroad(Clock()).upstream()
+_SENT = Submission(b"leaf", bytes(32), b"extra")
+_ASKED = (stack.workers.frames.Entry(1, 2, _SENT), stack.workers.frames.Report(b"counts"))
+_RECEIPT = Receipt(7, b"leaf", 9, bytes(32), (bytes(32), b"h" * 32), "checkpoint", duplicate=False)
+_TOLD = ((1, _RECEIPT), (2, replace(_RECEIPT, duplicate=True, extra=b"x")), (3, Refused("no", "ask")))
+
 PARSERS: dict[str, Parser] = {
     # --- strict
     "sigcore.strict.parse_json": Parser(
@@ -570,6 +578,19 @@ PARSERS: dict[str, Parser] = {
     "stack.remote_log.parse_sct_answer": Parser(
         stack.remote_log.parse_sct_answer,
         [b'{"sct_version":0,"id":"AAAA","timestamp":1,"extensions":"","signature":"BAMAAQA="}'],
+        None,
+    ),
+    "stack.workers.frames.parse_asked": Parser(
+        stack.workers.frames.parse_asked,
+        [b"".join(stack.workers.frames.encode_asked(_ASKED))[4:]],
+        lambda found: b"".join(stack.workers.frames.encode_asked(found))[4:],
+    ),
+    "stack.workers.frames.parse_told": Parser(
+        stack.workers.frames.parse_told, [b"".join(stack.workers.frames.encode_told(_TOLD))[4:]], None
+    ),
+    "stack.workers.counts.parse_counts": Parser(
+        stack.workers.counts.parse_counts,
+        [bytes(12) + b"\x03GET\x00\x02/a" + (200).to_bytes(2, "big") + bytes(8 * 15)],
         None,
     ),
     "stack.config.parse_listen": Parser(stack.config.parse_listen, [b"127.0.0.1:7780", b"[::1]:0"], None, text=True),

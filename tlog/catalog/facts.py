@@ -56,6 +56,8 @@ class Facts:
     terms: tuple[Term, ...]
     time_ms: int | None = None
     certificate: x509.Certificate | None = None
+    spki: bytes = b""
+    """The first bare key, DER; empty where certificates speak for all."""
 
     def first(self, kind: Kind) -> str:
         """The first term of this kind; empty when there is none."""
@@ -76,8 +78,10 @@ def rekor_facts(body: bytes, time_ms: int | None = None) -> Facts:
     content = read_content(body)
     terms = [Term(Kind.DIGEST, digest) for digest in content.digests]
     certificate: x509.Certificate | None = None
+    spki = b""
     for signer in content.signers:
         if isinstance(signer, bytes):
+            spki = spki or signer
             terms.append(_key(signer))
         else:
             certificate = certificate or signer
@@ -85,7 +89,7 @@ def rekor_facts(body: bytes, time_ms: int | None = None) -> Facts:
     terms.append(Term(Kind.ENTRY, merkle.hash_leaf(body).hex()))
     if time_ms is None and certificate is not None:
         time_ms = _milliseconds(certificate.not_before)
-    return Facts(content.kind, tuple(dict.fromkeys(terms)), time_ms, certificate)
+    return Facts(content.kind, tuple(dict.fromkeys(terms)), time_ms, certificate, spki)
 
 
 # --- CT ----------------------------------------------------------------------------------------------
