@@ -8,7 +8,6 @@ import ssl
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,8 +15,10 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from oidc_dev.rules import LoginRules
+from sigcore.values import dataclass
 from stack.bootstrap import Material
 from stack.config import Home, Settings
+from stack.console_rules import ConsoleRules
 from stack.elsewhere import Elsewhere
 from stack.live_issuers import LiveIssuers
 
@@ -44,6 +45,8 @@ class Plan:
     behind_proxy: bool = False
     workers: int | None = None
     """Processes that answer, beside one that commits; None for one process that does both."""
+    database: str | None = None
+    """Where the logs are kept; None for what the stack's settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +81,4 @@ class Prepared:
     """Those that were configured, beside the stack's own."""
     logins: LoginRules
     elsewhere: Elsewhere
+    console: ConsoleRules

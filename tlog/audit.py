@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sigcore import merkle
 from sigcore.errors import NotFound, Refused
 from sigcore.merkle import Frontier, Hash
 from sigcore.tiles import WIDTH
+from sigcore.values import dataclass
 from tlog.anchor import Anchored
 from tlog.publish import Publisher
 from tlog.recovery import keys_of

@@ -84,6 +84,14 @@ class CertificateFront:
         self.roots = tuple(parse_certificate(root, what="the accepted root") for root in roots)
         self._paths = lru_cache(maxsize=PATHS)(self._find_path)
 
+    def accept(self, root: bytes) -> None:
+        """Take certificates below this root (DER) too, from now on. Malformed: it is no certificate."""
+        certificate = parse_certificate(root, what="the accepted root")
+        if certificate not in self.roots:
+            self.roots = (*self.roots, certificate)
+            self._paths.cache_clear()
+
+    # --- add ---------------------------------------------------------------------------------------------
     async def add_pre_chain(self, chain: Sequence[bytes]) -> SignedCertificateTimestamp:
         """The SCT for a precertificate, which is in the log when this returns (RFC 6962 section 4.2).
 

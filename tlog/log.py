@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from sigcore.errors import SigError, Unavailable
 from sigcore.merkle import Hash
@@ -15,8 +15,12 @@ from tlog.anchor import Anchor
 from tlog.audit import Audit, Gentle, Pace, Progress, at_once, audit, quiet
 from tlog.publish import Clock, Publisher, SigningClock
 from tlog.sequencer import Commits, Sequencer
-from tlog.storage.base import Head, LogStore
+from tlog.storage.base import Head, LogStore, Shared
 from tlog.submission import Receipt, Submission
+
+if TYPE_CHECKING:  # the driver of its database is an extra
+    from tlog.elected import Elected
+    from tlog.storage.postgres_shared import SharedStore
 
 __all__ = ["Log", "Receipt", "Submission", "seed"]
 
@@ -48,11 +52,13 @@ class Log:
         self.clock = SigningClock(clock)
         self.audited: Audit | None = None
         """What the background audit has covered; None until it has passed."""
+        self.audited_ms = 0
+        """When the background audit ended, whatever came of it (Unix time, milliseconds); 0 while it has not."""
         self.damage = ""
         """What the background audit found wrong; the log takes no entries any more. Empty when all is well."""
         self.grown: Callable[[], None] = nothing
         """Called after an entry was answered, for whoever follows the log."""
-        self._sequencer = Sequencer(store, anchor, publisher, self.clock)
+        self._sequencer = _make_sequencer(store, anchor, publisher, self.clock)
 
     async def start(self) -> None:
         """Take the store over, check it (``recovery.py``), begin to take entries.
@@ -61,8 +67,9 @@ class Log:
             Refused: another process owns the log, or what is stored is not what was published. Unavailable: the storage failed.
         """
         try:
-            await self._store.open()
-            await self._anchor.open()
+            if not isinstance(self._store, Shared):
+                await self._store.open()
+                await self._anchor.open()
             await self._sequencer.start()
         except BaseException:
             await self._close()
@@ -113,6 +120,7 @@ class Log:
             _log.critical("the audit closed the log %s: %s", self.publisher.origin, error)
         else:
             _log.info("the audit of the log %s: %d entries, intact", self.publisher.origin, self.audited.entries)
+        self.audited_ms = self.clock.latest_ms()
 
     async def _audit_gently(self) -> Audit:
         for _ in range(READS - 1):
@@ -172,6 +180,14 @@ class Log:
     async def consistency(self, first: int, second: int) -> tuple[Hash, ...]:
         """The proof that the tree of ``first`` leaves is a prefix of that of ``second``. Malformed when there is none."""
         return await self._sequencer.view.consistency(first, second)
+
+
+def _make_sequencer(store: LogStore, anchor: Anchor, publisher: Publisher, clock: SigningClock) -> Sequencer | Elected:
+    if not isinstance(store, Shared):
+        return Sequencer(store, anchor, publisher, clock)
+    from tlog.elected import Elected  # noqa: PLC0415 - its database's driver is an extra
+
+    return Elected(cast("SharedStore", store), anchor, publisher, clock)
 
 
 async def seed(log: Log, submission: Submission) -> None:

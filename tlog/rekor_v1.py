@@ -15,9 +15,9 @@ from aiohttp import web
 
 from sigcore import entries_v1, limits, merkle
 from sigcore.entries_v1_verifier import parse_verifier
+from sigcore.entry_id import parse_entry_id
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.strict import JSON, Fields, parse_decimal, parse_hex, shown
-from tlog.entry_id import parse_entry_id
 from tlog.http import Encoded, Handler, TooLarge, answering, optional_query, query, read_body
 from tlog.signature_log import Answer, FrontV1, RekorV1
 from tlog.submission import Receipt

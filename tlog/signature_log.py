@@ -19,10 +19,10 @@ from sigcore import keys, merkle
 from sigcore.algorithms import HashAlgorithm
 from sigcore.entries_v1_artifact import HashedRekordV1
 from sigcore.entries_v1_verifier import LoggableEntry, parse_verifier
+from sigcore.entry_id import encode_entry_id, parse_entry_id, tree_id_of
 from sigcore.errors import NotFound, Refused
 from sigcore.strict import encode_base64
 from tlog.anchor import Anchor
-from tlog.entry_id import encode_entry_id, parse_entry_id, tree_id_of
 from tlog.kept import Kept, encode_kept, key_digests, parse_kept
 from tlog.log import Log, Receipt, Submission, seed
 from tlog.publish import CheckpointPublisher, Clock

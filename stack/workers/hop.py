@@ -31,8 +31,7 @@ from yarl import URL
 from sigcore import limits
 from sigcore.errors import Malformed
 from stack import plain
-from stack.edge import ID_HEADER
-from stack.logs import request_id
+from stack.logs import ID_HEADER, request_id
 from tlog.http import TooLarge, read_body
 
 ROUTE: Final = "/{path}"
