@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from sigcore import keys, x509
 from sigcore.errors import Malformed, Refused
+from sigcore.values import dataclass
 from stack.authorities import Keep, make_ca, make_tsa
 from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import leftover_of, load_file, load_secret, make_folder

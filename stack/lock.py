@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sigcore.errors import Refused
+from stack.config import FOLDERS
 from stack.files import make_folder
 from tlog.storage.lock import FileLock
 
@@ -19,8 +20,6 @@ LOCK: Final = "lock"
 
 SERVING: Final = "serving.lock"
 """The same in the folder of a role, for the process that serves it."""
-FOLDERS: Final = {"log": "rekor", "trust": "tuf"}
-"""Where a role's lock lies, when not in the folder of its name."""
 
 
 @contextmanager

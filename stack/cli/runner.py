@@ -14,7 +14,7 @@ from types import ModuleType
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
-from stack.cli.usage import NoPolicy, Usage
+from stack.cli.usage import NoPolicy, NotServed, Usage
 
 _HINTS = {
     errno.EACCES: "run it as the owner of that file, or give another place",
@@ -112,6 +112,8 @@ def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
     if isinstance(error, NoPolicy):
         return ExitCode.POLICY
+    if isinstance(error, NotServed):
+        return ExitCode.SERVICE
     if command.refused == ExitCode.REFUSED and not isinstance(error, NotFound | Usage):
         return ExitCode.REFUSED
     return ExitCode.USAGE if isinstance(error, Malformed | NotFound) else command.refused

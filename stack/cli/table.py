@@ -102,6 +102,11 @@ COMMANDS = {
     "initialize": Command("stack.cli.initialize", "pin a TUF mirror: after that no trust option is needed"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
     "doctor": Command("stack.cli.doctor", "check a stack from end to end; each failure with its fix"),
+    "log": Command(
+        "stack.cli.log", "read a transparency log, believe nothing that it does not prove", ExitCode.REFUSED
+    ),
+    "backup": Command("stack.cli.backup", "put a whole stack into one file, while it serves", ExitCode.REFUSED),
+    "restore": Command("stack.cli.restore", "make a stack out of a backup, every byte verified", ExitCode.REFUSED),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
     "completion": Command("stack.cli.completion", "print a script that completes commands and options in your shell"),

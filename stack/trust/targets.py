@@ -11,10 +11,10 @@ root-signing repository: ``custom.sigstore`` with ``usage``, ``status`` and ``ur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sigcore.values import dataclass
 from stack.config import Home
 from stack.generations import Generations
 

@@ -148,7 +148,7 @@ class Catalog:
     async def _follow(self) -> None:
         """(1)"""
         while True:
-            pace = Gentle()
+            pace = Gentle(lambda: sum(source.log.waiting for source in self._sources.values()))
             for name in self._sources:
                 try:
                     while self._lag(name):
@@ -176,7 +176,7 @@ class Catalog:
             self._covered[name] = end
 
     def _facts(self, name: str, entry: Submission) -> tuple[int, Facts]:
-        facts = _facts_of(self._sources[name], entry)
+        facts = facts_of(self._sources[name], entry)
         time_ms = self._times.get(name, 0) if facts.time_ms is None else facts.time_ms
         self._times[name] = time_ms
         return time_ms, facts
@@ -203,6 +203,18 @@ class Catalog:
         places = await self._sought(query, before, min(limit, MAX_PAGE))
         return Answer(await self._hits(places.found), complete, places.cut, _encode_place(places.last))
 
+    @property
+    def covered(self) -> Mapping[str, int]:
+        """The size of each log up to which it was read."""
+        return dict(self._covered)
+
+    async def growth(self, since_ms: int, step_ms: int, periods: int) -> dict[str, tuple[int, ...]]:
+        """How many entries of each log fall into each of ``periods`` from ``since_ms`` on. Unavailable: the storage failed."""
+        if self._worker is None:
+            return {}
+        counts = await self._worker.run(partial(self._store.count, since_ms, step_ms))
+        return {name: tuple(counts.get((name, at), 0) for at in range(periods)) for name in self._sources}
+
     async def _sought(self, query: Query, before: Place, limit: int) -> Places:
         if self._worker is None:
             return Places(())
@@ -221,7 +233,7 @@ class Catalog:
         """One entry of a log. NotFound when it is not published."""
         source = self._sources[name]
         (entry,) = await source.log.entries(index, index + 1)
-        facts = _facts_of(source, entry)
+        facts = facts_of(source, entry)
         return Hit(name, index, facts.time_ms or 0, facts)
 
     async def _hits(self, places: Sequence[Place]) -> tuple[Hit, ...]:
@@ -230,11 +242,12 @@ class Catalog:
         for place in places:
             source = self._sources[names[place.log]]
             (entry,) = await source.log.entries(place.index, place.index + 1)
-            found.append(Hit(names[place.log], place.index, place.time_ms, _facts_of(source, entry)))
+            found.append(Hit(names[place.log], place.index, place.time_ms, facts_of(source, entry)))
         return tuple(found)
 
 
-def _facts_of(source: Source, entry: Submission) -> Facts:
+def facts_of(source: Source, entry: Submission) -> Facts:
+    """What an entry says; nothing for one that cannot be read, which is logged."""
     try:
         return source.facts(entry)
     except Malformed as error:

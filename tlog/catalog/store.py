@@ -186,6 +186,16 @@ class CatalogStore:
             db.execute("UPDATE position SET size = 0, mark = x'' WHERE log = ?", (log,))
 
     # --- find --------------------------------------------------------------------------------------------
+    def count(self, since_ms: int, step_ms: int) -> dict[tuple[str, int], int]:
+        """Entries by log and period; period 0 begins at ``since_ms`` and lasts ``step_ms``."""
+        names = self.names
+        with _failures(self._path):
+            rows = self._db.execute(
+                "SELECT log, (time - ?) / ? AS period, count(*) FROM posting WHERE key = ? AND time >= ? GROUP BY log, period",
+                (since_ms, step_ms, EVERY, since_ms),
+            ).fetchall()
+        return {(names[log], period): number for log, period, number in rows}
+
     def find(self, parts: Sequence[Part], *, before: Place, since_ms: int, limit: int) -> Places:
         """The youngest ``limit`` entries before ``before`` and not before ``since_ms`` for which every part holds.
 

@@ -18,7 +18,9 @@ from sigcore.strict import parse_decimal, shown
 from sigcore.values import dataclass
 from stack.web.console.drawn import WHOLE, Drawing, Node, draw, grow_path, grow_whole
 from stack.web.console.shelf import Shelf
+from stack.web.console.tiled import SERVED, levels, witnesses
 from tlog.log import Log
+from tlog.publish import CheckpointPublisher
 
 if TYPE_CHECKING:
     from stack.web.console.pages import Pages
@@ -66,9 +68,24 @@ def make_routes(shelves: Mapping[str, Shelf], pages: Callable[[], Pages]) -> lis
             lit, grown = await _lit(shelf.log, request.query), await _grown(shelf.log, request.query)
         except SigError as error:
             return pages().refusal(request, error)
-        return pages().page(request, "tree.html", shelf=shelf, lit=lit, grown=grown)
+        return pages().page(
+            request,
+            "tree.html",
+            shelf=shelf,
+            lit=lit,
+            grown=grown,
+            levels=levels(shelf.log.size, lit.leaf),
+            served=SERVED.get(shelf.name, ""),
+            witnesses=witnesses(shelf.log.head.checkpoint, _own_name(shelf.log)),
+        )
 
     return [web.get("/logs", overview), web.get("/logs/{log}", tree)]
+
+
+def _own_name(log: Log) -> str:
+    """The name on the log's own signature line: where that is not the origin (Rekor v1), its publisher has it."""
+    publisher = log.publisher
+    return publisher.note_key.name if isinstance(publisher, CheckpointPublisher) else publisher.origin
 
 
 def _state(shelf: Shelf) -> dict[str, object]:

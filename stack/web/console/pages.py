@@ -32,9 +32,9 @@ _YEAR_S: Final = 365 * 24 * 3600
 
 
 class Pages:
-    """The pages of one stack."""
+    """The pages of one stack; ``login`` says that they ask for one."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, login: bool = False) -> None:
         self._secure = settings.url.startswith("https:")
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("stack.web.console"),
@@ -49,6 +49,7 @@ class Pages:
             "untrusted": settings.ephemeral,
             "languages": LANGUAGES,
             "url": settings.url,
+            "login": login,
         }
         self._templates.filters |= {"moment": moment, "grouped": "{:,}".format}
 

@@ -240,7 +240,7 @@ async def test_the_running_stack_signs_what_grew_old(tmp_path, monkeypatch):
     home = init(tmp_path / "d")
     publish(home, datetime.now(UTC) - timedelta(days=20), force=True)
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
+    task = asyncio.create_task(running.keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
     try:
         async with asyncio.timeout(30):
             while load_state(home).roles[-1].version < 3:
@@ -258,7 +258,7 @@ async def test_a_failed_refresh_is_said_and_tried_again(tmp_path, monkeypatch, c
     hidden = home.path / "tuf" / "timestamp.key"
     hidden.rename(hidden.with_suffix(".away"))
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
+    task = asyncio.create_task(running.keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
     try:
         async with asyncio.timeout(60):
             while "was not refreshed" not in caplog.text:

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the console is told of the stack around it. It is given at the composition, and imports nothing that a start does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from oidc_dev.signing import KeyRing
+from stack.health import Check
+
+if TYPE_CHECKING:
+    from oidc_dev.clients import Registered
+    from oidc_dev.rules import LoginRules
+    from stack.console_login import LoginDemand
+    from stack.watch.watcher import Watcher
+
+
+def utc_now() -> datetime:
+    """The clock of a console that is given none."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """See the module.
+
+    Attributes:
+        control: anybody may be anybody here, so that pages may sign.
+        clock: the time of day, UTC.
+        checks: what readiness asks, by role; filled when all parts of the process are there.
+        ring: the provider's keys, where it runs in this process.
+        login: who may read, the console as the provider's client, and how long a visit lasts; None where no login is asked for.
+        watcher: follows the watch rules, where there are any.
+    """
+
+    control: bool = False
+    clock: Callable[[], datetime] = utc_now
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    ring: KeyRing | None = None
+    watcher: Watcher | None = None
+    login: tuple[LoginDemand, Registered, LoginRules] | None = None
