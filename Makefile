@@ -9,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd
+DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd postgresql
 ROUNDS = 10
 DIST = dist
 
@@ -52,7 +52,7 @@ differential: $(VENV)/test.stamp ## every client's verdict on the conformance su
 mutation: $(VENV)/test.stamp ## small mistakes in the verification and the Merkle trees: do the tests notice each?
 	@$(BIN)/python -m tests.mutation
 
-clients: ## build cosign, gitsign, crane and Dex with Go and install sigstore-js with npm, as pinned in tests/interop
+clients: ## build cosign, gitsign, crane and Dex with Go and install sigstore-js and axe-core with npm, as they are pinned
 	@$(PYTHON) -m tests.interop.clients
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict
@@ -83,7 +83,8 @@ requirements: ## pin anew what pyproject.toml asks for, with hashes
 	$(PYTHON) -m venv $(VENV)/uv
 	$(VENV)/uv/bin/pip install --quiet uv==$(UV_VERSION)
 	$(COMPILE) --output-file requirements/run.txt
-	$(COMPILE) --extra test --extra interop --output-file requirements/test.txt
+	$(COMPILE) --extra test --extra interop --extra postgres --output-file requirements/test.txt
+	$(PINNED) --constraint requirements/run.txt --output-file requirements/postgres.txt requirements/postgres.in
 	$(PINNED) --constraint requirements/run.txt --output-file requirements/binary.txt requirements/binary.in
 
 clean: ## remove .venv and every cache of the checkout; sigbox-data stays

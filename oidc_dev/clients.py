@@ -7,11 +7,11 @@ The one client is a public one, a program on somebody's machine that can keep no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from oidc_dev.codes import Codes
 from oidc_dev.redirects import is_redirect_uri
+from sigcore.values import dataclass
 
 SCOPES: Final = ("openid", "email")
 DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sigcore import limits
+from sigcore.values import dataclass
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder
 from tlog.log import Log

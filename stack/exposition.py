@@ -12,7 +12,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from sigcore.errors import SigError
 from stack.figures import Figures
-from stack.gate import Gate
 from stack.traffic import BUCKETS_S, Traffic
 from stack.trust.state import load_roles
 from tlog.log import Log
@@ -43,7 +42,7 @@ class Collector:
         yield from _requests(self._figures.traffic)
         yield from _issued(self._figures.traffic)
         yield from _logs(self._figures.logs)
-        yield from _connections(self._figures.gate)
+        yield from _connections(self._figures)
         yield from _trust(self._figures)
         yield from _alerts(self._figures.watcher)
         yield from _build()
@@ -87,10 +86,11 @@ def _logs(logs: Mapping[str, Log]) -> Iterator[Metric]:
     yield from families
 
 
-def _connections(gate: Gate | None) -> Iterator[Metric]:
-    if gate is not None:
-        yield GaugeMetricFamily("sigbox_connections", "Open connections.", len(gate.connections))
-        yield CounterMetricFamily("sigbox_connections_cut", "Connections cut: too slow, or too many.", gate.cut)
+def _connections(figures: Figures) -> Iterator[Metric]:
+    found = figures.connections()
+    if found is not None:
+        yield GaugeMetricFamily("sigbox_connections", "Open connections.", found[0])
+        yield CounterMetricFamily("sigbox_connections_cut", "Connections cut: too slow, or too many.", found[1])
 
 
 def _trust(figures: Figures) -> Iterator[Metric]:

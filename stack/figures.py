@@ -29,3 +29,11 @@ class Figures:
     clock: Callable[[], datetime]
     gate: Gate | None = None
     watcher: Watcher | None = None
+    workers: Callable[[], tuple[int, int]] | None = None
+    """Where others answer for this process: the connections that they have, and those that they cut."""
+
+    def connections(self) -> tuple[int, int] | None:
+        """Open ones, and those that were cut since the start; None before the first one can come."""
+        if self.workers is not None:
+            return self.workers()
+        return None if self.gate is None else (len(self.gate.connections), self.gate.cut)

@@ -20,12 +20,12 @@ import asyncio
 import logging
 import resource
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
 
+from sigcore.values import dataclass
 from stack import plain
 
 HANDSHAKE_S: Final = 5.0

@@ -32,8 +32,9 @@ class RolePlan:
 
     Attributes:
         ct_log_url: where the authority's log is; None where clients find it.
+        database: where logs are kept; None for what the settings say.
         oidc_jwks: a file or URL with the keys of the stack's provider; None for the file that the provider writes.
-        tls: ``CERT,KEY``; None serves plain HTTP.
+        tls: ``auto`` or ``CERT,KEY``; None serves plain HTTP.
     """
 
     role: str
@@ -46,6 +47,7 @@ class RolePlan:
     log_format: str | None
     ct_log_url: str | None
     oidc_jwks: str | None
+    database: str | None = None
 
     @property
     def tables(self) -> list[Path]:
@@ -76,15 +78,16 @@ def _oidc(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     # Deferred: it imports all of aiohttp, which no other role needs.
     from stack.remote_log import RemoteLog  # noqa: PLC0415 - see the line above
+    from stack.tls import trusting_own  # noqa: PLC0415 - the same
 
     home = plan.home
     ca = bootstrap.load_ca(home)
     _check_published(home, "ca", ca[0])
     issuers = LiveIssuers(issuer_files(home, plan.config))
-    own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home.own_key_set))
+    own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home))
     log_key = load_public_key(home, "ctfe.pub")
-    log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key)
-    return compose.ca_part(ca, issuers, own, log, log_key, clock)
+    log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key, tls=trusting_own(home))
+    return compose.ca_part(home, ca, issuers, own, log, log_key, clock)
 
 
 def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:

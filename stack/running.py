@@ -21,7 +21,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from stack import logs
-from stack.clients.table import FIRST, guide
 from stack.compose import compose
 from stack.edge import Edge
 from stack.figures import Figures
@@ -116,7 +115,7 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
         finish_publisher(prepared.publisher)
         announce(prepared, plan.ready_file)
 
-    work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(_keep_up, prepared), prepared.issuers.watch)
+    work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(keep_up, prepared), prepared.issuers.watch)
     async with serving as (app, figures):
         await answer(app, figures, edge, prepared.listener, prepared.tls, now_ready, work, stopping)
 
@@ -159,6 +158,8 @@ async def answer(
 async def _listen(gate: Gate, listener: socket.socket, tls: ServerTls | None) -> asyncio.Server | TlsPort:
     if tls is not None:
         return TlsPort(listener, gate, tls.context, BACKLOG)
+    if listener.family == socket.AF_UNIX:
+        return await asyncio.get_running_loop().create_unix_server(gate, sock=listener, backlog=BACKLOG)
     return await asyncio.get_running_loop().create_server(gate, sock=listener, backlog=BACKLOG)
 
 
@@ -179,7 +180,7 @@ def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> No
         loop.add_signal_handler(number, stop, number)
 
 
-async def _keep_up(prepared: Prepared) -> None:
+async def keep_up(prepared: Prepared) -> None:
     """Once an hour: re-sign what has less than half of its life left. A failure is said and tried again.
 
     Before that, now that everything answers: import what the first token will need.
@@ -204,6 +205,11 @@ def _import_jwt() -> None:
 
 def announce(prepared: Prepared, ready_file: Path | None) -> None:
     """Say that every role answers: to people on standard output, to programs in the ready file."""
+    if ready_file is not None:
+        save_file(ready_file, json.dumps(ready(prepared), indent=2).encode() + b"\n", durable=False)
+    # Deferred: programs need not wait for lines that are for people.
+    from stack.clients.table import FIRST, guide  # noqa: PLC0415 - see the line above
+
     home, settings = prepared.home, prepared.settings
     lines = [f"sigbox serves {settings.url}", f"root fingerprint sha256:{fingerprint(home)}", f"data in {home.path}"]
     if settings.ephemeral:
@@ -213,8 +219,6 @@ def announce(prepared: Prepared, ready_file: Path | None) -> None:
     lines += ["", "# other clients, and other ways: sigbox env CLIENT"]
     sys.stdout.write("\n".join(lines) + "\n\n")
     sys.stdout.flush()
-    if ready_file is not None:
-        save_file(ready_file, json.dumps(ready(prepared), indent=2).encode() + b"\n", durable=False)
 
 
 def ready(prepared: Prepared) -> dict[str, str | int]:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -58,6 +59,8 @@ def serve(plan: Plan) -> int:
         if not alone and not fresh:
             locks.enter_context(serving(home.path, *ROLES))
         settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
+        if plan.database:
+            settings = replace(settings, database=plan.database)
         if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
         tls = tls_of(plan.tls, home, settings, now)
@@ -75,7 +78,12 @@ def serve(plan: Plan) -> int:
             from stack.running import run  # noqa: PLC0415 - see the line above
 
             undo.pop_all()
-            return run(prepared, plan)
+            if plan.workers is None:
+                return run(prepared, plan)
+            # Deferred: nothing of it is needed by one process.
+            from stack.workers.supervisor import supervise  # noqa: PLC0415 - see the line above
+
+            return supervise(prepared, plan)
 
 
 def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
@@ -86,11 +94,16 @@ def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) ->
     """
     if wanted is None:
         return None
-    if not settings.url.startswith("https:"):
-        raise Malformed(f"--tls serves HTTPS, but the URL is {settings.url}", "give an https URL with --url")
+    check_https(settings.url)
     from stack.server_tls import make_server_tls  # noqa: PLC0415 - nothing of it is needed without --tls
 
     return make_server_tls(wanted, home, settings, now)
+
+
+def check_https(url: str) -> None:
+    """Raises Malformed for a URL that clients reach without TLS."""
+    if not url.startswith("https:"):
+        raise Malformed(f"--tls serves HTTPS, but the URL is {url}", "give an https URL with --url")
 
 
 @contextmanager

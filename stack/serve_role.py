@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from sigcore.errors import Malformed
 from stack.compose import Part, assembled
 from stack.config import Settings, load_settings
 from stack.edge import Edge
@@ -25,9 +24,8 @@ from stack.files import save_file
 from stack.lock import serving
 from stack.role import RolePlan, make_part
 from stack.running import answer, run_loop, stop_on_signals, utc_now
-from stack.serve import ended_by_sigterm, listening, tls_of
+from stack.serve import check_https, ended_by_sigterm, listening
 from stack.start import ServerTls
-from stack.tls import AUTO
 from stack.upkeep import REFRESH_S, attempt
 
 
@@ -40,6 +38,8 @@ def serve_role(plan: RolePlan) -> int:
     """
     gc.disable()  # until everything answers: stack.running
     settings = load_settings(plan.home)
+    if plan.database:
+        settings = replace(settings, database=plan.database)
     with (
         ended_by_sigterm(),
         listening(plan.host, plan.port) as listener,
@@ -52,12 +52,12 @@ def serve_role(plan: RolePlan) -> int:
 
 
 def _tls(plan: RolePlan, settings: Settings) -> ServerTls | None:
-    if plan.tls == AUTO:
-        raise Malformed(
-            "an authority of the stack's own would need a folder that all roles share",
-            "give a certificate for this role: --tls CERT,KEY",
-        )
-    return tls_of(plan.tls, plan.home, replace(settings, url=settings.at(plan.role)), utc_now())
+    if plan.tls is None:
+        return None
+    check_https(settings.at(plan.role))
+    from stack.server_tls import make_role_tls  # noqa: PLC0415 - nothing of it is needed without --tls
+
+    return make_role_tls(plan.tls, plan.home, plan.role, settings.host_of(plan.role), utc_now())
 
 
 async def _serve(

@@ -53,7 +53,9 @@ def test_every_key_of_the_settings_file_is_described(tmp_path):
     settings = Settings(
         "http://localhost:7780", datetime(2026, 1, 2, tzinfo=UTC), ephemeral=False, url_follows_listen=True
     )
-    save_settings(Home(tmp_path), replace(settings, name="ACME", rekor_v2_dsse="dsse"))
+    save_settings(
+        Home(tmp_path), replace(settings, name="ACME", rekor_v2_dsse="dsse", database="postgresql://db/sigbox")
+    )
     keys = set(re.findall(r"^(\w+) =", (tmp_path / "sigbox.toml").read_text(), re.MULTILINE))
     assert first_cells(section("The settings file")) == keys
 

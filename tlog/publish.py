@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeAlias
 from sigcore import keys
 from sigcore.checkpoint import Checkpoint, encode_checkpoint, verify_checkpoint
 from sigcore.errors import Unavailable
+from sigcore.floor import Floor
 from sigcore.keys import PrivateKey
 from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, note_key
 from sigcore.strict import encode_time
@@ -32,11 +33,16 @@ class SigningClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._floor_ms = 0
+        self._floor = Floor()
+
+    def share(self, floor: Floor) -> None:
+        """From now on the last answer counts that anybody gave who has ``floor`` too."""
+        floor.raise_to(self._floor.value)
+        self._floor = floor
 
     def raise_floor(self, timestamp_ms: int) -> None:
         """What was signed with already; no later answer is below it."""
-        self._floor_ms = max(self._floor_ms, timestamp_ms)
+        self._floor.raise_to(timestamp_ms)
 
     def now_ms(self) -> int:
         """The time to put under a signature.
@@ -45,19 +51,19 @@ class SigningClock:
             Unavailable: the clock is more than :data:`STEP_BACK_MS` behind the last answer.
         """
         now_ms = (self._clock() - _EPOCH) // timedelta(milliseconds=1)
-        if now_ms < self._floor_ms - STEP_BACK_MS:
-            signed = encode_time(_EPOCH + timedelta(milliseconds=self._floor_ms))
+        if now_ms < (floor_ms := self._floor.value) - STEP_BACK_MS:
+            signed = encode_time(_EPOCH + timedelta(milliseconds=floor_ms))
             raise Unavailable(
-                f"the clock is {(self._floor_ms - now_ms) // 1000} s behind {signed}, which was signed already",
+                f"the clock is {(floor_ms - now_ms) // 1000} s behind {signed}, which was signed already",
                 "set the clock right",
             )
-        self._floor_ms = max(self._floor_ms, now_ms)
-        return self._floor_ms
+        self._floor.raise_to(now_ms)
+        return self._floor.value
 
     def latest_ms(self) -> int:
         """As :meth:`now_ms`, for records that no client sees: stands still however far the clock is behind."""
-        self._floor_ms = max(self._floor_ms, (self._clock() - _EPOCH) // timedelta(milliseconds=1))
-        return self._floor_ms
+        self._floor.raise_to((self._clock() - _EPOCH) // timedelta(milliseconds=1))
+        return self._floor.value
 
 
 # --- signatures ----------------------------------------------------------------------------------------

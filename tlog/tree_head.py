@@ -7,7 +7,6 @@ Sources: RFC 6962 section 3.5 (Signed Tree Head), C2SP static-ct-api, "Checkpoin
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import keys
@@ -17,6 +16,7 @@ from sigcore.keys import PrivateKey
 from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, parse_note
 from sigcore.sct import sth_signed_data
 from sigcore.tls import Reader, opaque, uint64
+from sigcore.values import dataclass
 
 _SHA256: Final = 4
 _SIGNATURE_ALGORITHMS: Final = {"rsa-pkcs1v15": 1, "ecdsa": 3}

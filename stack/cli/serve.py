@@ -11,8 +11,8 @@ import argparse
 import os
 from pathlib import Path
 
-from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
-from stack.config import DEFAULT_LISTEN, ROLES, parse_listen, parse_service_url
+from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
+from stack.config import DEFAULT_LISTEN, ROLES, parse_database, parse_listen, parse_service_url
 from stack.config_file import fill
 
 EXAMPLES = """\
@@ -29,13 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_option(parser)
     add_passphrase_option(parser)
     add("--listen", metavar="HOST:PORT", help=f"default {DEFAULT_LISTEN}; port 0 picks a free one")
-    add("--tls", metavar="CERT,KEY", help="serve HTTPS with these files")
+    add("--tls", metavar="auto|CERT,KEY", help="serve HTTPS: with what init --tls auto has issued, or with these files")
     add("--ct-log-url", metavar="URL", help="ca: where its certificate log is (default: where clients find it)")
     add(
         "--oidc-jwks",
         metavar="FILE|URL",
         help="ca: the keys of the stack's provider (default: public/oidc/jwks.json, which that one writes)",
     )
+    add_database_option(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when the role answers: JSON")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add("--config", metavar="FILE", type=Path, help="TOML with these flags as keys, and the tables of sigbox up")
@@ -74,5 +75,6 @@ def run(options: argparse.Namespace) -> int:
             log_format=options.log_format,
             ct_log_url=log_url,
             oidc_jwks=options.oidc_jwks,
+            database=parse_database(options.database) if options.database else None,
         )
     )

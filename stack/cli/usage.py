@@ -12,3 +12,7 @@ class Usage(Malformed):
 
 class NoPolicy(SigError):
     """The policy that should decide is absent or has expired. Exit code 5."""
+
+
+class NotServed(SigError):
+    """A service answered and said no, in a command where a refusal is a verdict of our own. Exit code 3."""

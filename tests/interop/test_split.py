@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from tests.interop.places import ALICE, CONTENT, MALLORY, Kind, Place, Tool, make_signed, refuse, succeed
 from tests.interop.tools import PYTHON, SIGBOX, Cosign
 from tests.split_stack import ROLES, SplitStack, split_stack
+from tests.stack_process import READY_S, sigbox
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 KINDS = (Kind.MESSAGE_V2, Kind.MESSAGE_V1)
@@ -37,6 +41,56 @@ def test_a_client_signs_and_every_client_verifies(
     signed.artifact.write_bytes(CONTENT + b".")
     for tool in tools.values():
         refuse(tool.verify(signed, ALICE, stack.oidc_issuer))
+
+
+def test_one_request_id_follows_a_signature_through_the_logs_of_all_roles(split: SplitStack, tmp_path: Path):
+    before = {role: len(requests_of(split, role)) for role in ROLES}
+    make_signed(SIGBOX, Place(split.as_stack(), tmp_path), Kind.MESSAGE_V2)
+    routes = {"ca": "/api/v2/signingCert", "ct": "/ct/v1/add-pre-chain", "tsa": "/api/v1/timestamp"}
+    routes["log"] = "/api/v2/log/entries"
+    deadline, seen = time.monotonic() + READY_S, dict[str, set[str]]()
+    while time.monotonic() < deadline and not all(seen.get(role) for role in routes):
+        for role, route in routes.items():
+            lines = requests_of(split, role)[before[role] :]
+            seen[role] = {str(line["request"]) for line in lines if line["route"] == route}
+    assert len(identifiers := set.union(*seen.values())) == 1, seen
+    assert re.fullmatch(r"[0-9a-f]{16}", identifiers.pop())
+
+
+def test_the_doctor_looks_at_every_process_from_a_role_that_signs_from_one_that_cannot_and_from_outside(
+    split: SplitStack, tmp_path: Path
+):
+    (tmp_path / "public").symlink_to(split.view("trust") / "public")
+    told = {where: diagnose(data) for where, data in _places(split, tmp_path).items()}
+    for checks in told.values():
+        for role in ("oidc", "ca", "log", "tsa"):
+            assert split.url(role) in checks["connection"]["found"]
+        assert "ready: " in checks["roles"]["found"]
+        assert checks["authority"]["state"] == checks["log keys"]["state"] == "ok"
+    assert told["oidc"]["signature"]["state"] == "ok"
+    assert {told[where]["signature"]["state"] for where in ("ca", "outside")} == {"skipped"}
+    assert {told[where]["metadata"]["state"] for where in ("oidc", "ca")} == {"ok"}
+    assert "--url" in told["outside"]["metadata"]["fix"]
+    assert diagnose(tmp_path, "--url", split.url("trust"))["metadata"]["state"] == "ok"
+
+
+def _places(split: SplitStack, outside: Path) -> dict[str, Path]:
+    return {"oidc": split.view("oidc"), "ca": split.view("ca"), "outside": outside}
+
+
+def diagnose(data: Path, *options: str) -> dict[str, dict[str, str]]:
+    """The checks of a stack that is well, by name."""
+    trust = ("--trust-config", data / "public" / "trust_config.json") if options else ()
+    done = sigbox("doctor", "--json", "--data", data, *options, *trust)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def requests_of(split: SplitStack, role: str) -> list[dict[str, object]]:
+    """The whole lines of its log about requests, so far."""
+    lines = split.log(role).read_text("utf-8").splitlines(keepends=True)
+    whole = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n"))
+    return [line for line in whole if line["logger"] == "sigbox.http" and "route" in line]
 
 
 def test_clients_are_told_the_urls_of_the_roles(split: SplitStack):

@@ -148,7 +148,7 @@ class Catalog:
     async def _follow(self) -> None:
         """(1)"""
         while True:
-            pace = Gentle()
+            pace = Gentle(lambda: sum(source.log.waiting for source in self._sources.values()))
             for name in self._sources:
                 try:
                     while self._lag(name):

@@ -17,7 +17,7 @@ from stack.config import Home, Settings
 from stack.trust.documents import save_documents
 from stack.trust.publish import publish
 from stack.trust.serving import fingerprint
-from stack.web.front import describe, render
+from stack.web.front_page import describe, render
 from tlog.storage.base import Head
 
 
