@@ -154,7 +154,7 @@ def _logs(logs: Sequence[LogState]) -> str:
         return ""
     return f"""<h2>Logs</h2>
 <p><a href=/search>Search them</a>: who signed what, and when. <a href=/flow>Watch a signature happen</a>, or take the
-<a href=/lessons>lessons</a>.</p>
+<a href=/lessons>lessons</a>. <a href=/operator>What its operator looks at</a>.</p>
 <table class=logs>
 <thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
 {chr(10).join(map(_log_row, logs))}

@@ -208,12 +208,12 @@ class Catalog:
         """The size of each log up to which it was read."""
         return dict(self._covered)
 
-    async def growth(self, since_ms: int, step_ms: int, periods: int) -> dict[str, tuple[int, ...]]:
-        """How many entries of each log fall into each of ``periods`` from ``since_ms`` on. Unavailable: the storage failed."""
+    async def growth(self, first_day: int, days: int) -> dict[str, tuple[int, ...]]:
+        """Entries of each log on each of ``days`` from ``first_day`` (days since 1970-01-01) on. Unavailable: the storage failed."""
         if self._worker is None:
             return {}
-        counts = await self._worker.run(partial(self._store.count, since_ms, step_ms))
-        return {name: tuple(counts.get((name, at), 0) for at in range(periods)) for name in self._sources}
+        counts = await self._worker.run(partial(self._store.count, first_day))
+        return {name: tuple(counts.get((name, first_day + at), 0) for at in range(days)) for name in self._sources}
 
     async def _sought(self, query: Query, before: Place, limit: int) -> Places:
         if self._worker is None:
