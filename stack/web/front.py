@@ -21,7 +21,7 @@ from stack.trust.documents import timestamp_url
 from stack.trust.serving import fingerprint
 from stack.trust.state import load_roles
 from stack.web.style import ICON, STYLE
-from tlog.log import Log
+from tlog.published import Published
 
 NAMES: Final = {"ct": "Certificates (CT)", "rekor": "Signatures (Rekor v2)", "rekor-v1": "Signatures (Rekor v1)"}
 """What the logs are called on the page, by the folder that holds them."""
@@ -55,7 +55,7 @@ class Front:
     clients: Sequence[tuple[str, Sequence[str]]]
 
 
-def make_routes(home: Home, settings: Settings, logs: Mapping[str, Log]) -> list[web.RouteDef]:
+def make_routes(home: Home, settings: Settings, logs: Mapping[str, Published]) -> list[web.RouteDef]:
     """The page, its style sheet and its icon."""
 
     async def page(_request: web.Request) -> web.Response:
@@ -72,7 +72,7 @@ def make_routes(home: Home, settings: Settings, logs: Mapping[str, Log]) -> list
     return [web.get("/", page), web.get("/style.css", style), web.get("/icon.svg", icon)]
 
 
-def describe(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Front:
+def describe(home: Home, settings: Settings, logs: Mapping[str, Published]) -> Front:
     """What the page says of this stack."""
     now, log, mirror = datetime.now(UTC), settings.at("log"), f"{settings.at('trust')}/tuf"
     return Front(
@@ -107,7 +107,7 @@ def _lines(client: str, home: Home, settings: Settings) -> tuple[str, ...]:
     return tuple(line.replace(str(home.path), "DATA") for line in lines)
 
 
-def _log_state(name: str, log: Log) -> LogState:
+def _log_state(name: str, log: Published) -> LogState:
     try:
         head = log.head
     except SigError as error:

@@ -18,7 +18,7 @@ from sigcore.strict import parse_decimal, shown
 from sigcore.values import dataclass
 from stack.web.console.drawn import WHOLE, Drawing, Node, draw, grow_path, grow_whole
 from stack.web.console.shelf import Shelf
-from tlog.log import Log
+from tlog.published import Published
 
 if TYPE_CHECKING:
     from stack.web.console.pages import Pages
@@ -88,7 +88,7 @@ def _number(words: Mapping[str, str], name: str, default: int, *, least: int, mo
     return number
 
 
-async def _lit(log: Log, words: Mapping[str, str]) -> Lit:
+async def _lit(log: Published, words: Mapping[str, str]) -> Lit:
     """The tree that the address asks for; without words the newest entry in the newest tree."""
     size = _number(words, "size", log.size, least=1, most=log.size)
     leaf = _number(words, "leaf", size - 1, least=0, most=size - 1)
@@ -101,7 +101,7 @@ async def _lit(log: Log, words: Mapping[str, str]) -> Lit:
     return Lit(size, leaf, proof, root.hash, size == log.head.size and root.hash == log.head.root, draw(root))
 
 
-async def _path(log: Log, leaf: int, size: int) -> tuple[Node, tuple[Hash, ...]]:
+async def _path(log: Published, leaf: int, size: int) -> tuple[Node, tuple[Hash, ...]]:
     (entry,) = await log.entries(leaf, leaf + 1)
     proof = await log.inclusion(leaf, size)
     return grow_path(leaf, size, merkle.hash_leaf(entry.leaf), proof), proof
@@ -113,7 +113,7 @@ def _leaf_of(node: Node, leaf: int) -> Hash:
     return node.hash
 
 
-async def _grown(log: Log, words: Mapping[str, str]) -> Grown:
+async def _grown(log: Published, words: Mapping[str, str]) -> Grown:
     """Two sizes; without words the last half of the log's life."""
     second = _number(words, "second", log.size, least=1, most=log.size)
     first = _number(words, "first", max(1, second // 2), least=1, most=second)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from sigcore.values import dataclass
-from tlog.log import Log
+from tlog.published import Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,5 +13,5 @@ class Shelf:
 
     name: str
     title: str
-    log: Log
+    log: Published
     spki: bytes
