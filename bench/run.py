@@ -13,6 +13,7 @@ from bench import (
     hashing,
     log_scale,
     logins,
+    postgres,
     rekor_add,
     search,
     signing_cert,
@@ -25,6 +26,7 @@ from bench.reference import Figure, verifies_per_second
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "startup": startup.run,
     "rekor-add": rekor_add.run,
+    "postgres": postgres.run,
     "log-scale": log_scale.run,
     "signing-cert": signing_cert.run,
     "logins": logins.run,
