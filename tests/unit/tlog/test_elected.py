@@ -240,3 +240,19 @@ async def test_a_host_that_is_gone_for_good_is_struck_off_by_the_command_in_the_
     hosts.sql(command)
     await until(lambda: not left.fault)
     assert (await patiently(left, entry(1))).index == 1
+
+
+async def test_a_database_that_is_away_for_long_is_no_damage(hosts, entry, monkeypatch):
+    log = await hosts.start("a")
+    await log.submit(entry(0))
+    monkeypatch.setattr("tlog.log.RETRY_S", 0.01)
+    audit, away = log.audit, [Unavailable("the log's database cannot be reached")] * 10
+
+    async def sometimes(**options):
+        if away:
+            raise away.pop()
+        return await audit(**options)
+
+    monkeypatch.setattr(log, "audit", sometimes)
+    await log.audit_in_background()
+    assert (log.damage, log.audited.entries) == ("", 1)
