@@ -35,7 +35,7 @@ class Reading:
         return await follow(self.reader, self.seen)
 
 
-def add_log_options(parser: argparse.ArgumentParser) -> None:
+def add_log_options(parser: argparse.ArgumentParser, json_help: str = "one JSON document on standard output") -> None:
     """Which log, where its checkpoints are kept, ``--json``, what is trusted."""
     which = parser.add_argument_group("which log", "default: the newest log of the trusted root, at its own URL")
     which.add_argument("--rekor-url", metavar="URL", help="where it is read: a log's URL, or that of a static copy")
@@ -43,7 +43,7 @@ def add_log_options(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--log-id", metavar="HEX", default="", help="how the log's id begins, of several logs")
     text = "where the last seen checkpoints are kept (default: $SIGBOX_STATE, $XDG_STATE_HOME/sigbox, ~/.local/state/sigbox)"
     which.add_argument("--state", metavar="DIR", help=text)
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--json", action="store_true", help=json_help)
     add_trust_options(parser)
 
 

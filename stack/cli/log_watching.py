@@ -62,7 +62,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     text = "POST matches and forks there as JSON, until they are taken; @FILE holds the URL"
     how.add_argument("--webhook", metavar="URL|@FILE", help=text)
-    add_log_options(parser)
+    add_log_options(parser, "one JSON object for each match, on a line of its own")
 
 
 def watched_of(options: argparse.Namespace) -> Watched:
