@@ -117,9 +117,7 @@ def _log_size(server: Server) -> int:
 
 def _disk(server: Server) -> tuple[int, int]:
     """Bytes of what stays of entries, with indexes, and of the write-ahead log since the server was made."""
-    tables = (
-        "SELECT sum(pg_total_relation_size('sigbox_rekor.' || name)) FROM unnest('{entry,tile,seen}'::text[]) AS name"
-    )
+    tables = "SELECT sum(pg_total_relation_size(('sigbox_rekor.' || name)::regclass)) FROM unnest('{entry,tile,seen}'::text[]) AS name"
     return int(server.sql(tables)), int(server.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
 
 
