@@ -27,9 +27,10 @@ from tlog.catalog.facts import Facts, certificate_facts, rekor_facts
 from tlog.catalog.query import Query
 from tlog.catalog.store import CatalogStore, Place, Places
 from tlog.kept import parse_kept
-from tlog.log import Log, Submission
+from tlog.published import Published
 from tlog.storage.search_index import Position
 from tlog.storage.worker import Worker
+from tlog.submission import Submission
 
 BATCH_ENTRIES: Final = 256
 """Entries of one transaction."""
@@ -47,26 +48,26 @@ _log = logging.getLogger(__name__)
 class Source:
     """A log and how its entries are read. ``facts`` raises Malformed for what it cannot read."""
 
-    log: Log
+    log: Published
     facts: Callable[[Submission], Facts]
 
 
-def rekor_v2_source(log: Log) -> Source:
+def rekor_v2_source(log: Published) -> Source:
     """A log of Rekor v2."""
     return Source(log, lambda entry: rekor_facts(entry.leaf))
 
 
-def rekor_v1_source(log: Log) -> Source:
+def rekor_v1_source(log: Published) -> Source:
     """A log of Rekor v1: it has the time of each entry."""
     return Source(log, lambda entry: rekor_facts(entry.leaf, 1000 * parse_kept(entry.extra).integrated_time))
 
 
-def certificate_source(log: Log) -> Source:
+def certificate_source(log: Published) -> Source:
     """A log of certificates (RFC 6962)."""
     return Source(log, lambda entry: certificate_facts(entry.leaf))
 
 
-SOURCES: Final[Mapping[str, Callable[[Log], Source]]] = {
+SOURCES: Final[Mapping[str, Callable[[Published], Source]]] = {
     "ct": certificate_source,
     "rekor": rekor_v2_source,
     "rekor-v1": rekor_v1_source,
@@ -208,12 +209,12 @@ class Catalog:
         """The size of each log up to which it was read."""
         return dict(self._covered)
 
-    async def growth(self, since_ms: int, step_ms: int, periods: int) -> dict[str, tuple[int, ...]]:
-        """How many entries of each log fall into each of ``periods`` from ``since_ms`` on. Unavailable: the storage failed."""
+    async def growth(self, first_day: int, days: int) -> dict[str, tuple[int, ...]]:
+        """Entries of each log on each of ``days`` from ``first_day`` (days since 1970-01-01) on. Unavailable: the storage failed."""
         if self._worker is None:
             return {}
-        counts = await self._worker.run(partial(self._store.count, since_ms, step_ms))
-        return {name: tuple(counts.get((name, at), 0) for at in range(periods)) for name in self._sources}
+        counts = await self._worker.run(partial(self._store.count, first_day))
+        return {name: tuple(counts.get((name, first_day + at), 0) for at in range(days)) for name in self._sources}
 
     async def _sought(self, query: Query, before: Place, limit: int) -> Places:
         if self._worker is None:
@@ -255,7 +256,7 @@ def facts_of(source: Source, entry: Submission) -> Facts:
         return Facts("unknown", ())
 
 
-async def _position_at(log: Log, size: int) -> Position | None:
+async def _position_at(log: Published, size: int) -> Position | None:
     if not 0 < size <= log.size:
         return Position() if size == 0 else None
     (last,) = await log.entries(size - 1, size)

@@ -103,6 +103,7 @@ class Door:
             visit, cookie = self._visit_of(request), self._forms.cookie_of(self._browser(request))
             csrf = self._forms.token(cookie, _LEAVE)
             answer = pages().page(request, "account.html", asked=True, visit=visit, csrf=csrf)
+            answer.headers["Referrer-Policy"] = "same-origin"  # else a browser hides the form's origin from us too
             self._set(answer, self._cookie, cookie)
             return answer
 

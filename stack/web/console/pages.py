@@ -16,6 +16,7 @@ from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from stack.config import Settings
 from stack.web.console.answers import moment
 from stack.web.console.language import COOKIE, LANGUAGES, choose, translate
+from stack.web.console.said import sentence
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -60,6 +61,7 @@ class Pages:
         text = self._templates.get_template(template).render(
             values,
             _=partial(translate, language),
+            sentence=partial(sentence, language),
             language=language,
             path=request.path,
             others={name: _with_language(request, name) for name in LANGUAGES if name != language},

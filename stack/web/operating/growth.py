@@ -11,14 +11,12 @@ from typing import Final
 
 from sigcore.values import dataclass
 from tlog.catalog.catalog import Catalog
+from tlog.catalog.store import DAY_MS
 
 DAYS: Final = 14
-KEPT_S: Final = 30
-"""So long an answer is shown again: counting a million entries takes a tenth of a second of the search's one thread."""
 FAR_DAYS: Final = 3650
 """Beyond that a forecast says nothing."""
 _FILES: Final = ("", "-wal", "-shm")
-_DAY_MS: Final = 86_400_000
 _HEIGHT: Final = 48
 _BAR: Final = 12
 _GAP: Final = 4
@@ -59,24 +57,11 @@ class Disk:
     days_left: int | None
 
 
-class Grower:
-    """Counts, and keeps the answer for a moment."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._kept: tuple[datetime, tuple[Growth, ...]] | None = None
-
-    async def look(self, sizes: Mapping[str, int], now: datetime) -> tuple[Growth, ...]:
-        """The growth of each log in ``sizes``. Unavailable: the storage failed."""
-        if self._kept is not None and timedelta() <= now - self._kept[0] < timedelta(seconds=KEPT_S):
-            return self._kept[1]
-        today_ms = int(now.timestamp()) * 1000 // _DAY_MS * _DAY_MS
-        first_ms = today_ms - (DAYS - 1) * _DAY_MS
-        counts = await self._catalog.growth(first_ms, _DAY_MS, DAYS)
-        first = now - timedelta(days=DAYS - 1)
-        found = tuple(Growth(name, size, _bars(counts.get(name, ()), first)) for name, size in sizes.items())
-        self._kept = now, found
-        return found
+async def look(catalog: Catalog, sizes: Mapping[str, int], now: datetime) -> tuple[Growth, ...]:
+    """The growth of each log in ``sizes``. Unavailable: the storage failed."""
+    first = now - timedelta(days=DAYS - 1)
+    counts = await catalog.growth(int(first.timestamp()) * 1000 // DAY_MS, DAYS)
+    return tuple(Growth(name, size, _bars(counts.get(name, ()), first)) for name, size in sizes.items())
 
 
 def _bars(numbers: tuple[int, ...], first: datetime) -> tuple[Bar, ...]:

@@ -31,7 +31,7 @@ from stack.trust.state import RoleState, load_roles
 from stack.web.console.around import Around
 from stack.web.console.shelf import Shelf
 from stack.web.operating import needs
-from stack.web.operating.growth import Disk, Grower, Growth, measure
+from stack.web.operating.growth import Disk, Growth, look, measure
 from stack.web.operating.keys import ShownCertificate, ShownKey, certificates, provider_keys, trusted_keys
 from tlog.catalog.catalog import Catalog
 
@@ -77,25 +77,24 @@ class Operating:
         self._shelves = shelves
         self._catalog = catalog
         self._around = around
-        self._grower = Grower(catalog)
 
     def make_routes(self, pages: Callable[[], Pages]) -> list[web.RouteDef]:
         """The routes; ``pages`` is asked when the first page is."""
 
         async def page(request: web.Request) -> web.Response:
             try:
-                values = await self.look()
+                values = await self.read()
             except SigError as error:
                 return pages().refusal(request, error)
             return pages().page(request, "operator.html", **values)
 
         return [web.get("/operator", page)]
 
-    async def look(self) -> dict[str, Any]:
+    async def read(self) -> dict[str, Any]:
         """Everything that the page shows, of one moment. Unavailable: the search's storage failed."""
         now = self._around.clock()
         sizes = {name: shelf.log.size for name, shelf in self._shelves.items()}
-        growth = await self._grower.look(sizes, now)
+        growth = await look(self._catalog, sizes, now)
         roles = answers(self._around.checks, now)
         trust, disk = await asyncio.to_thread(self._read, growth, now)
         watcher = self._around.watcher

@@ -7,18 +7,29 @@ import ast
 import re
 import tomllib
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 import stack.web.operating
+from client.policy.glob import Glob
 from oidc_dev.signing import KeyRing, PublishedKey, SigningKey, generate_rsa
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.trustroot import LogInstance, TrustedRoot, Validity
+from stack.config import Home, Settings
 from stack.trust.state import RoleState
+from stack.watch.matching import WatchRule
+from stack.watch.store import Alert, State, Watched
+from stack.watch.watcher import Watcher
+from stack.web.console.around import Around
+from stack.web.console.routes import Console
 from stack.web.operating import needs
-from stack.web.operating.growth import DAYS, Disk, Grower, measure
+from stack.web.operating.growth import DAYS, Disk, look, measure
 from stack.web.operating.keys import NOT_YET, SIGNS, VERIFIES, ShownCertificate, provider_keys, trusted_keys
+from tests.test_cli_docs import problems
 from tests.unit.stack.console.test_console import text_of
 from tests.unit.tlog.catalog.conftest import signed
 from tests.unit.tlog.conftest import Site
@@ -62,6 +73,53 @@ def test_every_need_has_a_command():
     assert all(need.command.strip() for need in found)
 
 
+def test_every_command_is_one_that_there_is():
+    """But those that are not ours; the roles of ``trust rotate`` come with their rotation."""
+    watched = Watched((late(),), {State.GIVEN_UP: 2}, 3, {})
+    found = [
+        *needs.of_roles({"ca": "its certificate ended"}, "DATA"),
+        *needs.of_tuf(tuple(role(name, timedelta(days=-1)) for name in ("root", "timestamp")), NOW, "DATA"),
+        *needs.of_logs({"rekor": "no space left"}, "DATA"),
+        *needs.of_alerts(watched, "disk full", "DATA"),
+    ]
+    assert len(found) == 7
+    assert [list(problems(need.command)) for need in found] == [[]] * len(found)
+
+
+def late() -> Alert:
+    when = 1_772_323_620_000
+    return Alert(
+        1, "r", "rekor", 3, "<script>alert(1)</script>", "<b>", False, when, when, State.WAITING, 2, "<i>no</i>"
+    )
+
+
+def test_alerts_that_are_not_taken_are_said_before_they_are_given_up():
+    (need,) = needs.of_alerts(Watched((late(),), {State.WAITING: 1}, 0, {}), "", "DATA")
+    assert need.values == {"reason": "<i>no</i>"}
+    assert list(needs.of_alerts(Watched((), {State.DELIVERED: 4}, 0, {}), "", "DATA")) == []
+    assert list(needs.of_alerts(None, "", "DATA")) == []
+
+
+async def test_nothing_of_an_alert_becomes_markup_w(tmp_path):
+    rule = WatchRule("r", Glob("<script>*"), Glob("<b>"), expected=True, logs=("rekor",))
+
+    class Looking(Watcher):
+        async def look(self) -> Watched:
+            return Watched((late(),), {State.WAITING: 1}, 0, {})
+
+    watcher = Looking(None, (rule,), {}, lambda: NOW, None)
+    home, settings = Home(tmp_path), Settings("http://localhost:7780", NOW, ephemeral=True, url_follows_listen=False)
+    console = Console(home, settings, {}, Around(watcher=watcher))
+    app = web.Application()
+    app.add_routes(console.make_routes())
+    async with TestClient(TestServer(app)) as client, client.get("/operator") as response:
+        page = await response.text()
+    await console.stop()
+    for payload in ("<script>", "<b>", "<i>"):
+        assert payload not in page
+        assert escape(payload) in page
+
+
 def test_a_disk_that_is_empty_enough_but_fills_fast_is_said():
     assert list(needs.of_disk(Disk((), 10**12, 10**13, 400), "DATA")) == []
     (need,) = needs.of_disk(Disk((), 10**12, 10**13, 12), "DATA")
@@ -94,27 +152,19 @@ def test_the_provider_keys_are_those_that_it_publishes_and_the_ended_one_is_gone
     assert [key.id for key in found] == list(ring.published(NOW))
 
 
-async def test_growth_counts_each_entry_on_its_day_and_keeps_the_answer_for_a_moment(tmp_path):
+async def test_growth_counts_each_entry_on_its_day_once_also_after_a_restart(tmp_path):
     log = await Site(tmp_path, durable=False).open()
     for number in (1, 2, 24 * 60 + 1):  # two entries of the first of March, one of the second
         await log.submit(signed("alice@example.com", number))
-    catalog = Catalog(None, {"rekor": rekor_v2_source(log)})
-    await catalog.start()
-    try:
+    for _ in range(2):
+        catalog = Catalog(tmp_path / "catalog.db", {"rekor": rekor_v2_source(log)})
+        await catalog.start()
         await catalog._read("rekor", 100)
-        grower = Grower(catalog)
-        (growth,) = await grower.look({"rekor": log.size}, NOW + timedelta(days=2))
-        assert {bar.day: bar.number for bar in growth.bars if bar.number} == {"2026-03-01": 2, "2026-03-02": 1}
-        assert len(growth.bars) == DAYS
-        await log.submit(signed("alice@example.com", 3))
-        await catalog._read("rekor", 100)
-        later = NOW + timedelta(days=2, seconds=29)
-        assert (await grower.look({"rekor": log.size}, later))[0] is growth
-        (fresh,) = await grower.look({"rekor": log.size}, later + timedelta(seconds=2))
-        assert fresh.lately == 4
-    finally:
+        (growth,) = await look(catalog, {"rekor": log.size}, NOW + timedelta(days=2))
         await catalog.stop()
-        await log.stop()
+        assert {bar.day: bar.number for bar in growth.bars if bar.number} == {"2026-03-01": 2, "2026-03-02": 1}
+        assert (len(growth.bars), growth.lately, growth.size) == (DAYS, 3, 3)
+    await log.stop()
 
 
 def test_the_size_of_a_database_has_its_write_ahead_log_in_it(tmp_path):
