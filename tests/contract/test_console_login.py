@@ -189,3 +189,16 @@ def test_the_official_interfaces_and_a_signing_need_no_visit(stack, tmp_path):
     options = ("--trust-config", stack.trust_config, "--identity-token", stack.token(ALICE))
     done = sigbox("sign-blob", tmp_path / "file", "--bundle", tmp_path / "bundle", *options)
     assert done.returncode == 0, done.stderr
+
+
+def test_with_workers_a_login_is_the_same(tmp_path):
+    """The provider and the console are in one process there too, whichever worker is asked."""
+    config = tmp_path / "stack.toml"
+    config.write_text("[console]\nlogin = true\n")
+    with running_stack(tmp_path, "--data", tmp_path / "data", "--config", config, "--workers", "2") as stack:
+        done = run("user", "add", "--data", stack.data, "--email", ALICE, "--password-stdin", given=PASSWORD)
+        assert done.returncode == 0, done.stderr
+        for _ in range(3):
+            reader = Reader(stack)
+            assert reader.log_in("/operator")[0] == 303
+            assert all(reader.fetch("/operator")[0] == 200 for _ in range(4))
