@@ -12,13 +12,15 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from stack import logs
 from stack.compose import compose
@@ -98,18 +100,7 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
 
     stop_on_signals(stopping, clean_up)
     oidc_key = await asyncio.wrap_future(prepared.oidc_key)
-    home, settings = prepared.home, prepared.settings
-    checks: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
-    parts = (home, settings, prepared.material, oidc_key, prepared.issuers, utc_now)
-    serving = compose(
-        *parts,
-        control_api=plan.control,
-        edge=edge,
-        checks=checks,
-        logins=prepared.logins,
-        elsewhere=prepared.elsewhere,
-        console=prepared.console,
-    )
+    serving = composed(prepared, plan, oidc_key, edge, {})
 
     def now_ready() -> None:
         finish_publisher(prepared.publisher)
@@ -118,6 +109,23 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
     work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(keep_up, prepared), prepared.issuers.watch)
     async with serving as (app, figures):
         await answer(app, figures, edge, prepared.listener, prepared.tls, now_ready, work, stopping)
+
+
+def composed(
+    prepared: Prepared, plan: Plan, oidc_key: rsa.RSAPrivateKey, edge: Edge, checks: Mapping[str, Check]
+) -> AbstractAsyncContextManager[tuple[web.Application, Figures]]:
+    """All roles of what was prepared; readiness asks ``checks``, too."""
+    tls: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
+    parts = (prepared.home, prepared.settings, prepared.material, oidc_key, prepared.issuers, utc_now)
+    return compose(
+        *parts,
+        control_api=plan.control,
+        edge=edge,
+        checks={**tls, **checks},
+        logins=prepared.logins,
+        elsewhere=prepared.elsewhere,
+        console=prepared.console,
+    )
 
 
 async def answer(

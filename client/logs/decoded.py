@@ -37,10 +37,10 @@ class Named:
 
 def read_named(body: bytes) -> tuple[Named, ...]:
     """Whom the signers of an entry name; nothing of a body that is of no known kind."""
-    return tuple(map(_named, _content(body).signers))
+    return tuple(map(_named, read_content_or_nothing(body).signers))
 
 
-def _content(body: bytes) -> EntryContent:
+def read_content_or_nothing(body: bytes) -> EntryContent:
     """What a body says; nothing where it is of another kind than we know, which any log may have."""
     try:
         return read_content(body)
@@ -62,7 +62,7 @@ def _named(signer: bytes | Certificate) -> Named:
 
 def decode_entry(entry: LogEntry) -> dict[str, JSON]:
     """Everything that is in ``entry``, and what its body says of the signers."""
-    content = _content(entry.body)
+    content = read_content_or_nothing(entry.body)
     return {
         **inspect_log_entry(entry),
         "leafHash": merkle.hash_leaf(entry.body).hex(),

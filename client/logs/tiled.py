@@ -33,6 +33,8 @@ _T = TypeVar("_T")
 _PREFIXES: Final = ("/api/v2", "")
 _GONE: Final = (404, 410)
 _SERVICE: Final = "the transparency log"
+_KEPT: Final = 1024
+"""Tiles, 40 KB each. One proof needs two of each level at most."""
 _BUNDLE: Final = WIDTH * (limits.ENTRY + 2)
 
 
@@ -66,8 +68,10 @@ class TileNodes:
         return Frontier().extend(hashes[start : start + (1 << inner)]).root()
 
     def put(self, tile: Tile, hashes: tuple[Hash, ...]) -> None:
-        """Keep the content of a tile."""
+        """Keep the content of a tile; the one that was put first makes room."""
         self._tiles[tile.level, tile.index] = hashes
+        if len(self._tiles) > _KEPT:
+            del self._tiles[next(iter(self._tiles))]
 
 
 class TiledLog:

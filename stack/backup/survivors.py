@@ -26,7 +26,7 @@ from tlog.view import View
 
 AHEAD: Final = 1000
 """How far TUF versions jump after a restore: further than they can have come since the backup, for decades."""
-_SIGNED_AGAIN: Final = ("targets", "snapshot", "timestamp")
+_SIGNED_AGAIN: Final = ("policy", "targets", "snapshot", "timestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ def keep_later(home: Path, anchors: Path | None) -> None:
 
     1. The later time of timestamps and the higher versions count, where there are anchors.
     2. The versions of what the stack signs by itself jump ahead of what can have been published since the backup: clients
-       refuse a lower one, and must never see one version with two contents. The stack publishes anew at its next start.
+       refuse a lower one, and must never see one version with two contents. The stack publishes anew at its next start. A role
+       whose key is kept elsewhere stays: it cannot be signed here. So does the root, whose chain is walked one by one.
     """
     name = "tsa.time"
     if anchors is not None and (anchors / name).exists():
@@ -89,7 +90,8 @@ def keep_later(home: Path, anchors: Path | None) -> None:
     for role, version in (Versions(anchors / "tuf.json", durable=True).load() if anchors else {}).items():
         versions[role] = max(version, versions.get(role, 0))
     if versions:
-        own.save({role: version + AHEAD * (role in _SIGNED_AGAIN) for role, version in versions.items()})
+        here = {role for role in _SIGNED_AGAIN if (home / "tuf" / f"{role}.key").exists()}
+        own.save({role: version + AHEAD * (role in here) for role, version in versions.items()})
 
 
 def _read_time(path: Path) -> datetime:

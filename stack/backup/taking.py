@@ -81,6 +81,8 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
     settings = load_settings(home)
     if settings.ephemeral:
         raise Refused(f"{home.path} is the directory of an ephemeral stack", "nothing of it lasts")
+    if target.resolve().is_relative_to(home.path.resolve()):
+        raise Refused(f"{target} lies in the data directory", "what happens to that happens to it: take another disk")
     if target.exists():
         raise Refused(f"{target} exists", "give a name that is not taken: backups are not written over each other")
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
@@ -97,8 +99,12 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
 
 # --- which files ---------------------------------------------------------------------------------------
 def _files(root: Path) -> Iterator[str]:
-    """The names of all that a backup holds, in order. Links are followed: what they lead to is what a stack reads."""
+    """The names of all that a backup holds, in order. Links are followed, once: what they lead to is what a stack reads."""
+    been = set()
     for folder, folders, names in os.walk(root, followlinks=True):
+        if (place := os.path.realpath(folder)) in been:
+            raise Refused(f"{folder} leads to {place} a second time", "a backup takes each folder once")
+        been.add(place)
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
@@ -161,7 +167,7 @@ def _copy_all(root: Path, copies: Path, progress: Progress) -> dict[str, int]:
     again = [name for name in _files(root) if name not in {*databases, *anchors, *_LAST}]
     if again != small or _settled(root, small) != before:  # 5
         raise _Changed
-    return {log: _size_of(copies, log) for log in LOGS if f"{log}/log.db" in databases}
+    return {log: _size_of(copies, log) for log in LOGS if _is_here(copies, log)}
 
 
 # --- copying -------------------------------------------------------------------------------------------
@@ -199,6 +205,16 @@ def _copy_database(source: Path, target: Path, progress: Callable[[int, int], No
             reader.backup(copy, pages=_PAGES, progress=lambda _status, left, total: progress(total - left, total))
     except sqlite3.Error as error:
         raise Unavailable(f"the database {source} cannot be copied: {error}", "sigbox fsck says more") from error
+
+
+def _is_here(copies: Path, log: str) -> bool:
+    """Whether the log is in the backup. Refused: it has signed something, and lies elsewhere."""
+    if (copies / log / "log.db").exists():
+        return True
+    if load_anchored(copies / "anchor" / f"{log}.checkpoint") is not None:
+        hint = "is it kept in another database? Then that one's own tools take its backup"
+        raise Refused(f"the log {log} has an anchor, and is not in the data directory", hint)
+    return False
 
 
 def _size_of(copies: Path, log: str) -> int:

@@ -21,6 +21,7 @@ _OBJECT: Final[Mapping[str, tuple[str, ...]]] = {
     "client": ("name",),
     "issuer": ("url", "source"),
     "trust": ("role", "file"),
+    "restore": ("file",),
 }
 """The options that name what it is done to; without any it is the stack as a whole."""
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from typing import Final
 
 from client.transport import ServiceRefused
-from stack.cli import log_entries, log_heads
+from stack.cli import log_entries, log_heads, log_searching, log_watching
 from stack.cli.usage import NotServed
 
 EXAMPLES = """\
@@ -23,6 +24,10 @@ examples:
   sigbox log entry 24296fb24b8ad77a... --rekor-version 1 --rekor-url https://rekor.sigstore.dev
   sigbox log proof 7 --explain                 each step with the openssl line that repeats it
   sigbox log consistency 5 40
+  sigbox log search --email alice@example.com --rekor-version 1
+  sigbox log search --artifact release.tar.gz
+  sigbox log watch --once --identity '*@example.com' --certificate-oidc-issuer https://accounts.example.com
+  sigbox log watch --interval 300 --extension 'source_repository_uri=https://github.com/acme/**' --webhook @hook --json
   sigbox log export /srv/www/log               C2SP tiles for any static file server; again to bring it up to date
   sigbox log export /srv/www/log --data /srv/sigbox
   sigbox log info --rekor-url https://mirror.example.com/log
@@ -31,10 +36,13 @@ exit codes:
   0 it holds   1 a proof, a signature or the history does not hold   2 usage   3 the log refused   4 unreachable"""
 
 
+_ACTIONS: Final = (*log_heads.ACTIONS, *log_entries.ACTIONS, *log_searching.ACTIONS, *log_watching.ACTIONS)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The actions of ``sigbox log`` and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action in (*log_heads.ACTIONS, *log_entries.ACTIONS):
+    for action in _ACTIONS:
         own = actions.add_parser(action.name, help=action.about, description=action.about, allow_abbrev=False)
         action.add_arguments(own)
         own.set_defaults(act=action.run)

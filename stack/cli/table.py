@@ -106,7 +106,9 @@ COMMANDS = {
         "stack.cli.log", "read a transparency log, believe nothing that it does not prove", ExitCode.REFUSED
     ),
     "backup": Command("stack.cli.backup", "put a whole stack into one file, while it serves", ExitCode.REFUSED),
-    "restore": Command("stack.cli.restore", "make a stack out of a backup, every byte verified", ExitCode.REFUSED),
+    "restore": Command(
+        "stack.cli.restore", "make a stack out of a backup, every byte verified", ExitCode.REFUSED, ("restore",)
+    ),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
     "completion": Command("stack.cli.completion", "print a script that completes commands and options in your shell"),

@@ -19,7 +19,7 @@ from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
 from sigcore.strict import encode_time
 from stack.bootstrap import make_policy_key
-from stack.cli import trust_rehearse, trust_rotate
+from stack.cli import trust_kit_options, trust_rehearse, trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
@@ -37,7 +37,9 @@ examples:
   sigbox trust rotate oidc
   sigbox trust rotate ca
   sigbox trust rotate all
-  sigbox trust rehearse 2027-06-30"""
+  sigbox trust rehearse 2027-06-30
+  sigbox trust export kit.tar
+  sigbox trust import kit.tar --fingerprint 7c1d..."""
 
 _ADVICE = {
     "due": "sign it soon: sigbox trust refresh",
@@ -61,6 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_passphrase_option(policy)
     rotate = actions.add_parser("rotate", help="sign with the next key of a role from now on", allow_abbrev=False)
     trust_rotate.add_arguments(rotate)
+    export = actions.add_parser("export", help="write one file for machines that reach no mirror", allow_abbrev=False)
+    trust_kit_options.add_export_arguments(export)
+    import_ = actions.add_parser("import", help="take such a file, after comparing its fingerprint", allow_abbrev=False)
+    trust_kit_options.add_import_arguments(import_)
     rehearse = actions.add_parser("rehearse", help="what breaks by a date, and what prevents it", allow_abbrev=False)
     trust_rehearse.add_arguments(rehearse)
 
@@ -73,6 +79,11 @@ def run(options: argparse.Namespace) -> int:
         return _publish_policy(unlocked(options), options.file)
     if options.action == "rotate":
         return trust_rotate.run(unlocked(options), options)
+    if options.action in ("export", "import"):
+        # Deferred: python-tuf verifies the kit.
+        from stack.cli import trust_kit  # noqa: PLC0415 - see the line above
+
+        return trust_kit.run_export(options) if options.action == "export" else trust_kit.run_import(options)
     home = home_at(options.data)
     if options.action == "rehearse":
         return trust_rehearse.run(home, options)

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(home: Home, options: argparse.Namespace) -> int:
     """0 when nothing breaks by that date, else 1."""
     now = datetime.now(UTC)
-    by = parse_date(options.date, now)
+    by = moment_of(options.date, now)
     load_settings(home)
     check_whole(home)
     ends = rehearse(home, options.tls)
@@ -51,7 +51,7 @@ def _breaks(end: End, now: datetime) -> bool:
     return end.kind == BREAKS or (end.kind == RENEWS and end.when <= now)
 
 
-def parse_date(text: str, now: datetime) -> datetime:
+def moment_of(text: str, now: datetime) -> datetime:
     """The moment that DATE means: the last one of a day, a moment as it is, or so many days from ``now``.
 
     Raises:

@@ -8,10 +8,12 @@ import logging
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from sigcore.errors import SigError
+from stack.bootstrap import load_material
 from stack.compose import compose_front
 from stack.edge import Edge
 from stack.figures import Figures
@@ -48,7 +50,8 @@ async def serve(
     stop_on_signals(stopping, lambda: None)
     stop_with(stopping, lifeline)
     edge.passed_on = ROUTE
-    issuers, tls = fresh_issuers(prepared, plan), prepared.tls
+    prepared = as_it_is_now(prepared, plan)
+    issuers, tls = prepared.issuers, prepared.tls
     link, hop = Link(place.link, utc_now, floors), Hop(place.hop)
     if tls is not None:
         await _reload(tls)
@@ -75,13 +78,20 @@ async def serve(
         link.report(_counted(figures))
 
 
-def fresh_issuers(prepared: Prepared, plan: Plan) -> LiveIssuers:
-    """As the files say now; where they cannot be used, as they said when the stack was started: what a running CA does too."""
+def as_it_is_now(prepared: Prepared, plan: Plan) -> Prepared:
+    """With the keys and issuers of this moment: who takes the place of another comes long after the start.
+
+    Issuers that cannot be used leave those of the start in place, as in a running authority.
+
+    Raises:
+        NotFound, Malformed, Refused: a key cannot be read.
+    """
+    prepared = replace(prepared, material=load_material(prepared.home))
     try:
-        return LiveIssuers(issuer_files(prepared.home, plan.config))
+        return replace(prepared, issuers=LiveIssuers(issuer_files(prepared.home, plan.config)))
     except (SigError, OSError) as error:
         _log.error("the issuers cannot be used, so those of the start stay: %s", error)
-        return prepared.issuers
+        return prepared
 
 
 async def _report(link: Link, figures: Figures) -> None:

@@ -120,7 +120,7 @@ def _url(request: web.Request) -> URL:
 
 def _begin(answer: ClientResponse, method: str) -> web.StreamResponse:
     headers = CIMultiDict(answer.headers)
-    headers[ID_HEADER] = headers.pop(request_id.get())  # spelt as everywhere else
+    headers[ID_HEADER] = headers.pop(ID_HEADER, request_id.get())  # spelt as everywhere else
     for name in _THIS_HOP:
         headers.popall(name, None)
     response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)

@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 
-from stack.compose import compose
+from stack.bootstrap import load_oidc_key
 from stack.edge import Edge
 from stack.figures import Figures
-from stack.health import Check
-from stack.running import DRAIN_S, answer, keep_up, stop_on_signals, utc_now
+from stack.running import DRAIN_S, answer, composed, keep_up, stop_on_signals
 from stack.service import working
 from stack.start import Plan, Prepared
 from stack.workers.child import stop_with
 from stack.workers.floors import SharedFloor
-from stack.workers.front import fresh_issuers
+from stack.workers.front import as_it_is_now
 from stack.workers.intake import Intake, WorkerLink
 from stack.workers.place import Place
 
@@ -42,20 +40,9 @@ async def serve(
     told, stopping = asyncio.Event(), asyncio.Event()
     stop_on_signals(told, lambda: None)
     stop_with(told, lifeline)
-    prepared = replace(prepared, issuers=fresh_issuers(prepared, plan))
+    prepared = as_it_is_now(prepared, plan)
     intake = Intake(edge.traffic, plan.workers or 1)
-    checks: dict[str, Check] = {"workers": intake.check}
-    if prepared.tls is not None:
-        checks["tls"] = prepared.tls.check
-    parts = (prepared.home, prepared.settings, prepared.material, prepared.oidc_key.result(), prepared.issuers, utc_now)
-    serving = compose(
-        *parts,
-        control_api=plan.control,
-        edge=edge,
-        checks=checks,
-        logins=prepared.logins,
-        elsewhere=prepared.elsewhere,
-    )
+    serving = composed(prepared, plan, load_oidc_key(prepared.home), edge, {"workers": intake.check})
     work = (partial(keep_up, prepared), prepared.issuers.watch)
     ending = working(partial(_stop_after, intake, told, stopping))
     async with serving as (app, figures), _linked(intake, figures, place, floors), ending:

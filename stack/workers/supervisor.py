@@ -177,6 +177,13 @@ class Child:
         if self.pid:
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """As it stands, and wait until it is gone; harmless where there is none."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
 
 class Supervisor:
     """Keeps ``children`` running until a signal.
@@ -217,7 +224,7 @@ class Supervisor:
                 return self._stop(wake)
             finally:
                 for child in self._children:
-                    child.signal(signal.SIGKILL)
+                    child.kill()
 
     @contextmanager
     def _woken(self) -> Iterator[int]:
@@ -265,7 +272,11 @@ class Supervisor:
                     return True
         for child in self._children:
             if not child.pid and child.due <= time.monotonic():
-                child.start()
+                try:
+                    child.start()
+                except OSError as error:  # no memory or no process left: others may end
+                    _log.error("the %s cannot be started: %s", child.name, error.strerror)
+                    child.due = time.monotonic() + MOST_DELAY_S
         if not self._announced and all(child.ready for child in self._children):
             self._announced = True
             self._now_ready()

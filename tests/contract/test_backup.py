@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tarfile
@@ -20,7 +21,7 @@ from stack.trust.versions import Versions
 from tests.contract.test_fsck import change, post
 from tests.faults.audit import Journal, audit, parse_note, read_key, read_log
 from tests.faults.writers import Writers
-from tests.stack_process import RunningStack, running_stack, sigbox, start_stack
+from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox, start_stack
 
 WRITERS = 8
 BACKUPS = 3
@@ -124,6 +125,54 @@ def test_an_archive_is_never_written_over(kept: Kept):
     done = sigbox("backup", kept.archive, "--data", kept.data)
     assert done.returncode == 1
     assert "exists" in done.stderr
+
+
+def test_a_backup_does_not_go_where_the_data_is(kept: Kept):
+    done = sigbox("backup", kept.data / "backup.tar", "--data", kept.data)
+    assert done.returncode == 1
+    assert "lies in the data directory" in done.stderr
+    assert not (kept.data / "backup.tar").exists()
+
+
+def test_a_log_that_lies_elsewhere_is_not_left_out_in_silence(kept: Kept, tmp_path: Path):
+    data = Path(shutil.copytree(kept.data, tmp_path / "data"))
+    (data / "rekor" / "log.db").unlink()
+    done = sigbox("backup", tmp_path / "backup", "--data", data)
+    assert done.returncode == 1
+    assert "the log rekor has an anchor, and is not in the data directory" in done.stderr
+
+
+def test_links_are_followed_once(kept: Kept, tmp_path: Path):
+    data = Path(shutil.copytree(kept.data, tmp_path / "data"))
+    (data / "rekor").rename(tmp_path / "other disk")
+    (data / "rekor").symlink_to(tmp_path / "other disk")
+    assert sigbox("backup", tmp_path / "backup", "--data", data).returncode == 0
+    restore(tmp_path / "backup", tmp_path / "home", "--check")
+    (data / "public" / "again").symlink_to(data)
+    done = sigbox("backup", tmp_path / "next", "--data", data)
+    assert "a second time" in done.stderr
+
+
+def test_a_full_disk_leaves_nothing(kept: Kept, tmp_path: Path):
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    for command in (
+        ("backup", tmp_path / "backup", "--data", kept.data),
+        ("restore", kept.archive, "--data", tmp_path / "home"),
+    ):
+        done = subprocess.run(
+            [*SIGBOX, *map(str, command)],
+            env=environment(),
+            preexec_fn=small,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (2, 4), done.stderr
+        assert "internal error" not in done.stderr
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_backups_of_one_state_differ_in_their_time_alone(kept: Kept, tmp_path: Path):

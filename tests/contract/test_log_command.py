@@ -7,7 +7,8 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,7 @@ import pytest
 from sigcore import checkpoint, keys, note
 from tests.contract.test_fsck import post
 from tests.faults import audit
-from tests.stack_process import RunningStack, running_stack, sigbox
+from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox
 
 EMAIL = "monitor@example.com"
 ENTRIES = 300
@@ -306,3 +307,160 @@ def test_what_is_no_log_and_what_is_not_there_have_their_exit_codes(client: Clie
     with static(tmp_path) as url:
         assert "404" in client.log("info", "--rekor-url", url, code=3).stderr
     assert "cannot be reached" in client.log("info", "--rekor-url", url, code=4).stderr
+
+
+# --- watching ----------------------------------------------------------------------------------------
+def sign(stack: RunningStack, folder: Path, email: str, version: str) -> Path:
+    file = folder / f"{email}-{version}"
+    file.write_text(f"{email} {version} {stack.url}")
+    done = sigbox(
+        "sign-blob",
+        file,
+        *("--identity-token", stack.token(email), "--rekor-version", version),
+        SIGBOX_TRUST_CONFIG=str(stack.trust_config),
+    )
+    assert done.returncode == 0, done.stderr
+    return file
+
+
+class _Hook(SimpleHTTPRequestHandler):
+    """Takes what is posted; the first time it is busy."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.append(json.loads(body))
+        self.send_response(503 if len(self.server.told) == 1 else 200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def hook() -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """A webhook's URL, and what it was told."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hook) as server:
+        server.told = []
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/secret", server.told
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_watcher_says_each_match_once_and_tells_a_webhook(
+    stack: RunningStack, client: Client, tmp_path: Path, version: str
+):
+    who = ("--rekor-version", version, "--identity", "watched-*@example.com", "--once", "--json")
+    assert client.log("watch", *who).stdout == ""  # from now on
+    sign(stack, tmp_path, f"watched-{version}@example.com", version)
+    sign(stack, tmp_path, f"other-{version}@example.com", version)
+    with hook() as (url, told):
+        (tmp_path / "hook").write_text(url)
+        done = client.log("watch", *who, "--webhook", f"@{tmp_path / 'hook'}")
+    (line,) = done.stdout.splitlines()
+    match = json.loads(line)
+    assert match["signers"][0]["identities"] == [f"watched-{version}@example.com"]
+    assert "2 new entries, the history holds" in done.stderr
+    assert [message["event"] for message in told] == ["match", "match"]  # the first try found it busy
+    assert told[1]["entries"] == [match]
+    assert told[1]["head"]["size"] >= 2
+    assert client.log("watch", *who).stdout == ""
+    assert match == json.loads(client.log("watch", *who, "--from", "0", "--name", "second").stdout.splitlines()[-1])
+
+
+def test_a_webhook_that_does_not_take_it_is_told_again_in_the_next_round(
+    stack: RunningStack, client: Client, tmp_path: Path
+):
+    who = ("--certificate-identity", "again@example.com", "--once")
+    client.log("watch", *who)
+    sign(stack, tmp_path, "again@example.com", "2")
+    with static(tmp_path) as gone:
+        pass
+    done = client.log("watch", *who, "--webhook", f"{gone}/secret", code=4)
+    assert "secret" not in done.stderr
+    assert "again@example.com" in client.log("watch", *who).stdout
+
+
+def test_a_fork_ends_a_watch_and_is_told(stack: RunningStack, client: Client):
+    client.log("watch", "--once")
+    (file,) = client.state.glob("logs/*.checkpoint")
+    file.write_text(signed(stack, int(file.read_text().splitlines()[1]), bytes(32)))
+    with hook() as (url, told):
+        done = client.log("watch", "--interval", "1", "--webhook", url, code=1)
+    assert "two different trees" in done.stderr
+    assert told[-1]["event"] == "fork"
+    assert file.read_text() in told[-1]["message"]
+
+
+def test_a_watch_goes_on_until_it_is_stopped(stack: RunningStack, client: Client, tmp_path: Path):
+    who = ("--certificate-identity", "live@example.com", "--interval", "1", "--everybody", "--from", "0")
+    command = [*SIGBOX, "log", "watch", *who]
+    with (
+        (tmp_path / "out").open("wb") as out,
+        subprocess.Popen(command, env=environment(**client.variables), stdout=out, stderr=subprocess.PIPE) as watch,
+    ):
+        try:
+            poll(lambda: (tmp_path / "out").read_text().count("\n") >= ENTRIES)
+            sign(stack, tmp_path, "live@example.com", "2")
+            poll(lambda: "live@example.com" in (tmp_path / "out").read_text())
+        finally:
+            watch.terminate()
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert [int(line.split()[0]) for line in lines] == list(range(len(lines)))
+
+
+def poll(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--interval", "0"),
+        ("--from", "-1"),
+        ("--name", "../x"),
+        ("--identity", "[a-z]"),
+        ("--certificate-identity-regexp", "("),
+        ("--fingerprint", "zz"),
+        ("--extension", "colour=red"),
+        ("--webhook", "nowhere"),
+    ],
+)
+def test_what_cannot_be_watched_for_is_a_usage_error(client: Client, options: tuple[str, str]):
+    assert client.log("watch", "--once", *options, code=2).stderr
+
+
+# --- searching ---------------------------------------------------------------------------------------
+def test_v1_is_searched_by_its_index_and_v2_by_the_console(stack: RunningStack, client: Client, tmp_path: Path):
+    for version in ("1", "2"):
+        file = sign(stack, tmp_path, f"sought-{version}@example.com", version)
+        which = ("--rekor-version", version)
+        by_email = client.json("search", "--email", f"sought-{version}@example.com", *which)
+        (entry,) = by_email["entries"]
+        assert entry["signers"][0]["identities"] == [f"sought-{version}@example.com"]
+        assert client.json("search", "--artifact", file, *which)["entries"] == [entry]
+        assert client.json("search", "--sha", f"sha256:{entry['digests'][0]}", *which)["entries"] == [entry]
+        assert client.json("search", "--entry", entry["leafHash"], *which)["entries"] == [entry]
+        assert client.json("search", f"sought-{version}@*", *which)["entries"] == [entry]
+        assert f"sought-{version}@example.com" in client.log("search", f"sought-{version}@*", *which).stdout
+        assert client.json("search", "--email", "nobody@example.com", *which) == {"entries": [], "more": False}
+    assert "proves nothing" in client.log("search", "--email", "nobody@example.com").stdout
+
+
+def test_where_a_log_offers_no_search_that_is_said(client: Client, tmp_path: Path):
+    www = tmp_path / "www"
+    client.log("export", www)
+    with static(www) as url:
+        done = client.log("search", "--email", EMAIL, "--rekor-url", url, code=2)
+    assert "offers no search" in done.stderr
+    assert "sigbox log watch" in done.stderr
+    assert "nothing is sought" in client.log("search", code=2).stderr
+    assert client.log("search", "--sha", "zz", code=2).stderr
+    assert client.log("search", "--email", EMAIL, "--limit", "0", code=2).stderr

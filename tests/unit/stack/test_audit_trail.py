@@ -86,7 +86,17 @@ def test_every_command_that_changes_a_stack_is_recorded():
     assert set(COMMANDS["trust"].audited) == {"refresh", "policy", "rotate"}
     assert not reading & {action for command in COMMANDS.values() for action in command.audited}
     audited = {name for name, command in COMMANDS.items() if command.audited}
-    assert audited == {"init", "user", "client", "issuer", "trust"}
+    assert audited == {"init", "restore", "user", "client", "issuer", "trust"}
+
+
+def test_a_restored_stack_says_that_it_was_restored_and_goes_on_with_its_record(home: Home, tmp_path: Path, capsys):
+    before = shown(home, capsys)
+    archive, target = tmp_path / "archive", Home(tmp_path / "restored")
+    assert main(["backup", str(archive), "--data", str(home.path)]) == 0
+    assert main(["restore", str(archive), "--data", str(target.path)]) == 0
+    *kept, last = shown(target, capsys)
+    assert kept == before
+    assert (last["action"], last["object"], last["state"]) == ("restore", str(archive), "done")
 
 
 def test_reading_records_nothing(home: Home, capsys):

@@ -14,7 +14,7 @@ import pytest
 from sigcore.errors import NotFound, Refused, Unavailable
 from stack import bootstrap, health, tls_authority
 from stack.cli import main
-from stack.cli.trust_rehearse import parse_date
+from stack.cli.trust_rehearse import moment_of
 from stack.cli.usage import Usage
 from stack.config import Home, load_settings
 from stack.trust.rehearsal import BREAKS, DUE, RENEWS, End, rehearse
@@ -149,7 +149,7 @@ def test_a_folder_of_one_role_is_not_rehearsed(home: Home, capsys):
     ],
 )
 def test_dates_are_days_moments_or_days_from_now(text: str, moment: datetime):
-    assert parse_date(text, NOW) == moment
+    assert moment_of(text, NOW) == moment
 
 
 @pytest.mark.parametrize(
@@ -157,4 +157,4 @@ def test_dates_are_days_moments_or_days_from_now(text: str, moment: datetime):
 )
 def test_what_is_no_date_is_bad_usage(text: str):
     with pytest.raises(Usage):
-        parse_date(text, NOW)
+        moment_of(text, NOW)
