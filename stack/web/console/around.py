@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from oidc_dev.signing import KeyRing
+from sigcore.values import dataclass
 from stack.health import Check
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Around:
 
     control: bool = False
     clock: Callable[[], datetime] = utc_now
-    checks: Mapping[str, Check] = field(default_factory=dict)
+    checks: Mapping[str, Check] = MappingProxyType({})
     ring: KeyRing | None = None
     watcher: Watcher | None = None
     login: tuple[LoginDemand, Registered, LoginRules] | None = None

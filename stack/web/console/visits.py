@@ -6,11 +6,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from oidc_dev.rules import LoginRules
+from sigcore.values import dataclass
 
 MOST: Final = 10_000
 """At one time; beyond it the one that was not used for longest ends. Each costs a login."""
