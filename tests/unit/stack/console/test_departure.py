@@ -80,10 +80,21 @@ def test_a_code_of_another_departure_is_refused(member):
         departures.check(None, "c", one["state"])
 
 
-def test_a_page_with_an_endless_address_returns_to_the_search():
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/search?q=" + "a" * LONGEST_PATH,
+        "//evil.example/",
+        "/\\evil.example/",
+        "https://evil.example/",
+        "",
+        "/a\r\nX: y",
+        "/a b",
+    ],
+)
+def test_an_address_that_is_endless_or_leads_elsewhere_returns_to_the_search(path):
     departures = made()
-    state = asked(departures, path="/search?q=" + "a" * LONGEST_PATH)["state"]
-    assert departures.back("c", state, now=NOW) == "/search"
+    assert departures.back("c", asked(departures, path=path)["state"], now=NOW) == "/search"
 
 
 # --- who may read ------------------------------------------------------------------------------------
