@@ -15,6 +15,7 @@ from stack.health import Check
 if TYPE_CHECKING:
     from oidc_dev.clients import Registered
     from oidc_dev.rules import LoginRules
+    from oidc_dev.store import Accounts
     from stack.console_login import LoginDemand
     from stack.watch.watcher import Watcher
 
@@ -33,7 +34,7 @@ class Around:
         clock: the time of day, UTC.
         checks: what readiness asks, by role; filled when all parts of the process are there.
         ring: the provider's keys, where it runs in this process.
-        login: who may read, the console as the provider's client, and how long a visit lasts; None where no login is asked for.
+        login: who may read, the console as the provider's client, how long a visit lasts, and the accounts; None without a login.
         watcher: follows the watch rules, where there are any.
     """
 
@@ -42,4 +43,4 @@ class Around:
     checks: Mapping[str, Check] = MappingProxyType({})
     ring: KeyRing | None = None
     watcher: Watcher | None = None
-    login: tuple[LoginDemand, Registered, LoginRules] | None = None
+    login: tuple[LoginDemand, Registered, LoginRules, Accounts] | None = None

@@ -158,7 +158,7 @@ def test_a_visit_ends_by_idling_by_age_by_will_and_with_a_clock_that_goes_back()
     minute = timedelta(minutes=1)
 
     def begun() -> str:
-        return visits.begin("a", now=NOW)
+        return visits.begin("a", None, now=NOW)
 
     name = begun()
     assert visits.find(name, now=NOW + 14 * minute) is not None
