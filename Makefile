@@ -9,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd postgresql
+DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd postgresql iproute2
 ROUNDS = 10
 DIST = dist
 

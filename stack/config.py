@@ -23,8 +23,8 @@ DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
 FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
-ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust")
-"""What ``sigbox serve`` takes; ``log`` is both Rekor logs. ``[services]`` gives them URLs of their own."""
+ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust", "console")
+"""What ``sigbox serve`` takes; ``log`` is both Rekor logs, ``console`` has no keys. ``[services]`` gives them URLs of their own."""
 FOLDERS = {"log": "rekor", "trust": "tuf"}
 """Where a role's secrets and its lock lie, when not in the folder of its name."""
 SERVICES = "services"

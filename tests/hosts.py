@@ -70,6 +70,11 @@ class Host:
         listen = json.loads(ready.read_bytes())["listen"]
         self.url, self.port = f"http://{listen}", int(listen.rpartition(":")[2])
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 USER = "postgres"
+ROLE = "sigbox"
 WAIT_S = 60
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -59,11 +60,11 @@ class Server:
 
     @property
     def url(self) -> str:
-        """For a user who may do anything, without a password."""
+        """For a role that may make schemas and nothing else, without a password."""
         return self.url_at(self.port)
 
     def url_at(self, port: int) -> str:
-        return f"postgresql://{USER}@127.0.0.1:{port}/postgres"
+        return f"postgresql://{ROLE}@127.0.0.1:{port}/postgres"
 
     def start(self) -> None:
         options = f"-c unix_socket_directories={self.folder} -c port={self.port}"
@@ -119,6 +120,7 @@ def running_server(settings: str = "") -> Iterator[Server]:
             file.write(_SETTINGS + settings)
         server.start()
         try:
+            server.sql(f"CREATE ROLE {ROLE} LOGIN", f"GRANT CREATE ON DATABASE postgres TO {ROLE}")
             yield server
         finally:
             _end(server)

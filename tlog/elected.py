@@ -30,7 +30,7 @@ from sigcore import limits
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from tlog.anchor import Anchor
 from tlog.follower import Follower
-from tlog.publish import Publisher, SigningClock
+from tlog.publish import STEP_BACK_MS, Publisher, SigningClock
 from tlog.sequencer import POOL_ENTRIES, Commits, Sequencer
 from tlog.storage.base import prefix_of
 from tlog.storage.postgres_shared import SharedStore
@@ -245,7 +245,7 @@ class Elected:
         for one in new:
             one.sent_s = now_s
         if new:
-            await self._store.bring([one.submission for one in new])
+            await self._store.bring([one.submission for one in new], self._clock.latest_ms())
 
     async def _answer_known(self, one: _Brought, stored: set[int]) -> bool:
         identity = one.submission.identity
@@ -258,7 +258,10 @@ class Elected:
         return True
 
     async def _catch_up(self) -> None:
-        for seen in await self._follower.catch_up():
+        found = await self._follower.catch_up()
+        if found:
+            self._clock.raise_floor(self._follower.view.head.timestamp_ms)
+        for seen in found:
             brought = self._pending.pop(seen.entry.identity, None)
             if brought is not None:
                 # What another host brought under the same identity may say something else, and then counts.
@@ -305,11 +308,23 @@ class Elected:
         if sequencer.fault:
             raise Unavailable(sequencer.fault)
         if sequencer.waiting < POOL_ENTRIES // 2:
-            for entry in await self._store.take():
-                self._run_errand(self._admit(sequencer, entry))
+            for entry, at_ms in await self._store.take():
+                if self._in_time(at_ms):
+                    self._run_errand(self._admit(sequencer, entry))
         if time.monotonic() - self._looked_s >= BEAT_S:
             self._looked_s = time.monotonic()
             await self._store.beat()
+
+    def _in_time(self, at_ms: int) -> bool:
+        """A tree head is not signed with an earlier time than an entry below it (RFC 6962 section 3.5), whoever promised that."""
+        ahead_ms = at_ms - self._clock.latest_ms()
+        if ahead_ms > STEP_BACK_MS:
+            _log.warning(
+                "%s: a host's clock is %d s ahead, its entries are not taken", self._publisher.origin, ahead_ms // 1000
+            )
+            return False
+        self._clock.raise_floor(at_ms)
+        return True
 
     async def _admit(self, sequencer: Sequencer, entry: Submission) -> None:
         with contextlib.suppress(SigError):  # whoever brought it waits, and brings it again

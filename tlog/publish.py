@@ -11,7 +11,7 @@ from sigcore import keys
 from sigcore.checkpoint import Checkpoint, encode_checkpoint, verify_checkpoint
 from sigcore.errors import Unavailable
 from sigcore.floor import Floor
-from sigcore.keys import PrivateKey
+from sigcore.keys import PrivateKey, PublicKey
 from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, note_key
 from sigcore.strict import encode_time
 
@@ -67,10 +67,18 @@ class SigningClock:
 
 
 # --- signatures ----------------------------------------------------------------------------------------
-class Publisher(Protocol):
-    """Signs the head of one log."""
+class HeadReader(Protocol):
+    """Reads what one log signs about itself."""
 
     origin: str
+
+    def verify(self, envelope: str) -> Checkpoint:
+        """What a checkpoint of this log says. Malformed or Refused when it is not one."""
+        ...
+
+
+class Publisher(HeadReader, Protocol):
+    """Signs the head of one log."""
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
         """The signed checkpoint, a note whose first line is ``origin``.
@@ -79,24 +87,31 @@ class Publisher(Protocol):
         """
         ...
 
-    def verify(self, envelope: str) -> Checkpoint:
-        """What a checkpoint of this log says. Malformed or Refused when it is not one."""
-        ...
 
-
-class CheckpointPublisher:
-    """A C2SP checkpoint signed by the log's key: Rekor. The time is not part of it.
+class CheckpointReader:
+    """Reads C2SP checkpoints: Rekor. The time is not part of them.
 
     Args:
         origin: the first line of the checkpoint.
-        key: of this log only.
+        key: the log's public key.
         signer: the name on the signature line where it is not the origin (Rekor v1).
     """
 
-    def __init__(self, origin: str, key: PrivateKey, *, signer: str | None = None) -> None:
+    def __init__(self, origin: str, key: PublicKey, *, signer: str | None = None) -> None:
         self.origin = origin
+        self.note_key = note_key(origin if signer is None else signer, key)
+
+    def verify(self, envelope: str) -> Checkpoint:
+        """See :class:`HeadReader`."""
+        return verify_checkpoint(envelope, self.note_key, allow_origin=self.origin)
+
+
+class CheckpointPublisher(CheckpointReader):
+    """And signs them, with the ``key`` of this log only."""
+
+    def __init__(self, origin: str, key: PrivateKey, *, signer: str | None = None) -> None:
+        super().__init__(origin, key.public_key(), signer=signer)
         self._key = key
-        self.note_key = note_key(origin if signer is None else signer, key.public_key())
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:  # noqa: ARG002  # a checkpoint has no time
         """See :class:`Publisher`."""
@@ -106,7 +121,3 @@ class CheckpointPublisher:
         return encode_note(
             Note(text, (NoteSignature(self.note_key.name, self.note_key.id[:KEY_HASH_SIZE], signature),))
         )
-
-    def verify(self, envelope: str) -> Checkpoint:
-        """See :class:`Publisher`."""
-        return verify_checkpoint(envelope, self.note_key, allow_origin=self.origin)

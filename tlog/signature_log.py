@@ -25,7 +25,7 @@ from sigcore.strict import encode_base64
 from tlog.anchor import Anchor
 from tlog.kept import Kept, encode_kept, key_digests, parse_kept
 from tlog.log import Log, Receipt, Submission, seed
-from tlog.publish import CheckpointPublisher, Clock
+from tlog.publish import CheckpointPublisher, CheckpointReader, Clock
 from tlog.search import READ_ENTRIES, Search
 from tlog.storage.base import LogStore
 from tlog.storage.search_index import SearchIndex
@@ -40,6 +40,11 @@ def make_publisher(host: str, key: ec.EllipticCurvePrivateKey) -> CheckpointPubl
     """Signs the checkpoints of a v1 log: the origin names host and tree, the signature line the host alone."""
     tree_id = tree_id_of(keys.encode_public_key(key.public_key()))
     return CheckpointPublisher(f"{host} - {tree_id}", key, signer=host)
+
+
+def make_reader(host: str, key: keys.PublicKey) -> CheckpointReader:
+    """Reads them, for somebody else."""
+    return CheckpointReader(f"{host} - {tree_id_of(keys.encode_public_key(key))}", key, signer=host)
 
 
 class FrontV1:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from sigcore.errors import Refused
-from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, complete, default_url, login_table, parse_login
+from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, complete, default_url, login_row, login_table
 from stack.cli.placing import add_data_option, add_passphrase_option
 from stack.config import Home, Settings, home_at, load_settings, parse_organization, parse_services, parse_url
 from stack.files import save_file
@@ -175,7 +175,7 @@ def next_lines(home: Home, settings: Settings, options: argparse.Namespace) -> t
 def _login_lines(options: argparse.Namespace) -> tuple[str, ...]:
     if not options.login:
         return ()
-    issuer = parse_login(options.login)["issuer"]
+    issuer = login_row(options.login)["issuer"]
     place = f"{options.url or default_url(options)}/auth/upstream/company/callback"
     return (f"logins           through {issuer}; register there the redirect URI", f"                 {place}")
 

@@ -50,7 +50,7 @@ def complete(options: argparse.Namespace, environ: Mapping[str, str], *, ask: bo
         raise Malformed(f"--tls serves HTTPS, but the URL is {options.url}", "give an https URL")
     check_tls(options.tls or NONE)
     if options.login:
-        parse_login(options.login)
+        login_row(options.login)
 
 
 def check_tls(text: str) -> None:
@@ -67,7 +67,7 @@ def default_url(options: argparse.Namespace) -> str:
     return DEFAULT_URL.replace("http:", "https:") if options.tls else DEFAULT_URL
 
 
-def parse_login(text: str) -> dict[str, str | list[str]]:
+def login_row(text: str) -> dict[str, str | list[str]]:
     """``ISSUER,CLIENT_ID,DOMAIN[,DOMAIN...]`` as a row of ``[[upstreams]]``.
 
     Raises:
@@ -86,8 +86,8 @@ def parse_login(text: str) -> dict[str, str | list[str]]:
 
 
 def login_table(text: str) -> str:
-    """The same as lines of TOML. Errors: as :func:`parse_login`."""
-    rows = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in parse_login(text).items())
+    """The same as lines of TOML. Errors: as :func:`login_row`."""
+    rows = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in login_row(text).items())
     return "\n".join(("", "[[upstreams]]", *rows, ""))
 
 
@@ -154,7 +154,7 @@ def _tls(text: str) -> str:
 
 def _login(text: str) -> str:
     if text != NONE:
-        parse_login(text)
+        login_row(text)
     return text
 
 

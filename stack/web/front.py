@@ -9,10 +9,10 @@ from aiohttp import web
 
 from stack.config import Home, Settings
 from stack.web.style import ICON, STYLE
-from tlog.log import Log
+from tlog.published import Published
 
 
-def make_routes(home: Home, settings: Settings, logs: Mapping[str, Log]) -> list[web.RouteDef]:
+def make_routes(home: Home, settings: Settings, logs: Mapping[str, Published]) -> list[web.RouteDef]:
     """The page, its style sheet and its icon."""
 
     async def page(_request: web.Request) -> web.Response:

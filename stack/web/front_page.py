@@ -19,7 +19,7 @@ from stack.trust.documents import timestamp_url
 from stack.trust.serving import fingerprint
 from stack.trust.state import load_roles
 from stack.web.console.shelf import NAMES
-from tlog.log import Log
+from tlog.published import Published
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
@@ -50,7 +50,7 @@ class Front:
     clients: Sequence[tuple[str, Sequence[str]]]
 
 
-def describe(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Front:
+def describe(home: Home, settings: Settings, logs: Mapping[str, Published]) -> Front:
     """What the page says of this stack."""
     now, log, mirror = datetime.now(UTC), settings.at("log"), f"{settings.at('trust')}/tuf"
     return Front(
@@ -85,7 +85,7 @@ def _lines(client: str, home: Home, settings: Settings) -> tuple[str, ...]:
     return tuple(line.replace(str(home.path), "DATA") for line in lines)
 
 
-def _log_state(name: str, log: Log) -> LogState:
+def _log_state(name: str, log: Published) -> LogState:
     try:
         head = log.head
     except SigError as error:

@@ -25,7 +25,8 @@ def server() -> Iterator[Server]:
     if bindir() is None:
         pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     with running_server() as server:
-        server.sql(f"CREATE ROLE sigbox LOGIN PASSWORD '{PASSWORD}'", "CREATE DATABASE sigbox OWNER sigbox")
+        server.sql(f"ALTER ROLE sigbox PASSWORD '{PASSWORD}'", "CREATE DATABASE sigbox OWNER sigbox")
+        server.sql("CREATE DATABASE others")
         rules = server.data / "pg_hba.conf"
         rules.write_text(f"host sigbox sigbox 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
         server.sql("SELECT pg_reload_conf()")
@@ -85,7 +86,7 @@ def test_a_stack_signs_into_postgresql_goes_on_after_a_restart_and_is_checked_th
 
 
 def test_a_role_that_may_make_no_tables_is_told_so(server, tmp_path):
-    hosts = make_hosts(tmp_path, url(server, tmp_path).replace("/sigbox?", "/postgres?"))
+    hosts = make_hosts(tmp_path, url(server, tmp_path).replace("/sigbox?", "/others?"))
     # Another database of the same server, where the role may not make anything.
     refused = sigbox(
         "serve", "log", "--data", hosts[0].data, "--database", hosts[0].database, "--listen", "127.0.0.1:0"

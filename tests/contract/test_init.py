@@ -77,12 +77,23 @@ def check_answered(folder: Path, screen: str) -> None:
     assert "register there the redirect URI\n" in screen
     assert "https://sig.example/auth/upstream/company/callback" in screen
     assert f"sigbox up --data {home.path} --passphrase-file {folder}/pass --tls auto" in screen
-    assert f"{home.path}: one folder of keys for each role (ca, ct, oidc, rekor, rekor-v1, tls, tsa, tuf)" in screen
+    assert (
+        f"{home.path}: one folder of keys for each role (ca, console, ct, oidc, rekor, rekor-v1, tls, tsa, tuf)"
+        in screen
+    )
     fingerprint = hashlib.sha256(home.tuf_root.read_bytes()).hexdigest()
     assert f"sha256:{fingerprint}" in screen
     secrets = [*home.path.glob("*/*.key")]
     assert all(b"ENCRYPTED" in key.read_bytes() for key in secrets)
-    assert {key.parent.name for key in home.path.glob("*/tls.key")} == {"ca", "ct", "oidc", "rekor", "tsa", "tuf"}
+    assert {key.parent.name for key in home.path.glob("*/tls.key")} == {
+        "ca",
+        "console",
+        "ct",
+        "oidc",
+        "rekor",
+        "tsa",
+        "tuf",
+    }
     assert home.tls_ca.exists()
 
 

@@ -220,7 +220,7 @@ def test_other_urls_in_the_settings_are_published_by_the_trust_role(data: Path, 
         (("serve", "ca", "--ct-log-url", "ftp://x"), "expected http(s)://"),
         (("serve", "ca", "--ct-log-url", "http://x/a?b"), "at most a path"),
         (("init", "--service", "ca=http://localhost:2"), "[services]"),
-        (("init", "--service", "console=http://localhost:2"), "names the role"),
+        (("init", "--service", "rekor=http://localhost:2"), "names the role"),
         (("init", "--service", "ca"), "expected http(s)://"),
     ],
 )

@@ -170,7 +170,7 @@ def test_a_writer_without_a_network_is_replaced_and_stands_by_when_it_is_back(tm
 def either(primary: Server, standby: Server) -> str:
     """The URL of whichever of both is the primary."""
     return (
-        f"postgresql://postgres@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/postgres?target_session_attrs=primary"
+        f"postgresql://sigbox@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/postgres?target_session_attrs=primary"
     )
 
 

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from sigcore.keys import parse_public_key
+from sigcore.merkle import hash_leaf, verify_inclusion
+from sigcore.strict import parse_base64
 from tests.interop.places import ALICE, CONTENT, MALLORY, Kind, Place, Tool, make_signed, refuse, succeed
 from tests.interop.tools import PYTHON, SIGBOX, Cosign
 from tests.split_stack import ROLES, SplitStack, split_stack
 from tests.stack_process import READY_S, sigbox
+from tlog.publish import CheckpointReader
+from tlog.signature_log import make_reader
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 KINDS = (Kind.MESSAGE_V2, Kind.MESSAGE_V1)
@@ -93,6 +98,33 @@ def requests_of(split: SplitStack, role: str) -> list[dict[str, object]]:
     return [line for line in whole if line["logger"] == "sigbox.http" and "route" in line]
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.label)
+def test_the_console_finds_a_signature_in_the_logs_of_others_with_a_proof_under_their_signed_head(
+    split: SplitStack, tmp_path: Path, kind: Kind
+):
+    email = f"{kind.entry[1].replace('.', '-')}@example.com"
+    token = split.as_stack().token(email)
+    (tmp_path / "f").write_bytes(CONTENT + kind.label.encode())
+    trust, version = ("--trust-config", split.as_stack().trust_config), ("--rekor-version", kind.version)
+    done = sigbox("sign-blob", tmp_path / "f", *trust, "--identity-token", token, *map(str, version))
+    assert done.returncode == 0, done.stderr
+    name, deadline = "rekor" if kind.version == 2 else "rekor-v1", time.monotonic() + READY_S
+    hits: dict[str, int] = {}
+    while set(hits) != {"ct", name}:
+        assert time.monotonic() < deadline, hits
+        found = json.loads(split.ask("console", f"/search.json?q=identity:{email}")[1])
+        hits = {hit["log"]: int(hit["index"]) for hit in found["entries"]}
+    document = json.loads(split.ask("console", f"/entries/{name}/{hits[name]}.json")[1])
+    reader = make_reader if kind.version == 1 else CheckpointReader
+    key = parse_public_key(parse_base64(document["publicKey"], what="key"))
+    head = reader("localhost", key).verify(document["checkpoint"])
+    proof = tuple(parse_base64(node, what="node") for node in document["proof"])
+    leaf_hash = hash_leaf(parse_base64(document["leaf"], what="leaf"))
+    verify_inclusion(leaf_hash=leaf_hash, index=document["index"], size=head.size, proof=proof, root=head.root)
+    assert split.ask("console", f"/entries/ct/{hits['ct']}")[0] == 200
+    assert split.ask("console", "/")[0] == split.ask("console", "/logs/ct")[0] == 200
+
+
 def test_clients_are_told_the_urls_of_the_roles(split: SplitStack):
     config = split.as_stack().signing_config.read_text("utf-8")
     for role in ("oidc", "ca", "log", "tsa"):
@@ -102,7 +134,9 @@ def test_clients_are_told_the_urls_of_the_roles(split: SplitStack):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_has_its_own_keys_and_no_others(split: SplitStack, role: str):
-    assert keys_of(split.view(role)) == {"log": {"rekor", "rekor-v1"}, "trust": {"tuf"}}.get(role, {role})
+    assert keys_of(split.view(role)) == {"log": {"rekor", "rekor-v1"}, "trust": {"tuf"}, "console": set()}.get(
+        role, {role}
+    )
 
 
 def keys_of(view: Path) -> set[str]:

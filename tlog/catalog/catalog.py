@@ -27,9 +27,10 @@ from tlog.catalog.facts import Facts, certificate_facts, rekor_facts
 from tlog.catalog.query import Query
 from tlog.catalog.store import CatalogStore, Place, Places
 from tlog.kept import parse_kept
-from tlog.log import Log, Submission
+from tlog.published import Published
 from tlog.storage.search_index import Position
 from tlog.storage.worker import Worker
+from tlog.submission import Submission
 
 BATCH_ENTRIES: Final = 256
 """Entries of one transaction."""
@@ -47,26 +48,26 @@ _log = logging.getLogger(__name__)
 class Source:
     """A log and how its entries are read. ``facts`` raises Malformed for what it cannot read."""
 
-    log: Log
+    log: Published
     facts: Callable[[Submission], Facts]
 
 
-def rekor_v2_source(log: Log) -> Source:
+def rekor_v2_source(log: Published) -> Source:
     """A log of Rekor v2."""
     return Source(log, lambda entry: rekor_facts(entry.leaf))
 
 
-def rekor_v1_source(log: Log) -> Source:
+def rekor_v1_source(log: Published) -> Source:
     """A log of Rekor v1: it has the time of each entry."""
     return Source(log, lambda entry: rekor_facts(entry.leaf, 1000 * parse_kept(entry.extra).integrated_time))
 
 
-def certificate_source(log: Log) -> Source:
+def certificate_source(log: Published) -> Source:
     """A log of certificates (RFC 6962)."""
     return Source(log, lambda entry: certificate_facts(entry.leaf))
 
 
-SOURCES: Final[Mapping[str, Callable[[Log], Source]]] = {
+SOURCES: Final[Mapping[str, Callable[[Published], Source]]] = {
     "ct": certificate_source,
     "rekor": rekor_v2_source,
     "rekor-v1": rekor_v1_source,
@@ -255,7 +256,7 @@ def facts_of(source: Source, entry: Submission) -> Facts:
         return Facts("unknown", ())
 
 
-async def _position_at(log: Log, size: int) -> Position | None:
+async def _position_at(log: Published, size: int) -> Position | None:
     if not 0 < size <= log.size:
         return Position() if size == 0 else None
     (last,) = await log.entries(size - 1, size)

@@ -124,7 +124,13 @@ class PostgresStore:
             await evict(self._session(), found)
         await self._check_owner()
         await self._lock()
-        await self._check_owner()
+        # A write, not a look: it returns when everything before it is as durable, and as replicated, as the server is set to make it.
+        with failures("the log's database failed"):
+            still = await self._session().fetch(
+                "UPDATE head SET epoch = epoch WHERE epoch = $1 RETURNING 1", self._epoch
+            )
+        if not still:
+            raise _replaced()
         self._readers.open()
 
     async def release(self) -> None:

@@ -35,7 +35,7 @@ CREATE TABLE {schema}.head (
 ) WITH (fillfactor = 20);
 INSERT INTO {schema}.head VALUES (1, 1, 0, '', 0, '', 0, 0, '');
 CREATE TABLE {schema}.seen (prefix bigint, idx bigint, PRIMARY KEY (prefix, idx));
-CREATE UNLOGGED TABLE {schema}.inbox (identity bytea PRIMARY KEY, leaf bytea NOT NULL, extra bytea NOT NULL);
+CREATE UNLOGGED TABLE {schema}.inbox (identity bytea PRIMARY KEY, leaf bytea NOT NULL, extra bytea NOT NULL, at_ms bigint NOT NULL);
 CREATE TABLE {schema}.host (
     name text PRIMARY KEY, lineage text NOT NULL, size bigint NOT NULL, at timestamptz NOT NULL
 );

@@ -28,14 +28,15 @@ SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8
 """
 _BRING: Final = """
 WITH brought AS (
-    INSERT INTO inbox (identity, leaf, extra) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[])
+    INSERT INTO inbox (identity, leaf, extra, at_ms)
+    SELECT identity, leaf, extra, $4 FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS new (identity, leaf, extra)
     ON CONFLICT DO NOTHING
 )
-SELECT pg_notify($4, '')
+SELECT pg_notify($5, '')
 """
 _TAKE: Final = """
 DELETE FROM inbox WHERE identity IN (SELECT identity FROM inbox LIMIT $1 FOR UPDATE SKIP LOCKED)
-RETURNING leaf, identity, extra
+RETURNING leaf, identity, extra, at_ms
 """
 _CHECK_IN: Final = """
 INSERT INTO host (name, lineage, size, at) VALUES ($1, $2, $3, now())
@@ -90,17 +91,17 @@ class SharedStore(PostgresStore, Shared):
         return f"{self.schema}_inbox"
 
     # --- entries ---------------------------------------------------------------------------------------
-    async def bring(self, entries: Sequence[Submission]) -> None:
-        """Put ``entries`` where the writer finds them; those that are there already stay."""
+    async def bring(self, entries: Sequence[Submission], at_ms: int) -> None:
+        """Put ``entries`` where the writer finds them, with the time of this host; those that are there already stay."""
         columns = zip(*((entry.identity, entry.leaf, entry.extra) for entry in entries), strict=True)
         with failures("the entries cannot be brought to the writer"):
-            await self._listening().execute(_BRING, *map(list, columns), self._inbox)
+            await self._listening().execute(_BRING, *map(list, columns), at_ms, self._inbox)
 
-    async def take(self) -> tuple[Submission, ...]:
-        """What was brought, at most :data:`TAKEN`; nobody else gets it."""
+    async def take(self) -> tuple[tuple[Submission, int], ...]:
+        """What was brought and when, at most :data:`TAKEN`; nobody else gets it."""
         with failures("the entries of other hosts cannot be read"):
             rows = await self._listening().fetch(_TAKE, TAKEN)
-        return tuple(Submission(leaf, identity, extra) for leaf, identity, extra in rows)
+        return tuple((Submission(leaf, identity, extra), at_ms) for leaf, identity, extra, at_ms in rows)
 
     # --- after a failover ------------------------------------------------------------------------------
     async def check_in(self, size: int) -> None:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from sigcore.errors import Malformed, Refused
 from stack.config import Settings
@@ -47,6 +48,7 @@ async def read_form(request: web.Request) -> Mapping[str, str | bytes | bytearra
         LookupError,
         AssertionError,
         RuntimeError,
+        HttpProcessingError,
     ) as error:  # aiohttp's, by what is wrong with the parts
         raise Malformed("the body is not a form", "send it as a browser does") from error
 

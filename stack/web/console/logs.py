@@ -19,8 +19,8 @@ from sigcore.values import dataclass
 from stack.web.console.drawn import WHOLE, Drawing, Node, draw, grow_path, grow_whole
 from stack.web.console.shelf import Shelf
 from stack.web.console.tiled import SERVED, levels, witnesses
-from tlog.log import Log
-from tlog.publish import CheckpointPublisher
+from tlog.publish import CheckpointReader
+from tlog.published import Published
 
 if TYPE_CHECKING:
     from stack.web.console.pages import Pages
@@ -82,10 +82,10 @@ def make_routes(shelves: Mapping[str, Shelf], pages: Callable[[], Pages]) -> lis
     return [web.get("/logs", overview), web.get("/logs/{log}", tree)]
 
 
-def _own_name(log: Log) -> str:
+def _own_name(log: Published) -> str:
     """The name on the log's own signature line: where that is not the origin (Rekor v1), its publisher has it."""
     publisher = log.publisher
-    return publisher.note_key.name if isinstance(publisher, CheckpointPublisher) else publisher.origin
+    return publisher.note_key.name if isinstance(publisher, CheckpointReader) else publisher.origin
 
 
 def _state(shelf: Shelf) -> dict[str, object]:
@@ -105,7 +105,7 @@ def _number(words: Mapping[str, str], name: str, default: int, *, least: int, mo
     return number
 
 
-async def _lit(log: Log, words: Mapping[str, str]) -> Lit:
+async def _lit(log: Published, words: Mapping[str, str]) -> Lit:
     """The tree that the address asks for; without words the newest entry in the newest tree."""
     size = _number(words, "size", log.size, least=1, most=log.size)
     leaf = _number(words, "leaf", size - 1, least=0, most=size - 1)
@@ -118,7 +118,7 @@ async def _lit(log: Log, words: Mapping[str, str]) -> Lit:
     return Lit(size, leaf, proof, root.hash, size == log.head.size and root.hash == log.head.root, draw(root))
 
 
-async def _path(log: Log, leaf: int, size: int) -> tuple[Node, tuple[Hash, ...]]:
+async def _path(log: Published, leaf: int, size: int) -> tuple[Node, tuple[Hash, ...]]:
     (entry,) = await log.entries(leaf, leaf + 1)
     proof = await log.inclusion(leaf, size)
     return grow_path(leaf, size, merkle.hash_leaf(entry.leaf), proof), proof
@@ -130,7 +130,7 @@ def _leaf_of(node: Node, leaf: int) -> Hash:
     return node.hash
 
 
-async def _grown(log: Log, words: Mapping[str, str]) -> Grown:
+async def _grown(log: Published, words: Mapping[str, str]) -> Grown:
     """Two sizes; without words the last half of the log's life."""
     second = _number(words, "second", log.size, least=1, most=log.size)
     first = _number(words, "first", max(1, second // 2), least=1, most=second)

@@ -15,7 +15,7 @@ from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.limits import ENTRY
 from sigcore.sct import precert_entry, verify_sct
 from sigcore.x509 import parse_certificate
-from tests.unit.tlog.conftest import Site
+from tests.unit.tlog.conftest import HandClock, Site
 from tests.unit.tlog.test_ct import CA
 from tlog.anchor_file import load_anchored
 from tlog.ct import CertificateLogService
@@ -31,10 +31,10 @@ class Hosts(Site):
         assert self.server is not None
         return SharedStore(self.server.url, self.name, host=name)
 
-    async def start(self, name: str) -> Log:
+    async def start(self, name: str, clock: HandClock | None = None) -> Log:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        log = Log(self.shared(name), Site(folder, durable=True).anchor(), self.publisher(), self.clock)
+        log = Log(self.shared(name), Site(folder, durable=True).anchor(), self.publisher(), clock or self.clock)
         await log.start()
         self.logs.append(log)
         return log
@@ -174,6 +174,22 @@ async def test_a_leaf_that_no_bundle_can_hold_is_malformed_on_every_host(hosts):
             await log.submit(Submission(bytes(ENTRY + 1), bytes(32)))
 
 
+async def test_no_head_is_signed_earlier_than_an_entry_below_it_was_promised(hosts, entry, monkeypatch):
+    ahead = HandClock()
+    ahead.turn(seconds=4)
+    writer, other = await hosts.start("a"), await hosts.start("b", ahead)
+    await writer.submit(entry(0))
+    promised_ms = other.clock.now_ms()
+    await other.submit(entry(1))
+    assert writer.head.timestamp_ms >= promised_ms
+    monkeypatch.setattr("tlog.elected.PATIENCE_S", 1.5)
+    ahead.turn(minutes=1)
+    with pytest.raises(Unavailable, match="no host has written the entry"):
+        await other.submit(entry(2))
+    assert writer.size == 2
+    assert (await writer.submit(entry(3))).index == 2
+
+
 # --- after a failover or a restored copy --------------------------------------------------------------------
 async def test_a_host_that_has_shown_more_than_the_database_holds_does_not_serve(hosts, entry):
     for number, log in enumerate([await hosts.start(name) for name in "ab"]):
@@ -224,3 +240,19 @@ async def test_a_host_that_is_gone_for_good_is_struck_off_by_the_command_in_the_
     hosts.sql(command)
     await until(lambda: not left.fault)
     assert (await patiently(left, entry(1))).index == 1
+
+
+async def test_a_database_that_is_away_for_long_is_no_damage(hosts, entry, monkeypatch):
+    log = await hosts.start("a")
+    await log.submit(entry(0))
+    monkeypatch.setattr("tlog.log.RETRY_S", 0.01)
+    audit, away = log.audit, [Unavailable("the log's database cannot be reached")] * 10
+
+    async def sometimes(**options):
+        if away:
+            raise away.pop()
+        return await audit(**options)
+
+    monkeypatch.setattr(log, "audit", sometimes)
+    await log.audit_in_background()
+    assert (log.damage, log.audited.entries) == ("", 1)

@@ -65,6 +65,15 @@ async def test_a_form_of_another_site_is_refused_w(console):
     assert "another site" in page
 
 
+async def test_a_part_whose_head_cannot_be_read_is_refused_w01(console):
+    body = b'--B\r\nContent-Disposition: form-data; name="file"; filename="\x01x"\r\n\r\n{}\r\n--B--\r\n'
+    async with console.post(
+        "/inspect", data=body, headers={"Content-Type": "multipart/form-data; boundary=B"}
+    ) as response:
+        assert response.status == 400
+        assert "The body is not a form" in await response.text()
+
+
 async def test_a_bundle_that_cannot_be_read_is_refused_with_the_reason(console):
     media = "application/vnd.dev.sigstore.bundle.v0.3+json"
     page = await post(console, text=json.dumps({"mediaType": media}), root=EMPTY_ROOT)
