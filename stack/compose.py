@@ -130,7 +130,7 @@ async def compose(
     logs = {name: log for part in kept for name, log in part.logs.items()}
     asked: dict[str, health.Check] = {}
     watcher = console.watcher(home, settings, logs, clock)
-    login = (console.login, registered, rules) if console.login and registered else None
+    login = (console.login, registered, rules, directory.accounts) if console.login and registered else None
     around = Around(control_api, clock, asked, provider.keys, watcher, login)
     parts = (
         _oidc_part(home, settings, provider, directory),
