@@ -26,6 +26,11 @@ from tlog.log import Log
 NAMES: Final = {"ct": "Certificates (CT)", "rekor": "Signatures (Rekor v2)", "rekor-v1": "Signatures (Rekor v1)"}
 """What the logs are called on the page, by the folder that holds them."""
 
+_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -59,9 +64,7 @@ def make_routes(home: Home, settings: Settings, logs: Mapping[str, Log]) -> list
     """The page, its style sheet and its icon."""
 
     async def page(_request: web.Request) -> web.Response:
-        return web.Response(
-            text=render(describe(home, settings, logs)), content_type="text/html", headers={"Cache-Control": "no-cache"}
-        )
+        return web.Response(text=render(describe(home, settings, logs)), content_type="text/html", headers=_HEADERS)
 
     async def style(_request: web.Request) -> web.Response:
         return web.Response(text=STYLE, content_type="text/css")
