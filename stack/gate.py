@@ -134,6 +134,15 @@ class Connection(web.RequestHandler):
         """What is no HTTP gets the edge's answer and one line in the log; aiohttp would log a traceback."""
         return plain.refuse_connection(request, status, exc, message)
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What aiohttp refuses before any middleware, such as an Expect that means nothing, gets the edge's form and headers."""
+        if isinstance(resp, web.HTTPException):
+            resp = plain.from_exception(resp)
+            resp.headers.update(plain.HEADERS)
+        return await super().finish_response(request, resp, start_time)
+
     # --- what the gate asks ------------------------------------------------------------------------------
     @property
     def idle(self) -> bool:
