@@ -9,7 +9,7 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd postgresql
+DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd postgresql iproute2
 ROUNDS = 10
 DIST = dist
 
@@ -52,7 +52,7 @@ differential: $(VENV)/test.stamp ## every client's verdict on the conformance su
 mutation: $(VENV)/test.stamp ## small mistakes in the verification and the Merkle trees: do the tests notice each?
 	@$(BIN)/python -m tests.mutation
 
-clients: ## build cosign, gitsign, crane and Dex with Go and install sigstore-js with npm, as pinned in tests/interop
+clients: ## build cosign, gitsign, crane and Dex with Go and install sigstore-js and axe-core with npm, as they are pinned
 	@$(PYTHON) -m tests.interop.clients
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict

@@ -20,12 +20,14 @@ from bench import (
     startup,
     timestamps,
     whole_signature,
+    workers,
 )
 from bench.reference import Figure, verifies_per_second
 
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "startup": startup.run,
     "rekor-add": rekor_add.run,
+    "workers": workers.run,
     "postgres": postgres.run,
     "log-scale": log_scale.run,
     "signing-cert": signing_cert.run,

@@ -23,8 +23,10 @@ DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
 FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
-ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust")
-"""What ``sigbox serve`` takes; ``log`` is both Rekor logs. ``[services]`` gives them URLs of their own."""
+ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust", "console")
+"""What ``sigbox serve`` takes; ``log`` is both Rekor logs, ``console`` has no keys. ``[services]`` gives them URLs of their own."""
+FOLDERS = {"log": "rekor", "trust": "tuf"}
+"""Where a role's secrets and its lock lie, when not in the folder of its name."""
 SERVICES = "services"
 ORGANIZATION_LIMIT = 40
 """A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
@@ -44,6 +46,10 @@ class Home:
     def settings_file(self) -> Path:
         """The settings, written once by :mod:`stack.bootstrap`."""
         return self.path / "sigbox.toml"
+
+    def folder_of(self, role: str) -> Path:
+        """The folder with the secrets of a role of :data:`ROLES`; of ``log`` that of its v2 log."""
+        return self.path / FOLDERS.get(role, role)
 
     @property
     def public(self) -> Path:

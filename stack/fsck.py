@@ -6,7 +6,7 @@ Nothing is written, and a stack that serves meanwhile is not disturbed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,15 +40,16 @@ class Finding:
     hint: str = ""
 
 
-async def check(home: Home, progress: Callable[[str], Progress]) -> list[Finding]:
-    """A finding for each log of ``home``; ``progress`` gives what to call while a log is read.
+async def check(home: Home, progress: Callable[[str], Progress], logs: Collection[str] = LOGS) -> list[Finding]:
+    """A finding for each of ``logs`` of ``home``; ``progress`` gives what to call while a log is read.
 
     Raises:
         NotFound, Malformed, Refused: ``home`` is no stack, or its keys cannot be read.
     """
     settings, material = load_settings(home), load_material(home)
     findings = []
-    for log, publisher in _PUBLISHERS.items():
+    for log in logs:
+        publisher = _PUBLISHERS[log]
         try:
             found = Finding(log, await _audit(home, settings, log, publisher(settings, material), progress(log)))
         except SigError as error:
@@ -60,15 +61,15 @@ async def check(home: Home, progress: Callable[[str], Progress]) -> list[Finding
 async def _audit(home: Home, settings: Settings, log: str, publisher: Publisher, progress: Progress) -> Audit:
     # The anchor first: it is never ahead of a head that is read after it.
     anchored = load_anchored(home.path / "anchor" / f"{log}.checkpoint")
-    store = _store(home, settings, log)
+    store = open_log(home, settings, log)
     try:
         return await audit(store, publisher, anchored, progress=progress)
     finally:
         await store.close()
 
 
-def _store(home: Home, settings: Settings, log: str) -> LogStore:
-    """The log, open for reading."""
+def open_log(home: Home, settings: Settings, log: str) -> LogStore:
+    """The log, open for reading beside whoever serves it, wherever it is kept. Unavailable: it cannot be reached."""
     if settings.database:
         from stack.database import store_to_read  # noqa: PLC0415 - its driver is an extra
 

@@ -139,10 +139,13 @@ class Elected:
             raise Unavailable(f"the log cannot be searched: {self._fault}", "try again in a moment")
         return await self._follower.find(key)
 
-    async def submit(self, submission: Submission) -> Receipt:
-        """As :meth:`tlog.sequencer.Sequencer.submit`; Unavailable also when there is no writer for :data:`PATIENCE_S`."""
+    def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
+        """As :meth:`tlog.sequencer.Sequencer.offer`; Unavailable also when there is no writer for :data:`PATIENCE_S`."""
         if self._sequencer is not None:
-            return await self._sequencer.submit(submission)
+            return self._sequencer.offer(submission)
+        return asyncio.ensure_future(self._wait_for_writer(submission))
+
+    async def _wait_for_writer(self, submission: Submission) -> Receipt:
         if len(submission.leaf) > limits.ENTRY:
             raise Malformed(f"the log entry is {len(submission.leaf)} bytes long, the limit is {limits.ENTRY}")
         if self._fault or self._stopping:
@@ -308,7 +311,7 @@ class Elected:
 
     async def _hand_over(self, sequencer: Sequencer, brought: _Brought) -> None:
         try:
-            brought.answer(await sequencer.submit(brought.submission))
+            brought.answer(await sequencer.offer(brought.submission))
         except SigError as error:
             brought.fail(error)
         self._pending.pop(brought.submission.identity, None)
@@ -337,7 +340,7 @@ class Elected:
 
     async def _admit(self, sequencer: Sequencer, entry: Submission) -> None:
         with contextlib.suppress(SigError):  # whoever brought it waits, and brings it again
-            await sequencer.submit(entry)
+            await sequencer.offer(entry)
 
     def _run_errand(self, errand: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(errand)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final, cast
 
@@ -31,6 +32,10 @@ RETRY_S: Final = 5.0
 _log = logging.getLogger(__name__)
 
 
+def nothing() -> None:
+    """Of who follows no log."""
+
+
 class Log:
     """One Merkle tree with its key, its store and its anchor.
 
@@ -48,8 +53,12 @@ class Log:
         self.clock = SigningClock(clock)
         self.audited: Audit | None = None
         """What the background audit has covered; None until it has passed."""
+        self.audited_ms = 0
+        """When the background audit ended, whatever came of it (Unix time, milliseconds); 0 while it has not."""
         self.damage = ""
         """What the background audit found wrong; the log takes no entries any more. Empty when all is well."""
+        self.grown: Callable[[], None] = nothing
+        """Called after an entry was answered, for whoever follows the log."""
         self._sequencer = _make_sequencer(store, anchor, publisher, self.clock)
 
     async def start(self) -> None:
@@ -79,10 +88,16 @@ class Log:
         await self._store.close()
 
     async def submit(self, submission: Submission) -> Receipt:
-        """Add an entry; the receipt says where it is, durably. See :meth:`tlog.sequencer.Sequencer.submit`."""
+        """Add an entry; the receipt says where it is, durably. See :meth:`tlog.sequencer.Sequencer.offer`."""
+        receipt = await self.offer(submission)
+        self.grown()
+        return receipt
+
+    def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
+        """As :meth:`submit`, for whoever brings many at once; he calls :attr:`grown` himself."""
         if self.damage:
             raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")
-        return await self._sequencer.submit(submission)
+        return self._sequencer.offer(submission)
 
     async def find(self, key: bytes) -> int | None:
         """The index of the entry with this identity or leaf hash; None when there is none."""
@@ -106,16 +121,17 @@ class Log:
             _log.critical("the audit closed the log %s: %s", self.publisher.origin, error)
         else:
             _log.info("the audit of the log %s: %d entries, intact", self.publisher.origin, self.audited.entries)
+        self.audited_ms = self.clock.latest_ms()
 
     async def _audit_gently(self) -> Audit:
         # A database on another machine may be away for as long as it likes; that says nothing about what it holds.
         for _ in count() if isinstance(self._store, Shared) else range(READS - 1):
             try:
-                return await self.audit(pace=Gentle())
+                return await self.audit(pace=Gentle(lambda: self.waiting))
             except Unavailable as unavailable:
                 _log.warning("the audit of the log %s begins again: %s", self.publisher.origin, unavailable)
                 await asyncio.sleep(RETRY_S)
-        return await self.audit(pace=Gentle())
+        return await self.audit(pace=Gentle(lambda: self.waiting))
 
     # --- what is published -------------------------------------------------------------------------------
     @property
