@@ -16,7 +16,7 @@ from sigcore import limits
 from sigcore.values import dataclass
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder
-from tlog.log import Log
+from tlog.published import Published
 
 if TYPE_CHECKING:
     from oidc_dev.clients import Registered
@@ -44,7 +44,7 @@ class ConsoleRules:
         return Registered(Client(CLIENT, ("authorization_code",), f"{settings.url}/account/callback"), Codes())
 
     def watcher(
-        self, home: Home, settings: Settings, logs: Mapping[str, Log], clock: Callable[[], datetime]
+        self, home: Home, settings: Settings, logs: Mapping[str, Published], clock: Callable[[], datetime]
     ) -> Watcher | None:
         """What follows ``logs`` by the rules; None without rules."""
         if self.watching is None:

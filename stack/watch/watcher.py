@@ -175,6 +175,8 @@ class Watcher:
         self._fresh.clear()
         due = await self._on_worker(self._store.due)
         rest_s = self._idle_s if due is None else (due[0] - self._now_ms()) / 1000
+        if rest_s > LONGEST_WAIT_S:  # the clock was set back
+            rest_s = 0
         if due is None or rest_s > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(rest_s, self._idle_s)):

@@ -109,6 +109,22 @@ def test_whoever_signs_under_a_watched_name_is_told_of_once_over_a_restart(tmp_p
     assert "sigbox_watch_up 1.0" in figures
 
 
+def test_with_workers_an_alert_is_still_one(tmp_path, hook):
+    url, kind = hook
+    config = tmp_path / "stack.toml"
+    (tmp_path / "hook.secret").write_text(SECRET)
+    config.write_text(
+        '[[watch]]\nname = "a"\nidentity = "a@example.com"\nlogs = ["rekor"]\n'
+        '[[watch]]\nname = "z"\nidentity = "z@example.com"\nlogs = ["rekor"]\n'
+        f'[alerts]\nwebhook = "{url}"\nsecret_file = "hook.secret"\n'
+    )
+    with running_stack(tmp_path, "--data", tmp_path / "data", "--config", config, "--workers", "2") as stack:
+        sign(stack, tmp_path, "a@example.com")
+        sign(stack, tmp_path, "z@example.com")
+        until(lambda: ("rekor", "z@example.com") in identities(kind))
+    assert identities(kind) == [("rekor", "a@example.com"), ("rekor", "z@example.com")]
+
+
 def test_a_rule_that_cannot_be_meant_stops_the_start_with_its_place(tmp_path):
     config = tmp_path / "stack.toml"
     config.write_text('[[watch]]\nname = "a"\nidentity = "^root$"\n')
