@@ -337,10 +337,10 @@ def _persona_rows(own: Issuer) -> tuple[Issuer, ...]:
 
 
 def followed_console_part(
-    home: Home, settings: Settings, mirrors: Mapping[str, Mirror], public: PublicMaterial
+    home: Home, settings: Settings, mirrors: Mapping[str, Mirror], public: PublicMaterial, around: Around
 ) -> Part:
     """``console`` alone: over copies of the logs, with the front page that shows them."""
-    part = console_part(home, settings, _shelves(mirrors, public), Around())
+    part = console_part(home, settings, _shelves(mirrors, public), around)
     return replace(part, routes=(*front.make_routes(home, settings, mirrors), *part.routes))
 
 

@@ -17,6 +17,7 @@ from stack import bootstrap, compose
 from stack.compose import Part
 from stack.config import Home, Settings
 from stack.config_file import ISSUERS_ONLY
+from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
 from stack.files import load_file, make_folder
 from stack.live_issuers import LiveIssuers, issuer_files
@@ -24,6 +25,7 @@ from stack.login_rules import load_login_rules
 from stack.own_keys import key_set, publishing
 from stack.service import During
 from stack.trust.documents import load_public, load_public_key, save_documents
+from stack.web.console.around import Around
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,12 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     from stack.followed import followed_check, following, make_mirrors  # noqa: PLC0415 - the same
     from stack.tls import trusting_own  # noqa: PLC0415 - the same
 
+    rules = load_console_rules(plan.tables)
+    if rules.login is not None:
+        raise Refused(
+            "a console by itself cannot ask for a login: the provider is in another process",
+            "take [console] away and put a proxy in front that asks, or serve the whole stack with sigbox up",
+        )
     home, public = plan.home, load_public(plan.home)
     for role, key in (("ct", public.ct_key), ("log", public.rekor_key), ("log", public.rekor_v1_key)):
         _check_published(home, role, key)
@@ -132,7 +140,8 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     places = {"ct": plan.ct_log_url or settings.at("ct"), "log": plan.log_url or settings.at("log")}
     transport = AiohttpTransport(tls=trusting_own(home))
     mirrors = make_mirrors(folder, settings, public, places, transport, clock)
-    part = compose.followed_console_part(home, settings, mirrors, public)
+    around = Around(clock=clock, watcher=rules.watcher(home, settings, mirrors, clock))
+    part = compose.followed_console_part(home, settings, mirrors, public, around)
     checks = {name: followed_check(mirror) for name, mirror in mirrors.items()}
     follows = During(partial(following, mirrors.values(), transport))
     return replace(part, checks=checks, services=(follows, *part.services))
