@@ -74,7 +74,6 @@ from tsa.authority import Office, TimestampAuthority
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
     from stack.remote_log import RemoteLog
     from stack.watch.watcher import Watcher
-    from tlog.mirror import Mirror
     from tlog.published import Published
 
 Clock = Callable[[], datetime]
@@ -141,7 +140,7 @@ async def compose(
         *kept,
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
-        console_part(home, settings, _shelves(logs, material.public), around),
+        console_part(home, settings, shelves_of(logs, material.public), around),
         *([_control_part(provider, directory)] if control_api else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
@@ -340,15 +339,7 @@ def _persona_rows(own: Issuer) -> tuple[Issuer, ...]:
     return issuer_rows(own)
 
 
-def followed_console_part(
-    home: Home, settings: Settings, mirrors: Mapping[str, Mirror], public: PublicMaterial, around: Around
-) -> Part:
-    """``console`` alone: over copies of the logs, with the front page that shows them."""
-    part = console_part(home, settings, _shelves(mirrors, public), around)
-    return replace(part, routes=(*front.make_routes(home, settings, mirrors), *part.routes))
-
-
-def _shelves(logs: Mapping[str, Published], material: PublicMaterial) -> dict[str, Shelf]:
+def shelves_of(logs: Mapping[str, Published], material: PublicMaterial) -> dict[str, Shelf]:
     """The logs as the console shows them."""
     public = {"ct": material.ct_key, "rekor": material.rekor_key, "rekor-v1": material.rekor_v1_key}
     return {name: Shelf(name, NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()}

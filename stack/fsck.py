@@ -61,15 +61,15 @@ async def check(home: Home, progress: Callable[[str], Progress], logs: Collectio
 async def _audit(home: Home, settings: Settings, log: str, publisher: Publisher, progress: Progress) -> Audit:
     # The anchor first: it is never ahead of a head that is read after it.
     anchored = load_anchored(home.path / "anchor" / f"{log}.checkpoint")
-    store = _store(home, settings, log)
+    store = open_log(home, settings, log)
     try:
         return await audit(store, publisher, anchored, progress=progress)
     finally:
         await store.close()
 
 
-def _store(home: Home, settings: Settings, log: str) -> LogStore:
-    """The log, open for reading."""
+def open_log(home: Home, settings: Settings, log: str) -> LogStore:
+    """The log, open for reading beside whoever serves it, wherever it is kept. Unavailable: it cannot be reached."""
     if settings.database:
         from stack.database import store_to_read  # noqa: PLC0415 - its driver is an extra
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Rekor v2 log of a data directory as its files have it: for an export beside the stack that serves, or without one."""
+"""The Rekor v2 log of a data directory: for an export beside the stack that serves, or without one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from client.logs.reader import SignedHead
 from sigcore.errors import NotFound
 from sigcore.tiles import WIDTH
 from stack.config import Home, load_settings
+from stack.fsck import open_log
 from tlog.anchor_file import load_anchored
-from tlog.storage.sqlite import SqliteStore
 
 
 class OwnLog:
@@ -22,13 +22,11 @@ class OwnLog:
     """
 
     def __init__(self, home: Home, read_checkpoint: Callable[[str], SignedHead]) -> None:
-        load_settings(home)  # a directory without a stack is said in our own words
         self._anchor = home.path / "anchor" / "rekor.checkpoint"
-        self._store = SqliteStore(home.path / "rekor" / "log.db")
+        self._store = open_log(home, load_settings(home), "rekor")
         self._read = read_checkpoint
 
     async def __aenter__(self) -> Self:
-        self._store.open_for_reading()
         return self
 
     async def __aexit__(

@@ -25,7 +25,6 @@ from stack.login_rules import load_login_rules
 from stack.own_keys import key_set, publishing
 from stack.service import During
 from stack.trust.documents import load_public, load_public_key, save_documents
-from stack.web.console.around import Around
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,8 @@ class RolePlan:
     log_format: str | None
     ct_log_url: str | None
     oidc_jwks: str | None
-    database: str | None = None
     log_url: str | None = None
+    database: str | None = None
 
     @property
     def tables(self) -> list[Path]:
@@ -125,14 +124,13 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     from client.transport import AiohttpTransport  # noqa: PLC0415 - see the line above
     from stack.followed import followed_check, following, make_mirrors  # noqa: PLC0415 - the same
     from stack.tls import trusting_own  # noqa: PLC0415 - the same
+    from stack.web import front  # noqa: PLC0415 - the same
+    from stack.web.console.around import Around  # noqa: PLC0415 - the same
 
-    rules = load_console_rules(plan.tables)
+    home, public, rules = plan.home, load_public(plan.home), load_console_rules(plan.tables)
     if rules.login is not None:
-        raise Refused(
-            "a console by itself cannot ask for a login: the provider is in another process",
-            "take [console] away and put a proxy in front that asks, or serve the whole stack with sigbox up",
-        )
-    home, public = plan.home, load_public(plan.home)
+        hint = "let a reverse proxy ask for it, or serve the console with sigbox up"
+        raise Refused("[console] asks for a login, which takes the provider in the same process", hint)
     for role, key in (("ct", public.ct_key), ("log", public.rekor_key), ("log", public.rekor_v1_key)):
         _check_published(home, role, key)
     folder = home.folder_of("console")
@@ -140,11 +138,12 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     places = {"ct": plan.ct_log_url or settings.at("ct"), "log": plan.log_url or settings.at("log")}
     transport = AiohttpTransport(tls=trusting_own(home))
     mirrors = make_mirrors(folder, settings, public, places, transport, clock)
-    around = Around(clock=clock, watcher=rules.watcher(home, settings, mirrors, clock))
-    part = compose.followed_console_part(home, settings, mirrors, public, around)
     checks = {name: followed_check(mirror) for name, mirror in mirrors.items()}
+    around = Around(clock=clock, checks=checks, watcher=rules.watcher(home, settings, mirrors, clock))
+    part = compose.console_part(home, settings, compose.shelves_of(mirrors, public), around)
+    routes = (*front.make_routes(home, settings, mirrors), *part.routes)
     follows = During(partial(following, mirrors.values(), transport))
-    return replace(part, checks=checks, services=(follows, *part.services))
+    return replace(part, routes=routes, checks=checks, services=(follows, *part.services))
 
 
 _MAKERS: Final[Mapping[str, Callable[[RolePlan, Settings, Clock], Part]]] = {

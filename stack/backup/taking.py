@@ -81,6 +81,9 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
     settings = load_settings(home)
     if settings.ephemeral:
         raise Refused(f"{home.path} is the directory of an ephemeral stack", "nothing of it lasts")
+    if settings.database:
+        hint = "copy the directory first, then the database with its own tools: no log may be behind its anchor"
+        raise Refused(f"the logs of {home.path} are kept in PostgreSQL", hint)
     if target.resolve().is_relative_to(home.path.resolve()):
         raise Refused(f"{target} lies in the data directory", "what happens to that happens to it: take another disk")
     if target.exists():
@@ -212,8 +215,7 @@ def _is_here(copies: Path, log: str) -> bool:
     if (copies / log / "log.db").exists():
         return True
     if load_anchored(copies / "anchor" / f"{log}.checkpoint") is not None:
-        hint = "is it kept in another database? Then that one's own tools take its backup"
-        raise Refused(f"the log {log} has an anchor, and is not in the data directory", hint)
+        raise Refused(f"the log {log} has an anchor, and is not in the data directory", "was its log.db moved away?")
     return False
 
 
@@ -232,7 +234,7 @@ def _size_of(copies: Path, log: str) -> int:
 
 # --- packing -------------------------------------------------------------------------------------------
 def _encrypted(copies: Path) -> bool:
-    return all(path.read_bytes().startswith(ENCRYPTED) for path in copies.glob("*/*.key"))
+    return all(path.read_bytes().startswith(ENCRYPTED) for path in copies.rglob("*.key"))
 
 
 def _pack(copies: Path, about: About, out: BinaryIO) -> int:

@@ -228,4 +228,4 @@ def test_a_console_by_itself_does_not_start_open_where_a_login_is_demanded(tmp_p
     assert done.returncode == 0, done.stderr
     done = run("serve", "console", *data, "--listen", "127.0.0.1:0", "--config", config)
     assert done.returncode != 0
-    assert "cannot ask for a login" in done.stderr
+    assert "asks for a login, which takes the provider in the same process" in done.stderr

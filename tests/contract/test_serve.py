@@ -212,6 +212,13 @@ def test_other_urls_in_the_settings_are_published_by_the_trust_role(data: Path, 
         assert b"ca.example" in get(ready["listen"], "/")
 
 
+def test_a_console_that_shall_ask_for_a_login_does_not_open_without_it(data: Path, tmp_path: Path):
+    (tmp_path / "c.toml").write_text("[console]\nlogin = true\n")
+    done = sigbox("serve", "console", "--data", data, "--listen", "127.0.0.1:0", "--config", tmp_path / "c.toml")
+    assert done.returncode == 3
+    assert "takes the provider in the same process" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
