@@ -12,6 +12,7 @@ UV_VERSION = 0.13.9
 DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd postgresql iproute2
 ROUNDS = 10
 DIST = dist
+PROGRAM =
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -40,10 +41,10 @@ hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh see
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round" >&2; \
 		SIGBOX_TEST_SEED=new $(BIN)/pytest -q -rP tests/faults tests/property || exit 1; done
 
-matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles through every client
+matrix: $(VENV)/test.stamp ## who reads what whom wrote; PROGRAM=dist/sigbox: with that executable as stack and as our client
 	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2
-	@$(BIN)/python -m tests.interop.matrix
-	@$(BIN)/python -m tests.interop.image_matrix
+	@SIGBOX_TEST_PROGRAM=$(PROGRAM) $(BIN)/python -m tests.interop.matrix
+	@SIGBOX_TEST_PROGRAM=$(PROGRAM) $(BIN)/python -m tests.interop.image_matrix
 
 differential: $(VENV)/test.stamp ## every client's verdict on the conformance suite's bundles and 1,500 changes to them
 	@$(MAKE) --no-print-directory clients
