@@ -13,6 +13,7 @@ from bench import (
     hashing,
     log_scale,
     logins,
+    pages,
     rekor_add,
     search,
     signing_cert,
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
     "search": search.run,
+    "pages": pages.run,
     "hashing": hashing.run,
 }
 
