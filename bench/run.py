@@ -14,18 +14,22 @@ from bench import (
     log_scale,
     logins,
     pages,
+    postgres,
     rekor_add,
     search,
     signing_cert,
     startup,
     timestamps,
     whole_signature,
+    workers,
 )
 from bench.reference import Figure, verifies_per_second
 
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "startup": startup.run,
     "rekor-add": rekor_add.run,
+    "workers": workers.run,
+    "postgres": postgres.run,
     "log-scale": log_scale.run,
     "signing-cert": signing_cert.run,
     "logins": logins.run,

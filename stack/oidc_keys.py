@@ -123,6 +123,22 @@ def _rotate(home: Home, settings: Settings, now: datetime, *, at_once: bool) -> 
     return key_id(before), key_id(coming.key)
 
 
+def rotate_old(home: Home, settings: Settings, age: timedelta, *, now: datetime) -> tuple[str, str] | None:
+    """:func:`rotate`, if the key that signs is as old as ``age`` and everybody knows the next one; else None."""
+    with _alone(home):
+        _prepare_next(home, settings, now)
+        entries = load_entries(home)
+        known = all(entry.since + AHEAD <= now for entry in entries if entry.until is None)
+        if not known or now < _signs_since(entries, settings) + age:
+            return None
+        return _rotate(home, settings, now, at_once=False)
+
+
+def _signs_since(entries: tuple[Entry, ...], settings: Settings) -> datetime:
+    """With the last rotation the key before went into the list, and it stays there until the next one."""
+    return max((entry.since for entry in entries if entry.until is not None), default=settings.created)
+
+
 class OwnKeys:
     """The provider's keys for the authority (:class:`ca.ports.KeySet`), as they are at that moment: nothing is fetched."""
 
@@ -142,25 +158,38 @@ class OwnKeys:
 
 @asynccontextmanager
 async def following(
-    home: Home, settings: Settings, ring: KeyRing, clock: Callable[[], datetime]
+    home: Home, settings: Settings, ring: KeyRing, clock: Callable[[], datetime], age: timedelta = timedelta()
 ) -> AsyncIterator[None]:
-    """Keep ``ring`` up with the disk while the block runs, and see to it that a next key is published."""
-    async with working(partial(_follow, home, settings, ring, clock)):
+    """Keep ``ring`` up with the disk while the block runs, and see to it that a next key is published.
+
+    A key that is as old as ``age`` is changed, unless that is 0 or the stack ephemeral.
+    """
+    ages = age if age and not settings.ephemeral else None
+    async with working(partial(_follow, home, settings, ring, clock, ages)):
         yield
 
 
-async def _follow(home: Home, settings: Settings, ring: KeyRing, clock: Callable[[], datetime]) -> None:
+async def _follow(
+    home: Home, settings: Settings, ring: KeyRing, clock: Callable[[], datetime], age: timedelta | None
+) -> None:
     """The first look is at keys that were loaded a while ago; so it reads them anew."""
     seen: tuple[int, ...] = ()
+    due: datetime | None = None
     while True:
         await asyncio.sleep(FOLLOW_S)
         try:
             if not seen and not settings.ephemeral:
                 await asyncio.to_thread(prepare_next, home, settings, now=clock())
+            if age and due and clock() >= due:
+                await asyncio.to_thread(rotate_old, home, settings, age, now=clock())
             if (stamp := _stamp(home)) != seen:
-                before, signing = ring.signing.id, await asyncio.to_thread(load_oidc_key, home)
-                ring.replace(SigningKey.of(signing), _others(load_entries(home)), now=clock())
-                seen = stamp
+                before, signing, entries = (
+                    ring.signing.id,
+                    await asyncio.to_thread(load_oidc_key, home),
+                    load_entries(home),
+                )
+                ring.replace(SigningKey.of(signing), _others(entries), now=clock())
+                seen, due = stamp, _signs_since(entries, settings) + age if age else None
                 if ring.signing.id != before:
                     _log.info("the provider signs with the key %s from now on, after %s", ring.signing.id, before)
         except Exception:  # noqa: BLE001 - logged; the keys in memory stay good

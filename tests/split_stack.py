@@ -25,7 +25,7 @@ import yaml
 
 from tests.stack_process import READY_S, ROOT, SIGBOX, STOP_S, RunningStack, environment
 
-ROLES = ("trust", "oidc", "ct", "ca", "log", "tsa")
+ROLES = ("trust", "oidc", "ct", "ca", "log", "tsa", "console")
 """In the order in which the tests start them; they need no order."""
 INSIDE = "7780"
 """The port that every container listens on."""
@@ -48,13 +48,13 @@ class SplitStack:
     Attributes:
         ports: where each service listens.
         public: the ports at which clients are told to find a service; its own where nothing else is said.
-        links: the ports at which another service is told to find a service, in the same way.
+        links: for a service, the ports at which it is told to find others, in the same way.
     """
 
     folder: Path
     ports: dict[str, int]
     public: Mapping[str, int] = field(default_factory=dict)
-    links: Mapping[str, int] = field(default_factory=dict)
+    links: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -98,7 +98,7 @@ class SplitStack:
         for word in (*self.document["services"][service]["command"], *self.extra.get(service, ())):
             text = re.sub(r"^--data=/data$", f"--data={self.view(service)}", word)
             text = text.replace(f"0.0.0.0:{INSIDE}", f"127.0.0.1:{self.ports.get(service)}")
-            for other, port in (self.ports | dict(self.links)).items():
+            for other, port in (self.ports | dict(self.links.get(service, {}))).items():
                 text = text.replace(f"http://{other}:{INSIDE}", f"http://127.0.0.1:{port}")
             words.append(text)
         return words

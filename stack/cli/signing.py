@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import TypeAlias
 
 from client.ambient import CiJob, ambient_token, find_source
@@ -171,7 +172,8 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
     trust = load_trust(**given_trust(options))
     if options.key is not None and options.identity_token is not None:
         raise Usage("--key and --identity-token are given", "leave one of them out")
-    async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
+    tls = tls_context(options.ca_file) if options.ca_file else None
+    async with AiohttpTransport(tls=tls, request_id=token_hex(8)) as transport:
         signer = (
             load_private_key(options.key, ask_passphrase) if options.key else await _identity(options, trust, transport)
         )

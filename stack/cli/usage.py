@@ -14,6 +14,10 @@ class NoPolicy(SigError):
     """The policy that should decide is absent or has expired. Exit code 5."""
 
 
+class NotServed(SigError):
+    """A service answered and said no, in a command where a refusal is a verdict of our own. Exit code 3."""
+
+
 def one_line(text: str) -> str:
     """``text`` as it may stand in a line on a terminal: what cannot be printed is escaped, line ends too."""
     if text.isprintable():

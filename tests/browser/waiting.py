@@ -49,10 +49,13 @@ class Waiting:
 
 
 @contextmanager
-def waiting(place: Place, *command: str | Path, browser: Hook | None) -> Iterator[Waiting]:
-    """Start an official client in ``place``. What it opens in a browser goes to ``browser``; None: there is no browser."""
+def waiting(place: Place, *command: str | Path, browser: Hook | None, **environment: str) -> Iterator[Waiting]:
+    """Start an official client in ``place``. What it opens in a browser goes to ``browser``; None: there is no browser.
+
+    Without one its programs are those of ``PATH`` in ``environment``, by default none.
+    """
     folders = ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
-    path = os.environ["PATH"] if browser else str(place.folder / "no-programs")
+    path = environment.pop("PATH", os.environ["PATH"] if browser else str(place.folder / "no-programs"))
     process = subprocess.Popen(
         [*map(str, command)],
         cwd=place.folder,
@@ -64,6 +67,7 @@ def waiting(place: Place, *command: str | Path, browser: Hook | None) -> Iterato
             "NO_PROXY": "localhost,127.0.0.1",
             "NO_COLOR": "1",
             **({"BROWSER": str(browser.program)} if browser else {}),
+            **environment,
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

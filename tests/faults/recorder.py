@@ -28,8 +28,13 @@ class Event:
 
 
 def build_recorder(folder: Path) -> Path:
-    """Compile the shared object that is preloaded into the process."""
-    source, library = Path(__file__).with_name("recorder.c"), folder / "recorder.so"
+    """The recorder, for ``LD_PRELOAD``."""
+    return build(folder, "recorder")
+
+
+def build(folder: Path, name: str) -> Path:
+    """Compile the shared object ``name`` that is preloaded into a process."""
+    source, library = Path(__file__).with_name(f"{name}.c"), folder / f"{name}.so"
     command = [
         "gcc",
         "-std=gnu11",

@@ -114,6 +114,13 @@ def build_registry(client: Client, target: Path) -> None:
     compile_package(client, ".", target / REGISTRY)
 
 
+def build_gitsign(client: Client, target: Path) -> None:
+    """Compile gitsign, the program that keeps its certificates, and the agent in its folder that it may ask for tokens."""
+    build(client, target)
+    compile_package(client, f"{package_of(client)}/cmd/{CREDENTIAL_CACHE}", target / CREDENTIAL_CACHE)
+    compile_package(client, ".", target / SPIFFE_AGENT)
+
+
 def compile_package(client: Client, package: str, program: Path) -> None:
     """Compile a package of the client's module; no other toolchain is fetched."""
     if shutil.which("go") is None:
@@ -165,7 +172,9 @@ AXE = Client("axe-core", _NPM, "node_modules/axe-core/axe.min.js", npm_install, 
 REGISTRY = "registry"
 CRANE = Client("go-containerregistry", (*_GO, "main.go"), "crane", build_registry)
 """go-containerregistry's client, and its registry beside it: see main.go."""
-GITSIGN = Client("gitsign", _GO, "gitsign", build)
+CREDENTIAL_CACHE, SPIFFE_AGENT = "gitsign-credential-cache", "spiffe-agent"
+GITSIGN = Client("gitsign", (*_GO, "main.go"), "gitsign", build_gitsign)
+"""gitsign, and beside it what keeps its certificates and an agent of ours that hands out identities: see main.go."""
 DEX = Client("dex", _GO, "dex", build)
 CLIENTS = (COSIGN_V3, COSIGN_V2, CRANE, GITSIGN, SIGSTORE_JS, AXE, DEX)
 

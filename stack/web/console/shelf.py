@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sigcore.values import dataclass
-from tlog.log import Log
+from tlog.published import Published
+
+NAMES: Final = {"ct": "Certificates (CT)", "rekor": "Signatures (Rekor v2)", "rekor-v1": "Signatures (Rekor v1)"}
+"""What the logs are called on pages, by the folder that holds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,5 +18,5 @@ class Shelf:
 
     name: str
     title: str
-    log: Log
+    log: Published
     spki: bytes

@@ -125,14 +125,13 @@ async def test_openssl_verifies_the_chain_for_both_kinds_of_name(issuers, asked,
 def test_our_profile_writes_what_the_public_fulcio_wrote(vectors):
     """Same values in, same extensions out, in the same order; key identifiers apart, which each CA computes its own way."""
     leaves = public_leaves(vectors)
-    identities = {(leaf.spki, x509.parse_san(leaf), fulcio.parse_extensions(leaf)) for leaf in leaves}
-    assert len(identities) > 5
+    assert len(leaves) > 20
     arcs = set()
-    for spki, san, values in identities:
+    for theirs in leaves:
+        san, values, spki = x509.parse_san(theirs), fulcio.parse_extensions(theirs), theirs.spki
         principal = Principal(san, san.value, values)
         tbs = Profile(CHAIN.issuer).draft(principal, spki, NOW).encode(extensions.poison())
         ours = lint(tbs, issuer=CHAIN.issuer, principal=principal, spki=spki, now=NOW)
-        theirs = next(leaf for leaf in leaves if leaf.spki == spki)
         own = (extensions.SUBJECT_KEY_ID, extensions.AUTHORITY_KEY_ID, extensions.POISON, extensions.SCT_LIST)
         assert [e for e in ours.extensions if e.oid not in own] == [e for e in theirs.extensions if e.oid not in own]
         assert [e.oid for e in ours.extensions[:-1]] == [e.oid for e in theirs.extensions[:-1]]

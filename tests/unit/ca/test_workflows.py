@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claims -> name and extensions, for every kind of issuer; for GitHub and people compared with the public Fulcio's certificates."""
+"""Claims -> name and extensions, for every kind of issuer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ from dataclasses import asdict
 import pytest
 
 from ca.issuers import BUILT_IN, CHALLENGE_CLAIMS, Issuer
-from ca.lint import lint
 from ca.principal import make_principal
-from ca.profile import Profile
 from ca.token import Claims
 from ca.workflows import make_workflow
-from sigcore import extensions, fulcio, x509
 from sigcore.errors import Malformed, Refused, SigError
 from sigcore.strict import Fields
 from sigcore.x509 import Email, OtherName, Uri
-from tests.unit.ca import fakes
-from tests.unit.ca.public_leaves import public_leaves
-from tests.unit.ca.tokens import NOW
 
 GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
 GITHUB = {
@@ -238,76 +232,6 @@ def test_claims_of_every_kind_make_this_name_and_these_extensions(kind):
 
 def test_no_kind_is_left_out():
     assert set(ROWS) == set(CHALLENGE_CLAIMS)
-
-
-# --- the public Fulcio's certificates as oracle --------------------------------------------------------------
-def github_claims(values, san):
-    """The claims that GitHub must have stated for such a certificate."""
-    site = "https://github.com/"
-    run, attempt = values.run_invocation_uri.removeprefix(f"{values.source_repository_uri}/actions/runs/").split(
-        "/attempts/"
-    )
-    return {
-        "sub": values.token_subject or "repo:x",
-        "job_workflow_ref": san.value.removeprefix(site),
-        "job_workflow_sha": values.build_signer_digest,
-        "workflow": values.github_workflow_name,
-        "workflow_ref": values.build_config_uri.removeprefix(site),
-        "workflow_sha": values.build_config_digest,
-        "sha": values.source_repository_digest,
-        "ref": values.source_repository_ref,
-        "event_name": values.build_trigger,
-        "repository": values.source_repository_uri.removeprefix(site),
-        "repository_id": values.source_repository_identifier,
-        "repository_owner": values.source_repository_owner_uri.removeprefix(site),
-        "repository_owner_id": values.source_repository_owner_identifier,
-        "repository_visibility": values.source_repository_visibility_at_signing or "public",
-        "runner_environment": values.runner_environment,
-        "run_id": run,
-        "run_attempt": attempt,
-    }
-
-
-def federated_claims(values, san):
-    """As the public Dex states them, for a person who logged in somewhere else."""
-    claims = {"sub": values.token_subject or "CgYx", "email": san.value, "email_verified": True}
-    return claims | {"federated_claims": {"connector_id": values.issuer, "user_id": "1"}}
-
-
-def reissued(leaf, values, san):
-    """(our certificate's SAN and Fulcio extensions, theirs), as bytes; a subject that theirs does not have yet is left out."""
-    if isinstance(san, Email):
-        issuer = Issuer("https://oauth2.sigstore.dev/auth", issuer_claim="$.federated_claims.connector_id")
-        claims = federated_claims(values, san)
-    else:
-        issuer, claims = Issuer(GITHUB_ISSUER, kind="github-workflow"), github_claims(values, san)
-    made = make_principal(Claims(issuer, claims["sub"], Fields(claims, "token")))
-    chain = fakes.make_chain()
-    tbs = Profile(chain.issuer).draft(made, leaf.spki, NOW).encode(extensions.poison())
-    ours = lint(tbs, issuer=chain.issuer, principal=made, spki=leaf.spki, now=NOW)
-    theirs = {e.oid for e in leaf.extensions}
-
-    def compared(certificate):
-        wanted = (x509.SUBJECT_ALTERNATIVE_NAME, fulcio.ARC)
-        return [e for e in certificate.extensions if e.oid.startswith(wanted) and e.oid in theirs]
-
-    return compared(ours), compared(leaf), {e.oid for e in ours.extensions if e.oid.startswith(fulcio.ARC)} - theirs
-
-
-def test_what_the_public_fulcio_issued_comes_out_of_the_same_claims(vectors):
-    arcs, kinds = set(), set()
-    for leaf in public_leaves(vectors):
-        san, values = x509.parse_san(leaf), fulcio.parse_extensions(leaf)
-        if isinstance(san, Uri) and not values.build_config_uri:
-            continue  # issued before Fulcio knew those extensions
-        ours, theirs, added = reissued(leaf, values, san)
-        assert ours == theirs
-        younger = ("token_subject", "source_repository_visibility_at_signing")  # than some of these certificates
-        assert added <= set(map(fulcio.oid_of, younger))
-        arcs |= {e.oid for e in ours}
-        kinds.add(type(san))
-    assert kinds == {Email, Uri}
-    assert len(arcs) >= 21
 
 
 # --- GitHub, GitLab ---------------------------------------------------------------------------------------------

@@ -20,8 +20,10 @@ def test_who_says_nothing_gets_the_defaults(tmp_path):
 
 
 def test_a_later_file_has_the_last_word(tmp_path):
-    found = rules(tmp_path, "[login]\npasses = 20\nidle_minutes = 5", "[login]\npasses = 8\nsession_hours = 0")
-    assert found == LoginRules(passes=8, idle_s=300, session_s=0)
+    found = rules(
+        tmp_path, "[login]\npasses = 20\nidle_minutes = 5", "[login]\npasses = 8\nsession_hours = 0\nkey_days = 2"
+    )
+    assert found == LoginRules(passes=8, idle_s=300, session_s=0, key_s=172800)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,8 @@ def test_a_later_file_has_the_last_word(tmp_path):
         ("[login]\npasses = 1", "passes"),
         ("[login]\nidle_minutes = 0", "session"),
         ("[login]\nsession_hours = 10000", "session"),
+        ("[login]\nkey_days = -1", "key that signs"),
+        ("[login]\nkey_days = 4000", "key that signs"),
         ("[login", "TOML"),
     ],
 )

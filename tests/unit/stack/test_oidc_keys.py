@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -18,7 +19,17 @@ from oidc_dev.signing import OVERLAP, KeyRing, generate_rsa
 from sigcore.errors import Malformed, NotFound, Refused, Unavailable
 from stack import bootstrap, oidc_keys
 from stack.config import Home
-from stack.oidc_keys import AHEAD, OwnKeys, following, load_entries, load_ring, prepare_next, rotate, seal_of
+from stack.oidc_keys import (
+    AHEAD,
+    OwnKeys,
+    following,
+    load_entries,
+    load_ring,
+    prepare_next,
+    rotate,
+    rotate_old,
+    seal_of,
+)
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 URL = "http://localhost:7780"
@@ -185,6 +196,55 @@ async def test_a_running_provider_makes_the_next_key_by_itself(home, settings, m
     async with following(home, settings, ring, lambda: NOW), asyncio.timeout(20):
         while len(ring.published(NOW)) < 2:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("rotated", [False, True], ids=["since the stack was made", "since the last rotation"])
+async def test_a_running_provider_changes_a_key_that_has_signed_for_long_enough(home, settings, monkeypatch, rotated):
+    monkeypatch.setattr(oidc_keys, "FOLLOW_S", 0.01)
+    prepare_next(home, settings, now=NOW)
+    turned, age = NOW, timedelta(days=30)
+    if rotated:
+        turned += timedelta(days=20)
+        rotate(home, settings, now=turned)
+    begin, ring = turned, ring_of(home)
+    known, *_, coming = ring.published(turned)
+    async with following(home, settings, ring, lambda: turned, age), asyncio.timeout(20):
+        turned = begin + age - timedelta(seconds=1)
+        before = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < before + 0.2:  # twenty looks at it
+            assert ring.signing.id == known
+            await asyncio.sleep(0.01)
+        turned = begin + age
+        while ring.signing.id == known:
+            await asyncio.sleep(0.01)
+        assert ring.signing.id == coming
+        assert known in ring.published(turned + OVERLAP - timedelta(seconds=1))
+        assert known not in ring.published(turned + OVERLAP)
+        turned += age  # and so on
+        while ring.signing.id == coming:
+            await asyncio.sleep(0.01)
+
+
+def test_an_old_key_waits_until_everybody_knows_the_next_one(home, settings):
+    age = timedelta(days=30)
+    late = NOW + 3 * age  # nothing ran meanwhile: the next key is made now
+    assert rotate_old(home, settings, age, now=late) is None
+    assert rotate_old(home, settings, age, now=late + AHEAD - timedelta(seconds=1)) is None
+    known = ring_of(home).signing.id
+    assert rotate_old(home, settings, age, now=late + AHEAD) == (known, ring_of(home).signing.id)
+    assert rotate_old(home, settings, age, now=late + age) is None
+
+
+async def test_an_ephemeral_provider_and_one_that_is_told_so_keep_their_key(home, settings, monkeypatch):
+    monkeypatch.setattr(oidc_keys, "FOLLOW_S", 0.001)
+    monkeypatch.setattr(oidc_keys, "rotate_old", lambda *_, **__: pytest.fail("it was rotated"))
+    prepare_next(home, settings, now=NOW)
+    for kept, age in ((settings, timedelta()), (replace(settings, ephemeral=True), timedelta(days=1))):
+        ring = ring_of(home)
+        async with following(home, kept, ring, lambda: NOW + timedelta(days=999), age):
+            known = ring.signing.id
+            await asyncio.sleep(0.1)
+            assert ring.signing.id == known
 
 
 async def test_keys_that_cannot_be_read_anew_leave_those_in_memory(home, settings, monkeypatch, caplog):

@@ -18,11 +18,12 @@ import pytest
 
 import client.explain
 import stack.web.console
+from sigcore import keys
 from sigcore.fulcio import FulcioExtensions
 from stack.web.console.language import choose, translate
 from tests.payloads import PRINTABLE, Elements
 from tests.unit.stack.console.conftest import precertificate
-from tests.unit.tlog.catalog.conftest import digest, signed, signed_by_key
+from tests.unit.tlog.catalog.conftest import KEY, digest, signed, signed_by_key
 
 FOLDER = Path(stack.web.console.__file__).parent
 
@@ -104,6 +105,7 @@ async def test_an_entry_page_decodes_the_certificate_and_shows_the_proof(console
         "BEGIN CERTIFICATE",
     ):
         assert text in page
+    assert "a certificate · this entry" in page
     receipt = await console.log.receipt(2)
     assert all(node.hex() in page for node in receipt.proof)
     assert receipt.root.hex() in page
@@ -127,7 +129,11 @@ async def test_the_document_of_an_entry_is_enough_for_a_second_verifier(console)
 async def test_a_bare_key_and_a_precertificate_have_pages_too(console):
     await console.log.submit(signed_by_key(1))
     await console.ct.submit(precertificate())
-    assert "A bare key" in await text_of(console, "/entries/rekor/0")
+    by_key = await text_of(console, "/entries/rekor/0")
+    assert "A bare key" in by_key
+    assert keys.encode_public_key_pem(KEY.public_key()).strip() in by_key
+    assert "a public key · this entry" in by_key
+    assert base64.b64encode(b"signature").decode() in by_key
     page = await text_of(console, "/entries/ct/0")
     assert "precertificate" in page
     assert "a@example.com" in page

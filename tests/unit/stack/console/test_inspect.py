@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from html import unescape
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sigcore.errors import SigError
 from sigcore.trustroot import parse_trusted_root
 from sigcore.x509 import encode_certificate_pem
 from stack.web.console.inspected import Demand, inspect
+from stack.web.console.said import sentence
 from tests.unit.client.test_conformance import ACCEPTED, IDENTITY, ISSUER, REFUSED, given, text
 from tests.unit.stack.console.conftest import EMPTY_ROOT
 from tests.unit.tlog.catalog.conftest import certificate
@@ -108,6 +110,17 @@ def test_a_refused_case_is_refused_at_its_last_check(cases, name):
         return  # it, or its trusted root, cannot even be taken for what it says to be
     assert found.error is not None
     assert [bool(part.refusal) for part in found.parts] == [False] * (len(found.parts) - 1) + [True]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_why_a_case_is_refused_is_said_in_japanese_too(cases, name):
+    try:
+        error = looked_into(cases / name).error
+    except SigError:
+        return  # as above
+    assert error is not None
+    for told in filter(None, (error.message, error.hint)):
+        assert re.search(r"[\u3040-\u30ff]", sentence("ja", told)), told
 
 
 def test_what_is_not_named_is_left_open_and_said(cases):
