@@ -7,10 +7,12 @@ The one client is a public one, a program on somebody's machine that can keep no
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from oidc_dev.codes import Codes
 from oidc_dev.redirects import is_redirect_uri
+
+if TYPE_CHECKING:
+    from oidc_dev.codes import Codes
 from sigcore.values import dataclass
 
 SCOPES: Final = ("openid", "email")

@@ -153,6 +153,34 @@ def _create(home: Home, settings: Settings) -> None:
     _save_keys(home, "tuf", {role: source.ed25519(f"tuf/{role}") for role in TUF_ROLES}, settings)
 
 
+def prepare_role(home: Home, settings: Settings, role: str) -> bool:
+    """Make the keys of one role where it has none, and no others; the answer says whether they were made.
+
+    Raises:
+        Refused: a log without its key is there, or something else than a stack.
+    """
+    if not home.settings_file.exists():
+        _refuse_foreign(home)
+    folder, keep, source = home.folder_of(role), keep_for(home, settings), KeySource(None)
+    if any(folder.glob("*.key")):
+        return False
+    for name in (folder, *([home.path / "rekor-v1"] if role == "log" else []), home.path / "anchor"):
+        make_folder(name)
+    make_folder(home.public, 0o755)
+    if role == "oidc":
+        oidc_key(home, settings)
+    elif role in ("ca", "tsa"):
+        (make_ca if role == "ca" else make_tsa)(folder, settings, keep, settings.created)
+    elif role == "trust":
+        _save_keys(home, "tuf", {name: source.ed25519(f"tuf/{name}") for name in TUF_ROLES}, settings)
+    elif role == "ct":
+        _save_keys(home, "ct", {"log": source.p256("ct")}, settings)
+    else:
+        _save_keys(home, "rekor-v1", {"log": source.p256("rekor-v1")}, settings)
+        _save_keys(home, "rekor", {"log": source.ed25519("rekor")}, settings)
+    return True
+
+
 def _add_rekor_v1(home: Home, settings: Settings) -> None:
     """Only where that log never was: a log that has entries and no key lost it, and a new one would not be its key."""
     folder = home.path / "rekor-v1"

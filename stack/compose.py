@@ -73,7 +73,7 @@ from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
     from stack.remote_log import RemoteLog
-    from tlog.mirror import Mirror
+    from stack.watch.watcher import Watcher
     from tlog.published import Published
 
 Clock = Callable[[], datetime]
@@ -90,12 +90,14 @@ class Part:
         checks: what readiness asks, by name.
         logs: those that it keeps, by the folder that holds them.
         services: started in this order, stopped in the other.
+        watcher: that one of them which follows watch rules.
     """
 
     routes: Sequence[web.RouteDef]
     checks: Mapping[str, health.Check] = MappingProxyType({})
     logs: Mapping[str, Log] = MappingProxyType({})
     services: Sequence[Service] = ()
+    watcher: Watcher | None = None
 
 
 @asynccontextmanager
@@ -130,7 +132,7 @@ async def compose(
     logs = {name: log for part in kept for name, log in part.logs.items()}
     asked: dict[str, health.Check] = {}
     watcher = console.watcher(home, settings, logs, clock)
-    login = (console.login, registered, rules) if console.login and registered else None
+    login = (console.login, registered, rules, directory.accounts) if console.login and registered else None
     around = Around(control_api, clock, asked, provider.keys, watcher, login)
     parts = (
         _oidc_part(home, settings, provider, directory),
@@ -138,13 +140,12 @@ async def compose(
         *kept,
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
-        console_part(home, settings, _shelves(logs, material.public), around),
+        console_part(home, settings, shelves_of(logs, material.public), around),
         *([_control_part(provider, directory)] if control_api else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
-    async with assembled(parts, home, edge, clock, checks) as (app, figures):
-        figures.watcher = watcher
-        yield app, figures
+    async with assembled(parts, home, edge, clock, checks) as made:
+        yield made
 
 
 @asynccontextmanager
@@ -159,7 +160,8 @@ async def assembled(
         app.add_routes(part.routes)
         answering |= part.checks
         logs |= part.logs
-    figures = Figures(home, edge.traffic, logs, clock)
+    watcher = next((part.watcher for part in parts if part.watcher), None)
+    figures = Figures(home, edge.traffic, logs, clock, watcher=watcher)
     app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     async with AsyncExitStack() as opened:
@@ -320,7 +322,8 @@ def served_trust_part(home: Home, settings: Settings) -> Part:
 def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around) -> Part:
     """The console, beside the logs that it shows."""
     console = Console(home, settings, shelves, around)
-    return Part(console.make_routes(), services=(*([around.watcher] if around.watcher else []), console))
+    services: tuple[Service, ...] = (*([around.watcher] if around.watcher else []), console)
+    return Part(console.make_routes(), services=services, watcher=around.watcher)
 
 
 def _control_part(provider: Provider, directory: Directory) -> Part:
@@ -336,15 +339,7 @@ def _persona_rows(own: Issuer) -> tuple[Issuer, ...]:
     return issuer_rows(own)
 
 
-def followed_console_part(
-    home: Home, settings: Settings, mirrors: Mapping[str, Mirror], public: PublicMaterial
-) -> Part:
-    """``console`` alone: over copies of the logs, with the front page that shows them."""
-    part = console_part(home, settings, _shelves(mirrors, public), Around())
-    return replace(part, routes=(*front.make_routes(home, settings, mirrors), *part.routes))
-
-
-def _shelves(logs: Mapping[str, Published], material: PublicMaterial) -> dict[str, Shelf]:
+def shelves_of(logs: Mapping[str, Published], material: PublicMaterial) -> dict[str, Shelf]:
     """The logs as the console shows them."""
     public = {"ct": material.ct_key, "rekor": material.rekor_key, "rekor-v1": material.rekor_v1_key}
     return {name: Shelf(name, NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()}

@@ -16,7 +16,7 @@ from sigcore import limits
 from sigcore.values import dataclass
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder
-from tlog.log import Log
+from tlog.published import Published
 
 if TYPE_CHECKING:
     from oidc_dev.clients import Registered
@@ -44,7 +44,7 @@ class ConsoleRules:
         return Registered(Client(CLIENT, ("authorization_code",), f"{settings.url}/account/callback"), Codes())
 
     def watcher(
-        self, home: Home, settings: Settings, logs: Mapping[str, Log], clock: Callable[[], datetime]
+        self, home: Home, settings: Settings, logs: Mapping[str, Published], clock: Callable[[], datetime]
     ) -> Watcher | None:
         """What follows ``logs`` by the rules; None without rules."""
         if self.watching is None:
@@ -54,8 +54,9 @@ class ConsoleRules:
 
         path = None
         if not settings.ephemeral:
-            make_folder(home.path / "console")
-            path = home.path / "console" / "alerts.db"
+            folder = home.folder_of("console")
+            make_folder(folder)
+            path = folder / "alerts.db"
         sources = {name: SOURCES[name](log) for name, log in logs.items() if name in SOURCES}
         webhook = self.watching.webhook
         return Watcher(path, self.watching.rules, sources, clock, _teller(webhook, settings.url) if webhook else None)

@@ -17,8 +17,10 @@ Source: the figures are those of ``ReadHeaderTimeout`` in Rekor and Fulcio (10 s
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import resource
+import sys
 import time
 from http import HTTPStatus
 from typing import Any, Final
@@ -37,6 +39,10 @@ QUIET_S: Final = 0.5
 """When the process ends, a connection on which nothing came for this long is closed. Shorter, and a request that is on its
 way, or lies unread while a batch is made, is cut off. Counted in looks: who gets no processor has read nothing meanwhile."""
 DRAIN_LOOK_S: Final = 0.02
+UNSENT: Final = 64 * 1024
+"""Bytes of an answer that may wait in this process for its peer; a TLS connection would keep eight times as many."""
+_SIOCOUTQ: Final = 0x5411
+"""How many bytes wait in the kernel for the peer to take them (tcp(7) of Linux)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,8 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio: take the connection, or turn it away."""
         super().connection_made(transport)
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(UNSENT)
         self._gate.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -126,6 +134,15 @@ class Connection(web.RequestHandler):
         """What is no HTTP gets the edge's answer and one line in the log; aiohttp would log a traceback."""
         return plain.refuse_connection(request, status, exc, message)
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What aiohttp refuses before any middleware, such as an Expect that means nothing, gets the edge's form and headers."""
+        if isinstance(resp, web.HTTPException):
+            resp = plain.from_exception(resp)
+            resp.headers.update(plain.HEADERS)
+        return await super().finish_response(request, resp, start_time)
+
     # --- what the gate asks ------------------------------------------------------------------------------
     @property
     def idle(self) -> bool:
@@ -154,7 +171,7 @@ class Connection(web.RequestHandler):
 
     def _unsent_for(self, now: float) -> float:
         """Seconds for which the peer has taken nothing of what is to be sent."""
-        unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        unsent = 0 if self.transport is None else self.transport.get_write_buffer_size() + _queued(self.transport)
         if unsent == 0 or unsent != self._unsent:
             self._unsent, self._unsent_since = unsent, now
         return now - self._unsent_since if unsent else 0.0
@@ -169,6 +186,15 @@ class Connection(web.RequestHandler):
             return
         transport.write(answer)
         self.force_close()
+
+
+def _queued(transport: asyncio.Transport) -> int:
+    """What waits in the kernel: an answer may fit there whole. 0 where that cannot be asked."""
+    try:
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), _SIOCOUTQ, bytes(4))
+    except (AttributeError, OSError):  # no socket, or another system
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 class Gate:

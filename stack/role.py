@@ -17,6 +17,7 @@ from stack import bootstrap, compose
 from stack.compose import Part
 from stack.config import Home, Settings
 from stack.config_file import ISSUERS_ONLY
+from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
 from stack.files import load_file, make_folder
 from stack.live_issuers import LiveIssuers, issuer_files
@@ -48,8 +49,8 @@ class RolePlan:
     log_format: str | None
     ct_log_url: str | None
     oidc_jwks: str | None
-    database: str | None = None
     log_url: str | None = None
+    database: str | None = None
 
     @property
     def tables(self) -> list[Path]:
@@ -123,8 +124,13 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     from client.transport import AiohttpTransport  # noqa: PLC0415 - see the line above
     from stack.followed import followed_check, following, make_mirrors  # noqa: PLC0415 - the same
     from stack.tls import trusting_own  # noqa: PLC0415 - the same
+    from stack.web import front  # noqa: PLC0415 - the same
+    from stack.web.console.around import Around  # noqa: PLC0415 - the same
 
-    home, public = plan.home, load_public(plan.home)
+    home, public, rules = plan.home, load_public(plan.home), load_console_rules(plan.tables)
+    if rules.login is not None:
+        hint = "let a reverse proxy ask for it, or serve the console with sigbox up"
+        raise Refused("[console] asks for a login, which takes the provider in the same process", hint)
     for role, key in (("ct", public.ct_key), ("log", public.rekor_key), ("log", public.rekor_v1_key)):
         _check_published(home, role, key)
     folder = home.folder_of("console")
@@ -132,10 +138,12 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     places = {"ct": plan.ct_log_url or settings.at("ct"), "log": plan.log_url or settings.at("log")}
     transport = AiohttpTransport(tls=trusting_own(home))
     mirrors = make_mirrors(folder, settings, public, places, transport, clock)
-    part = compose.followed_console_part(home, settings, mirrors, public)
     checks = {name: followed_check(mirror) for name, mirror in mirrors.items()}
+    around = Around(clock=clock, checks=checks, watcher=rules.watcher(home, settings, mirrors, clock))
+    part = compose.console_part(home, settings, compose.shelves_of(mirrors, public), around)
+    routes = (*front.make_routes(home, settings, mirrors), *part.routes)
     follows = During(partial(following, mirrors.values(), transport))
-    return replace(part, checks=checks, services=(follows, *part.services))
+    return replace(part, routes=routes, checks=checks, services=(follows, *part.services))
 
 
 _MAKERS: Final[Mapping[str, Callable[[RolePlan, Settings, Clock], Part]]] = {
@@ -165,7 +173,7 @@ def _check_published(home: Home, role: str, key: keys.PublicKey) -> None:
     if keys.encode_public_key(key) not in known:
         raise Refused(
             f"the key of {role} in {home.path} is not in {home.trusted_root}: nothing that it signs would count",
-            "take both from one stack",
+            "take both from one stack; where a rotation was interrupted, finish it: sigbox trust refresh",
         )
 
 

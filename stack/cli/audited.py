@@ -38,8 +38,10 @@ def run(name: str, options: argparse.Namespace, work: Callable[[argparse.Namespa
         Whatever ``work`` raises, and what :func:`stack.audit_trail.record` does.
     """
     settings = _settings(home_at(options.data))
-    if name == "init" and settings is not None and home_at(options.data).tuf_root.exists():
-        return work(options)  # which changes nothing
+    if name == "init" and (options.role or (settings is not None and home_at(options.data).tuf_root.exists())):
+        return work(
+            options
+        )  # the folder of one role has no record; a stack that is there gets TLS certificates that are due
     action = Action.of(_name(name, options), _object(name, options))
     if settings is not None:
         record(_home(options), settings, action, BEGUN, datetime.now(UTC))  # 2

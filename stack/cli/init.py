@@ -53,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="where clients reach this role, when not at --url; may be repeated",
     )
+    add("--role", choices=("ca", "ct", "log", "tsa", "oidc", "trust"), help="make the keys of this role and no others")
+    add(
+        "--pin",
+        metavar="ROLE=SHA256",
+        action="append",
+        default=[],
+        help="of --role trust: what the role's own init has printed; its keys are then fetched from its URL",
+    )
     add_passphrase_option(parser)
     add("--yes", action="store_true", help="ask nothing, take the defaults")
 
@@ -60,8 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make the stack, or say that it is there."""
     fresh = not home_at(options.data).settings_file.exists()
-    complete(options, os.environ if fresh else {}, ask=fresh)
+    complete(options, os.environ if fresh else {}, ask=fresh and not options.role)
     home = replace(home_at(options.data), passphrase=find_passphrase(options.passphrase_file, os.environ))
+    if options.role or options.pin:
+        # Deferred: it fetches.
+        from stack.cli.init_role import run_role  # noqa: PLC0415 - see the line above
+
+        return run_role(options, home, _services(options))
     if home.settings_file.exists():
         _refuse_other(home, options)
         if home.tuf_root.exists():

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
-from stack.cli.usage import NoPolicy, NotServed, Usage
+from stack.cli.usage import NoPolicy, NotServed, Usage, one_line
 
 _HINTS = {
     errno.EACCES: "run it as the owner of that file, or give another place",
@@ -91,12 +91,12 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 def _failed(name: str, command: Command, error: Exception) -> int:
     if isinstance(error, SigError):
-        sys.stderr.write(f"sigbox {name}: {error.message}\n")
+        sys.stderr.write(f"sigbox {name}: {one_line(error.message)}\n")
         if error.hint:
-            sys.stderr.write(f"  hint: {error.hint}\n")
+            sys.stderr.write(f"  hint: {one_line(error.hint)}\n")
         return ExitCode.UNREACHABLE if isinstance(error, Unavailable) else _refused(command, error)
     if isinstance(error, OSError):
-        where = f": {error.filename}" if error.filename else ""
+        where = f": {one_line(str(error.filename))}" if error.filename else ""
         sys.stderr.write(f"sigbox {name}: {error.strerror or error}{where}\n")
         if error.errno in _HINTS:
             sys.stderr.write(f"  hint: {_HINTS[error.errno]}\n")

@@ -36,7 +36,7 @@ from stack.cli.artifact import SUFFIX
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.passphrase import ask_passphrase
 from stack.cli.trusting import add_trust_options, given_trust
-from stack.cli.usage import Usage
+from stack.cli.usage import Usage, one_line
 from stack.files import save_file
 
 
@@ -156,7 +156,8 @@ async def _sign_all(
             kind = f"{entry.kind} {entry.version}"
             row = {"file": str(job.file), "bundle": str(job.target), "logIndex": entry.index, "logEntryKind": kind}
             progress = f"[{number}/{len(jobs)}] " if len(jobs) > 1 else ""
-            sys.stderr.write(f"{progress}signed {job.file} -> {job.target} (log index {entry.index})\n")
+            done = one_line(f"signed {job.file} -> {job.target}")
+            sys.stderr.write(f"{progress}{done} (log index {entry.index})\n")
             rows.append(row | show(signing, job, bundle, issued) if show is not None else row)
     return rows
 

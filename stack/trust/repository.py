@@ -71,7 +71,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """The folder that is served as ``/tuf``, the keys of its four roles, and the memory of their versions."""
+    """The folder that is served as ``/tuf``, the keys of its four roles, and the memory of their versions.
+
+    The root's key is needed for a root alone, the first or the next one.
+    """
 
     folder: Path
     keys: Mapping[str, ed25519.Ed25519PrivateKey]
@@ -119,6 +122,10 @@ class Repository:
         Raises:
             As :meth:`publish`. Refused also when the root wants more signatures than there are keys here.
         """
+        if Root.type not in self.keys:
+            raise Refused(
+                "the root's key is not here, and the next root needs it", "put root.key back for the rotation"
+            )
         self.publish(targets, now)
         before = self._read().root
         assert before is not None  # noqa: S101 - it was published

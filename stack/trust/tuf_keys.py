@@ -24,8 +24,9 @@ COMING = "coming"
 
 
 def load_keys(home: Home) -> Keys:
-    """The key of each role. Errors: as :func:`stack.bootstrap.load_material`."""
-    return {role: load_ed25519(home, f"tuf/{role}.key") for role in ROLES}
+    """The key of each role; that of the root may be kept elsewhere once there is a root. Errors: as ``load_material``."""
+    away = home.tuf_root.exists() and not (home.path / "tuf" / f"{Root.type}.key").exists()
+    return {role: load_ed25519(home, f"tuf/{role}.key") for role in ROLES if not (away and role == Root.type)}
 
 
 def load_coming(home: Home) -> Keys:

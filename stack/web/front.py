@@ -4,12 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from stack.config import Home, Settings
 from stack.web.style import ICON, STYLE
-from tlog.published import Published
+
+if TYPE_CHECKING:
+    from tlog.published import Published
+
+_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 
 def make_routes(home: Home, settings: Settings, logs: Mapping[str, Published]) -> list[web.RouteDef]:
@@ -19,9 +28,7 @@ def make_routes(home: Home, settings: Settings, logs: Mapping[str, Published]) -
         # Deferred: a start does without the page until somebody looks.
         from stack.web.front_page import describe, render  # noqa: PLC0415 - see the line above
 
-        return web.Response(
-            text=render(describe(home, settings, logs)), content_type="text/html", headers={"Cache-Control": "no-cache"}
-        )
+        return web.Response(text=render(describe(home, settings, logs)), content_type="text/html", headers=_HEADERS)
 
     async def style(_request: web.Request) -> web.Response:
         return web.Response(text=STYLE, content_type="text/css")

@@ -82,18 +82,14 @@ class Link(asyncio.Protocol):
             transport.close()
 
     async def _keep(self) -> None:
-        loop, told = asyncio.get_running_loop(), False
+        loop = asyncio.get_running_loop()
         while True:
             try:
                 await loop.create_unix_connection(lambda: self, self._path)
-            except OSError as error:
-                if not told:
-                    _log.warning("the sequencer is not there: %s", error.strerror)
-                told = True
+            except OSError:  # it is being started; that it was lost is said below
                 await asyncio.sleep(RETRY_S)
-                continue
-            told = False
-            await self._lost.wait()
+            else:
+                await self._lost.wait()
 
     # --- bring -------------------------------------------------------------------------------------------
     def bring(self, log: int, submission: Submission) -> asyncio.Future[Receipt]:

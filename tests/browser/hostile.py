@@ -92,3 +92,41 @@ def post(stack: RunningStack, path: str, body: bytes) -> dict[str, JSON]:
     with _OPENER.open(request, timeout=60) as answer:
         found: dict[str, JSON] = json.load(answer)
     return found
+
+
+# --- documents ---------------------------------------------------------------------------------------------
+def forged(bundle: dict[str, JSON], text: str) -> JSON:
+    """A bundle that says ``text`` wherever it says something: statement, names of keys, kind of the entry, checkpoint."""
+    made = json.loads(json.dumps(bundle))
+    for entry in made["verificationMaterial"]["tlogEntries"]:
+        proof = entry["inclusionProof"]
+        _origin, *rest = proof["checkpoint"]["envelope"].split("\n")
+        proof["checkpoint"]["envelope"] = "\n".join((text, *rest, f"\u2014 {text} AAAAAAA="))
+    if "dsseEnvelope" in made:
+        envelope = made["dsseEnvelope"]
+        statement = {
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": text, "digest": {"sha256": "00" * 32}, "annotations": {text: text}}],
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {
+                "buildDefinition": {
+                    "externalParameters": {"workflow": {"repository": text, "path": text, "ref": text}}
+                },
+                "runDetails": {"builder": {"id": text}, "metadata": {"invocationId": text}},
+                text: text,
+            },
+        }
+        envelope["payload"] = encode_base64(json.dumps(statement).encode())
+        envelope["signatures"][0]["keyid"] = text
+    made["verificationMaterial"]["certificate"] = {"rawBytes": encode_base64(certificate(text, 7))}
+    return made
+
+
+def rooted(root: dict[str, JSON], text: str) -> JSON:
+    """A trusted root whose addresses and names are ``text``."""
+    made = json.loads(json.dumps(root))
+    for one in (*made["tlogs"], *made["ctlogs"]):
+        one["baseUrl"] = text
+    for one in (*made["certificateAuthorities"], *made["timestampAuthorities"]):
+        one["uri"], one["subject"] = text, {"organization": text, "commonName": text}
+    return made

@@ -19,7 +19,6 @@ import pytest
 from playwright.sync_api import Browser, Route
 
 from sigcore import x509
-from sigcore.strict import JSON, encode_base64
 from stack.web.console.pages import _HEADERS as HEADERS
 from tests.browser import hostile
 from tests.browser.chromium import visitor
@@ -174,7 +173,10 @@ def inspections(logged: Logged, text: str) -> list[Ask]:
     statement = json.loads((folder / STATEMENT_BUNDLE).read_bytes())
     root = json.loads(logged.stack.trusted_root.read_bytes())
     given = [
-        *(json.dumps(one) for one in (forged(bundle, text), forged(statement, text), rooted(root, text))),
+        *(
+            json.dumps(one)
+            for one in (hostile.forged(bundle, text), hostile.forged(statement, text), hostile.rooted(root, text))
+        ),
         pem(text),
         json.dumps({"mediaType": text}),
         text,
@@ -183,44 +185,6 @@ def inspections(logged: Logged, text: str) -> list[Ask]:
         *(Ask("/inspect", {**demand, "text": one}, run=one is given[1]) for one in given),
         *(Ask("/inspect", {}, (("file", text, one),)) for one in given),
     ]
-
-
-def forged(bundle: dict[str, JSON], text: str) -> JSON:
-    """A bundle that says ``text`` wherever it says something: statement, names of keys, kind of the entry, checkpoint."""
-    made = json.loads(json.dumps(bundle))
-    for entry in made["verificationMaterial"]["tlogEntries"]:
-        proof = entry["inclusionProof"]
-        _origin, *rest = proof["checkpoint"]["envelope"].split("\n")
-        proof["checkpoint"]["envelope"] = "\n".join((text, *rest, f"\u2014 {text} AAAAAAA="))
-    if "dsseEnvelope" in made:
-        envelope = made["dsseEnvelope"]
-        statement = {
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{"name": text, "digest": {"sha256": "00" * 32}, "annotations": {text: text}}],
-            "predicateType": "https://slsa.dev/provenance/v1",
-            "predicate": {
-                "buildDefinition": {
-                    "externalParameters": {"workflow": {"repository": text, "path": text, "ref": text}}
-                },
-                "runDetails": {"builder": {"id": text}, "metadata": {"invocationId": text}},
-                text: text,
-            },
-        }
-        envelope["payload"] = encode_base64(json.dumps(statement).encode())
-        envelope["signatures"][0]["keyid"] = text
-    certificate = encode_base64(hostile.certificate(text, 7))
-    made["verificationMaterial"]["certificate"] = {"rawBytes": certificate}
-    return made
-
-
-def rooted(root: dict[str, JSON], text: str) -> JSON:
-    """A trusted root whose addresses and names are ``text``."""
-    made = json.loads(json.dumps(root))
-    for one in (*made["tlogs"], *made["ctlogs"]):
-        one["baseUrl"] = text
-    for one in (*made["certificateAuthorities"], *made["timestampAuthorities"]):
-        one["uri"], one["subject"] = text, {"organization": text, "commonName": text}
-    return made
 
 
 def test_no_payload_of_what_is_put_into_the_inspector_becomes_markup_w01(lab: Laboratory, logged: Logged):

@@ -121,6 +121,22 @@ def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites_and_change_with_
     assert old.fetch("/search", Cookie=f"sigbox-visit={first}")[0] == 303
 
 
+def test_a_visit_ends_with_its_account(stack):
+    email = f"gone@{ALICE.partition('@')[2]}"
+    for how in (("disable",), ("passwd", "--password-stdin"), ("remove",)):
+        added = run("user", "add", "--data", stack.data, "--email", email, "--password-stdin", given=PASSWORD)
+        enabled = run("user", "enable", "--data", stack.data, "--email", email)
+        assert 0 in (added.returncode, enabled.returncode)
+        reader = Reader(stack)
+        assert reader.log_in(email=email)[0] == 303
+        assert reader.fetch("/search")[0] == 200
+        action, *options = how
+        done = run("user", action, "--data", stack.data, "--email", email, *options, given=PASSWORD)
+        assert done.returncode == 0, done.stderr
+        assert reader.fetch("/search")[0] == 303
+        assert email not in reader.fetch("/account")[1]
+
+
 def test_an_answer_is_good_once_and_in_its_own_browser_only(stack):
     reader, thief = Reader(stack), Reader(stack)
     back = reader.callback("/search", ALICE)
@@ -189,3 +205,27 @@ def test_the_official_interfaces_and_a_signing_need_no_visit(stack, tmp_path):
     options = ("--trust-config", stack.trust_config, "--identity-token", stack.token(ALICE))
     done = sigbox("sign-blob", tmp_path / "file", "--bundle", tmp_path / "bundle", *options)
     assert done.returncode == 0, done.stderr
+
+
+def test_with_workers_a_login_is_the_same(tmp_path):
+    """The provider and the console are in one process there too, whichever worker is asked."""
+    config = tmp_path / "stack.toml"
+    config.write_text("[console]\nlogin = true\n")
+    with running_stack(tmp_path, "--data", tmp_path / "data", "--config", config, "--workers", "2") as stack:
+        done = run("user", "add", "--data", stack.data, "--email", ALICE, "--password-stdin", given=PASSWORD)
+        assert done.returncode == 0, done.stderr
+        for _ in range(3):
+            reader = Reader(stack)
+            assert reader.log_in("/operator")[0] == 303
+            assert all(reader.fetch("/operator")[0] == 200 for _ in range(4))
+
+
+def test_a_console_by_itself_does_not_start_open_where_a_login_is_demanded(tmp_path):
+    config = tmp_path / "stack.toml"
+    config.write_text("[console]\nlogin = true\n")
+    data = ("--data", tmp_path / "data")
+    done = run("init", *data, "--url", "http://localhost:7780", "--yes")
+    assert done.returncode == 0, done.stderr
+    done = run("serve", "console", *data, "--listen", "127.0.0.1:0", "--config", config)
+    assert done.returncode != 0
+    assert "asks for a login, which takes the provider in the same process" in done.stderr

@@ -7,19 +7,20 @@ import json
 import shutil
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import HTTPSHandler, ProxyHandler, build_opener
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
 
 import pytest
 
 from stack.config import ROLES, Home, Settings, load_settings
 from stack.tls_authority import prepare, prepare_roles
 from tests.split_stack import free_ports
-from tests.stack_process import SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
+from tests.stack_process import READY_S, SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
 
 URLS = {"ca": "http://localhost:1111", "tsa": "https://time.example"}
 
@@ -142,6 +143,30 @@ def test_the_authority_of_certificates_trusts_the_stacks_own_tls_authority_and_n
                 ask.open(url, timeout=10)
 
 
+def test_the_console_follows_logs_over_tls_of_the_stacks_own_authority(secure: Path, tmp_path: Path):
+    view = alone(secure, tmp_path, "console")
+    trusting = ssl.create_default_context(cafile=secure / "public" / "tls_ca.pem")
+    ask = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
+    with serving(secure, "ct", "--tls", "auto") as ct, serving(secure, "log", "--tls", "auto") as log:
+        urls = [f"https://localhost:{one['listen'].rpartition(':')[2]}" for one in (ct, log)]
+        places = ("--ct-log-url", urls[0], "--log-url", urls[1])
+        with serving(view, "console", "--tls", "auto", *places) as console:
+            url, deadline = (
+                f"https://localhost:{console['listen'].rpartition(':')[2]}/readyz",
+                time.monotonic() + READY_S,
+            )
+            while not is_ready(ask, url):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+def is_ready(opener: OpenerDirector, url: str) -> bool:
+    try:
+        return json.loads(opener.open(url, timeout=10).read())["ready"] is True
+    except HTTPError:
+        return False
+
+
 def test_init_again_issues_certificates_that_are_near_their_end_and_no_others(secure: Path):
     again = sigbox("init", "--data", secure)
     assert "nothing was changed" in again.stdout, again.stderr
@@ -210,6 +235,13 @@ def test_other_urls_in_the_settings_are_published_by_the_trust_role(data: Path, 
     with serving(copy, "trust") as ready:
         assert b"ca.example" in (copy / "public" / "signing_config.json").read_bytes()
         assert b"ca.example" in get(ready["listen"], "/")
+
+
+def test_a_console_that_shall_ask_for_a_login_does_not_open_without_it(data: Path, tmp_path: Path):
+    (tmp_path / "c.toml").write_text("[console]\nlogin = true\n")
+    done = sigbox("serve", "console", "--data", data, "--listen", "127.0.0.1:0", "--config", tmp_path / "c.toml")
+    assert done.returncode == 3
+    assert "takes the provider in the same process" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Writers:
             except (aiohttp.ClientError, ConnectionError):
                 self.unknown.append(sent)
                 # The process may still be dying; the event says when it is dead.
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
                 continue
             self._note(sent, response, text)
 

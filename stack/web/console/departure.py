@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -26,6 +27,8 @@ MINUTES: Final = 10
 LONGEST_PATH: Final = 1500
 """Characters of the page to return to; beyond it, the search."""
 FIRST_PAGE: Final = "/search"
+_OURS: Final = re.compile(r"/(?![/\\])[!-~]*\Z", re.ASCII)
+"""A path, and nothing that a browser takes for another host."""
 _MAC: Final = 32
 
 
@@ -40,7 +43,7 @@ class Departures:
     def leave(self, cookie: str, path: str, *, now: datetime) -> str:
         """Where the browser with ``cookie`` is sent, to return to ``path`` of ours."""
         until = int((now + timedelta(minutes=MINUTES)).timestamp())
-        back = path if len(path) <= LONGEST_PATH else FIRST_PAGE
+        back = path if len(path) <= LONGEST_PATH and _OURS.match(path) else FIRST_PAGE
         said = f"{until}\n{secrets.token_urlsafe(12)}\n{back}".encode()
         state = encode_base64url(self._mac("state", cookie, said) + said)
         asked = {

@@ -10,16 +10,20 @@ What programs ask for (JSON, CSV, archives) is refused with 401 instead. The int
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from oidc_dev.accounts import Account
 from oidc_dev.clients import Registered
 from oidc_dev.forms import Browser, Forms
 from oidc_dev.rules import LoginRules
-from sigcore.errors import NotFound, Refused, SigError
+from oidc_dev.store import Accounts
+from sigcore.errors import NotFound, Refused, SigError, Unavailable
 from sigcore.strict import shown
 from stack.config import Settings
 from stack.console_login import LoginDemand
@@ -38,17 +42,26 @@ OPEN: Final = ("/console/{name}", "/account/callback", "/account")
 _FOR_PROGRAMS: Final = (".json", ".csv", ".zip")
 _LEAVE: Final = "leave"
 
+_log = logging.getLogger("sigbox.console")
+
 
 class Door:
     """In front of every page of one console."""
 
     def __init__(
-        self, settings: Settings, around: Around, demand: LoginDemand, registered: Registered, rules: LoginRules
+        self,
+        settings: Settings,
+        around: Around,
+        demand: LoginDemand,
+        registered: Registered,
+        rules: LoginRules,
+        accounts: Accounts,
     ) -> None:
         self._clock = around.clock
         self._demand = demand
         self._codes = registered.codes
         self._visits = Visits(rules)
+        self._accounts = accounts
         self._departures = Departures(settings.issuer, registered.client.redirect_uri)
         self._forms = Forms(settings.url)
         self._secure = settings.url.startswith("https:")
@@ -64,7 +77,12 @@ class Door:
 
     def _behind(self, handler: Handler) -> Handler:
         async def asked(request: web.Request) -> web.StreamResponse:
-            if self._visit_of(request) is not None:
+            try:
+                visit = await self._visit_of(request)
+            except Unavailable as error:
+                _log.error("nobody can read the console: %s", error)
+                return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the accounts cannot be read")
+            if visit is not None:
                 answer = await handler(request)
                 answer.headers["Cache-Control"] = "no-store"
                 return answer
@@ -76,9 +94,18 @@ class Door:
 
         return asked
 
-    def _visit_of(self, request: web.Request) -> Visit | None:
+    async def _visit_of(self, request: web.Request) -> Visit | None:
+        """The browser's visit, if its account is still exactly what it was. Unavailable: the accounts cannot be read."""
         name = request.cookies.get(self._visit, "")
-        return self._visits.find(name, now=self._clock()) if name else None
+        visit = self._visits.find(name, now=self._clock()) if name else None
+        if visit is not None and await self._account(visit.who) != visit.account:
+            self._visits.end(name)
+            return None
+        return visit
+
+    async def _account(self, who: str) -> Account | None:
+        """None for somebody of another provider."""
+        return await asyncio.to_thread(self._accounts.find, who)
 
     def _depart(self, request: web.Request) -> web.Response:
         """(1)"""
@@ -95,12 +122,16 @@ class Door:
 
         async def callback(request: web.Request) -> web.Response:
             try:
-                return self._arrive(request)
+                return await self._arrive(request)
             except SigError as error:
                 return pages().refusal(request, error)
 
         async def account(request: web.Request) -> web.Response:
-            visit, cookie = self._visit_of(request), self._forms.cookie_of(self._browser(request))
+            try:
+                visit = await self._visit_of(request)
+            except SigError as error:
+                return pages().refusal(request, error)
+            cookie = self._forms.cookie_of(self._browser(request))
             csrf = self._forms.token(cookie, _LEAVE)
             answer = pages().page(request, "account.html", asked=True, visit=visit, csrf=csrf)
             answer.headers["Referrer-Policy"] = "same-origin"  # else a browser hides the form's origin from us too
@@ -120,7 +151,7 @@ class Door:
 
         return [web.get("/account", account), web.post("/account", leave), web.get("/account/callback", callback)]
 
-    def _arrive(self, request: web.Request) -> web.Response:
+    async def _arrive(self, request: web.Request) -> web.Response:
         """(2) and (3)"""
         now, words = self._clock(), request.query
         cookie, state = request.cookies.get(self._cookie, ""), words.get("state", "")
@@ -133,8 +164,9 @@ class Door:
         who = granted.identity.email or granted.identity.subject
         self._demand.check(granted.identity)
         self._visits.end(request.cookies.get(self._visit, ""))
+        name = self._visits.begin(who, await self._account(who), now=now)
         answer = see_other(path)
-        self._set(answer, self._visit, self._visits.begin(who, now=now))
+        self._set(answer, self._visit, name)
         return answer
 
     def _browser(self, request: web.Request) -> Browser:

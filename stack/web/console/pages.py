@@ -26,6 +26,7 @@ _HEADERS: Final = {
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # with none at all a browser gives our own forms no origin
     "Vary": "Accept-Language, Cookie",
 }
 _STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, Refused: 403, NotFound: 404, Unavailable: 503}

@@ -6,11 +6,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from oidc_dev.accounts import Account
 from oidc_dev.rules import LoginRules
+from sigcore.values import dataclass
 
 MOST: Final = 10_000
 """At one time; beyond it the one that was not used for longest ends. Each costs a login."""
@@ -18,9 +20,10 @@ MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A browser in which ``who`` logged in at ``since``."""
+    """A browser in which ``who`` logged in at ``since``; ``account`` is the local one, as it was then."""
 
     who: str
+    account: Account | None
     since: datetime
     used: datetime
 
@@ -33,18 +36,21 @@ class Visits:
         self._whole = timedelta(seconds=rules.session_s or rules.idle_s)
         self._open: OrderedDict[bytes, Visit] = OrderedDict()
 
-    def begin(self, who: str, *, now: datetime) -> str:
+    def begin(self, who: str, account: Account | None, *, now: datetime) -> str:
         """A visit under a name that was never seen before, for the browser's cookie."""
         for key in [key for key, visit in self._open.items() if not self._lasts(visit, now)]:
             del self._open[key]
         while len(self._open) >= MOST:
             self._open.popitem(last=False)
         name = secrets.token_urlsafe(32)
-        self._open[_hashed(name)] = Visit(who, now, now)
+        self._open[_hashed(name)] = Visit(who, account, now, now)
         return name
 
     def find(self, name: str, *, now: datetime) -> Visit | None:
-        """The visit of that name, unless it has idled or lasted too long; it counts as used now."""
+        """The visit of that name, unless it has idled or lasted too long; it counts as used now.
+
+        Whether its account is still what it was is for the caller to compare.
+        """
         key = _hashed(name)
         visit = self._open.get(key)
         if visit is None or not self._lasts(visit, now):

@@ -110,6 +110,7 @@ class Operating:
             "trust": trust,
             "growth": growth,
             "disk": disk,
+            "elsewhere_kept": bool(self._settings.database),
             "audits": audits,
             "versions": versions(),
         }
@@ -119,7 +120,7 @@ class Operating:
         disk = None
         if not self._settings.ephemeral:
             with suppress(OSError):
-                disk = measure(self._home.path, growth)
+                disk = measure(self._home.path, () if self._settings.database else growth)
         return self._trust(now), disk
 
     def _trust(self, now: datetime) -> Trust:

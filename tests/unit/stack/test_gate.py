@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -45,6 +46,10 @@ async def large(_request):
     return web.Response(body=bytes(64 << 20))
 
 
+async def small(_request):
+    return web.Response(body=bytes(1 << 16))
+
+
 @asynccontextmanager
 async def serving(pace=FAST, most=100):
     edge, release = Edge(Traffic(), RequestLog("json", io.StringIO())), asyncio.Event()
@@ -55,7 +60,13 @@ async def serving(pace=FAST, most=100):
 
     app = make_edge_app(edge)
     app.add_routes(
-        [web.get("/hello", hello), web.post("/length", length), web.get("/large", large), web.get("/slow", slow)]
+        [
+            web.get("/hello", hello),
+            web.post("/length", length),
+            web.get("/large", large),
+            web.get("/small", small),
+            web.get("/slow", slow),
+        ]
     )
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
@@ -158,6 +169,20 @@ async def test_who_does_not_read_the_answer_is_dropped_d01():
                 await asyncio.sleep(0.02)
         writer.transport.abort()
         assert served.gate.cut == 1
+
+
+async def test_an_answer_that_waits_in_the_kernel_is_not_being_read_either_d01(caplog):
+    caplog.set_level("INFO", "sigbox.gate")
+    async with serving() as served:
+        with socket.socket() as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.connect(("127.0.0.1", served.port))
+            peer.sendall(b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
+            async with asyncio.timeout(END_S):
+                while not served.gate.cut:
+                    assert not any(one.transport.get_write_buffer_size() for one in served.gate.connections)
+                    await asyncio.sleep(0.02)
+    assert "the answer is not being read" in caplog.text
 
 
 async def test_a_handler_that_works_is_not_hurried():

@@ -298,6 +298,20 @@ def test_keys_that_are_coming_take_their_place_exactly_if_the_root_names_them(ho
     assert publish.publish(home, datetime.now(UTC), force=True)
 
 
+def test_the_key_of_the_root_may_be_kept_elsewhere_until_the_next_root(home: Home, tmp_path: Path, capsys):
+    key, safe, data = home.path / "tuf" / "root.key", tmp_path / "root.key", ("--data", str(home.path))
+    shutil.move(key, safe)
+    assert main(["trust", "refresh", *data]) == 0
+    assert main(["trust", "rotate", "tsa", *data]) == 0
+    assert main(["trust", "rotate", "tuf", *data]) != 0
+    assert "put root.key back" in capsys.readouterr().err
+    assert not (home.tuf_repository / "2.root.json").exists()
+    shutil.copy(safe, key)
+    assert main(["trust", "rotate", "tuf", *data]) == 0
+    assert key.read_bytes() != safe.read_bytes(), "the next one lies there now, to be taken away"
+    refreshed(home.tuf_repository, tmp_path / "cache")
+
+
 def test_a_root_that_was_published_and_is_gone_is_missed(tmp_path: Path):
     now, first = datetime.now(UTC), made(tmp_path)
     first.publish(TARGETS, now)

@@ -80,10 +80,21 @@ def test_a_code_of_another_departure_is_refused(member):
         departures.check(None, "c", one["state"])
 
 
-def test_a_page_with_an_endless_address_returns_to_the_search():
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/search?q=" + "a" * LONGEST_PATH,
+        "//evil.example/",
+        "/\\evil.example/",
+        "https://evil.example/",
+        "",
+        "/a\r\nX: y",
+        "/a b",
+    ],
+)
+def test_an_address_that_is_endless_or_leads_elsewhere_returns_to_the_search(path):
     departures = made()
-    state = asked(departures, path="/search?q=" + "a" * LONGEST_PATH)["state"]
-    assert departures.back("c", state, now=NOW) == "/search"
+    assert departures.back("c", asked(departures, path=path)["state"], now=NOW) == "/search"
 
 
 # --- who may read ------------------------------------------------------------------------------------
@@ -147,7 +158,7 @@ def test_a_visit_ends_by_idling_by_age_by_will_and_with_a_clock_that_goes_back()
     minute = timedelta(minutes=1)
 
     def begun() -> str:
-        return visits.begin("a", now=NOW)
+        return visits.begin("a", None, now=NOW)
 
     name = begun()
     assert visits.find(name, now=NOW + 14 * minute) is not None

@@ -74,15 +74,16 @@ def test_every_need_has_a_command():
 
 
 def test_every_command_is_one_that_there_is():
-    """But those that are not ours; the roles of ``trust rotate`` come with their rotation."""
+    """But those that are not ours."""
     watched = Watched((late(),), {State.GIVEN_UP: 2}, 3, {})
     found = [
         *needs.of_roles({"ca": "its certificate ended"}, "DATA"),
         *needs.of_tuf(tuple(role(name, timedelta(days=-1)) for name in ("root", "timestamp")), NOW, "DATA"),
+        *needs.of_certificates((ShownCertificate("CA", "root", NOW), ShownCertificate("TSA", "x", NOW)), NOW, "DATA"),
         *needs.of_logs({"rekor": "no space left"}, "DATA"),
         *needs.of_alerts(watched, "disk full", "DATA"),
     ]
-    assert len(found) == 7
+    assert len(found) == 9
     assert [list(problems(need.command)) for need in found] == [[]] * len(found)
 
 
