@@ -16,7 +16,6 @@ from sigcore import limits
 from sigcore.values import dataclass
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder
-from tlog.published import Published
 
 if TYPE_CHECKING:
     from oidc_dev.clients import Registered
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from stack.watch.rules import Watching, Webhook
     from stack.watch.store import Alert
     from stack.watch.watcher import Post, Watcher
+    from tlog.published import Published
 
 
 @dataclass(frozen=True, slots=True)

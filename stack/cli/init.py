@@ -15,10 +15,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from sigcore.errors import Refused
-from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, complete, default_url, login_row, login_table
+from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, add_login, complete, default_url, login_row
 from stack.cli.placing import add_data_option, add_passphrase_option
 from stack.config import Home, Settings, home_at, load_settings, parse_organization, parse_services, parse_url
-from stack.files import save_file
 from stack.passphrase import find_passphrase
 
 EXAMPLES = """\
@@ -88,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _say_there(home: Home, options: argparse.Namespace) -> int:
     settings = load_settings(home)
-    issued = _issue(home, settings) if options.tls == AUTO or (home.path / "tls" / "ca.key").exists() else ()
+    split = (home.folder_of("trust") / "tls.pem").exists()  # else the authority, if any, is that of `sigbox up`
+    issued = _issue(home, settings) if options.tls == AUTO or split else ()
     changed = f"new TLS certificates: {', '.join(issued)}" if issued else "nothing was changed"
     print(f"{home.path} holds a stack already; {changed}.")
     print("\n".join(next_lines(home, settings, options)))
@@ -118,7 +118,7 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
     from stack.trust.documents import save_documents  # noqa: PLC0415 - the same
     from stack.trust.publisher import finish_publisher, start_publisher  # noqa: PLC0415 - the same
 
-    services, login = _services(options), login_table(options.login) if options.login else ""
+    services = _services(options)
     if options.tls == AUTO:
         for given in services.values():
             check_https(given)
@@ -133,8 +133,8 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
             organization=organization,
             services=services,
         )
-        if login and b"[[upstreams]]" not in home.settings_file.read_bytes():
-            save_file(home.settings_file, home.settings_file.read_bytes() + login.encode())
+        if options.login:
+            add_login(home, options.login)
         bootstrap.oidc_key(home, settings)
         if options.tls == AUTO:
             _issue(home, settings)

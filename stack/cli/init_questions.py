@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed, Refused, SigError
 from sigcore.strict import shown
-from stack.config import DEFAULT_DATA, home_at, parse_organization, parse_url
+from stack.config import DEFAULT_DATA, Home, home_at, parse_organization, parse_url
+from stack.files import save_file
 from stack.passphrase import VARIABLE as PASSPHRASE
 from stack.passphrase import find_passphrase
 
@@ -77,16 +78,26 @@ def login_row(text: str) -> dict[str, str | list[str]]:
     from oidc_dev.upstream import Upstream  # noqa: PLC0415 - see the line above
     from stack.outside import Fetcher  # noqa: PLC0415 - the same
 
-    issuer, client_id, *domains = (*(part.strip() for part in text.split(",")), "", "")[: max(2, text.count(",") + 1)]
-    host = (urlsplit(issuer).hostname or "")[:40]
-    if not host:
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        host = (urlsplit(parts[0]).hostname or "")[:40]
+    except ValueError:  # brackets without an address
+        host = ""
+    if not host or len(parts) < 2:
         raise Malformed(f"the provider is {shown(text)}, expected ISSUER,CLIENT_ID,MAIL-DOMAIN[,MAIL-DOMAIN...]")
+    issuer, client_id, *domains = parts
     Upstream("company", host, issuer, client_id, Fetcher(host), tuple(domains))
     return {"name": "company", "label": host, "issuer": issuer, "client_id": client_id, "domains": domains}
 
 
-def login_table(text: str) -> str:
-    """The same as lines of TOML. Errors: as :func:`login_row`."""
+def add_login(home: Home, text: str) -> None:
+    """Write the row into the settings file, unless that has such a table already. Errors: as :func:`login_row`."""
+    before = home.settings_file.read_bytes()
+    if b"[[upstreams]]" not in before:
+        save_file(home.settings_file, before + _login_table(text).encode())
+
+
+def _login_table(text: str) -> str:
     rows = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in login_row(text).items())
     return "\n".join(("", "[[upstreams]]", *rows, ""))
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from client.transport import AiohttpTransport
 from sigcore.errors import Malformed, Refused
 from stack import bootstrap
+from stack.cli.init_questions import add_login
 from stack.config import Home, Settings, load_settings, parse_organization, parse_url, save_settings
 from stack.lock import held
 from stack.trust.collect import OFFERED, collect, offer_of, pin_of, place_of, read_pins
@@ -33,6 +34,8 @@ def run_role(options: argparse.Namespace, home: Home, services: Mapping[str, str
         raise Malformed("--pin is for --role trust", "the trust role collects the keys of the others")
     if options.tls is not None:
         raise Malformed("--tls of one role is chosen when it is served", "sigbox serve ROLE --tls CERT,KEY")
+    if options.login is not None and role != "oidc":
+        raise Malformed("--login is for the provider", "give it with --role oidc")
     if not options.url:
         raise Malformed("--role needs --url", "every role must be told the same URLs: --url, and --service for each")
     with held(home.path):
@@ -40,6 +43,8 @@ def run_role(options: argparse.Namespace, home: Home, services: Mapping[str, str
         made = bootstrap.prepare_role(home, settings, role)
         public = asyncio.run(_collect(settings, pins)) if role == "trust" and not home.tuf_root.exists() else None
         save_settings(home, settings)
+        if options.login:
+            add_login(home, options.login)
         if public is not None:
             save_documents(home, public, settings)
             finish_publisher(start_publisher(home))

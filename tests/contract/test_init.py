@@ -158,6 +158,7 @@ def test_with_options_nothing_is_asked_even_at_a_terminal(tmp_path: Path, option
         (("--tls", "auto", "--service", "ca=http://h"), "the URL is http"),
         (("--login", "https://h,id"), "for which mail domains"),
         (("--login", "h"), "expected ISSUER"),
+        (("--login", "https://[,id,corp.example"), "expected ISSUER"),
     ],
 )
 def test_options_that_cannot_be_used_make_nothing(tmp_path: Path, options, message):
