@@ -48,6 +48,7 @@ from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
 from stack.personas import issuer_rows
+from stack.room import watch_room
 from stack.service import During, Service, working
 from stack.trust import serving
 from stack.upkeep import published
@@ -118,6 +119,8 @@ async def compose(
     authority = _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key())
     kept = (_ct_part(ct), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
+    if not settings.ephemeral:
+        watch_room(home.path, logs)
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(authority, clock),

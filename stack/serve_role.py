@@ -24,6 +24,7 @@ from stack.edge import Edge
 from stack.files import save_file
 from stack.lock import serving
 from stack.role import RolePlan, make_part
+from stack.room import watch_room
 from stack.running import answer, run_loop, stop_on_signals, utc_now
 from stack.serve import ended_by_sigterm, listening, tls_of
 from stack.start import ServerTls
@@ -47,6 +48,7 @@ def serve_role(plan: RolePlan) -> int:
     ):
         tls = _tls(plan, settings)
         part = make_part(plan, settings, utc_now)
+        watch_room(plan.home.path, part.logs)
         run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
     return 0
 

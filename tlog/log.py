@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from sigcore.errors import SigError, Unavailable
@@ -46,6 +47,10 @@ class Log:
         self.damage = ""
         """What the background audit found wrong; the log takes no entries any more. Empty when all is well."""
         self._sequencer = Sequencer(store, anchor, publisher, self.clock)
+
+    def heed(self, room: Callable[[], str]) -> None:
+        """Take no entry while ``room`` says why there is none for it; nothing else stops."""
+        self._sequencer.room = room
 
     async def start(self) -> None:
         """Take the store over, check it (``recovery.py``), begin to take entries.
