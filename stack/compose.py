@@ -51,6 +51,7 @@ from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
+from stack.room import watch_room
 from stack.service import During, Service, working
 from stack.succession import succeeding
 from stack.trust import serving
@@ -134,6 +135,8 @@ async def compose(
     watcher = console.watcher(home, settings, logs, clock)
     login = (console.login, registered, rules, directory.accounts) if console.login and registered else None
     around = Around(control_api, clock, asked, provider.keys, watcher, login)
+    if not settings.ephemeral:
+        watch_room(home.path, logs)
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock),

@@ -63,6 +63,7 @@ def _offer(plan: RolePlan, settings: Settings) -> bool:
 def _serve_part(plan: RolePlan, settings: Settings, listener: socket.socket) -> None:
     tls = _tls(plan, settings)
     part = make_part(plan, settings, utc_now)
+    watch_room(plan.home.path, part.logs)
     run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
 
 

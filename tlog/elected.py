@@ -22,7 +22,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -83,6 +83,8 @@ class Elected:
         self._follower = Follower(store, anchor, publisher)
         self._sequencer: Sequencer | None = None
         """While this host is the writer."""
+        self.room: Callable[[], str] = str
+        """As :attr:`tlog.sequencer.Sequencer.room`, of this host's own disk, which holds its anchor."""
         self._pending: dict[bytes, _Brought] = {}
         self._wake = asyncio.Event()
         self._looked_s = 0.0
@@ -291,6 +293,7 @@ class Elected:
             await self._store.release()
             return
         sequencer = Sequencer(self._store, self._anchor, self._publisher, self._clock)
+        sequencer.room = self.room
         await self._beat_until(asyncio.create_task(sequencer.start()))
         _log.info("this host writes the log %s from now on", self._publisher.origin)
         self._sequencer, self._fault = sequencer, ""

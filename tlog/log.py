@@ -61,6 +61,10 @@ class Log:
         """Called after an entry was answered, for whoever follows the log."""
         self._sequencer = _make_sequencer(store, anchor, publisher, self.clock)
 
+    def heed(self, room: Callable[[], str]) -> None:
+        """Take no entry while ``room`` says why there is none for it; nothing else stops."""
+        self._sequencer.room = room
+
     async def start(self) -> None:
         """Take the store over, check it (``recovery.py``), begin to take entries.
 

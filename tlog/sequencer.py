@@ -108,6 +108,8 @@ class Sequencer:
         self._task: asyncio.Task[None] | None = None
         self._fault = "it is not open"
         """Why no entry is taken now; empty when all is well."""
+        self.room: Callable[[], str] = str
+        """Why the disk has no room for entries; empty while it has. Asked before one is taken, so nothing is left half done."""
         self._stopping = False
         self._generation = 0
         self.commits = Commits()
@@ -172,7 +174,7 @@ class Sequencer:
     @property
     def fault(self) -> str:
         """Why no entry is taken now; empty when all is well."""
-        return self._fault
+        return self._fault or self.room()
 
     @property
     def waiting(self) -> int:
@@ -185,11 +187,11 @@ class Sequencer:
         self.commits.seconds += seconds
 
     def _check_open(self) -> None:
-        if self._fault or self._stopping:
+        if self.fault or self._stopping:
             raise self._unavailable()
 
     def _unavailable(self) -> Unavailable:
-        reason = self._fault or "it is shutting down"
+        reason = self.fault or "it is shutting down"
         return Unavailable(f"the log takes no entries: {reason}", "submitting again later is safe")
 
     # --- the writer --------------------------------------------------------------------------------------
