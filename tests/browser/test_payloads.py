@@ -74,6 +74,8 @@ def lab(browser: Browser, logged: Logged) -> Iterator[Laboratory]:
         )
         made.learn([Ask("/flow", {"text": ORDINARY, "identity": "a@example.com"}), Ask("/flow", {"text": ""})])
         assert made.fired() == []
+        inline = {part for part in made.ordinary if part.partition(" ")[2].startswith(("on", "style"))}
+        assert inline == set(), "no page of ours has handlers or styles in its elements"
         yield made
 
 

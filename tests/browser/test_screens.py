@@ -7,6 +7,7 @@ The console's own table of paths says which screens there are: a new page is tes
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -25,7 +26,7 @@ from tests.browser.chromium import visitor
 from tests.browser.furnished import BUNDLE, furnished
 from tests.browser.screens import ANSWERS, LOGINS, ROUTES, Screen, screens_of
 from tests.browser.test_console import tab_to
-from tests.stack_process import RunningStack
+from tests.stack_process import RunningStack, running_stack
 from tests.unit.oidc_dev.visitor import ALICE
 
 LANGUAGES = ("en", "ja")
@@ -76,6 +77,16 @@ def test_a_page_is_for_everybody(browser: Browser, stack: RunningStack, axe: str
 @in_each_language
 def test_what_a_form_leads_to_is_for_everybody(browser: Browser, stack: RunningStack, axe: str, language: str):
     assert check(browser, stack, ANSWERS, axe, language) == []
+
+
+LASTING = ("/lessons/keyless", "/flow", "/operator")
+"""What is another page where keys and logs stay: lessons to be read, no signing in a page, and more to operate."""
+
+
+def test_what_a_stack_that_lasts_shows_is_for_everybody(browser: Browser, axe: str, tmp_path: Path):
+    with running_stack(tmp_path, "--data", tmp_path / "data") as lasting:
+        screens = [Screen(path, path) for path in LASTING]
+        assert [check(browser, lasting, screens, axe, language) for language in LANGUAGES] == [[], []]
 
 
 @pytest.mark.parametrize("screen", LOGINS, ids=lambda screen: screen.name)
