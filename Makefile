@@ -9,9 +9,12 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd postgresql iproute2
+# fonts-vlgothic: 2 MB, so that the Japanese pages are letters and not boxes where their width is tested and pictures are taken.
+DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2
 ROUNDS = 10
 DIST = dist
+PROGRAM =
+PICTURES = screenshots
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -21,7 +24,7 @@ PINNED = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11
 	--no-emit-index-url --no-header --no-annotate
 COMPILE = $(PINNED) pyproject.toml requirements/build.in
 
-.PHONY: help demo up test hunt matrix differential mutation clients lint format bench wheelhouse binary requirements clean system
+.PHONY: help demo up test hunt matrix differential mutation screenshots clients lint format bench wheelhouse binary requirements clean system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -40,10 +43,10 @@ hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh see
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round" >&2; \
 		SIGBOX_TEST_SEED=new $(BIN)/pytest -q -rP tests/faults tests/property || exit 1; done
 
-matrix: $(VENV)/test.stamp ## who reads what whom wrote: every client's bundles through every client
+matrix: $(VENV)/test.stamp ## who reads what whom wrote; PROGRAM=dist/sigbox: with that executable as stack and as our client
 	@$(MAKE) --no-print-directory clients || echo "the cells of a missing client are red" >&2
-	@$(BIN)/python -m tests.interop.matrix
-	@$(BIN)/python -m tests.interop.image_matrix
+	@SIGBOX_TEST_PROGRAM=$(PROGRAM) $(BIN)/python -m tests.interop.matrix
+	@SIGBOX_TEST_PROGRAM=$(PROGRAM) $(BIN)/python -m tests.interop.image_matrix
 
 differential: $(VENV)/test.stamp ## every client's verdict on the conformance suite's bundles and 1,500 changes to them
 	@$(MAKE) --no-print-directory clients
@@ -51,6 +54,9 @@ differential: $(VENV)/test.stamp ## every client's verdict on the conformance su
 
 mutation: $(VENV)/test.stamp ## small mistakes in the verification and the Merkle trees: do the tests notice each?
 	@$(BIN)/python -m tests.mutation
+
+screenshots: $(VENV)/test.stamp system ## every page in each language, width and scheme as a picture, in $(PICTURES)
+	@$(BIN)/python -m tests.browser.screenshots $(PICTURES)
 
 clients: ## build cosign, gitsign, crane and Dex with Go and install sigstore-js and axe-core with npm, as they are pinned
 	@$(PYTHON) -m tests.interop.clients

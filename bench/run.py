@@ -13,6 +13,7 @@ from bench import (
     hashing,
     log_scale,
     logins,
+    pages,
     postgres,
     rekor_add,
     search,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
     "search": search.run,
+    "pages": pages.run,
     "hashing": hashing.run,
 }
 

@@ -48,6 +48,8 @@ from tlog.submission import Submission
 BEGUN, DONE, FAILED = "begun", "done", "failed"
 PATIENCE_S: Final = 30.0
 """Another action that is being recorded takes a fraction of this."""
+LONGEST: Final = 1000
+"""Characters of what an action is done to; the rest is left out."""
 _T = TypeVar("_T")
 
 
@@ -62,7 +64,7 @@ class Action:
     @classmethod
     def of(cls, name: str, object_: str) -> Action:
         """One that has not been recorded."""
-        return cls(secrets.token_hex(8), name, object_)
+        return cls(secrets.token_hex(8), name, object_.encode("utf-8", "backslashreplace").decode("utf-8")[:LONGEST])
 
 
 def record(home: Home, settings: Settings, action: Action, state: str, now: datetime) -> None:
@@ -73,32 +75,38 @@ def record(home: Home, settings: Settings, action: Action, state: str, now: date
     """
     if settings.ephemeral:
         return
+    folder = home.path / "audit"
     try:
-        _prepare(home, keep_for(home, settings))
+        _check_whole(home, folder)
         entry: dict[str, JSON] = {"action": action.name, "object": action.object, "id": action.id, "state": state}
         moment = encode_time(now.replace(microsecond=0))
-        _run(_append(home, settings, entry | {"at": moment, "by": _who()}))
+        with held_patiently(folder, PATIENCE_S, "writing.lock"):
+            _prepare(home, folder, keep_for(home, settings))
+            _run(_append(home, settings, entry | {"at": moment, "by": _who()}))
     except OSError as error:
         raise Unavailable(
             f"the action cannot be recorded: {error.strerror}",
-            f"make {home.path / 'audit'} writable and make room on its disk; without a record nothing is done",
+            f"make {folder} writable and make room on its disk; without a record nothing is done",
         ) from error
     except SigError as error:
         error.message = f"the action cannot be recorded: {error.message}"
         raise
 
 
-def _prepare(home: Home, keep: Keep) -> None:
-    """Folder and key, where they are not there yet; the public half beside it, so that verifying needs no secret."""
-    folder = home.path / "audit"
-    if (folder / "log.pub").exists():
-        return
+def _check_whole(home: Home, folder: Path) -> None:
+    """A record is begun where every role is, so that there is one."""
     missing = [name for name in ROLE_FOLDERS if not (home.path / name).exists()]
-    if missing:
+    if missing and not (folder / "log.pub").exists():
         raise Refused(
             f"{home.path} has no folder {missing[0]}: it is not the whole data directory",
             f"run it where all of them are, or give it {folder} and {home.path / 'anchor'} as well",
         )
+
+
+def _prepare(home: Home, folder: Path, keep: Keep) -> None:
+    """The key, where there is none yet; the public half beside it, so that verifying needs no secret."""
+    if (folder / "log.pub").exists():
+        return
     if (folder / "log.db").exists():
         raise Refused(f"{folder} has lost its log.pub", "restore it from a backup")
     if keep.passphrase is None and (home.path / "ca" / "intermediate.key").read_bytes().startswith(ENCRYPTED):
@@ -115,17 +123,16 @@ async def _append(home: Home, settings: Settings, entry: dict[str, JSON]) -> Non
     publisher = CheckpointPublisher(_origin(settings), load_ed25519(home, "audit/log.key"))
     if publisher.note_key.id != _key(home, settings).id:
         raise Refused(f"{folder}/log.key does not belong to log.pub", "restore both from one backup")
-    with held_patiently(folder, PATIENCE_S, "writing.lock"):
-        if (folder / "log.db").exists():
-            await _opened(home, partial(_check_anchor, home))
-        log = Log(SqliteStore(folder / "log.db"), FileAnchor(_anchor(home)), publisher, lambda: datetime.now(UTC))
-        await log.start()
-        try:
-            if log.size == 0:
-                await log.submit(_submission(_first(home, settings)))
-            await log.submit(_submission(entry))
-        finally:
-            await log.stop()
+    if (folder / "log.db").exists():
+        await _opened(home, partial(_check_anchor, home))
+    log = Log(SqliteStore(folder / "log.db"), FileAnchor(_anchor(home)), publisher, lambda: datetime.now(UTC))
+    await log.start()
+    try:
+        if log.size == 0:
+            await log.submit(_submission(_first(home, settings)))
+        await log.submit(_submission(entry))
+    finally:
+        await log.stop()
 
 
 def _first(home: Home, settings: Settings) -> dict[str, JSON]:

@@ -73,6 +73,7 @@ from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
     from stack.remote_log import RemoteLog
+    from stack.watch.watcher import Watcher
     from tlog.published import Published
 
 Clock = Callable[[], datetime]
@@ -89,12 +90,14 @@ class Part:
         checks: what readiness asks, by name.
         logs: those that it keeps, by the folder that holds them.
         services: started in this order, stopped in the other.
+        watcher: that one of them which follows watch rules.
     """
 
     routes: Sequence[web.RouteDef]
     checks: Mapping[str, health.Check] = MappingProxyType({})
     logs: Mapping[str, Log] = MappingProxyType({})
     services: Sequence[Service] = ()
+    watcher: Watcher | None = None
 
 
 @asynccontextmanager
@@ -141,9 +144,8 @@ async def compose(
         *([_control_part(provider, directory)] if control_api else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
-    async with assembled(parts, home, edge, clock, checks) as (app, figures):
-        figures.watcher = watcher
-        yield app, figures
+    async with assembled(parts, home, edge, clock, checks) as made:
+        yield made
 
 
 @asynccontextmanager
@@ -158,7 +160,8 @@ async def assembled(
         app.add_routes(part.routes)
         answering |= part.checks
         logs |= part.logs
-    figures = Figures(home, edge.traffic, logs, clock)
+    watcher = next((part.watcher for part in parts if part.watcher), None)
+    figures = Figures(home, edge.traffic, logs, clock, watcher=watcher)
     app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     async with AsyncExitStack() as opened:
@@ -319,7 +322,8 @@ def served_trust_part(home: Home, settings: Settings) -> Part:
 def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around) -> Part:
     """The console, beside the logs that it shows."""
     console = Console(home, settings, shelves, around)
-    return Part(console.make_routes(), services=(*([around.watcher] if around.watcher else []), console))
+    services: tuple[Service, ...] = (*([around.watcher] if around.watcher else []), console)
+    return Part(console.make_routes(), services=services, watcher=around.watcher)
 
 
 def _control_part(provider: Provider, directory: Directory) -> Part:

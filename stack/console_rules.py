@@ -54,8 +54,9 @@ class ConsoleRules:
 
         path = None
         if not settings.ephemeral:
-            make_folder(home.path / "console")
-            path = home.path / "console" / "alerts.db"
+            folder = home.folder_of("console")
+            make_folder(folder)
+            path = folder / "alerts.db"
         sources = {name: SOURCES[name](log) for name, log in logs.items() if name in SOURCES}
         webhook = self.watching.webhook
         return Watcher(path, self.watching.rules, sources, clock, _teller(webhook, settings.url) if webhook else None)

@@ -173,7 +173,7 @@ def _check_published(home: Home, role: str, key: keys.PublicKey) -> None:
     if keys.encode_public_key(key) not in known:
         raise Refused(
             f"the key of {role} in {home.path} is not in {home.trusted_root}: nothing that it signs would count",
-            "take both from one stack",
+            "take both from one stack; where a rotation was interrupted, finish it: sigbox trust refresh",
         )
 
 

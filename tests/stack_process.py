@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SIGBOX = (sys.executable, "-m", "stack.cli")
-"""The console script, but surely that of this checkout."""
+PROGRAM = os.environ.get("SIGBOX_TEST_PROGRAM") or None
+SIGBOX = (str(Path(PROGRAM).absolute()),) if PROGRAM else (sys.executable, "-m", "stack.cli")
+"""The console script, but surely that of this checkout; or the executable that the variable names."""
 READY_S = 60
 STOP_S = 20
 """Bounds for failure on a busy machine, not expectations."""

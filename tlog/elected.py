@@ -162,7 +162,8 @@ class Elected:
             async with asyncio.timeout(PATIENCE_S):
                 return await answer
         except TimeoutError as error:
-            self._pending.pop(submission.identity, None)
+            if self._pending.get(submission.identity) is brought:
+                del self._pending[submission.identity]
             raise Unavailable("no host has written the entry", "submitting again later is safe") from error
 
     def _unavailable(self) -> Unavailable:
@@ -290,12 +291,23 @@ class Elected:
             await self._store.release()
             return
         sequencer = Sequencer(self._store, self._anchor, self._publisher, self._clock)
-        await sequencer.start()
+        await self._beat_until(asyncio.create_task(sequencer.start()))
         _log.info("this host writes the log %s from now on", self._publisher.origin)
         self._sequencer, self._fault = sequencer, ""
         for brought in tuple(self._pending.values()):
             self._run_errand(self._hand_over(sequencer, brought))
         self._wake.set()
+
+    async def _beat_until(self, started: asyncio.Task[None]) -> None:
+        """What a sequencer reads at its start may take long; the others must not take that for silence."""
+        try:
+            while not started.done():
+                await self._store.beat()
+                await asyncio.wait({started}, timeout=BEAT_S)
+        except BaseException:
+            started.cancel()
+            raise
+        await started
 
     async def _hand_over(self, sequencer: Sequencer, brought: _Brought) -> None:
         try:

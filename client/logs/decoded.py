@@ -6,6 +6,7 @@ Whoever wrote the entry chose what stands in it; that it is in the log says noth
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 
 from client.inspection import inspect_certificate, inspect_log_entry
@@ -28,11 +29,12 @@ class Named:
     """
 
     names: tuple[str, ...]
-    issuer: str
+    issuer: str | None
+    """Empty where none is named, None where it cannot be read."""
+    extensions: tuple[tuple[str, str], ...]
+    """(Fulcio's name, value), those that are there."""
     key: str
     serial: str = ""
-    extensions: tuple[tuple[str, str], ...] = ()
-    """(Fulcio's name, value), those that are there."""
 
 
 def read_named(body: bytes) -> tuple[Named, ...]:
@@ -50,14 +52,24 @@ def read_content_or_nothing(body: bytes) -> EntryContent:
 
 def _named(signer: bytes | Certificate) -> Named:
     if isinstance(signer, bytes):
-        return Named((), "", keys.key_id(signer).hex())
+        return Named((), "", (), keys.key_id(signer).hex())
     key, serial = keys.key_id(signer.spki).hex(), f"{signer.serial:x}"
+    return Named(_names(signer), *_extensions(signer), key, serial)
+
+
+def _names(certificate: Certificate) -> tuple[str, ...]:
+    with suppress(Malformed):
+        return subject_names(certificate)
+    return ()
+
+
+def _extensions(certificate: Certificate) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """Read apart from the names: a broken extension must not hide whom a certificate names."""
     try:
-        names, values = subject_names(signer), parse_extensions(signer)
+        values = parse_extensions(certificate)
     except Malformed:
-        return Named((), "", key, serial)
-    present = tuple((name, text) for name, text in asdict(values).items() if text)
-    return Named(names, values.issuer, key, serial, present)
+        return None, ()
+    return values.issuer, tuple((name, text) for name, text in asdict(values).items() if text)
 
 
 def decode_entry(entry: LogEntry) -> dict[str, JSON]:

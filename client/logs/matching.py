@@ -2,7 +2,7 @@
 """Whether an entry names somebody who is watched for. Pure.
 
 What an entry names is what its certificate says; that this authority may say so is not looked into, on purpose: a certificate for your
-name from an authority that nobody should trust is what a monitor is there to find.
+name from an authority that nobody should trust is what a monitor is there to find. So an issuer that cannot be read is any issuer.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Watched:
         """Whether a signer is one of those."""
         if self.everybody or named.key in self.fingerprints:
             return True
-        if self.issuer and named.issuer != self.issuer:
+        if self.issuer and named.issuer not in (self.issuer, None):
             return False
         if any(
             name == own and glob.matches(value) for own, glob in self.extensions for name, value in named.extensions
@@ -72,7 +72,7 @@ class Watched:
         )
 
 
-_UNKNOWN: Final = Named((), "", "")
+_UNKNOWN: Final = Named((), "", (), "")
 
 
 def is_match(entry: LogEntry, watched: Watched) -> bool:

@@ -89,7 +89,7 @@ async def follow(reader: LogReader, seen: SeenHeads) -> tuple[SignedHead, Signed
 
     1. Fetch the head and verify its signature.
     2. It must follow the one that was seen last.
-    3. Remember it, where it is further.
+    3. Remember it, where it is further, also than what another process has remembered meanwhile.
 
     Raises:
         Forked: see :func:`verify_follows`; what was seen stays remembered.
@@ -98,7 +98,8 @@ async def follow(reader: LogReader, seen: SeenHeads) -> tuple[SignedHead, Signed
     before = seen.load(reader.log, head.checkpoint.origin, reader.generation)
     if before is not None:
         await verify_follows(reader, before, head)  # 2
-    if before is None or before.size < head.size:
+    latest = seen.load(reader.log, head.checkpoint.origin, reader.generation)
+    if latest is None or latest.size < head.size:
         seen.save(reader.log, head)  # 3
     return head, before
 

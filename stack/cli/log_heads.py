@@ -17,7 +17,7 @@ from sigcore import limits, merkle
 from sigcore.errors import Malformed
 from sigcore.merkle import Hash
 from sigcore.note import parse_note
-from sigcore.strict import encode_base64, shown
+from sigcore.strict import encode_base64, parse_decimal, shown
 from stack.cli.log_action import Action
 from stack.cli.log_reading import (
     Reading,
@@ -108,7 +108,7 @@ async def _consistency(options: argparse.Namespace) -> int:
 
 async def _tree(open_log: Reading, given: str, head: SignedHead) -> tuple[int, Hash]:
     if given.isascii() and given.isdigit():
-        size = int(given[: limits.INTEGER_DIGITS])
+        size = parse_decimal(given, what="the size of a tree")
         return size, await open_log.reader.root(size, head)
     text = read_file(given, what="the checkpoint", limit=limits.NOTE).decode("utf-8", "replace")
     stored = signed_head(text, open_log.reader.log, open_log.reader.generation)

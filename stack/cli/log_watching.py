@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
+from client.logs.decoded import read_named
 from client.logs.matching import Watched, is_match, match_json, match_line
 from client.logs.reader import SignedHead
 from client.logs.seen import Forked, SeenHeads, verify_follows
@@ -128,7 +129,9 @@ class _Watch:
 
     async def _look(self, begin: int, head: SignedHead) -> None:
         waiting: list[LogEntry] = []
+        unread = 0
         async for entry in self.log.reader.entries(begin, head):
+            unread += not read_named(entry.body)
             if is_match(entry, self.watched):
                 print(json.dumps(match_json(entry)) if self.as_json else match_line(entry), flush=True)
                 waiting.append(entry)
@@ -137,6 +140,8 @@ class _Watch:
                 waiting = []
         if waiting:
             await self._tell(waiting, head)
+        if unread:
+            sys.stderr.write(f"{unread} entries name nobody that can be read; --everybody shows them\n")
 
     async def _tell(self, entries: Sequence[LogEntry], head: SignedHead) -> None:
         if self.webhook is not None:

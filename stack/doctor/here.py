@@ -71,11 +71,11 @@ def files(here: Here) -> str:
     """That secrets are readable by their owner only."""
     home = here.folder()
     settings, secrets, away = load_settings(home), 0, []
-    for name in ROLE_FOLDERS:
+    for name in (*ROLE_FOLDERS, "audit"):
         folder = home.path / name
         if folder.exists():
             _check_mode(folder, 0o077)
-        found = [*folder.glob("*.key")]
+        found = [*folder.rglob("*.key")]
         for key in found:
             _check_mode(key, 0o077)
         secrets += len(found)
@@ -113,7 +113,7 @@ def certificates(here: Here) -> str:
     if until - here.now < SOON:
         raise Warned(
             f"the certificate {name!a} ends {encode_time(until)}",
-            "make a successor before: what it signs must be verifiable",
+            "make a successor before: sigbox trust rotate ca, sigbox trust rotate tsa",
         )
     rest = f"; {away[0]} is not here" if away else ""
     return f"the chains of {', '.join(there)} fit their keys; the first to end does it {encode_time(until)}{rest}"

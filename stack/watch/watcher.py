@@ -77,6 +77,7 @@ class Watcher:
         self._first_wait_s = first_wait_s
         self._idle_s = idle_s
         self._judged: dict[str, int] = {}
+        self._opened = False
         self._worker: Worker | None = None
         self._fresh = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -96,9 +97,13 @@ class Watcher:
         self._tasks = [asyncio.create_task(self._steadily(work), name="watch") for work in works]
 
     async def _open(self) -> None:
-        sizes = {name: source.log.size for name, source in self._sources.items()}
-        told = self._post is not None
-        self._judged = await self._on_worker(lambda: self._store.open(sizes, told=told))
+        self._judged = await self._on_worker(partial(self._store.open, self._new(), told=self._post is not None))
+        self._opened = True
+
+    def _new(self) -> dict[str, int]:
+        """The logs that were not looked at yet. One without an entry is a copy that has not come yet: its end is not known."""
+        sizes = {name: source.log.size for name, source in self._sources.items() if name not in self._judged}
+        return {name: size for name, size in sizes.items() if size}
 
     async def stop(self) -> None:
         """Stop, close. What was not judged or told is after the next start."""
@@ -116,7 +121,7 @@ class Watcher:
         """``work`` again and again; what fails is said, and tried again."""
         while True:
             try:
-                if not self._judged:
+                if not self._opened:
                     await self._open()
                 await work()
                 self.fault = ""
@@ -140,7 +145,9 @@ class Watcher:
     async def _follow(self) -> None:
         """(2)"""
         pace = Gentle()
-        for name in self._sources:
+        if new := self._new():
+            self._judged |= await self._on_worker(partial(self._store.open, new, told=False))
+        for name in self._judged:
             while self._judged[name] < self._sources[name].log.size:
                 await self._judge(name)
                 await pace()

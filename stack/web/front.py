@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from stack.config import Home, Settings
 from stack.web.style import ICON, STYLE
-from tlog.published import Published
+
+if TYPE_CHECKING:
+    from tlog.published import Published
 
 _HEADERS: Final = {
     "Cache-Control": "no-cache",

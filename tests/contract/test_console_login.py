@@ -218,3 +218,14 @@ def test_with_workers_a_login_is_the_same(tmp_path):
             reader = Reader(stack)
             assert reader.log_in("/operator")[0] == 303
             assert all(reader.fetch("/operator")[0] == 200 for _ in range(4))
+
+
+def test_a_console_by_itself_does_not_start_open_where_a_login_is_demanded(tmp_path):
+    config = tmp_path / "stack.toml"
+    config.write_text("[console]\nlogin = true\n")
+    data = ("--data", tmp_path / "data")
+    done = run("init", *data, "--url", "http://localhost:7780", "--yes")
+    assert done.returncode == 0, done.stderr
+    done = run("serve", "console", *data, "--listen", "127.0.0.1:0", "--config", config)
+    assert done.returncode != 0
+    assert "asks for a login, which takes the provider in the same process" in done.stderr

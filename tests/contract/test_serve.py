@@ -7,19 +7,20 @@ import json
 import shutil
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import HTTPSHandler, ProxyHandler, build_opener
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
 
 import pytest
 
 from stack.config import ROLES, Home, Settings, load_settings
 from stack.tls_authority import prepare, prepare_roles
 from tests.split_stack import free_ports
-from tests.stack_process import SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
+from tests.stack_process import READY_S, SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
 
 URLS = {"ca": "http://localhost:1111", "tsa": "https://time.example"}
 
@@ -140,6 +141,30 @@ def test_the_authority_of_certificates_trusts_the_stacks_own_tls_authority_and_n
             url = f"https://localhost:{ca['listen'].rpartition(':')[2]}/readyz"
             with pytest.raises(OSError, match="503"):
                 ask.open(url, timeout=10)
+
+
+def test_the_console_follows_logs_over_tls_of_the_stacks_own_authority(secure: Path, tmp_path: Path):
+    view = alone(secure, tmp_path, "console")
+    trusting = ssl.create_default_context(cafile=secure / "public" / "tls_ca.pem")
+    ask = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
+    with serving(secure, "ct", "--tls", "auto") as ct, serving(secure, "log", "--tls", "auto") as log:
+        urls = [f"https://localhost:{one['listen'].rpartition(':')[2]}" for one in (ct, log)]
+        places = ("--ct-log-url", urls[0], "--log-url", urls[1])
+        with serving(view, "console", "--tls", "auto", *places) as console:
+            url, deadline = (
+                f"https://localhost:{console['listen'].rpartition(':')[2]}/readyz",
+                time.monotonic() + READY_S,
+            )
+            while not is_ready(ask, url):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+def is_ready(opener: OpenerDirector, url: str) -> bool:
+    try:
+        return json.loads(opener.open(url, timeout=10).read())["ready"] is True
+    except HTTPError:
+        return False
 
 
 def test_init_again_issues_certificates_that_are_near_their_end_and_no_others(secure: Path):

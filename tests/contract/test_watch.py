@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.split_stack import split_stack
 from tests.stack_process import RunningStack, running_stack, sigbox
 
 SECRET = "a-secret-of-this-test-and-no-other"
@@ -123,6 +124,24 @@ def test_with_workers_an_alert_is_still_one(tmp_path, hook):
         sign(stack, tmp_path, "z@example.com")
         until(lambda: ("rekor", "z@example.com") in identities(kind))
     assert identities(kind) == [("rekor", "a@example.com"), ("rekor", "z@example.com")]
+
+
+def test_a_console_by_itself_alerts_of_what_it_reads_from_the_logs_of_others(tmp_path, hook):
+    url, kind = hook
+    config = tmp_path / "stack.toml"
+    (tmp_path / "hook.secret").write_text(SECRET)
+    config.write_text(
+        '[[watch]]\nname = "a"\nidentity = "a@example.com"\nlogs = ["rekor"]\n'
+        f'[alerts]\nwebhook = "{url}"\nsecret_file = "hook.secret"\n'
+    )
+    (tmp_path / "split").mkdir()
+    with split_stack(tmp_path / "split", extra={"console": (f"--config={config}",)}) as split:
+        until(lambda: b"sigbox_watch_up 1.0" in split.ask("console", "/metrics")[1])
+        until(lambda: b'href="/entries/rekor/0"' in split.ask("console", "/logs")[1])
+        sign(split.as_stack(), tmp_path, "a@example.com")
+        until(lambda: identities(kind) == [("rekor", "a@example.com")])
+        assert split.count("console", 'sigbox_alerts_total{rule="a"}') == 1
+        assert b"a@example.com" in split.ask("console", "/operator")[1]
 
 
 def test_a_rule_that_cannot_be_meant_stops_the_start_with_its_place(tmp_path):

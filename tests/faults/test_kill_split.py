@@ -7,7 +7,6 @@ Whoever restarts them does what ``restart: unless-stopped`` of compose.yaml does
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import random
 import statistics
@@ -20,12 +19,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.chance import chosen_seed
 from tests.contract.rfc6962 import LogClient, read_leaf
 from tests.faults.audit import Journal, audit, find_sent, read_key, read_log
+from tests.faults.certificates import certificate_request
 from tests.faults.writers import Writers
 from tests.interop.places import ALICE
 from tests.split_stack import ROLES, SplitStack, split_stack
@@ -51,15 +49,6 @@ class Certificates:
         self.given: list[int] = []
         self.refused: Counter[str] = Counter()
 
-    def request(self) -> bytes:
-        """For a key that nobody has had."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        proof = base64.b64encode(key.sign(ALICE.encode(), ec.ECDSA(hashes.SHA256()))).decode()
-        public = {"algorithm": "ECDSA", "content": pem.decode()}
-        wanted = {"publicKey": public, "proofOfPossession": proof}
-        return json.dumps({"credentials": {"oidcIdentityToken": self.token}, "publicKeyRequest": wanted}).encode()
-
     async def run(self, over: asyncio.Event) -> None:
         """Until it is over."""
         async with aiohttp.ClientSession(self.url) as session:
@@ -68,7 +57,9 @@ class Certificates:
     async def _ask(self, session: aiohttp.ClientSession, over: asyncio.Event) -> None:
         while not over.is_set():
             try:
-                async with session.post("/api/v2/signingCert", data=self.request()) as answer:
+                async with session.post(
+                    "/api/v2/signingCert", data=certificate_request(self.token, ALICE)[0]
+                ) as answer:
                     text = await answer.text()
             except (aiohttp.ClientError, ConnectionError):
                 self.refused["not answered"] += 1

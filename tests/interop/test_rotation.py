@@ -53,6 +53,15 @@ def verify_over_tuf(cosign: Cosign, signed: Signed) -> None:
     succeed(done)
 
 
+def stale(signed: Signed) -> str:
+    """What our client says of a new signature before it has looked at the mirror again."""
+    place = signed.place
+    who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", place.stack.oidc_issuer)
+    done = sigbox("verify-blob", signed.artifact, "--bundle", signed.bundle, *who, cwd=place.folder, **ours_at(place))
+    assert done.returncode == 1
+    return done.stderr
+
+
 def ours_at(place: Place) -> dict[str, str]:
     return {name: str(place.folder / name) for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
 
@@ -85,6 +94,7 @@ def test_every_rotated_role_keeps_what_was_signed_and_goes_on_with_new_keys(cosi
                 make_signed(PYTHON, place, Kind.MESSAGE_V2, f"after-{round_}-python"),
                 make_signed(SIGBOX, place, Kind.MESSAGE_V1, f"after-{round_}-sigbox"),
             ]
+            assert "run it again" in stale(signed[-1])
             for one in signed:
                 verify_over_tuf(cosign_v3, one)
     root = json.loads(stack.trusted_root.read_bytes())

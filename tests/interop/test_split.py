@@ -125,6 +125,24 @@ def test_the_console_finds_a_signature_in_the_logs_of_others_with_a_proof_under_
     assert split.ask("console", "/")[0] == split.ask("console", "/logs/ct")[0] == 200
 
 
+def test_over_tls_of_the_stacks_own_authority_official_clients_sign_and_verify(cosign_v3: Cosign, tmp_path: Path):
+    """Each role has a certificate of its own, and none the key that issued it."""
+    tools: tuple[Tool, ...] = (cosign_v3, PYTHON, SIGBOX)
+    with split_stack(tmp_path, tls=True) as secured:
+        for role in ROLES:
+            assert not (secured.view(role) / "tls").exists()
+        stack, trusted = secured.as_stack(), str(secured.tls_ca)
+        exported = (("SSL_CERT_FILE", trusted), ("REQUESTS_CA_BUNDLE", trusted))
+        for number, signer in enumerate(tools):
+            place = Place(stack, tmp_path / f"client-{number}", exported)
+            place.folder.mkdir()
+            cosign_v3.trust(place)
+            signed = make_signed(signer, place, Kind.MESSAGE_V2)
+            for reader in tools:
+                succeed(reader.verify(signed, ALICE, stack.oidc_issuer))
+                refuse(reader.verify(signed, MALLORY, stack.oidc_issuer))
+
+
 def test_clients_are_told_the_urls_of_the_roles(split: SplitStack):
     config = split.as_stack().signing_config.read_text("utf-8")
     for role in ("oidc", "ca", "log", "tsa"):

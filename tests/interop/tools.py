@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.interop.clients import COSIGN_V2, COSIGN_V3, SIGSTORE_JS, Client
 from tests.interop.places import ALICE, PREDICATE_TYPE, Done, Kind, Place, Signed, Tool
-from tests.stack_process import sigbox
+from tests.stack_process import PROGRAM, sigbox
 
 JS_TIMEOUT_S = 30
 """Its own default is 5 s, little for a machine that compiles beside the tests."""
@@ -24,7 +24,7 @@ class Sigbox:
 
     @property
     def name(self) -> str:
-        return "sigbox"
+        return "sigbox" if PROGRAM is None else "sigbox, one file"
 
     def require(self) -> None:
         """It is the checkout."""

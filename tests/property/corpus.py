@@ -571,6 +571,12 @@ PARSERS: dict[str, Parser] = {
     "stack.config.parse_service_url": Parser(
         stack.config.parse_service_url, [b"http://ct:7780", b"https://a.example/test"], str, exact=False, text=True
     ),
+    "stack.config.parse_database": Parser(
+        stack.config.parse_database,
+        [b"postgresql://sigbox@db.corp.example/sigbox?sslmode=verify-full", b"postgres:///sigbox"],
+        str,
+        text=True,
+    ),
     "stack.config.parse_services": of_fields(
         lambda fields: stack.config.parse_services(fields.raw()),
         [{"ca": "http://localhost:1", "log": "https://a.example"}],

@@ -80,7 +80,7 @@ def failures(what: str) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise Unavailable(f"{what}: no answer in time", "check the network and the database server") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, EOFError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError) as error:
         raise Unavailable(
             f"{what}: {error}", "check the database server; nothing is answered before it is stored"
         ) from error

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sigcore.errors import Unavailable
+from sigcore.errors import Refused, Unavailable
 from tlog.storage.base import Shared
 from tlog.storage.postgres import Holder, PostgresStore, evict, holder
 from tlog.storage.postgres_schema import migrate
-from tlog.storage.postgres_session import Session, connect, failures
+from tlog.storage.postgres_session import Session, check_durable, connect, failures
 from tlog.submission import Submission
 
 TAKEN: Final = 1024
@@ -51,18 +51,22 @@ class SharedStore(PostgresStore, Shared):
         super().__init__(url, log)
         self._host = host
         self._bus: Session | None = None
+        self._lineage = ""
+        """The line of servers on which the roll was called."""
 
     # --- the others ------------------------------------------------------------------------------------
     async def join(self, on_head: Callable[[], None], on_inbox: Callable[[], None]) -> None:
         """Read, and be told of commits and of what is brought; make the tables where they are not there.
 
         Raises:
-            Unavailable: the database cannot be reached. Refused: it is of a newer program.
+            Unavailable: the database cannot be reached. Refused: it is of a newer program, or may lose what it acknowledges.
         """
-        self._bus = await connect(self.url, self.schema, synchronous_commit="off")
+        self._bus = await connect(self.url, self.schema)
+        await check_durable(self._bus)
         await migrate(self._bus, self.schema)
         self.open_for_reading()
         with failures("the log's database failed"):
+            await self._bus.execute("SET synchronous_commit = off")  # nothing that goes this way needs to last
             await self._bus.add_listener(self.schema, lambda *_: on_head())
             await self._bus.add_listener(self._inbox, lambda *_: on_inbox())
 
@@ -105,10 +109,17 @@ class SharedStore(PostgresStore, Shared):
 
     # --- after a failover ------------------------------------------------------------------------------
     async def check_in(self, size: int) -> None:
-        """Say that on this line of servers nothing is missing of the ``size`` entries that this host has shown."""
+        """Say that on this line of servers nothing is missing of the ``size`` entries that this host has shown.
+
+        Raises:
+            Unavailable: it cannot be written, or what was read came from another server than is written to.
+        """
         session = self._listening()
+        ((read,),) = await self._read(_LINEAGE)
         with failures("the host cannot be written down"):
             lineage = await session.fetchval(_LINEAGE)
+            if read != lineage:
+                raise Unavailable(f"the log's database was failed over from {read} to {lineage}", "the hosts join anew")
             async with session.transaction():
                 await session.execute("SET LOCAL synchronous_commit = on")
                 await session.execute(_CHECK_IN, self._host, lineage, size)
@@ -127,6 +138,17 @@ class SharedStore(PostgresStore, Shared):
                 if missing:
                     raise _unheard(self.schema, [name for (name,) in missing])
             await session.execute("UPDATE head SET lineage = $1 WHERE epoch = $2", lineage, self._epoch)
+            self._lineage = lineage
+
+    async def reopen(self) -> None:
+        """See :class:`PostgresStore`. Refused also on another line of servers: there the roll has to be called first."""
+        await super().reopen()
+        async with self._write() as session:
+            lineage = await session.fetchval(_LINEAGE)
+        if lineage != self._lineage:
+            raise Refused(
+                f"the log's database was failed over from {self._lineage} to {lineage}", "the hosts join anew"
+            )
 
 
 def _unheard(schema: str, names: Sequence[str]) -> Unavailable:

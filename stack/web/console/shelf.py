@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sigcore.values import dataclass
-from tlog.published import Published
+
+if TYPE_CHECKING:
+    from tlog.published import Published
 
 NAMES: Final = {"ct": "Certificates (CT)", "rekor": "Signatures (Rekor v2)", "rekor-v1": "Signatures (Rekor v1)"}
 """What the logs are called on pages, by the folder that holds them."""

@@ -15,6 +15,7 @@ from client.transport import Response
 from sigcore import keys, merkle
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.log_entry import LogEntry
+from sigcore.x509 import Extension
 from tests.unit.client.minisig import EMAIL, ISSUER, MiniSigstore
 from tests.unit.client.served_logs import NOT_FOUND, URL, body, served_v1, served_v2
 
@@ -68,6 +69,14 @@ def test_a_signer_is_found_by_each_thing_that_names_it(make, sigstore: MiniSigst
 def test_nobody_else_is(make, sigstore: MiniSigstore, watched: Watched):
     (entry,) = make(sigstore).log_entries
     assert not is_match(entry, watched)
+
+
+def test_a_broken_extension_hides_nobody(sigstore: MiniSigstore):
+    broken = Extension("1.3.6.1.4.1.57264.1.8", critical=False, value=b"\x0c\x7fcut")
+    (entry,) = sigstore.sign(issuer=[broken]).log_entries
+    assert is_match(entry, Watched(identities=(EMAIL,), issuer="https://another.example"))
+    assert not is_match(entry, Watched(identities=("other@example.com",), issuer=ISSUER))
+    assert EMAIL in match_line(entry)
 
 
 def test_an_entry_of_an_unknown_kind_is_found_by_everybody_alone():

@@ -106,14 +106,26 @@ def test_reading_records_nothing(home: Home, capsys):
     assert shown(home, capsys) == before
 
 
-def test_actions_at_the_same_time_wait_for_each_other(home: Home, capsys):
+@pytest.mark.parametrize("first", [False, True], ids=["later", "the first ones of all"])
+def test_actions_at_the_same_time_wait_for_each_other(home: Home, first: bool, capsys):  # noqa: FBT001 - a case
     def add(number: int) -> int:
         return sigbox("client", "add", f"m{number}", "--subject", "https://ci.example", "--data", home.path).returncode
 
-    before = len(shown(home, capsys))
+    before = 1 if first else len(shown(home, capsys))
+    if first:
+        shutil.rmtree(home.path / "audit")
+        (home.path / "anchor" / "audit.checkpoint").unlink()
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(add, range(6))) == [0] * 6
     assert len(shown(home, capsys)) == before + 12
+
+
+@pytest.mark.parametrize("name", ["x" * 100_000, "\udcff\n\x1b[31m", ""])
+def test_whatever_it_is_done_to_can_be_recorded_and_shown(home: Home, name: str, capsys):
+    assert main(["client", "add", name, "--subject", "https://ci.example", "--data", str(home.path)]) != 0
+    assert shown(home, capsys)[-1]["state"] == "failed"
+    assert main(["audit", "show", "--data", str(home.path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
 
 
 # --- what cannot be recorded is not done ------------------------------------------------------------------------

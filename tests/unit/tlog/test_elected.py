@@ -15,6 +15,7 @@ from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.limits import ENTRY
 from sigcore.sct import precert_entry, verify_sct
 from sigcore.x509 import parse_certificate
+from tests.postgres_server import running_server
 from tests.unit.tlog.conftest import HandClock, Site
 from tests.unit.tlog.test_ct import CA
 from tlog.anchor_file import load_anchored
@@ -75,7 +76,7 @@ async def test_entries_of_all_hosts_are_one_log(hosts, entry, whole_tree):
     for number, receipt in enumerate(receipts):
         assert leaves[0][receipt.index] == entry(number).leaf
     assert [log.commits.entries for log in logs] == [600, 0, 0]
-    await until(lambda: all(log.waiting == 0 for log in logs))
+    await until(lambda: all(log.waiting == 0 for log in logs))  # what was brought twice is found once more
 
 
 async def test_what_is_acknowledged_by_one_host_is_found_by_it_and_anchored_there(hosts, entry):
@@ -256,3 +257,24 @@ async def test_a_database_that_is_away_for_long_is_no_damage(hosts, entry, monke
     monkeypatch.setattr(log, "audit", sometimes)
     await log.audit_in_background()
     assert (log.damage, log.audited.entries) == ("", 1)
+
+
+async def test_a_writer_that_finds_another_line_of_servers_does_not_go_on_without_the_roll(hosts):
+    """What it has not seen, because its commit had no answer, another host may have shown."""
+    store = hosts.shared("a")
+    await store.join(lambda: None, lambda: None)
+    await store.take_over()
+    await store.call_roll()
+    await store.reopen()
+    store._lineage = "before"
+    with pytest.raises(Refused, match="was failed over from before to"):
+        await store.reopen()
+    await store.close()
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+async def test_no_host_serves_from_a_server_that_forgets(tmp_path, postgres, setting):
+    with running_server(f"{setting} = off\n") as server:
+        hosts = Hosts(tmp_path, durable=True, server=server)
+        with pytest.raises(Refused, match=f"{setting} = off: what it acknowledges does not survive"):
+            await hosts.start("a")

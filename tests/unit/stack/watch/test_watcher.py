@@ -242,6 +242,25 @@ async def test_a_receiver_behind_a_private_authority_is_reached_with_that_author
     await server.close()
 
 
+async def test_a_copy_that_comes_late_is_judged_from_the_end_that_it_came_with(log):
+    empty = SimpleNamespace(size=0, entries=log.entries, publisher=log.publisher)
+    source = rekor_v2_source(empty)
+    watching = Watcher(None, (RULE,), {"rekor": source}, lambda: datetime.now(UTC), None, idle_s=0.01)
+    await watching.start()
+    await log.submit(signed("mallory@before.example", 2))
+    empty.size = log.size
+    await until(lambda: _is_judged(watching, 2))
+    await log.submit(signed("mallory@after.example", 3))
+    empty.size = log.size
+    await until(lambda: settled(watching, State.KEPT))
+    assert [alert.identity for alert in (await watching.look()).alerts] == ["mallory@after.example"]
+    await watching.stop()
+
+
+async def _is_judged(watching: Watcher, size: int) -> bool:
+    return (await watching.look()).judged.get("rekor") == size
+
+
 async def test_without_a_webhook_alerts_are_kept_and_counted(log):
     sources = {"rekor": rekor_v2_source(log)}
     watching = Watcher(None, (RULE,), sources, lambda: datetime.now(UTC), None, idle_s=0.01)
