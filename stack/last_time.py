@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +11,7 @@ from sigcore.errors import NotFound, Unavailable
 from sigcore.floor import Floor
 from sigcore.strict import encode_time, parse_time
 from stack.files import load_file, save_file
+from stack.lock import alone
 from tsa.timekeeper import TimeKeeper
 
 
@@ -32,7 +29,7 @@ def make_timekeeper(path: Path, *, durable: bool, floor: Floor | None = None) ->
         if floor is None:
             save(moment)
             return
-        with _alone(path.parent):
+        with alone(path.parent):
             if int(moment.timestamp()) > floor.value:
                 save(moment)
                 floor.raise_to(int(moment.timestamp()))
@@ -45,16 +42,6 @@ def make_timekeeper(path: Path, *, durable: bool, floor: Floor | None = None) ->
             raise Unavailable(message, f"make room for {path}") from error
 
     return TimeKeeper(_load(path), record, floor)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _load(path: Path) -> datetime | None:

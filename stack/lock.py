@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -65,3 +67,18 @@ def held_patiently(folder: Path, patience_s: float, name: str = LOCK) -> Iterato
                     raise
                 time.sleep(0.05)
         yield
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time in ``folder``, for the length of a block; the next one waits.
+
+    Raises:
+        OSError: it is not there.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

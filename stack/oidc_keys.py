@@ -8,12 +8,10 @@ those of the keys before, each until the last token that it signed has ended.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -32,6 +30,7 @@ from sigcore.values import dataclass
 from stack.bootstrap import load_ed25519, load_oidc_key, save_oidc_key
 from stack.config import Home, Settings
 from stack.files import load_file, save_file
+from stack.lock import alone
 from stack.service import working
 
 AHEAD: Final = timedelta(seconds=600)
@@ -76,7 +75,7 @@ def load_entries(home: Home) -> tuple[Entry, ...]:
 
 def prepare_next(home: Home, settings: Settings, *, now: datetime) -> None:
     """Make the next key and publish it ahead, where there is none yet."""
-    with _alone(home):
+    with alone(home.path / "oidc"):
         _prepare_next(home, settings, now)
 
 
@@ -102,7 +101,7 @@ def rotate(home: Home, settings: Settings, *, now: datetime, at_once: bool = Fal
     Raises:
         Refused: the next key is too young.
     """
-    with _alone(home):
+    with alone(home.path / "oidc"):
         return _rotate(home, settings, now, at_once=at_once)
 
 
@@ -125,7 +124,7 @@ def _rotate(home: Home, settings: Settings, now: datetime, *, at_once: bool) -> 
 
 def rotate_old(home: Home, settings: Settings, age: timedelta, *, now: datetime) -> tuple[str, str] | None:
     """:func:`rotate`, if the key that signs is as old as ``age`` and everybody knows the next one; else None."""
-    with _alone(home):
+    with alone(home.path / "oidc"):
         _prepare_next(home, settings, now)
         entries = load_entries(home)
         known = all(entry.since + AHEAD <= now for entry in entries if entry.until is None)
@@ -204,21 +203,10 @@ def seal_of(home: Home, settings: Settings | None = None) -> Seal:
     """
     from oidc_dev.seal import Seal  # noqa: PLC0415 - few accounts have one-time codes, and a start is counted in milliseconds
 
-    with _alone(home):
+    with alone(home.path / "oidc"):
         if settings is not None and not (home.path / "oidc" / "seal.key").exists():
             save_oidc_key(home, "seal", ed25519.Ed25519PrivateKey.generate(), settings)
     return Seal(load_ed25519(home, "oidc/seal.key").private_bytes_raw())
-
-
-@contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """One process at a time changes the keys of the provider."""
-    handle = os.open(home.path / "oidc", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _others(entries: tuple[Entry, ...]) -> tuple[PublishedKey, ...]:

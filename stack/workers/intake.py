@@ -24,7 +24,7 @@ from tlog.submission import Receipt
 _log = logging.getLogger("sigbox.link")
 
 
-class Intake:
+class Links:
     """All links.
 
     Args:
@@ -75,7 +75,7 @@ class Intake:
 class WorkerLink(asyncio.Protocol):
     """The link to one worker."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Links) -> None:
         self._intake = intake
         self._splitter = Splitter()
         self._transport: asyncio.WriteTransport | None = None

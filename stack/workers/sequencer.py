@@ -20,7 +20,7 @@ from stack.start import Plan, Prepared
 from stack.workers.child import stop_with
 from stack.workers.floors import SharedFloor
 from stack.workers.front import as_it_is_now
-from stack.workers.intake import Intake, WorkerLink
+from stack.workers.intake import Links, WorkerLink
 from stack.workers.place import Place
 
 LINKS_S = DRAIN_S + 1.0
@@ -41,7 +41,7 @@ async def serve(
     stop_on_signals(told, lambda: None)
     stop_with(told, lifeline)
     prepared = as_it_is_now(prepared, plan)
-    intake = Intake(edge.traffic, plan.workers or 1)
+    intake = Links(edge.traffic, plan.workers or 1)
     serving = composed(prepared, plan, load_oidc_key(prepared.home), edge, {"workers": intake.check})
     work = (partial(keep_up, prepared), prepared.issuers.watch)
     ending = working(partial(_stop_after, intake, told, stopping))
@@ -51,7 +51,7 @@ async def serve(
 
 @asynccontextmanager
 async def _linked(
-    intake: Intake, figures: Figures, place: Place, floors: Mapping[str, SharedFloor]
+    intake: Links, figures: Figures, place: Place, floors: Mapping[str, SharedFloor]
 ) -> AsyncIterator[None]:
     """Take entries of workers while the block runs."""
     for name, log in figures.logs.items():
@@ -67,7 +67,7 @@ async def _linked(
         server.close()
 
 
-async def _stop_after(intake: Intake, told: asyncio.Event, stopping: asyncio.Event) -> None:
+async def _stop_after(intake: Links, told: asyncio.Event, stopping: asyncio.Event) -> None:
     await told.wait()
     try:
         async with asyncio.timeout(LINKS_S):

@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 WORKERS = 2
 KILLS = 10
 ACKNOWLEDGED = 300
+MOST_KILLS = 40
+"""A slow machine needs more of them for the same number of acknowledgements."""
 HEALED_S = 5.0
 """The issue's bound, from the kill to an answer of every role."""
 
@@ -58,7 +60,7 @@ async def kill_and_heal(stack: RunningStack, writers: Writers, moments: random.R
     async def kill() -> None:
         nonlocal longest
         sequencer = children(stack.process.pid)[0]
-        for _ in range(KILLS):
+        while seen.total() < KILLS or (writers.acknowledged < ACKNOWLEDGED and seen.total() < MOST_KILLS):
             await asyncio.sleep(moments.uniform(0.1, 0.6))
             there = children(stack.process.pid)
             assert len(there) == WORKERS + 1
@@ -92,7 +94,7 @@ def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path)
         f"\nseed {seed}: killed {dict(seen)}, {writers.acknowledged} acknowledged, 0 lost,"
         f" {len(writers.located)} committed without an answer and found by the retry, healed within {longest:.2f} s"
     )
-    assert writers.acknowledged > ACKNOWLEDGED
+    assert writers.acknowledged >= ACKNOWLEDGED
     assert set(seen) == {"sequencer", "worker"}
 
 
