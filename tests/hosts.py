@@ -115,6 +115,8 @@ class Hosts:
 
     hosts: list[Host]
     elections: dict[int, int] = field(default_factory=dict)
+    """How often each had been elected when this was asked last."""
+    last: Host | None = None
 
     def __iter__(self) -> Iterator[Host]:
         return iter(self.hosts)
@@ -131,7 +133,7 @@ class Hosts:
                     self.elections = {place: other.elections for place, other in enumerate(self.hosts)}
                     self.last = host
                     return host
-            if hasattr(self, "last"):
+            if self.last is not None:
                 return self.last
             time.sleep(0.02)
         raise AssertionError("nobody was elected")

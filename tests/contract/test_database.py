@@ -85,6 +85,14 @@ def test_a_stack_signs_into_postgresql_goes_on_after_a_restart_and_is_checked_th
     assert "has 0 entries, but a checkpoint of" in done.stderr
 
 
+def test_workers_of_a_host_bring_their_entries_to_its_one_sequencer(server, tmp_path):
+    database = url(server, tmp_path).replace("/sigbox?", "/workers?")
+    server.sql("CREATE DATABASE workers OWNER sigbox")
+    with running_stack(tmp_path, "--data", tmp_path / "data", "--database", database, "--workers", "2") as stack:
+        sign_and_verify(stack, tmp_path)
+    assert server.sql("SELECT size FROM sigbox_rekor.head", database="workers") == "2"
+
+
 def test_a_role_that_may_make_no_tables_is_told_so(server, tmp_path):
     hosts = make_hosts(tmp_path, url(server, tmp_path).replace("/sigbox?", "/others?"))
     # Another database of the same server, where the role may not make anything.

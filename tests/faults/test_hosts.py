@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 KILLS = 10
 RECOVERED_S = 5.0
+ENDING_S = 10
 
 
 @pytest.fixture
@@ -109,6 +110,28 @@ def test_ten_kills_of_the_writer_and_the_database_lose_and_double_nothing(tmp_pa
         f" writer's end after {max(healed['writer']):.2f} s at most, from the database's after {max(healed['database']):.2f} s"
     )
     assert max(healed["writer"] + healed["database"]) <= RECOVERED_S
+
+
+def test_f16_sessions_that_the_server_ends_at_random_lose_and_double_nothing(tmp_path, writers):
+    ended = 0
+    one = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'sigbox%' ORDER BY random() LIMIT 1"
+
+    async def scenario(server: Server, hosts: Hosts) -> None:
+        nonlocal ended
+        async with Load(writers, hosts) as load:
+            await load.healed_since(time.monotonic())
+            until_s = time.monotonic() + ENDING_S
+            while time.monotonic() < until_s:
+                ended += await asyncio.to_thread(server.sql, one) == "t"
+                await asyncio.sleep(0.3)
+            await load.healed_since(time.monotonic())
+        await settled(hosts)
+
+    with running_server() as server, running_hosts(tmp_path, server.url, server.url) as hosts:
+        asyncio.run(scenario(server, hosts))
+        size = writers.check(hosts, [])
+    print(f"\n{ended} sessions ended; {writers.acknowledged} acknowledged, {size} entries")
+    assert ended >= ENDING_S
 
 
 def test_a_paused_writer_is_replaced_and_shows_no_second_head_when_it_goes_on(tmp_path, writers):
