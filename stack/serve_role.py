@@ -24,6 +24,7 @@ from stack.files import save_file
 from stack.lock import serving
 from stack.offering import Arrival, offering_part, waits_for_trust
 from stack.role import RolePlan, make_part
+from stack.room import watch_room
 from stack.running import answer, run_loop, stop_on_signals, utc_now
 from stack.serve import check_https, ended_by_sigterm, listening
 from stack.start import ServerTls
