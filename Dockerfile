@@ -18,7 +18,7 @@ RUN /opt/sigbox/bin/pip install --no-cache-dir --no-deps --no-build-isolation /b
 # Keys and logs are the user's own: not root's, and on a volume.
 # A fresh volume takes owner and mode of the folder that it is mounted over, so there is one for each of compose.yaml.
 RUN useradd --system --uid 7780 sigbox \
-    && cd / && for folder in data data/oidc data/ca data/ct data/rekor data/rekor-v1 data/tsa data/tuf data/anchor; \
+    && cd / && for folder in data data/oidc data/ca data/ct data/rekor data/rekor-v1 data/tsa data/tuf data/anchor data/console data/tls data/audit; \
         do install -d -o sigbox -m 0700 $folder; done \
     && for folder in data/public data/public/oidc; do install -d -o sigbox -m 0755 $folder; done
 USER sigbox

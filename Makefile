@@ -9,10 +9,12 @@
 
 PYTHON = python3
 UV_VERSION = 0.13.9
-DEBIAN = openssl gcc chromium docker-registry nginx libnginx-mod-stream systemd
+# fonts-vlgothic: 2 MB, so that the Japanese pages are letters and not boxes where their width is tested and pictures are taken.
+DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2
 ROUNDS = 10
 DIST = dist
 PROGRAM =
+PICTURES = screenshots
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -22,7 +24,7 @@ PINNED = $(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.11
 	--no-emit-index-url --no-header --no-annotate
 COMPILE = $(PINNED) pyproject.toml requirements/build.in
 
-.PHONY: help demo up test hunt matrix differential mutation clients lint format bench wheelhouse binary requirements clean system
+.PHONY: help demo up test hunt matrix differential mutation screenshots clients lint format bench wheelhouse binary requirements clean system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -53,7 +55,10 @@ differential: $(VENV)/test.stamp ## every client's verdict on the conformance su
 mutation: $(VENV)/test.stamp ## small mistakes in the verification and the Merkle trees: do the tests notice each?
 	@$(BIN)/python -m tests.mutation
 
-clients: ## build cosign, gitsign, crane and Dex with Go and install sigstore-js with npm, as pinned in tests/interop
+screenshots: $(VENV)/test.stamp system ## every page in each language, width and scheme as a picture, in $(PICTURES)
+	@$(BIN)/python -m tests.browser.screenshots $(PICTURES)
+
+clients: ## build cosign, gitsign, crane and Dex with Go and install sigstore-js and axe-core with npm, as they are pinned
 	@$(PYTHON) -m tests.interop.clients
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict
@@ -84,7 +89,8 @@ requirements: ## pin anew what pyproject.toml asks for, with hashes
 	$(PYTHON) -m venv $(VENV)/uv
 	$(VENV)/uv/bin/pip install --quiet uv==$(UV_VERSION)
 	$(COMPILE) --output-file requirements/run.txt
-	$(COMPILE) --extra test --extra interop --output-file requirements/test.txt
+	$(COMPILE) --extra test --extra interop --extra postgres --output-file requirements/test.txt
+	$(PINNED) --constraint requirements/run.txt --output-file requirements/postgres.txt requirements/postgres.in
 	$(PINNED) --constraint requirements/run.txt --output-file requirements/binary.txt requirements/binary.in
 
 clean: ## remove .venv and every cache of the checkout; sigbox-data stays

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bench.reference import Figure, verifies_per_second
@@ -56,8 +57,17 @@ def submissions(first: int, end: int, mark: bytes) -> Iterator[Submission]:
         yield Submission(leaf, merkle.hash_leaf(leaf))
 
 
+FILLING = partial(submissions, mark=b"fill")
+
+
 # --- fill ------------------------------------------------------------------------------------------------
-async def fill(store: SqliteStore, anchor: FileAnchor, publisher: CheckpointPublisher, end: int) -> None:
+async def fill(
+    store: SqliteStore,
+    anchor: FileAnchor,
+    publisher: CheckpointPublisher,
+    end: int,
+    make: Callable[[int, int], Iterator[Submission]] = FILLING,
+) -> None:
     """Grow a log to ``end`` entries. The index of hashes lags behind, as after a crash at the worst moment."""
     await store.open()
     await anchor.open()
@@ -66,7 +76,7 @@ async def fill(store: SqliteStore, anchor: FileAnchor, publisher: CheckpointPubl
     anchored = Anchored(head.size, head.root, head.checkpoint) if head else None
     gathered: list[Key] = []
     while tree.size < end:
-        first, entries = tree.size, tuple(submissions(tree.size, min(tree.size + COMMIT_ENTRIES, end), b"fill"))
+        first, entries = tree.size, tuple(make(tree.size, min(tree.size + COMMIT_ENTRIES, end)))
         growth = grow(tree, [entry.identity for entry in entries])
         tree, root = growth.tree, growth.tree.frontier.root()
         head = Head(tree.size, root, 1, publisher.sign(tree.size, root, 1))

@@ -13,18 +13,23 @@ from bench import (
     hashing,
     log_scale,
     logins,
+    pages,
+    postgres,
     rekor_add,
     search,
     signing_cert,
     startup,
     timestamps,
     whole_signature,
+    workers,
 )
 from bench.reference import Figure, verifies_per_second
 
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "startup": startup.run,
     "rekor-add": rekor_add.run,
+    "workers": workers.run,
+    "postgres": postgres.run,
     "log-scale": log_scale.run,
     "signing-cert": signing_cert.run,
     "logins": logins.run,
@@ -32,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "timestamps": timestamps.run,
     "client-verify": client_verify.run,
     "search": search.run,
+    "pages": pages.run,
     "hashing": hashing.run,
 }
 

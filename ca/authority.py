@@ -38,6 +38,47 @@ class IssuedCertificate:
     chain: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Signer:
+    """The issuing key and what follows from it; see :meth:`of` for its chain."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificates: tuple[x509.Certificate, ...]
+    chain: tuple[bytes, ...]
+    profile: Profile
+    public_key: PublicKey
+    key_hash: bytes
+
+    @classmethod
+    def of(cls, key: ec.EllipticCurvePrivateKey, chain: Sequence[bytes]) -> _Signer:
+        """Malformed and Refused: as :class:`Authority`."""
+        certificates = tuple(x509.parse_certificate(der, what="a CA certificate") for der in chain)
+        if not certificates or certificates[0].spki != keys.encode_public_key(key.public_key()):
+            raise Malformed("the CA key does not belong to the first certificate of the CA chain")
+        for certificate, issuer in zip(certificates, (*certificates[1:], certificates[-1]), strict=True):
+            verify_signed_by(certificate, issuer)
+        first, encoded = certificates[0], tuple(certificate.der for certificate in certificates)
+        return cls(key, certificates, encoded, Profile(first), first.public_key(), hashlib.sha256(first.spki).digest())
+
+    def finish(self, draft: Draft, entry: PrecertEntry, stamp: SignedCertificateTimestamp) -> bytes:
+        """Steps 9 and 10 of :meth:`Authority.issue`."""
+        sct_list = extensions.sct_list(sct.encode_sct_list((stamp,)))
+        tbs = draft.encode(sct_list)
+        final, signature = self.sign(tbs)
+        try:
+            signatures.verify(_ALGORITHM, self.public_key, signature, tbs, what="the CA's signature")
+            if tbs != sct.with_sct_list(entry.tbs, certify.encode_extension(sct_list)):
+                raise Malformed("it differs from its precertificate in more than the last extension")
+        except SigError as error:
+            raise Unsound(f"the certificate is not what was logged: {error}") from error
+        return final
+
+    def sign(self, tbs: bytes) -> tuple[bytes, bytes]:
+        """(the certificate, its signature alone)."""
+        signature = signatures.sign(_ALGORITHM, self.key, tbs)
+        return der.sequence(tbs, _ALGORITHM, der.bit_string(signature)), signature
+
+
 class Authority:
     """A certificate authority for short-lived code-signing certificates.
 
@@ -54,20 +95,7 @@ class Authority:
         Refused: a certificate of the chain is not signed by the next.
     """
 
-    __slots__ = (
-        "_chain",
-        "_key",
-        "_key_hash",
-        "_log",
-        "_log_id",
-        "_log_key",
-        "_patience",
-        "_profile",
-        "_public_key",
-        "_working",
-        "chain",
-        "issuers",
-    )
+    __slots__ = ("_log", "_log_id", "_log_key", "_patience", "_signer", "_working", "issuers")
 
     def __init__(
         self,
@@ -79,25 +107,26 @@ class Authority:
         log_key: PublicKey,
         patience_s: float = 10,
     ) -> None:
-        certificates = tuple(x509.parse_certificate(der, what="a CA certificate") for der in chain)
-        if not certificates or certificates[0].spki != keys.encode_public_key(key.public_key()):
-            raise Malformed("the CA key does not belong to the first certificate of the CA chain")
-        for certificate, issuer in zip(certificates, (*certificates[1:], certificates[-1]), strict=True):
-            verify_signed_by(certificate, issuer)
+        self._signer = _Signer.of(key, chain)
         self.issuers = issuers
-        self._key = key
-        self._chain = certificates
         self._log = log
         self._log_key = log_key
         self._log_id = keys.key_id(keys.encode_public_key(log_key))
         self._patience = Patience(patience_s)
         self._working = 0
         """Requests that are under way."""
-        self._profile = Profile(certificates[0])
-        self._public_key = certificates[0].public_key()
-        self._key_hash = hashlib.sha256(certificates[0].spki).digest()
-        self.chain = tuple(certificate.der for certificate in certificates)
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
         """DER of the issuing CA's certificate, then of its issuers up to the root."""
+        return self._signer.chain
+
+    def succeed(self, key: ec.EllipticCurvePrivateKey, chain: Sequence[bytes]) -> None:
+        """Sign with another key from the next request on; those under way end with the key that they began with.
+
+        The caller has seen to it that the log accepts the new root, and that readers can know of it. Errors: as of the class.
+        """
+        self._signer = _Signer.of(key, chain)
 
     async def issue(self, token: str, proof: Proof, *, now: datetime) -> IssuedCertificate:
         """A certificate for the identity in ``token`` and the key in ``proof``, logged before it exists.
@@ -133,31 +162,32 @@ class Authority:
 
     async def _issue(self, token: str, proof: Proof, now: datetime) -> IssuedCertificate:
         await self._take_turns()
+        signer = self._signer
         claims = await verify_token(token, self.issuers, now=now)  # 1
         principal = make_principal(claims)  # 2
         await self._take_turns()
         spki = keys.encode_public_key(verify_possession(proof, principal.subject))  # 3
         await self._take_turns()
-        draft = self._profile.draft(principal, spki, now)  # 4
+        draft = signer.profile.draft(principal, spki, now)  # 4
         tbs = draft.encode(extensions.poison())
-        lint(tbs, issuer=self._chain[0], principal=principal, spki=spki, now=now)  # 5
+        lint(tbs, issuer=signer.certificates[0], principal=principal, spki=spki, now=now)  # 5
         await self._take_turns()
-        precert, _ = self._sign(tbs)  # 6
-        entry = PrecertEntry(self._key_hash, draft.encode(None))
-        stamp = await self._logged(precert, entry, now)  # 7, 8
+        precert, _ = signer.sign(tbs)  # 6
+        entry = PrecertEntry(signer.key_hash, draft.encode(None))
+        stamp = await self._logged((precert, *signer.chain), entry, now)  # 7, 8
         await self._take_turns()
-        return IssuedCertificate((self._finish(draft, entry, stamp), *self.chain))  # 9, 10
+        return IssuedCertificate((signer.finish(draft, entry, stamp), *signer.chain))  # 9, 10
 
     async def _take_turns(self) -> None:
         """One turn of the event loop where there are others; nothing is waited for."""
         if self._working > 1:
             await asyncio.sleep(0)
 
-    async def _logged(self, precert: bytes, entry: PrecertEntry, now: datetime) -> SignedCertificateTimestamp:
+    async def _logged(self, chain: Sequence[bytes], entry: PrecertEntry, now: datetime) -> SignedCertificateTimestamp:
         """Steps 7 and 8."""
         try:
             with self._patience:
-                stamp = await self._log.add_pre_chain((precert, *self.chain))
+                stamp = await self._log.add_pre_chain(chain)
         except TimeoutError as error:
             raise Unavailable(f"the certificate log did not answer within {self._patience.seconds} seconds") from error
         except Unavailable:
@@ -171,24 +201,6 @@ class Authority:
         except SigError as error:
             raise Unsound(f"the certificate log's SCT is not good: {error}") from error
         return stamp
-
-    def _finish(self, draft: Draft, entry: PrecertEntry, stamp: SignedCertificateTimestamp) -> bytes:
-        """Steps 9 and 10."""
-        sct_list = extensions.sct_list(sct.encode_sct_list((stamp,)))
-        tbs = draft.encode(sct_list)
-        final, signature = self._sign(tbs)
-        try:
-            signatures.verify(_ALGORITHM, self._public_key, signature, tbs, what="the CA's signature")
-            if tbs != sct.with_sct_list(entry.tbs, certify.encode_extension(sct_list)):
-                raise Malformed("it differs from its precertificate in more than the last extension")
-        except SigError as error:
-            raise Unsound(f"the certificate is not what was logged: {error}") from error
-        return final
-
-    def _sign(self, tbs: bytes) -> tuple[bytes, bytes]:
-        """(the certificate, its signature alone)."""
-        signature = signatures.sign(_ALGORITHM, self._key, tbs)
-        return der.sequence(tbs, _ALGORITHM, der.bit_string(signature)), signature
 
 
 def _check_moment(stamp: SignedCertificateTimestamp, now: datetime) -> None:

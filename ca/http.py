@@ -8,8 +8,9 @@ then reads JSON.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import orjson
@@ -46,22 +47,20 @@ _log = logging.getLogger(__name__)
 
 def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
     """The routes of API v2 and v1; each request reads ``clock`` once."""
-    bundle = [encode_certificate_pem(der) for der in authority.chain]
-    issuers_pem = [pem.rstrip("\n") for pem in bundle]
 
     async def signing_cert_v2(request: web.Request) -> web.Response:
-        leaf = await _issue(authority, clock(), request, parse_request_v2(await _body(request)))
-        return _json({"signedCertificateEmbeddedSct": {"chain": {"certificates": [leaf, *issuers_pem]}}})
+        chain = await _issue(authority, clock(), request, parse_request_v2(await _body(request)))
+        return _json({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}})
 
     async def signing_cert_v1(request: web.Request) -> web.Response:
-        leaf = await _issue(authority, clock(), request, parse_request_v1(await _body(request)))
-        return _pem_chain([leaf, *issuers_pem], status=201)
+        chain = await _issue(authority, clock(), request, parse_request_v1(await _body(request)))
+        return _pem_chain(chain, status=201)
 
     async def trust_bundle(_: web.Request) -> web.Response:
-        return _json({"chains": [{"certificates": bundle}]})
+        return _json({"chains": [{"certificates": [f"{pem}\n" for pem in _pems(authority.chain)]}]})
 
     async def root_cert(_: web.Request) -> web.Response:
-        return _pem_chain(issuers_pem, status=200)
+        return _pem_chain(_pems(authority.chain), status=200)
 
     async def issuers(_: web.Request) -> web.Response:
         return _json({"issuers": [_issuer(issuer, kind) for issuer in authority.issuers for kind in issuer.kinds]})
@@ -80,10 +79,16 @@ def make_routes(authority: Authority, clock: Clock) -> list[web.RouteDef]:
     ]
 
 
-async def _issue(authority: Authority, now: datetime, request: web.Request, wanted: CertificateRequest) -> str:
-    """The new certificate in PEM, without its final newline, as Fulcio writes it in this answer."""
+async def _issue(authority: Authority, now: datetime, request: web.Request, wanted: CertificateRequest) -> list[str]:
+    """The new certificate and its chain in PEM, without final newlines, as Fulcio writes them in this answer."""
     issued = await authority.issue(_token(request, wanted.token), wanted.proof, now=now)
-    return encode_certificate_pem(issued.chain[0]).rstrip("\n")
+    return [encode_certificate_pem(issued.chain[0]).rstrip("\n"), *_pems(issued.chain[1:])]
+
+
+@lru_cache(maxsize=4)
+def _pems(chain: tuple[bytes, ...]) -> tuple[str, ...]:
+    """The chain of an authority, the same for all that it issues."""
+    return tuple(encode_certificate_pem(der).rstrip("\n") for der in chain)
 
 
 async def _body(request: web.Request) -> bytes:
@@ -155,7 +160,7 @@ def _json(value: Mapping[str, object], *, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, headers=_HEADERS, content_type="application/json")
 
 
-def _pem_chain(chain: list[str], *, status: int) -> web.Response:
+def _pem_chain(chain: Sequence[str], *, status: int) -> web.Response:
     return web.Response(text="\n".join(chain), status=status, headers=_HEADERS, content_type=_PEM_CHAIN)
 
 

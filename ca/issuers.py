@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from ca.ports import KeySet, TokenKey
 from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.keys import PublicKey, check_strength
 from sigcore.strict import shown
+from sigcore.values import dataclass
 
 if TYPE_CHECKING:  # neither is needed where nobody configured one
     from ca.names import NameRules

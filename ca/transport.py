@@ -2,7 +2,7 @@
 """Documents of issuers over HTTP. Only processes that have such issuers import this: aiohttp's client takes 280 ms.
 
 One GET, bounded in size and time, over a connection of its own. TLS is checked against the row's own authority, or the
-system's. Redirects stay at one scheme, host and port. No proxy, cookie, netrc or compression.
+system's. Redirects stay at one scheme, host and port. No proxy but the one that is given; no cookie, netrc or compression.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
@@ -20,6 +21,7 @@ import aiohttp
 from aiohttp.abc import ResolveResult
 
 from sigcore.errors import Malformed, Unavailable
+from sigcore.proxy import Way, straight
 from sigcore.strict import shown
 from sigcore.values import dataclass
 
@@ -38,13 +40,15 @@ class Access:
         ca: PEM of the one authority for TLS; empty for those of the system.
         bearer: gives what is sent as ``Authorization: Bearer``, and to ``bearer_origin`` only.
         bearer_origin: scheme, host and port.
-        public_only: refuse hosts whose addresses are not of the public internet.
+        public_only: refuse hosts whose addresses are not of the public internet. A proxy could not be held to that, so there is none.
+        way: the proxy that leads to a URL.
     """
 
     ca: str = ""
     bearer: Callable[[], str] | None = None
     bearer_origin: str = ""
     public_only: bool = False
+    way: Way = straight
 
     async def __call__(self, url: str, *, limit: int) -> bytes:
         """As :class:`~ca.ports.Fetch` says.
@@ -61,7 +65,7 @@ class Access:
                 self._session(await asyncio.to_thread(_trusting, self.ca)) as session,
             ):
                 for _ in range(REDIRECTS + 1):
-                    async with session.get(url, headers=self._headers(url), allow_redirects=False) as answer:
+                    async with self._get(session, url) as answer:
                         if answer.status not in (301, 302, 303, 307, 308):
                             return await _body(answer, url, limit)  # 3
                         url = _redirected(url, answer.headers.get("Location", ""))  # 2
@@ -70,6 +74,16 @@ class Access:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unavailable(f"{url} cannot be read: {shown(str(error), _WORDS)}") from error
         raise Malformed(f"{url} is redirected more than {REDIRECTS} times")
+
+    def _get(self, session: aiohttp.ClientSession, url: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        proxy = self.way(url)
+        if proxy is not None and self.public_only:
+            raise Malformed(
+                f"{url} matches a pattern for hosts, and a proxy would choose its address",
+                "write an issuer without * in its host, say private-addresses, or put the host on NO_PROXY",
+            )
+        through, its = (proxy.url, proxy.headers) if proxy is not None else (None, None)
+        return session.get(url, headers=self._headers(url), allow_redirects=False, proxy=through, proxy_headers=its)
 
     def _session(self, tls: ssl.SSLContext) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(ssl=tls, resolver=_Resolver(public_only=self.public_only), force_close=True)

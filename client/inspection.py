@@ -49,7 +49,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, JSON]:
             parts["intermediates"] = certificates[1:]
     else:
         parts["publicKeyHint"] = bundle.key_hint or ""
-    parts["logEntries"] = [_entry(entry) for entry in bundle.log_entries]
+    parts["logEntries"] = [inspect_log_entry(entry) for entry in bundle.log_entries]
     parts["timestamps"] = [_tried(inspect_timestamp, data) for data in bundle.timestamps]
     return parts
 
@@ -157,7 +157,8 @@ def _moment(milliseconds: int) -> JSON:
 
 
 # --- log entries and timestamps --------------------------------------------------------------------------
-def _entry(entry: LogEntry) -> JSON:
+def inspect_log_entry(entry: LogEntry) -> dict[str, JSON]:
+    """An entry of a transparency log."""
     return {
         "index": entry.index,
         "logId": entry.log_id.hex(),

@@ -127,15 +127,23 @@ def _parse_v1(answer: JSON, proposal: JSON) -> LogEntry:
     members = Fields.of(answer, _ANSWER)
     if len(members.names()) != 1:
         raise Malformed(f"{_ANSWER} holds {len(members.names())} entries, expected one")
-    fields = members.object(members.names()[0])
+    what = Fields.of(proposal, "the proposed entry")
+    return read_entry_v1(members.object(members.names()[0]), what.text("kind"), what.text("apiVersion"))
+
+
+def read_entry_v1(fields: Fields, kind: str, version: str) -> LogEntry:
+    """An entry as Rekor v1 answers it, of a ``kind`` and ``version`` that its body will be held against.
+
+    Raises:
+        Malformed: a member is missing or wrong.
+    """
     verification = fields.object("verification")
     proof = verification.object("inclusionProof")
-    what = Fields.of(proposal, "the proposed entry")
     return LogEntry(
         index=fields.int64("logIndex"),
         log_id=parse_hex(fields.text("logID"), what="logID", size=32),
-        kind=what.text("kind"),
-        version=what.text("apiVersion"),
+        kind=kind,
+        version=version,
         integrated_time=fields.int64("integratedTime"),
         body=fields.base64("body", limit=limits.ENTRY),
         proof=InclusionProof(

@@ -2,7 +2,7 @@
 """HTTP for the client: one small Protocol, aiohttp behind it.
 
 Rules that hold for every request: the answer is bounded in size and time; redirects are not followed (a token would go with
-them); no proxy, netrc or cookie of the environment is read; no compressed answer is asked for, so none is unpacked. Failures
+them); no proxy, netrc or cookie of the environment is read, a proxy is used where the caller gives one; no compressed answer is asked for, so none is unpacked. Failures
 come as one of two kinds: :class:`~sigcore.errors.Unavailable` (no usable answer: connection, timeout, 5xx, 429) and
 :class:`ServiceRefused` (the service said no; it carries the status and the service's own words).
 
@@ -23,6 +23,7 @@ import aiohttp
 
 from sigcore import limits, x509
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
+from sigcore.proxy import Way, straight
 from sigcore.strict import Fields, shown
 from sigcore.values import dataclass
 
@@ -81,10 +82,21 @@ class AiohttpTransport:
     Args:
         tls: what to trust for https, from :func:`tls_context`; the system's certificates (and ``SSL_CERT_FILE``) when None.
         timeout_s: for one whole request, in seconds.
+        request_id: sent with every request where it is not empty, so that the logs of all services tell of one signing.
+        way: the proxy that leads to a URL.
     """
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        request_id: str = "",
+        way: Way = straight,
+    ) -> None:
         self._tls = tls
+        self._way = way
+        self._own_headers = {"X-Request-Id": request_id} if request_id else {}
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._session: aiohttp.ClientSession | None = None
 
@@ -94,7 +106,7 @@ class AiohttpTransport:
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            headers={"User-Agent": "sigbox", "Accept-Encoding": "identity"},
+            headers={"User-Agent": "sigbox", "Accept-Encoding": "identity", **self._own_headers},
         )
         return self
 
@@ -113,10 +125,19 @@ class AiohttpTransport:
             raise RuntimeError("the transport is used outside its `async with`")
         if self._tls is None and url.startswith("https:"):
             self._tls = tls_context()  # made here and not by aiohttp, which may have been imported without any roots
+        proxy = self._way(url)
+        through, its = (proxy.url, proxy.headers) if proxy is not None else (None, None)
         async with (
             explained(url, timeout_s=self._timeout.total or 0, hint=_UNREACHED),
             self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False, ssl=self._tls or True
+                method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                ssl=self._tls or True,
+                proxy=through,
+                proxy_headers=its,
             ) as answer,
         ):
             return Response(answer.status, await _read(answer, limit, url))

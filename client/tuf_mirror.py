@@ -125,20 +125,27 @@ def check_root(data: bytes, checksum: str) -> bytes:
     return data
 
 
-def initialize(folder: str, mirror: str, root: bytes, tls: ssl.SSLContext | None) -> TufCache:
+def initialize(
+    folder: str, mirror: str, root: bytes, tls: ssl.SSLContext | None, *, fetcher: FetcherInterface | None = None
+) -> TufCache:
     """A new cache of ``mirror``, trusted from ``root`` on, in the place of what was there.
 
     1. Fetch and verify everything in a folder beside it.
     2. Put that in its place.
 
+    With a ``fetcher`` nothing is asked of the mirror itself, and what was there of the same ``root`` is what must not be newer.
+
     Raises:
-        Unavailable: no answer. Refused: something does not verify, or has expired. Malformed: the trusted root is none.
+        Unavailable: no answer. Refused: something does not verify, has expired, or is older than what was there. Malformed: the
+            trusted root is none.
     """
     target = Path(folder)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".tuf-", dir=target.parent))
     try:
-        cache = _update(str(fresh), mirror, root, tls)  # 1
+        if fetcher is not None and _first_root(target) == root:
+            shutil.copytree(target, fresh, symlinks=True, dirs_exist_ok=True)
+        cache = _update(str(fresh), mirror, root, tls, fetcher)  # 1
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)  # 2
     except BaseException:
@@ -147,18 +154,32 @@ def initialize(folder: str, mirror: str, root: bytes, tls: ssl.SSLContext | None
     return TufCache(folder, mirror, cache.expires, ours=True)
 
 
+def _first_root(cache: Path) -> bytes:
+    """Where a cache begins; empty when there is none."""
+    try:
+        return (cache / "metadata" / "root_history" / "1.root.json").read_bytes()
+    except OSError:
+        return b""
+
+
 def refresh(cache: TufCache, tls: ssl.SSLContext | None = None) -> TufCache:
     """The cache with what the mirror has today. Errors as :func:`initialize`."""
     return _update(cache.folder, cache.mirror, None, tls)
 
 
-def _update(folder: str, mirror: str, root: bytes | None, tls: ssl.SSLContext | None) -> TufCache:
+def _update(
+    folder: str,
+    mirror: str,
+    root: bytes | None,
+    tls: ssl.SSLContext | None,
+    given: FetcherInterface | None = None,
+) -> TufCache:
     place = Path(folder)
     metadata, targets = place / "metadata", place / "targets"
     for made in (metadata, targets):
         made.mkdir(mode=0o700, exist_ok=True)
     with _in_our_words(mirror), closing(_Fetcher(tls)) as fetcher:
-        updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", fetcher, bootstrap=root)
+        updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", given or fetcher, bootstrap=root)
         updater.refresh()
         for name in (ROOT, CONFIG, POLICY):
             info = updater.get_targetinfo(name)

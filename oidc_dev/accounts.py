@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from oidc_dev.claims import Identity
 from sigcore.strict import JSON
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

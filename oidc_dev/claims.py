@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sigcore.errors import Malformed
 from sigcore.strict import JSON
+from sigcore.values import dataclass
 
 LIFETIME_S: Final = 600
 """As long as the certificate that the token buys."""

@@ -7,10 +7,13 @@ The one client is a public one, a program on somebody's machine that can keep no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from oidc_dev.redirects import is_redirect_uri
+
+if TYPE_CHECKING:
+    from oidc_dev.codes import Codes
+from sigcore.values import dataclass
 
 SCOPES: Final = ("openid", "email")
 DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -33,6 +36,8 @@ class Client:
 
     client_id: str
     grant_types: tuple[str, ...] = GRANTS
+    redirect_uri: str = ""
+    """Of a client in this very process: the one place where its answers go. It redeems its codes itself and gets no token."""
 
     def get_client_id(self) -> str:
         """The identifier."""
@@ -50,12 +55,12 @@ class Client:
         return " ".join(known for known in SCOPES if known in asked) if "openid" in asked else None
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """See :func:`oidc_dev.redirects.is_redirect_uri`."""
-        return is_redirect_uri(redirect_uri)
+        """Its own one, or for programs :func:`oidc_dev.redirects.is_redirect_uri`."""
+        return redirect_uri == self.redirect_uri if self.redirect_uri else is_redirect_uri(redirect_uri)
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
         """Which of the two is asked for, the grant says."""
-        return method in (PUBLIC, MACHINE)
+        return not self.redirect_uri and method in (PUBLIC, MACHINE)
 
     def check_response_type(self, response_type: str) -> bool:
         """Codes only: a token in a URL would stand in histories and logs."""
@@ -64,6 +69,14 @@ class Client:
     def check_grant_type(self, grant_type: str) -> bool:
         """Whether it may use this grant."""
         return grant_type in self.grant_types
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A client in this process, and the codes that it redeems."""
+
+    client: Client
+    codes: Codes
 
 
 CLIENTS: Final = {client.client_id: client for client in (Client("sigstore"),)}

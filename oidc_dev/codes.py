@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from oidc_dev.claims import Identity
+from sigcore.values import dataclass
 
 LIFETIME_S: Final = 60
 OUT_OF_BAND_LIFETIME_S: Final = 300

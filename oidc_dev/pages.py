@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import jinja2
 
+from oidc_dev.clients import CLIENTS
 from oidc_dev.codes import OUT_OF_BAND_LIFETIME_S
 from oidc_dev.devices import Device, shown_user_code
 from oidc_dev.parameters import Parameters, encode_parameters
@@ -102,6 +103,7 @@ class Pages:
             "login.html",
             shown=shown,
             client=asked["client_id"],
+            signs=asked["client_id"] in CLIENTS,
             request=kept_request(asked),
             link=encode_parameters({"request": kept_request(asked), "csrf": shown.csrf}),
             redirect_uri=uri,

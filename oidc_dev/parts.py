@@ -19,6 +19,7 @@ from sigcore.values import dataclass
 
 if TYPE_CHECKING:
     from oidc_dev.authorization import Authorization
+    from oidc_dev.clients import Registered
     from oidc_dev.device_pages import DevicePages
     from oidc_dev.federation import Federation
     from oidc_dev.guest_pages import GuestPages
@@ -34,7 +35,7 @@ def _no_seal() -> Seal:
 class Directory:
     """Who may have tokens: people, and where there are any, machines, outside issuers, and people of providers of others.
 
-    ``seal`` opens the secrets of one-time passwords; it is called beside the event loop, for an account that has one.
+    ``registered`` is a client in this process. ``seal`` opens the secrets of one-time passwords; it is called beside the event loop, for an account that has one.
     """
 
     accounts: Accounts
@@ -43,6 +44,7 @@ class Directory:
     federation: Federation | None = None
     rules: LoginRules = LoginRules()
     seal: Callable[[], Seal] = _no_seal
+    registered: Registered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def assemble(provider: Provider, directory: Directory) -> Parts:
     from oidc_dev.pages import Pages  # noqa: PLC0415 - see the module
     from oidc_dev.server import Server  # noqa: PLC0415 - see the module
 
-    server = Server(provider, directory.machines, directory.broker)
+    server = Server(provider, directory.machines, directory.broker, directory.registered)
     logins = Logins(directory.accounts, directory.rules, directory.seal)
     pages, forms = Pages(provider, directory.federation or ()), Forms(provider.origin)
     authorization = Authorization(server, logins, pages, forms)

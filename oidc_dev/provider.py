@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from oidc_dev.claims import LIFETIME_S, Identity, make_claims
 from oidc_dev.signing import KeyRing, mint
 from sigcore.errors import Malformed
 from sigcore.strict import shown
+from sigcore.values import dataclass
 
 Clock = Callable[[], datetime]
 

@@ -32,8 +32,11 @@ def is_redirect_uri(uri: str) -> bool:
 
 
 def policy_source(uri: str) -> str:
-    """``uri`` as a source of a content security policy's ``form-action``; empty for the out-of-band name."""
+    """``uri``, which a client may ask for, as a source of a content security policy's ``form-action``.
+
+    Empty for the out-of-band name. What is not on loopback is the redirect URI of a client of our own.
+    """
     match = _LOOPBACK.match(uri)
     if match is None:
-        return ""
+        return "/".join(uri.split("/", 3)[:3]) if "://" in uri else ""
     return match["origin"] if match["host"] in _NAMEABLE else "http:"

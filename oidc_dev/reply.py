@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sigcore.strict import JSON
+from sigcore.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

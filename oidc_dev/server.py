@@ -26,7 +26,7 @@ from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]  # Authlib 
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload  # type: ignore[import-untyped]  # the same
 
 from oidc_dev.claims import LIFETIME_S, Identity
-from oidc_dev.clients import CLIENTS, EXCHANGE, MACHINE, PUBLIC, Client
+from oidc_dev.clients import CLIENTS, EXCHANGE, MACHINE, PUBLIC, Client, Registered
 from oidc_dev.codes import Codes
 from oidc_dev.credentials import name_oneself, prove_machine, secret_machine
 from oidc_dev.device_grant import DeviceEndpoint, DeviceGrant
@@ -81,10 +81,17 @@ class Request(OAuth2Request):  # type: ignore[misc]  # Authlib brings no types
 class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib brings no types
     """The provider's OAuth endpoints. Token exchange is there with a broker, client credentials where machines are kept."""
 
-    def __init__(self, provider: Provider, machines: Machines | None = None, broker: Broker | None = None) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        machines: Machines | None = None,
+        broker: Broker | None = None,
+        registered: Registered | None = None,
+    ) -> None:
         super().__init__()
         self.provider = provider
-        self.codes = Codes()
+        self.codes = registered.codes if registered else Codes()
+        self._clients = CLIENTS if registered is None else {**CLIENTS, registered.client.client_id: registered.client}
         self.devices = Devices()
         self._beginnings = Throttle(PER_ADDRESS)
         self._machines = machines
@@ -137,7 +144,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib brings no ty
 
     def query_client(self, client_id: str) -> Client | None:
         """The registered client of that id."""
-        return CLIENTS.get(client_id)
+        return self._clients.get(client_id)
 
     def get_authorization_grant(self, request: Request) -> Any:
         """Authlib's, after a check whose message quotes nothing."""

@@ -78,6 +78,11 @@ class KeyRing:
             kept += [one for one in self._others if one.until is not None]
         self.signing, self._others = signing, tuple(kept)
 
+    @property
+    def others(self) -> tuple[PublishedKey, ...]:
+        """Those that do not sign now."""
+        return self._others
+
     def published(self, now: datetime) -> dict[str, rsa.RSAPublicKey]:
         """The public keys by id, that which signs first."""
         found = {self.signing.id: self.signing.key.public_key()}

@@ -11,7 +11,6 @@ Source: rekor-tiles ``api/proto/rekor/v2/dsse.proto`` (DSSERequestV002, DSSELogE
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import canonical, limits
@@ -31,6 +30,7 @@ from sigcore.entries import (
 )
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import JSON, Fields, encode_base64
+from sigcore.values import dataclass
 
 DSSE: Final = "dsse"
 

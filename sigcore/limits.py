@@ -83,6 +83,8 @@ PASSWORD: Final = 1024
 BUNDLE: Final = 32 * 1024 * 1024
 """An attestation may carry a large predicate; everything beside it is small."""
 TRUSTED_ROOT: Final = 4 * 1024 * 1024
+TRUST_KIT: Final = 64 * 1024 * 1024
+TRUST_KIT_FILES: Final = 1024
 SERVICE_RESPONSE: Final = 4 * 1024 * 1024
 TRUST_INSTANCES: Final = 64
 """Logs or authorities of one kind in a trusted root, services of one kind in a signing config; the public root has 2."""

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from sigcore import certify, keys, x509
+from sigcore import keys, x509
 from sigcore.errors import Malformed, Refused
+from sigcore.values import dataclass
+from stack.authorities import Keep, make_ca, make_tsa
 from stack.config import Home, Settings, load_settings, save_settings
-from stack.files import SECRET, leftover_of, load_file, load_secret, make_folder, save_file
-from stack.seed import CREATED, LIFE, KeySource
+from stack.files import leftover_of, load_file, load_secret, make_folder
+from stack.generations import current_folder
+from stack.seed import CREATED, KeySource
 
 ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor", "console")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
-AUTHORITY_LIFE: Final = timedelta(days=3650)
-"""A private root outlives the hardware; rotation is by validity windows, not by expiry."""
 RSA_BITS: Final = 2048
 ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 """How such a PEM file begins (RFC 7468 section 11)."""
+UNLOCK_HINT: Final = "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE"
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +127,7 @@ def _refuse_foreign(home: Home) -> None:
     for log in sorted(folder.glob("*/*.db")):
         hint = "restore sigbox.toml from a backup: new keys would not be those of its logs"
         raise Refused(f"{folder} has lost its sigbox.toml, but {log.relative_to(folder)} is there", hint)
-    ours = {*ROLE_FOLDERS, "public", "lock", home.settings_file.name}
+    ours = {*ROLE_FOLDERS, "audit", "public", "lock", home.settings_file.name}
     strangers = {path.name for path in folder.iterdir() if (leftover_of(path) or path.name) not in ours}
     if strangers:
         raise Refused(f"{folder} holds no stack but other files, such as {min(strangers)}", "give an empty --data")
@@ -141,13 +143,42 @@ def _create(home: Home, settings: Settings) -> None:
     for name in ROLE_FOLDERS:
         make_folder(home.path / name, durable=durable)
     make_folder(home.public, 0o755, durable=durable)
-    _create_ca(home, settings)
-    _create_tsa(home, settings)
+    keep = keep_for(home, settings)
+    make_ca(home.path / "ca", settings, keep, settings.created)
+    make_tsa(home.path / "tsa", settings, keep, settings.created)
     source = KeySource(settings.seed)
     _save_keys(home, "ct", {"log": source.p256("ct")}, settings)
     _save_keys(home, "rekor", {"log": source.ed25519("rekor")}, settings)
     _save_keys(home, "rekor-v1", {"log": source.p256("rekor-v1")}, settings)
     _save_keys(home, "tuf", {role: source.ed25519(f"tuf/{role}") for role in TUF_ROLES}, settings)
+
+
+def prepare_role(home: Home, settings: Settings, role: str) -> bool:
+    """Make the keys of one role where it has none, and no others; the answer says whether they were made.
+
+    Raises:
+        Refused: a log without its key is there, or something else than a stack.
+    """
+    if not home.settings_file.exists():
+        _refuse_foreign(home)
+    folder, keep, source = home.folder_of(role), keep_for(home, settings), KeySource(None)
+    if any(folder.glob("*.key")):
+        return False
+    for name in (folder, *([home.path / "rekor-v1"] if role == "log" else []), home.path / "anchor"):
+        make_folder(name)
+    make_folder(home.public, 0o755)
+    if role == "oidc":
+        oidc_key(home, settings)
+    elif role in ("ca", "tsa"):
+        (make_ca if role == "ca" else make_tsa)(folder, settings, keep, settings.created)
+    elif role == "trust":
+        _save_keys(home, "tuf", {name: source.ed25519(f"tuf/{name}") for name in TUF_ROLES}, settings)
+    elif role == "ct":
+        _save_keys(home, "ct", {"log": source.p256("ct")}, settings)
+    else:
+        _save_keys(home, "rekor-v1", {"log": source.p256("rekor-v1")}, settings)
+        _save_keys(home, "rekor", {"log": source.ed25519("rekor")}, settings)
+    return True
 
 
 def _add_rekor_v1(home: Home, settings: Settings) -> None:
@@ -178,55 +209,13 @@ def make_policy_key(home: Home, settings: Settings) -> None:
     _save_keys(home, "tuf", {"policy": KeySource(settings.seed).ed25519("tuf/policy")}, settings)
 
 
-def _create_ca(home: Home, settings: Settings) -> None:
-    folder = home.path / "ca"
-    root_key, key = (KeySource(settings.seed).p256(f"ca/{name}") for name in ("root", "intermediate"))
-    root = certify.make_root(root_key, _subject("certificate authority root", settings))
-    intermediate = certify.make_intermediate(
-        x509.parse_certificate(root),
-        root_key,
-        keys.encode_public_key(key.public_key()),
-        _subject("certificate authority", settings),
-        eku=x509.EKU_CODE_SIGNING,
-    )
-    _save_keys(home, "ca", {"root": root_key, "intermediate": key}, settings)
-    _save_chain(folder, {"root": root, "intermediate": intermediate}, settings)
-
-
-def _create_tsa(home: Home, settings: Settings) -> None:
-    folder, eku = home.path / "tsa", x509.EKU_TIME_STAMPING
-    names = ("root", "intermediate", "leaf")
-    root_key, middle_key, key = (KeySource(settings.seed).p256(f"tsa/{name}") for name in names)
-    middle_spki, spki = (keys.encode_public_key(one.public_key()) for one in (middle_key, key))
-    root = certify.make_root(root_key, _subject("timestamp authority root", settings))
-    middle = certify.make_intermediate(
-        x509.parse_certificate(root), root_key, middle_spki, _subject("timestamp intermediate", settings), eku=eku
-    )
-    leaf = certify.make_leaf(
-        x509.parse_certificate(middle), middle_key, spki, _subject("timestamp authority", settings), eku=eku
-    )
-    _save_keys(home, "tsa", {"root": root_key, "intermediate": middle_key, "leaf": key}, settings)
-    _save_chain(folder, {"root": root, "intermediate": middle, "leaf": leaf}, settings)
-
-
-def _subject(role: str, settings: Settings) -> certify.Subject:
-    created = settings.created
-    common_name = f"{settings.name or 'sigbox'} {role}"
-    life = AUTHORITY_LIFE if settings.seed is None else LIFE
-    serial = KeySource(settings.seed).serial(role)
-    return certify.Subject(common_name, settings.organization, created, created + life, serial)
-
-
 def _save_keys(home: Home, role: str, secrets: Mapping[str, keys.PrivateKey], settings: Settings) -> None:
-    for name, key in secrets.items():
-        data = keys.encode_private_key(key, home.passphrase)
-        save_file(home.path / role / f"{name}.key", data, mode=SECRET, durable=not settings.ephemeral)
+    keep_for(home, settings).save_keys(home.path / role, secrets)
 
 
-def _save_chain(folder: Path, chain: Mapping[str, bytes], settings: Settings) -> None:
-    for name, certificate in chain.items():
-        pem = x509.encode_certificate_pem(certificate).encode("ascii")
-        save_file(folder / f"{name}.pem", pem, durable=not settings.ephemeral)
+def keep_for(home: Home, settings: Settings) -> Keep:
+    """As the stack in ``home`` keeps its keys."""
+    return Keep(home.passphrase, durable=not settings.ephemeral)
 
 
 # --- load ------------------------------------------------------------------------------------------
@@ -252,18 +241,18 @@ def load_material(home: Home) -> Material:
 Chained = tuple[ec.EllipticCurvePrivateKey, tuple[x509.Certificate, ...]]
 
 
-def load_ca(home: Home) -> Chained:
-    """The authority's key and chain; errors as :func:`load_material`."""
-    return _chained(home, "ca", ("intermediate", "root"))
+def load_ca(home: Home, folder: Path | None = None) -> Chained:
+    """The authority's key and chain, of the generation that signs or in ``folder``; errors as :func:`load_material`."""
+    return _chained(home, folder or current_folder(home, "ca"), ("intermediate", "root"))
 
 
-def load_tsa(home: Home) -> Chained:
-    """The timestamp authority's key and chain; errors as :func:`load_material`."""
-    return _chained(home, "tsa", ("leaf", "intermediate", "root"))
+def load_tsa(home: Home, folder: Path | None = None) -> Chained:
+    """The timestamp authority's key and chain, as :func:`load_ca`."""
+    return _chained(home, folder or current_folder(home, "tsa"), ("leaf", "intermediate", "root"))
 
 
-def _chained(home: Home, role: str, names: Sequence[str]) -> Chained:
-    key, chain = load_ecdsa(home, f"{role}/{names[0]}.key"), _load_chain(home.path / role, names)
+def _chained(home: Home, folder: Path, names: Sequence[str]) -> Chained:
+    key, chain = load_ecdsa(home, f"{folder.relative_to(home.path)}/{names[0]}.key"), _load_chain(folder, names)
     if keys.encode_public_key(key.public_key()) != chain[0].spki:
         raise Refused(f"a key in {home.path} does not belong to its certificate", "restore both from one backup")
     return key, chain
@@ -314,7 +303,7 @@ def _load_key(home: Home, name: str) -> keys.PrivateKey:
     path = home.path / name
     pem = load_secret(path, what="the key")
     if home.passphrase is None and pem.startswith(ENCRYPTED):
-        raise Refused(f"{path} is encrypted", "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE")
+        raise Refused(f"{path} is encrypted", UNLOCK_HINT)
     return keys.parse_private_key(pem, home.passphrase, what=str(path), ours=True)
 
 

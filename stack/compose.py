@@ -35,40 +35,47 @@ from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
 from sigcore import keys
+from sigcore.floor import Floor
+from sigcore.note import note_key
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
-from stack import control, health, metrics
-from stack.bootstrap import Chained, Material, PublicMaterial
+from stack import health, metrics
+from stack.bootstrap import Chained, Material, PublicMaterial, load_ca, load_oidc_key, load_tsa
 from stack.config import Home, Settings
+from stack.console_rules import ConsoleRules
 from stack.edge import Edge, make_edge_app
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
+from stack.generations import Generations, load_generations
 from stack.issuers import FEDERATED
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
-from stack.personas import issuer_rows
 from stack.room import watch_room
 from stack.service import During, Service, working
+from stack.succession import succeeding
 from stack.trust import serving
 from stack.upkeep import published
 from stack.web import front
+from stack.web.console.around import Around
 from stack.web.console.routes import Console
-from stack.web.console.shelf import Shelf
+from stack.web.console.shelf import NAMES, Shelf
 from tlog.anchor import Anchor, MemoryAnchor
-from tlog.anchor_file import FileAnchor
+from tlog.certificate_log import CertificateFront
 from tlog.ct import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
-from tlog.signature_log import RekorV1
+from tlog.signature_log import FrontV1, RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
-from tlog.storage.sqlite import SqliteStore
-from tsa.authority import TimestampAuthority
+from tlog.submission import Intake
+from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
     from stack.remote_log import RemoteLog
+    from stack.watch.watcher import Watcher
+    from tlog.published import Published
 
 Clock = Callable[[], datetime]
 REMOTE_PATIENCE_S: Final = 4.5
@@ -84,12 +91,14 @@ class Part:
         checks: what readiness asks, by name.
         logs: those that it keeps, by the folder that holds them.
         services: started in this order, stopped in the other.
+        watcher: that one of them which follows watch rules.
     """
 
     routes: Sequence[web.RouteDef]
     checks: Mapping[str, health.Check] = MappingProxyType({})
     logs: Mapping[str, Log] = MappingProxyType({})
     services: Sequence[Service] = ()
+    watcher: Watcher | None = None
 
 
 @asynccontextmanager
@@ -106,30 +115,38 @@ async def compose(
     checks: Mapping[str, health.Check],
     logins: LoginRules | None = None,
     elsewhere: Elsewhere | None = None,
+    console: ConsoleRules | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
     ``issuers`` are others whose tokens count.
     """
     provider = make_provider(home, settings, oidc_key, clock)
-    directory = _directory(home, logins or LoginRules(), elsewhere or Elsewhere(), provider)
+    rules, console = logins or LoginRules(), console or ConsoleRules()
+    registered = console.registered(settings)
+    directory = replace(_directory(home, rules, elsewhere or Elsewhere(), provider), registered=registered)
     own = own_issuer(provider)
     ct = _ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
-    table = issuers.table(own, issuer_rows(own) if control_api else ())
+    table = issuers.table(own, _persona_rows(own) if control_api else ())
     authority = _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key())
-    kept = (_ct_part(ct), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
+    kept = (_ct_part(home, ct, clock), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
     if not settings.ephemeral:
         watch_room(home.path, logs)
+    asked: dict[str, health.Check] = {}
+    watcher = console.watcher(home, settings, logs, clock)
+    login = (console.login, registered, rules, directory.accounts) if console.login and registered else None
+    around = Around(control_api, clock, asked, provider.keys, watcher, login)
     parts = (
         _oidc_part(home, settings, provider, directory),
-        _ca_part(authority, clock),
+        _ca_part(home, authority, clock),
         *kept,
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
-        console_part(home, settings, _shelves(logs, material.public), control=control_api),
-        *([Part(control.make_routes(provider, directory))] if control_api else []),
+        console_part(home, settings, shelves_of(logs, material.public), around),
+        *([_control_part(provider, directory)] if control_api else []),
     )
+    asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
     async with assembled(parts, home, edge, clock, checks) as made:
         yield made
 
@@ -146,7 +163,8 @@ async def assembled(
         app.add_routes(part.routes)
         answering |= part.checks
         logs |= part.logs
-    figures = Figures(home, edge.traffic, logs, clock)
+    watcher = next((part.watcher for part in parts if part.watcher), None)
+    figures = Figures(home, edge.traffic, logs, clock, watcher=watcher)
     app.add_routes(health.make_routes({**answering, **checks}, clock))
     app.add_routes(metrics.make_routes(figures))
     async with AsyncExitStack() as opened:
@@ -175,26 +193,91 @@ def _oidc_part(home: Home, settings: Settings, provider: Provider, directory: Di
 
 
 def ca_part(
-    ca_: Chained, issuers: LiveIssuers, own: Issuer, log: RemoteLog, log_key: keys.PublicKey, clock: Clock
+    home: Home, ca_: Chained, issuers: LiveIssuers, own: Issuer, log: RemoteLog, log_key: keys.PublicKey, clock: Clock
 ) -> Part:
     """``ca``, whose log and provider are elsewhere."""
-    part = _ca_part(_authority(ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S), clock)
-    services = (During(log.open), During(partial(working, issuers.watch)))
+    authority = _authority(ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S)
+    part = _ca_part(home, authority, clock)
+    services = (During(log.open), During(partial(working, issuers.watch)), *part.services)
     return replace(part, checks={**part.checks, "ct": log.check}, services=services)
 
 
-def _ca_part(authority: Authority, clock: Clock) -> Part:
-    chain = tuple(map(parse_certificate, authority.chain))
-    return Part(ca.http.make_routes(authority, clock), {"ca": health.ca_check(chain)})
+def _ca_part(home: Home, authority: Authority, clock: Clock) -> Part:
+    def adopt(rotated: Generations) -> None:
+        if "ca" in rotated:
+            key, chain = load_ca(home)
+            authority.succeed(key, tuple(certificate.der for certificate in chain))
+
+    def check(now: datetime) -> None:
+        health.ca_check(tuple(map(parse_certificate, authority.chain)))(now)
+
+    follows = During(partial(succeeding, home, adopt, clock))
+    return Part(ca.http.make_routes(authority, clock), {"ca": check}, services=(follows,))
 
 
 def ct_part(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock) -> Part:
     """``ct``, which takes what chains to ``root``."""
-    return _ct_part(_ct(home, settings, key, root, clock))
+    return _ct_part(home, _ct(home, settings, key, root, clock), clock)
 
 
-def _ct_part(ct: CertificateLogService) -> Part:
-    return Part(tlog.ct.make_routes(ct), {"ct": health.log_check(ct.log)}, {"ct": ct.log}, (ct,))
+@asynccontextmanager
+async def compose_front(
+    home: Home,
+    settings: Settings,
+    material: Material,
+    issuers: LiveIssuers,
+    clock: Clock,
+    *,
+    logs: Mapping[str, Intake],
+    floor: Floor,
+    elsewhere: Sequence[web.RouteDef],
+    control_api: bool,
+    edge: Edge,
+) -> AsyncIterator[tuple[web.Application, Figures]]:
+    """What a worker answers itself: certificates, timestamps and entries, which go to ``logs``; the rest is ``elsewhere``.
+
+    ``floor`` is the last time of a timestamp.
+    """
+    provider = make_provider(home, settings, load_oidc_key(home), clock)
+    own = own_issuer(provider)
+    table = issuers.table(own, _persona_rows(own) if control_api else ())
+    ct = CertificateFront(logs["ct"], key=material.ct_key, roots=(material.ca_chain[-1].der,))
+    rekor_id = note_key(settings.host_of("log"), material.rekor_key.public_key()).id
+    rekor = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse)
+    rekor_v1 = FrontV1(logs["rekor-v1"], material.rekor_v1_key)
+    parts = (
+        _ca_part(
+            home, _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()), clock
+        ),
+        tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock, floor),
+        Part((*tlog.rekor_v2.make_front_routes(rekor), *tlog.rekor_v1.make_front_routes(rekor_v1))),
+        Part(elsewhere),
+    )
+    follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, ct, clock))
+    app = make_edge_app(edge)
+    for part in parts:
+        app.add_routes(part.routes)
+    async with AsyncExitStack() as opened:
+        for service in (*follows, *(service for part in parts for service in part.services)):
+            await service.start()
+            opened.push_async_callback(service.stop)
+        yield app, Figures(home, edge.traffic, {}, clock)
+
+
+def _ct_part(home: Home, ct: CertificateLogService, clock: Clock) -> Part:
+    follows = _accepting(home, ct, clock)
+    return Part(tlog.ct.make_routes(ct), {"ct": health.log_check(ct.log)}, {"ct": ct.log}, (ct, follows))
+
+
+def _accepting(home: Home, ct: CertificateFront, clock: Clock) -> Service:
+    """``ct`` takes certificates of every authority that the stack has had, and of the next one as soon as it is there."""
+
+    def adopt(rotated: Generations) -> None:
+        for one in rotated.get("ca", ()):
+            ct.accept(one.public[-1])
+
+    adopt(load_generations(home))
+    return During(partial(succeeding, home, adopt, clock, wait=False))
 
 
 def log_part(
@@ -211,10 +294,20 @@ def log_part(
     )
 
 
-def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock) -> Part:
-    """``tsa``."""
-    timestamps = _timestamps(home, settings, tsa_, clock)
-    return Part(tsa.http.make_routes(timestamps, clock), {"tsa": health.tsa_check(timestamps)})
+def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor: Floor | None = None) -> Part:
+    """``tsa``; ``floor`` is the last time of a timestamp, where several processes make them."""
+    office = Office(_timestamps(home, settings, tsa_, clock, floor))
+
+    def adopt(rotated: Generations) -> None:
+        if "tsa" in rotated:
+            timekeeper = office.authority.timekeeper
+            office.authority = TimestampAuthority.of(*load_tsa(home), now=clock(), timekeeper=timekeeper)
+
+    def check(now: datetime) -> None:
+        health.tsa_check(office.authority)(now)
+
+    follows = During(partial(succeeding, home, adopt, clock))
+    return Part(tsa.http.make_routes(office, clock), {"tsa": check}, services=(follows,))
 
 
 def trust_part(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Part:
@@ -229,18 +322,30 @@ def served_trust_part(home: Home, settings: Settings) -> Part:
     return replace(part, services=(During(partial(published, home)),))
 
 
-def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool) -> Part:
+def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around) -> Part:
     """The console, beside the logs that it shows."""
-    console = Console(home, settings, shelves, control=control)
-    return Part(console.make_routes(), services=(console,))
+    console = Console(home, settings, shelves, around)
+    services: tuple[Service, ...] = (*([around.watcher] if around.watcher else []), console)
+    return Part(console.make_routes(), services=services, watcher=around.watcher)
 
 
-def _shelves(logs: Mapping[str, Log], material: PublicMaterial) -> dict[str, Shelf]:
+def _control_part(provider: Provider, directory: Directory) -> Part:
+    # Deferred: few stacks have it.
+    from stack import control  # noqa: PLC0415 - see the line above
+
+    return Part(control.make_routes(provider, directory))
+
+
+def _persona_rows(own: Issuer) -> tuple[Issuer, ...]:
+    from stack.personas import issuer_rows  # noqa: PLC0415 - as the control API, which they belong to
+
+    return issuer_rows(own)
+
+
+def shelves_of(logs: Mapping[str, Published], material: PublicMaterial) -> dict[str, Shelf]:
     """The logs as the console shows them."""
     public = {"ct": material.ct_key, "rekor": material.rekor_key, "rekor-v1": material.rekor_v1_key}
-    return {
-        name: Shelf(name, front.NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()
-    }
+    return {name: Shelf(name, NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()}
 
 
 def own_issuer(provider: Provider) -> Issuer:
@@ -278,12 +383,11 @@ def _authority(
     )
 
 
-def _timestamps(home: Home, settings: Settings, secret: Chained, clock: Clock) -> TimestampAuthority:
-    return TimestampAuthority.of(
-        *secret,
-        now=clock(),
-        timekeeper=make_timekeeper(home.path / "anchor" / "tsa.time", durable=not settings.ephemeral),
-    )
+def _timestamps(
+    home: Home, settings: Settings, secret: Chained, clock: Clock, floor: Floor | None
+) -> TimestampAuthority:
+    path, durable = home.path / "anchor" / "tsa.time", not settings.ephemeral
+    return TimestampAuthority.of(*secret, now=clock(), timekeeper=make_timekeeper(path, durable=durable, floor=floor))
 
 
 # --- the logs: one engine, a tree and a key each -------------------------------------------------------------
@@ -323,7 +427,17 @@ def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
     """Where a log is kept, and where its last checkpoint is remembered."""
     if settings.ephemeral:
         return MemoryStore(), MemoryAnchor()
-    return SqliteStore(home.path / role / "log.db"), FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
+    # Deferred: what lasts does not matter to what ends with its process.
+    from tlog.anchor_file import FileAnchor  # noqa: PLC0415 - see the line above
+
+    anchor = FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
+    if settings.database:
+        from stack.database import shared_store  # noqa: PLC0415 - its driver is an extra
+
+        return shared_store(home, settings, role), anchor
+    from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - as the anchor
+
+    return SqliteStore(home.path / role / "log.db"), anchor
 
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:

@@ -23,8 +23,10 @@ DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
 FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
-ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust")
-"""What ``sigbox serve`` takes; ``log`` is both Rekor logs. ``[services]`` gives them URLs of their own."""
+ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust", "console")
+"""What ``sigbox serve`` takes; ``log`` is both Rekor logs, ``console`` has no keys. ``[services]`` gives them URLs of their own."""
+FOLDERS = {"log": "rekor", "trust": "tuf"}
+"""Where a role's secrets and its lock lie, when not in the folder of its name."""
 SERVICES = "services"
 ORGANIZATION_LIMIT = 40
 """A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
@@ -44,6 +46,10 @@ class Home:
     def settings_file(self) -> Path:
         """The settings, written once by :mod:`stack.bootstrap`."""
         return self.path / "sigbox.toml"
+
+    def folder_of(self, role: str) -> Path:
+        """The folder with the secrets of a role of :data:`ROLES`; of ``log`` that of its v2 log."""
+        return self.path / FOLDERS.get(role, role)
 
     @property
     def public(self) -> Path:
@@ -137,6 +143,8 @@ class Settings:
     """Of an ephemeral stack whose keys are the same every time: :mod:`stack.seed`."""
     services: Mapping[str, str] = field(default_factory=dict)
     """The URLs of roles that clients reach elsewhere than at ``url``."""
+    database: str = ""
+    """Where the logs are kept when several hosts share them (``postgresql://...``); empty for files in the data directory."""
 
     def at(self, role: str) -> str:
         """The URL at which clients reach ``role``."""
@@ -210,6 +218,23 @@ def parse_services(table: object) -> dict[str, str]:
     return {role: parse_url(str(url)) for role, url in table.items()}
 
 
+def parse_database(text: str) -> str:
+    """The URL of a PostgreSQL database, without a password: this one stands in settings, process lists and messages.
+
+    Raises:
+        Malformed: another kind of URL, or a password in it.
+    """
+    example = "for example postgresql://sigbox@db.corp.example/sigbox?passfile=/etc/sigbox/pgpass&sslmode=verify-full"
+    scheme, colon, rest = text.partition("://")
+    if scheme not in ("postgresql", "postgres") or not colon or not text.isprintable() or " " in text or '"' in text:
+        raise Malformed("the database is no URL of PostgreSQL, expected postgresql://USER@HOST[:PORT]/NAME", example)
+    if ":" in rest.split("/")[0].rpartition("@")[0] or re.search(r"[?&]password=", rest):
+        raise Malformed(
+            "the database's URL has a password in it, which others would see", f"name a password file, {example}"
+        )
+    return text
+
+
 def parse_organization(text: str) -> str:
     """The name that certificates carry: one line of printable characters, at most :data:`ORGANIZATION_LIMIT` long."""
     if not text.isprintable() or text != text.strip() or not 1 <= len(text) <= ORGANIZATION_LIMIT:
@@ -261,6 +286,7 @@ def load_settings(home: Home) -> Settings:
             name=parse_organization(table["organization"]) if "organization" in table else "",
             seed=table.get("seed"),
             services=parse_services(table.get(SERVICES, {})),
+            database=parse_database(table["database"]) if "database" in table else "",
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
@@ -288,6 +314,7 @@ def save_settings(home: Home, settings: Settings) -> None:
         f"url_follows_listen = {str(settings.url_follows_listen).lower()}",
         *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
         *([f"organization = {json.dumps(settings.name, ensure_ascii=False)}"] if settings.name else []),
+        *([f'database = "{settings.database}"'] if settings.database else []),
         *(_tables(home) or _services(settings)),
         *([] if settings.seed is None else [f"seed = {settings.seed}"]),
         "",

@@ -22,13 +22,13 @@ from multidict import istr
 from sigcore import limits
 from stack import plain
 from stack.gate import Connection
-from stack.logs import RequestLog, request_id
+from stack.logs import ID_HEADER, RequestLog, request_id
 from stack.traffic import Traffic, method_of, route_of
 
 _log = logging.getLogger("sigbox.http")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-ID_HEADER: Final = istr("X-Request-Id")
+_ID_HEADER: Final = istr(ID_HEADER)
 _FORWARDED: Final = istr("X-Forwarded-For")
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
 
@@ -44,6 +44,8 @@ class Edge:
     requests: RequestLog
     draining: bool = False
     behind_proxy: bool = False
+    passed_on: str = ""
+    """The route whose requests another process answers, counts and logs."""
 
 
 def make_edge_app(edge: Edge) -> web.Application:
@@ -54,7 +56,8 @@ def make_edge_app(edge: Edge) -> web.Application:
 def _make_middleware(edge: Edge) -> Middleware:
     """The middleware.
 
-    1. Give the request an id: the client's own, if it is short and plain.
+    1. Give the request an id: the client's own, if it is 8 to 64 letters, digits, dots, hyphens or underscores. Anybody may choose
+       one, also that of another request: it joins lines of logs and decides nothing.
     2. Refuse a body that says to be larger than any role takes, and a compressed one: nothing here needs that, and
        unpacking is where bombs go off.
     3. Let the role answer. What no role expected becomes a plain 500 with the id, never a traceback.
@@ -71,7 +74,7 @@ def _make_middleware(edge: Edge) -> Middleware:
         connection = request.protocol if isinstance(request.protocol, Connection) else None
         if connection is not None:
             connection.begin(request)
-        identifier = request.headers.get(ID_HEADER, "")  # (1)
+        identifier = request.headers.get(_ID_HEADER, "")  # (1)
         if not identifier or not _ID.match(identifier):
             identifier = f"{prefix}{next(numbers):06x}"
         request_id.set(identifier)
@@ -88,12 +91,14 @@ def _make_middleware(edge: Edge) -> Middleware:
             if connection is not None:
                 connection.end()
         own = response.headers  # (4)
-        own.setdefault(ID_HEADER, identifier)
+        own.setdefault(_ID_HEADER, identifier)
         for name, value in plain.HEADERS.items():
             own.setdefault(name, value)
         if edge.draining:
             response.force_close()
         seconds, method, route = time.perf_counter() - began, method_of(request), route_of(request)
+        if route == edge.passed_on:
+            return response
         edge.traffic.record(method, route, response.status, seconds)
         edge.requests.write(identifier, method, route, response.status, seconds, response.content_length or 0)
         return response

@@ -7,13 +7,13 @@ Most stacks have neither, and pay for neither at their start.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oidc_dev.ports import Broker
 from sigcore import limits
 from sigcore.errors import Malformed
+from sigcore.values import dataclass
 from stack.files import load_file
 
 if TYPE_CHECKING:

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from sigcore.errors import SigError
 from stack.figures import Figures
-from stack.gate import Gate
 from stack.traffic import BUCKETS_S, Traffic
 from stack.trust.state import load_roles
 from tlog.log import Log
+
+if TYPE_CHECKING:
+    from stack.watch.watcher import Watcher
 
 _CERTIFICATES: Final = ("/api/v2/signingCert", "/api/v1/signingCert")
 _TIMESTAMPS: Final = ("/api/v1/timestamp",)
@@ -40,8 +42,9 @@ class Collector:
         yield from _requests(self._figures.traffic)
         yield from _issued(self._figures.traffic)
         yield from _logs(self._figures.logs)
-        yield from _connections(self._figures.gate)
+        yield from _connections(self._figures)
         yield from _trust(self._figures)
+        yield from _alerts(self._figures.watcher)
         yield from _build()
 
 
@@ -83,10 +86,11 @@ def _logs(logs: Mapping[str, Log]) -> Iterator[Metric]:
     yield from families
 
 
-def _connections(gate: Gate | None) -> Iterator[Metric]:
-    if gate is not None:
-        yield GaugeMetricFamily("sigbox_connections", "Open connections.", len(gate.connections))
-        yield CounterMetricFamily("sigbox_connections_cut", "Connections cut: too slow, or too many.", gate.cut)
+def _connections(figures: Figures) -> Iterator[Metric]:
+    found = figures.connections()
+    if found is not None:
+        yield GaugeMetricFamily("sigbox_connections", "Open connections.", found[0])
+        yield CounterMetricFamily("sigbox_connections_cut", "Connections cut: too slow, or too many.", found[1])
 
 
 def _trust(figures: Figures) -> Iterator[Metric]:
@@ -98,6 +102,18 @@ def _trust(figures: Figures) -> Iterator[Metric]:
     except SigError:
         return  # not published: no series says so, and readiness says why
     yield family
+
+
+def _alerts(watcher: Watcher | None) -> Iterator[Metric]:
+    if watcher is None:
+        return
+    found = CounterMetricFamily("sigbox_alerts", "Entries that a watch rule alerts of.", labels=("rule",))
+    for rule, number in watcher.found.items():
+        found.add_metric((rule,), number)
+    yield found
+    yield CounterMetricFamily("sigbox_alerts_delivered", "Alerts that the webhook took.", watcher.delivered)
+    yield CounterMetricFamily("sigbox_alerts_failed", "Posts of alerts that the webhook did not take.", watcher.failed)
+    yield GaugeMetricFamily("sigbox_watch_up", "1 while the watch rules are followed.", not watcher.fault)
 
 
 def _build() -> Iterator[Metric]:

@@ -6,7 +6,7 @@ Nothing is written, and a stack that serves meanwhile is not disturbed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from tlog.anchor_file import load_anchored
 from tlog.audit import Audit, Progress, audit
 from tlog.publish import CheckpointPublisher, Publisher
 from tlog.signature_log import make_publisher
+from tlog.storage.base import LogStore
 from tlog.storage.sqlite import SqliteStore
 from tlog.tree_head import TreeHeadPublisher
 
@@ -39,29 +40,40 @@ class Finding:
     hint: str = ""
 
 
-async def check(home: Home, progress: Callable[[str], Progress]) -> list[Finding]:
-    """A finding for each log of ``home``; ``progress`` gives what to call while a log is read.
+async def check(home: Home, progress: Callable[[str], Progress], logs: Collection[str] = LOGS) -> list[Finding]:
+    """A finding for each of ``logs`` of ``home``; ``progress`` gives what to call while a log is read.
 
     Raises:
         NotFound, Malformed, Refused: ``home`` is no stack, or its keys cannot be read.
     """
     settings, material = load_settings(home), load_material(home)
     findings = []
-    for log, publisher in _PUBLISHERS.items():
+    for log in logs:
+        publisher = _PUBLISHERS[log]
         try:
-            found = Finding(log, await _audit(home, log, publisher(settings, material), progress(log)))
+            found = Finding(log, await _audit(home, settings, log, publisher(settings, material), progress(log)))
         except SigError as error:
             found = Finding(log, problem=error.message, hint=error.hint)
         findings.append(found)
     return findings
 
 
-async def _audit(home: Home, log: str, publisher: Publisher, progress: Progress) -> Audit:
+async def _audit(home: Home, settings: Settings, log: str, publisher: Publisher, progress: Progress) -> Audit:
     # The anchor first: it is never ahead of a head that is read after it.
     anchored = load_anchored(home.path / "anchor" / f"{log}.checkpoint")
-    store = SqliteStore(home.path / log / "log.db")
-    store.open_for_reading()
+    store = open_log(home, settings, log)
     try:
         return await audit(store, publisher, anchored, progress=progress)
     finally:
         await store.close()
+
+
+def open_log(home: Home, settings: Settings, log: str) -> LogStore:
+    """The log, open for reading beside whoever serves it, wherever it is kept. Unavailable: it cannot be reached."""
+    if settings.database:
+        from stack.database import store_to_read  # noqa: PLC0415 - its driver is an extra
+
+        return store_to_read(settings, log)
+    store = SqliteStore(home.path / log / "log.db")
+    store.open_for_reading()
+    return store

@@ -22,12 +22,12 @@ import logging
 import resource
 import sys
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
 
+from sigcore.values import dataclass
 from stack import plain
 
 HANDSHAKE_S: Final = 5.0
@@ -133,6 +133,15 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """What is no HTTP gets the edge's answer and one line in the log; aiohttp would log a traceback."""
         return plain.refuse_connection(request, status, exc, message)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What aiohttp refuses before any middleware, such as an Expect that means nothing, gets the edge's form and headers."""
+        if isinstance(resp, web.HTTPException):
+            resp = plain.from_exception(resp)
+            resp.headers.update(plain.HEADERS)
+        return await super().finish_response(request, resp, start_time)
 
     # --- what the gate asks ------------------------------------------------------------------------------
     @property

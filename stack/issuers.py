@@ -166,7 +166,9 @@ def _keyed(row: Row, folder: Path, ring: KeyRing) -> Accepted:
 
 # --- rows of a TOML file ---------------------------------------------------------------------------------------
 def _toml_rows(file: Path, text: bytes) -> Iterator[tuple[str, Row]]:
-    import tomllib  # noqa: PLC0415 - 4 ms that a stack with YAML alone does without
+    if TABLE.encode() not in text:
+        return
+    import tomllib  # noqa: PLC0415 - 4 ms that a stack without such a table does without
 
     try:
         tables = tomllib.loads(text.decode("utf-8")).get(TABLE, [])
@@ -254,8 +256,9 @@ class _Later:
 
     def _access(self) -> Fetch:
         from ca.transport import Access  # noqa: PLC0415 - 280 ms, for those who fetch
+        from stack.proxies import outside  # noqa: PLC0415 - the same
 
-        return Access(self.ca, self._bearer if self.bearer_file else None, self.origin, self.public_only)
+        return Access(self.ca, self._bearer if self.bearer_file else None, self.origin, self.public_only, outside)
 
     def _bearer(self) -> str:
         """Read anew each time: Kubernetes renews it."""

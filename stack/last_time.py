@@ -3,31 +3,58 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from sigcore import limits
 from sigcore.errors import NotFound, Unavailable
+from sigcore.floor import Floor
 from sigcore.strict import encode_time, parse_time
 from stack.files import load_file, save_file
 from tsa.timekeeper import TimeKeeper
 
 
-def make_timekeeper(path: Path, *, durable: bool) -> TimeKeeper:
+def make_timekeeper(path: Path, *, durable: bool, floor: Floor | None = None) -> TimeKeeper:
     """A :class:`~tsa.timekeeper.TimeKeeper` that remembers in ``path``, at most one write per second of the clock.
+
+    ``floor`` is what several processes have in common, of which one at a time writes: else a late one could put an older time
+    in the place of a newer one that was used already.
 
     Raises:
         Malformed: the file is damaged.
     """
 
     def record(moment: datetime) -> None:
+        if floor is None:
+            save(moment)
+            return
+        with _alone(path.parent):
+            if int(moment.timestamp()) > floor.value:
+                save(moment)
+                floor.raise_to(int(moment.timestamp()))
+
+    def save(moment: datetime) -> None:
         try:
             save_file(path, encode_time(moment).encode("ascii") + b"\n", durable=durable)
         except OSError as error:
             message = f"timeNotAvailable: the time of the timestamp cannot be recorded: {error.strerror}"
             raise Unavailable(message, f"make room for {path}") from error
 
-    return TimeKeeper(_load(path), record)
+    return TimeKeeper(_load(path), record, floor)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _load(path: Path) -> datetime | None:

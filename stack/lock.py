@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from sigcore.errors import Refused
+from stack.config import FOLDERS
 from stack.files import make_folder
 from tlog.storage.lock import FileLock
 
@@ -17,8 +20,6 @@ LOCK: Final = "lock"
 
 SERVING: Final = "serving.lock"
 """The same in the folder of a role, for the process that serves it."""
-FOLDERS: Final = {"log": "rekor", "trust": "tuf"}
-"""Where a role's lock lies, when not in the folder of its name."""
 
 
 @contextmanager
@@ -48,3 +49,19 @@ def held(folder: Path, name: str = LOCK) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def held_patiently(folder: Path, patience_s: float, name: str = LOCK) -> Iterator[None]:
+    """As :func:`held`, but wait up to ``patience_s`` seconds for whoever holds it."""
+    deadline = time.monotonic() + patience_s
+    with ExitStack() as lock:
+        while True:
+            try:
+                lock.enter_context(held(folder, name))
+                break
+            except Refused:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        yield

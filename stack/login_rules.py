@@ -10,7 +10,6 @@ Members:
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -49,6 +48,10 @@ def load_login_rules(files: Iterable[Path]) -> LoginRules:
 
 def _table(file: Path) -> object:
     text = load_file(file, what="the configuration", limit=limits.TOKEN_KEY_SET)
+    if TABLE.encode() not in text:
+        return {}
+    import tomllib  # noqa: PLC0415 - 4 ms that a stack without such a table does without
+
     try:
         return tomllib.loads(text.decode("utf-8")).get(TABLE, {})
     except ValueError as error:

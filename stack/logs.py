@@ -26,6 +26,8 @@ FLUSH_S: Final = 0.1
 FLUSH_ROWS: Final = 512
 """About 100 KB."""
 FORMATS: Final = ("json", "text")
+ID_HEADER: Final = "X-Request-Id"
+"""What a request's id comes in and goes on to another role in."""
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that the present task answers; empty outside of requests."""
 _JSON_LINE: Final = (

@@ -19,13 +19,16 @@ from client.transport import AiohttpTransport, call, tls_context
 from sigcore import limits
 from sigcore.errors import Refused, SigError, Unavailable
 from sigcore.strict import Fields
+from stack.proxies import outside
 
 TIMEOUT_S: Final = 10.0
 """For one whole answer; Fulcio gives a discovery document the same."""
 
 
 class Fetcher:
-    """Fetches from the one provider ``label``, and follows no redirect: wherever it led, nobody has configured that.
+    """Fetches from the one provider ``label``, through the proxy of the environment where there is one.
+
+    It follows no redirect: wherever it led, nobody has configured that.
 
     Args:
         label: as messages name the provider.
@@ -47,7 +50,7 @@ class Fetcher:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
             body = urlencode(form).encode("ascii")
         try:
-            async with AiohttpTransport(tls=self._tls, timeout_s=self._timeout_s) as transport:
+            async with AiohttpTransport(tls=self._tls, timeout_s=self._timeout_s, way=outside) as transport:
                 return await call(
                     transport,
                     "GET" if form is None else "POST",

@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from ca.issuers import PinnedKeys
 from ca.jwks import parse_jwks
@@ -23,7 +24,7 @@ from oidc_dev.provider import Provider
 from oidc_dev.signing import jwks
 from sigcore import limits
 from sigcore.errors import SigError, Unavailable
-from stack.config import Settings
+from stack.config import Home, Settings
 from stack.files import load_file, make_folder, save_file
 from stack.service import working
 
@@ -59,24 +60,26 @@ class FileKeys:
         return await self._keys.find(key_id)
 
 
-def key_set(settings: Settings, place: str | None, file: Path) -> KeySet:
+def key_set(settings: Settings, place: str | None, home: Home) -> KeySet:
     """Where an authority that stands alone has the keys of the stack's provider from.
 
     Args:
         settings: for the issuer.
-        place: a file, or the URL of the key set; None for ``file``.
-        file: where the provider writes them, when both run on one machine.
+        place: a file, or the URL of the key set; None for the file that the provider writes, when both run on one machine.
+        home: for that file, and for the stack's own TLS authority: where there is one, it alone vouches for the provider's host.
 
     Raises:
         Malformed, Refused: the URL is none that keys may come from.
     """
     if place is None or not place.startswith(("http:", "https:")):
-        return FileKeys(Path(place).absolute() if place else file)
+        return FileKeys(Path(place).absolute() if place else home.own_key_set)
     # Deferred: only who fetches needs HTTP.
     from ca.discovery import DiscoveredKeys  # noqa: PLC0415 - see the line above
     from ca.transport import Access  # noqa: PLC0415 - the same
 
-    return DiscoveredKeys(settings.issuer, Access(), jwks_uri=place)
+    ours = home.tls_ca.exists() and urlsplit(place).hostname == settings.host_of("oidc")
+    ca = load_file(home.tls_ca, what="the stack's TLS authority").decode("ascii", "replace") if ours else ""
+    return DiscoveredKeys(settings.issuer, Access(ca), jwks_uri=place)
 
 
 @asynccontextmanager

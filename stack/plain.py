@@ -17,7 +17,9 @@ HEADERS: Final = {
     ): "no-store",  # unless the role says otherwise: a cache may ignore the query, or keep a refusal
     istr("X-Content-Type-Options"): "nosniff",
     istr("Referrer-Policy"): "no-referrer",
-    istr("Content-Security-Policy"): "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'",
+    istr("Content-Security-Policy"): (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
 }
 _log = logging.getLogger("sigbox.http")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -22,6 +23,7 @@ from sigcore.keys import PublicKey
 from sigcore.sct import SignedCertificateTimestamp
 from sigcore.strict import Fields, encode_base64, parse_base64
 from sigcore.x509 import parse_certificate
+from stack.logs import ID_HEADER, request_id
 from stack.service import working
 
 TRY_S: Final = 2.0
@@ -64,12 +66,14 @@ class RemoteLog:
 
     Args:
         url: what ``/ct/v1/`` follows, without a slash at its end.
+        tls: what to trust for https; the system's authorities when None.
         try_s: seconds for one try.
     """
 
-    def __init__(self, url: str, key: PublicKey, *, try_s: float = TRY_S) -> None:
+    def __init__(self, url: str, key: PublicKey, *, tls: ssl.SSLContext | None = None, try_s: float = TRY_S) -> None:
         self._url = url
         self._key = key
+        self._tls = tls
         self._try_s = try_s
         self._transport: AiohttpTransport | None = None
         self._fault = ""
@@ -77,7 +81,7 @@ class RemoteLog:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Connections for the length of a block, in which a log that failed is looked at until it answers again."""
-        async with AiohttpTransport(timeout_s=self._try_s) as self._transport:
+        async with AiohttpTransport(tls=self._tls, timeout_s=self._try_s) as self._transport:
             await self._look()
             async with working(self._watch):
                 yield
@@ -124,8 +128,10 @@ class RemoteLog:
     async def _call(self, method: str, name: str, body: bytes | None = None) -> bytes:
         if self._transport is None:
             raise Unavailable(f"{_SERVICE} is not connected")
-        url = f"{self._url}/ct/v1/{name}"
-        return await call(self._transport, method, url, service=_SERVICE, headers=_JSON, body=body, limit=limits.TEXT)
+        url, headers = f"{self._url}/ct/v1/{name}", dict(_JSON)
+        if identifier := request_id.get():  # the log's lines about this certificate then have the authority's id
+            headers[ID_HEADER] = identifier
+        return await call(self._transport, method, url, service=_SERVICE, headers=headers, body=body, limit=limits.TEXT)
 
     async def _watch(self) -> None:
         while True:

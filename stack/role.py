@@ -17,8 +17,9 @@ from stack import bootstrap, compose
 from stack.compose import Part
 from stack.config import Home, Settings
 from stack.config_file import ISSUERS_ONLY
+from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
-from stack.files import load_file
+from stack.files import load_file, make_folder
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.login_rules import load_login_rules
 from stack.own_keys import key_set, publishing
@@ -31,9 +32,11 @@ class RolePlan:
     """What ``sigbox serve`` was asked for.
 
     Attributes:
-        ct_log_url: where the authority's log is; None where clients find it.
+        ct_log_url: where the certificate log is, for the authority and the console; None where clients find it.
+        log_url: where the signature logs are, for the console; the same.
+        database: where logs are kept; None for what the settings say.
         oidc_jwks: a file or URL with the keys of the stack's provider; None for the file that the provider writes.
-        tls: ``CERT,KEY``; None serves plain HTTP.
+        tls: ``auto`` or ``CERT,KEY``; None serves plain HTTP.
     """
 
     role: str
@@ -46,6 +49,8 @@ class RolePlan:
     log_format: str | None
     ct_log_url: str | None
     oidc_jwks: str | None
+    log_url: str | None = None
+    database: str | None = None
 
     @property
     def tables(self) -> list[Path]:
@@ -76,33 +81,34 @@ def _oidc(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     # Deferred: it imports all of aiohttp, which no other role needs.
     from stack.remote_log import RemoteLog  # noqa: PLC0415 - see the line above
+    from stack.tls import trusting_own  # noqa: PLC0415 - the same
 
     home = plan.home
     ca = bootstrap.load_ca(home)
-    _check_published(home, "ca", ca[0])
+    _check_published(home, "ca", ca[0].public_key())
     issuers = LiveIssuers(issuer_files(home, plan.config))
-    own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home.own_key_set))
+    own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home))
     log_key = load_public_key(home, "ctfe.pub")
-    log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key)
-    return compose.ca_part(ca, issuers, own, log, log_key, clock)
+    log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key, tls=trusting_own(home))
+    return compose.ca_part(home, ca, issuers, own, log, log_key, clock)
 
 
 def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     key = bootstrap.load_ecdsa(plan.home, "ct/log.key")
-    _check_published(plan.home, "ct", key)
+    _check_published(plan.home, "ct", key.public_key())
     return compose.ct_part(plan.home, settings, key, load_public(plan.home).ca_chain[-1], clock)
 
 
 def _logs(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     v2, v1 = bootstrap.load_ed25519(plan.home, "rekor/log.key"), bootstrap.load_ecdsa(plan.home, "rekor-v1/log.key")
     for key in (v2, v1):
-        _check_published(plan.home, "log", key)
+        _check_published(plan.home, "log", key.public_key())
     return compose.log_part(plan.home, settings, (v2, v1), clock)
 
 
 def _tsa(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     tsa = bootstrap.load_tsa(plan.home)
-    _check_published(plan.home, "tsa", tsa[0])
+    _check_published(plan.home, "tsa", tsa[0].public_key())
     return compose.tsa_part(plan.home, settings, tsa, clock)
 
 
@@ -112,6 +118,34 @@ def _trust(plan: RolePlan, settings: Settings, _clock: Clock) -> Part:
     return compose.served_trust_part(plan.home, settings)
 
 
+def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
+    """The console, which has no key and follows the logs as anybody could, with their keys from the trust root."""
+    # Deferred: it imports all of aiohttp.
+    from client.transport import AiohttpTransport  # noqa: PLC0415 - see the line above
+    from stack.followed import followed_check, following, make_mirrors  # noqa: PLC0415 - the same
+    from stack.tls import trusting_own  # noqa: PLC0415 - the same
+    from stack.web import front  # noqa: PLC0415 - the same
+    from stack.web.console.around import Around  # noqa: PLC0415 - the same
+
+    home, public, rules = plan.home, load_public(plan.home), load_console_rules(plan.tables)
+    if rules.login is not None:
+        hint = "let a reverse proxy ask for it, or serve the console with sigbox up"
+        raise Refused("[console] asks for a login, which takes the provider in the same process", hint)
+    for role, key in (("ct", public.ct_key), ("log", public.rekor_key), ("log", public.rekor_v1_key)):
+        _check_published(home, role, key)
+    folder = home.folder_of("console")
+    make_folder(folder)
+    places = {"ct": plan.ct_log_url or settings.at("ct"), "log": plan.log_url or settings.at("log")}
+    transport = AiohttpTransport(tls=trusting_own(home))
+    mirrors = make_mirrors(folder, settings, public, places, transport, clock)
+    checks = {name: followed_check(mirror) for name, mirror in mirrors.items()}
+    around = Around(clock=clock, checks=checks, watcher=rules.watcher(home, settings, mirrors, clock))
+    part = compose.console_part(home, settings, compose.shelves_of(mirrors, public), around)
+    routes = (*front.make_routes(home, settings, mirrors), *part.routes)
+    follows = During(partial(following, mirrors.values(), transport))
+    return replace(part, routes=routes, checks=checks, services=(follows, *part.services))
+
+
 _MAKERS: Final[Mapping[str, Callable[[RolePlan, Settings, Clock], Part]]] = {
     "oidc": _oidc,
     "ca": _ca,
@@ -119,10 +153,11 @@ _MAKERS: Final[Mapping[str, Callable[[RolePlan, Settings, Clock], Part]]] = {
     "log": _logs,
     "tsa": _tsa,
     "trust": _trust,
+    "console": _console,
 }
 
 
-def _check_published(home: Home, role: str, key: keys.PrivateKey) -> None:
+def _check_published(home: Home, role: str, key: keys.PublicKey) -> None:
     """What is signed with a key that the trust root does not name would be refused by everybody.
 
     Raises:
@@ -135,10 +170,10 @@ def _check_published(home: Home, role: str, key: keys.PrivateKey) -> None:
         "log": {log.key for log in root.logs},
         "tsa": {_spki(authority) for authority in root.timestamp_authorities},
     }[role]
-    if keys.encode_public_key(key.public_key()) not in known:
+    if keys.encode_public_key(key) not in known:
         raise Refused(
             f"the key of {role} in {home.path} is not in {home.trusted_root}: nothing that it signs would count",
-            "take both from one stack",
+            "take both from one stack; where a rotation was interrupted, finish it: sigbox trust refresh",
         )
 
 

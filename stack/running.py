@@ -12,16 +12,17 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from stack import logs
-from stack.clients.table import FIRST, guide
 from stack.compose import compose
 from stack.edge import Edge
 from stack.figures import Figures
@@ -99,25 +100,32 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
 
     stop_on_signals(stopping, clean_up)
     oidc_key = await asyncio.wrap_future(prepared.oidc_key)
-    home, settings = prepared.home, prepared.settings
-    checks: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
-    parts = (home, settings, prepared.material, oidc_key, prepared.issuers, utc_now)
-    serving = compose(
-        *parts,
-        control_api=plan.control,
-        edge=edge,
-        checks=checks,
-        logins=prepared.logins,
-        elsewhere=prepared.elsewhere,
-    )
+    serving = composed(prepared, plan, oidc_key, edge, {})
 
     def now_ready() -> None:
         finish_publisher(prepared.publisher)
         announce(prepared, plan.ready_file)
 
-    work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(_keep_up, prepared), prepared.issuers.watch)
+    work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(keep_up, prepared), prepared.issuers.watch)
     async with serving as (app, figures):
         await answer(app, figures, edge, prepared.listener, prepared.tls, now_ready, work, stopping)
+
+
+def composed(
+    prepared: Prepared, plan: Plan, oidc_key: rsa.RSAPrivateKey, edge: Edge, checks: Mapping[str, Check]
+) -> AbstractAsyncContextManager[tuple[web.Application, Figures]]:
+    """All roles of what was prepared; readiness asks ``checks``, too."""
+    tls: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
+    parts = (prepared.home, prepared.settings, prepared.material, oidc_key, prepared.issuers, utc_now)
+    return compose(
+        *parts,
+        control_api=plan.control,
+        edge=edge,
+        checks={**tls, **checks},
+        logins=prepared.logins,
+        elsewhere=prepared.elsewhere,
+        console=prepared.console,
+    )
 
 
 async def answer(
@@ -158,6 +166,8 @@ async def answer(
 async def _listen(gate: Gate, listener: socket.socket, tls: ServerTls | None) -> asyncio.Server | TlsPort:
     if tls is not None:
         return TlsPort(listener, gate, tls.context, BACKLOG)
+    if listener.family == socket.AF_UNIX:
+        return await asyncio.get_running_loop().create_unix_server(gate, sock=listener, backlog=BACKLOG)
     return await asyncio.get_running_loop().create_server(gate, sock=listener, backlog=BACKLOG)
 
 
@@ -178,7 +188,7 @@ def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> No
         loop.add_signal_handler(number, stop, number)
 
 
-async def _keep_up(prepared: Prepared) -> None:
+async def keep_up(prepared: Prepared) -> None:
     """Once an hour: re-sign what has less than half of its life left. A failure is said and tried again.
 
     Before that, now that everything answers: import what the first token will need.
@@ -203,6 +213,11 @@ def _import_jwt() -> None:
 
 def announce(prepared: Prepared, ready_file: Path | None) -> None:
     """Say that every role answers: to people on standard output, to programs in the ready file."""
+    if ready_file is not None:
+        save_file(ready_file, json.dumps(ready(prepared), indent=2).encode() + b"\n", durable=False)
+    # Deferred: programs need not wait for lines that are for people.
+    from stack.clients.table import FIRST, guide  # noqa: PLC0415 - see the line above
+
     home, settings = prepared.home, prepared.settings
     lines = [f"sigbox serves {settings.url}", f"root fingerprint sha256:{fingerprint(home)}", f"data in {home.path}"]
     if settings.ephemeral:
@@ -212,8 +227,6 @@ def announce(prepared: Prepared, ready_file: Path | None) -> None:
     lines += ["", "# other clients, and other ways: sigbox env CLIENT"]
     sys.stdout.write("\n".join(lines) + "\n\n")
     sys.stdout.flush()
-    if ready_file is not None:
-        save_file(ready_file, json.dumps(ready(prepared), indent=2).encode() + b"\n", durable=False)
 
 
 def ready(prepared: Prepared) -> dict[str, str | int]:

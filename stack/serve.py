@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -24,6 +25,7 @@ from sigcore.errors import Malformed, Unavailable
 from stack import bootstrap
 from stack.config import ROLES, Home, Settings
 from stack.config_file import ISSUERS_ONLY
+from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.lock import LOCK, held, serving
@@ -57,6 +59,8 @@ def serve(plan: Plan) -> int:
         if not alone and not fresh:
             locks.enter_context(serving(home.path, *ROLES))
         settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
+        if plan.database:
+            settings = replace(settings, database=plan.database)
         if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
         tls = tls_of(plan.tls, home, settings, now)
@@ -65,16 +69,21 @@ def serve(plan: Plan) -> int:
         save_documents(home, material.public, settings)
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]
-        logins, elsewhere = load_login_rules(files), load_elsewhere(files)
+        logins, elsewhere, console = load_login_rules(files), load_elsewhere(files), load_console_rules(files)
         with ended_with(start_publisher(home)) as publisher:
             made = (home, settings, material, listener, oidc_key, tls, publisher)
-            prepared = Prepared(*made, issuers, logins, elsewhere)
+            prepared = Prepared(*made, issuers, logins, elsewhere, console)
             import_server()
             # Deferred: everything that imports aiohttp comes after that.
             from stack.running import run  # noqa: PLC0415 - see the line above
 
             undo.pop_all()
-            return run(prepared, plan)
+            if plan.workers is None:
+                return run(prepared, plan)
+            # Deferred: nothing of it is needed by one process.
+            from stack.workers.supervisor import supervise  # noqa: PLC0415 - see the line above
+
+            return supervise(prepared, plan)
 
 
 def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) -> ServerTls | None:
@@ -85,11 +94,16 @@ def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) ->
     """
     if wanted is None:
         return None
-    if not settings.url.startswith("https:"):
-        raise Malformed(f"--tls serves HTTPS, but the URL is {settings.url}", "give an https URL with --url")
+    check_https(settings.url)
     from stack.server_tls import make_server_tls  # noqa: PLC0415 - nothing of it is needed without --tls
 
     return make_server_tls(wanted, home, settings, now)
+
+
+def check_https(url: str) -> None:
+    """Raises Malformed for a URL that clients reach without TLS."""
+    if not url.startswith("https:"):
+        raise Malformed(f"--tls serves HTTPS, but the URL is {url}", "give an https URL with --url")
 
 
 @contextmanager

@@ -17,18 +17,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from sigcore.errors import Malformed
 from stack.compose import Part, assembled
 from stack.config import Settings, load_settings
 from stack.edge import Edge
 from stack.files import save_file
 from stack.lock import serving
+from stack.offering import Arrival, offering_part, waits_for_trust
 from stack.role import RolePlan, make_part
 from stack.room import watch_room
 from stack.running import answer, run_loop, stop_on_signals, utc_now
-from stack.serve import ended_by_sigterm, listening, tls_of
+from stack.serve import check_https, ended_by_sigterm, listening
 from stack.start import ServerTls
-from stack.tls import AUTO
 from stack.upkeep import REFRESH_S, attempt
 
 
@@ -41,25 +40,41 @@ def serve_role(plan: RolePlan) -> int:
     """
     gc.disable()  # until everything answers: stack.running
     settings = load_settings(plan.home)
-    with (
-        ended_by_sigterm(),
-        listening(plan.host, plan.port) as listener,
-        serving(plan.home.path, plan.role),
-    ):
-        tls = _tls(plan, settings)
-        part = make_part(plan, settings, utc_now)
-        watch_room(plan.home.path, part.logs)
-        run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
+    if plan.database:
+        settings = replace(settings, database=plan.database)
+    with ended_by_sigterm(), serving(plan.home.path, plan.role):
+        if waits_for_trust(plan) and not _offer(plan, settings):
+            return 0
+        with ended_by_sigterm(), listening(plan.host, plan.port) as listener:
+            _serve_part(plan, settings, listener)
     return 0
 
 
+def _offer(plan: RolePlan, settings: Settings) -> bool:
+    """Answer for the role's public keys alone, until ``public/`` is there; False when a signal ended it before."""
+    arrived = Arrival(plan.home)
+    sys.stderr.write(f"{plan.home.trusted_root} is not there: {plan.role} says its public keys, and waits\n")
+    with listening(plan.host, plan.port) as listener:
+        waiting = replace(plan, ready_file=None)
+        tls, part = _tls(plan, settings), offering_part(plan, arrived)
+        run_loop(plan.log_format, None, partial(_serve, waiting, settings, part, listener, tls))
+    return arrived.seen
+
+
+def _serve_part(plan: RolePlan, settings: Settings, listener: socket.socket) -> None:
+    tls = _tls(plan, settings)
+    part = make_part(plan, settings, utc_now)
+    watch_room(plan.home.path, part.logs)
+    run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
+
+
 def _tls(plan: RolePlan, settings: Settings) -> ServerTls | None:
-    if plan.tls == AUTO:
-        raise Malformed(
-            "an authority of the stack's own would need a folder that all roles share",
-            "give a certificate for this role: --tls CERT,KEY",
-        )
-    return tls_of(plan.tls, plan.home, replace(settings, url=settings.at(plan.role)), utc_now())
+    if plan.tls is None:
+        return None
+    check_https(settings.at(plan.role))
+    from stack.server_tls import make_role_tls  # noqa: PLC0415 - nothing of it is needed without --tls
+
+    return make_role_tls(plan.tls, plan.home, plan.role, settings.host_of(plan.role), utc_now())
 
 
 async def _serve(

@@ -8,17 +8,22 @@ import ssl
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from oidc_dev.rules import LoginRules
+from sigcore.values import dataclass
 from stack.bootstrap import Material
 from stack.config import Home, Settings
+from stack.console_rules import ConsoleRules
 from stack.elsewhere import Elsewhere
 from stack.live_issuers import LiveIssuers
+
+MOST_WORKERS: Final = 32
+"""One sequencer has work for so many and fewer: docs/operating.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +43,23 @@ class Plan:
     log_format: str | None = None
     """``json`` or ``text``; None follows the terminal."""
     behind_proxy: bool = False
+    workers: int | None = None
+    """Processes that answer, beside one that commits; None for one process that does both."""
+    database: str | None = None
+    """Where the logs are kept; None for what the stack's settings say."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
     """A context that is ready to be served with.
 
-    ``renew`` brings it up to new files, or makes them, when it is time; ``check`` raises when those in place are no good.
+    ``renew`` brings it up to new files, or makes them, when it is time; ``reload`` does so without making any; ``check`` raises
+    when those in place are no good.
     """
 
     context: ssl.SSLContext
     renew: Callable[[datetime], None]
+    reload: Callable[[datetime], None]
     check: Callable[[datetime], None]
     authority: Path | None
     """The certificate that clients must trust, when it is our own."""
@@ -70,3 +81,4 @@ class Prepared:
     """Those that were configured, beside the stack's own."""
     logins: LoginRules
     elsewhere: Elsewhere
+    console: ConsoleRules

@@ -7,8 +7,8 @@ Source: RFC 9325 (recommendations for TLS): 1.2 and 1.3, forward secrecy and aut
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NoReturn
@@ -52,6 +52,12 @@ class TlsFiles:
         )
 
     @classmethod
+    def of_role(cls, home: Home, role: str) -> TlsFiles:
+        """Those of ``--tls auto`` in the folder of one role, made by ``sigbox init --tls auto``."""
+        whole, folder = cls.own(home), home.folder_of(role)
+        return replace(whole, certificate=folder / "tls.pem", key=folder / "tls.key")
+
+    @classmethod
     def given(cls, text: str) -> TlsFiles:
         """Those of ``--tls CERT,KEY``. Malformed when the text is something else."""
         certificate, comma, key = text.partition(",")
@@ -63,6 +69,10 @@ class TlsFiles:
     def folder(self) -> Path:
         """Of our own authority."""
         return self.authority.parent
+
+    def left(self, now: datetime) -> timedelta:
+        """For how long the certificate is good. NotFound and Malformed: see :func:`check_certificate`."""
+        return _load(self.certificate).not_valid_after_utc - now
 
 
 def make_context(files: TlsFiles, host: str, now: datetime) -> ssl.SSLContext:
@@ -100,18 +110,29 @@ def _no_passphrase() -> NoReturn:
     raise Refused("the TLS key is encrypted, and nobody can be asked for its passphrase", "decrypt it: openssl pkey")
 
 
+def trusting_own(home: Home) -> ssl.SSLContext:
+    """For connections to roles of the same stack: the system's authorities or ``SSL_CERT_FILE``'s, and the stack's own.
+
+    Raises:
+        Malformed: ``public/tls_ca.pem`` holds no certificate.
+    """
+    context = ssl.create_default_context()
+    if home.tls_ca.exists():
+        try:
+            context.load_verify_locations(home.tls_ca)
+        except ssl.SSLError as error:
+            raise Malformed(f"{home.tls_ca} holds no certificate in PEM", "sigbox init writes it anew") from error
+    return context
+
+
 def check_certificate(path: Path, host: str, now: datetime) -> None:
     """Whether the first certificate in ``path`` is valid now and for ``host``.
 
     Raises:
         NotFound, Malformed, Refused: what it is instead.
     """
-    data = load_file(path, what="the TLS certificate", limit=limits.CHAIN_CERTIFICATES * limits.CERTIFICATE)
-    try:
-        certificate = x509.load_pem_x509_certificates(data)[0]
-        names = names_of(certificate)
-    except ValueError as error:
-        raise Malformed(f"{path} holds no PEM certificate", "give the server's certificate, then its chain") from error
+    certificate = _load(path)
+    names = names_of(certificate)
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not first <= now <= last:
         when = f"expired on {last:%Y-%m-%d}" if now > last else f"is valid from {first:%Y-%m-%d %H:%M} UTC on"
@@ -121,6 +142,16 @@ def check_certificate(path: Path, host: str, now: datetime) -> None:
         raise Refused(
             f"the TLS certificate {path} is for {found}; the URL's host is {host}", "change --url, or the certificate"
         )
+
+
+def _load(path: Path) -> x509.Certificate:
+    data = load_file(path, what="the TLS certificate", limit=limits.CHAIN_CERTIFICATES * limits.CERTIFICATE)
+    try:
+        certificate = x509.load_pem_x509_certificates(data)[0]
+        _ = certificate.extensions  # read when they are asked for
+    except ValueError as error:
+        raise Malformed(f"{path} holds no PEM certificate", "give the server's certificate, then its chain") from error
+    return certificate
 
 
 def names_of(certificate: x509.Certificate) -> tuple[str, ...]:

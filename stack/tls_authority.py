@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--tls auto``: a certificate authority for this stack's own HTTPS, and its server certificate.
+"""``--tls auto``: a certificate authority for this stack's own HTTPS, and its server certificates: one, or one for each role.
 
 The authority goes into clients' trust stores, so it can vouch for nothing but this stack: its certificate carries critical
-name constraints (RFC 5280 section 4.2.1.10) with the URL's host, ``localhost`` and the loopback addresses. docs/adr/0012.
+name constraints (RFC 5280 section 4.2.1.10) with the hosts of its URLs, ``localhost`` and the loopback addresses. docs/adr/0012.
 Built with cryptography's builder: once a year is no hot path, and no log ever sees these certificates.
 """
 
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sigcore import keys, limits
 from sigcore.errors import Malformed
-from stack.config import Home, Settings
+from stack.config import ROLES, Home, Settings
 from stack.files import SECRET, load_file, load_secret, make_folder, save_file
 from stack.tls import TlsFiles, names_of
 
@@ -35,9 +36,9 @@ BACKDATED: Final = timedelta(hours=1)
 
 
 def prepare(home: Home, settings: Settings, now: datetime) -> TlsFiles:
-    """The files of a server certificate that is good for ``settings.host``, made anew where the old ones are not.
+    """The files of a server certificate that is good for the hosts of all URLs, made anew where the old ones are not.
 
-    1. An authority that is missing, about to end, or may not vouch for the host is made (with a fresh key).
+    1. An authority that is missing, about to end, or may not vouch for the hosts is made (with a fresh key).
     2. A server certificate that is missing, near its end, for other names or of another authority is made.
     3. The authority's certificate is published as ``public/tls_ca.pem``.
 
@@ -46,21 +47,56 @@ def prepare(home: Home, settings: Settings, now: datetime) -> TlsFiles:
     """
     files = TlsFiles.own(home)
     make_folder(files.folder)
-    names = _names(settings.host)
+    names = _names(settings.host, *map(settings.host_of, settings.services))
     authority = _load(files.authority)
-    fresh = authority is None or authority.not_valid_after_utc - now < SERVER_LIFE or _permitted(authority) != names
-    if authority is None or fresh:  # (1)
+    if authority is None or authority.not_valid_after_utc - now < SERVER_LIFE or _permitted(authority) != names:  # (1)
         authority = _make_authority(files, names, settings, now)
-    leaf = _load(files.certificate)
-    if fresh or leaf is None or leaf.not_valid_after_utc - now < RENEW or names_of(leaf) != names:  # (2)
-        _make_server(files, authority, names, settings, now)
+    _keep_server(files, authority, names, settings, now)  # (2)
     save_file(files.published, _pem(authority), durable=not settings.ephemeral)  # (3)
     return files
 
 
-def _names(host: str) -> tuple[str, ...]:
-    """What the certificate is for: the URL's host and this machine."""
-    return tuple(dict.fromkeys((host, "localhost", "127.0.0.1", "::1")))
+def prepare_roles(home: Home, settings: Settings, now: datetime) -> tuple[str, ...]:
+    """:func:`prepare`, and in the folder of each role a certificate for that role's host: its process needs no more.
+
+    The answer names the roles that got another certificate. Errors: as :func:`prepare`.
+    """
+    issued = []
+    authority = _load(prepare(home, settings, now).authority)
+    assert authority is not None  # noqa: S101 - it was just prepared
+    for role in ROLES:
+        files = TlsFiles.of_role(home, role)
+        make_folder(files.certificate.parent, durable=not settings.ephemeral)
+        if _keep_server(files, authority, _names(settings.host_of(role)), settings, now):
+            issued.append(role)
+    return tuple(issued)
+
+
+def _keep_server(
+    files: TlsFiles, authority: x509.Certificate, names: Sequence[str], settings: Settings, now: datetime
+) -> bool:
+    """Make the server certificate, unless there is one that is not near its end, for ``names`` and of ``authority``.
+
+    The answer says whether it was made.
+    """
+    leaf = _load(files.certificate)
+    if leaf and leaf.not_valid_after_utc - now >= RENEW and names_of(leaf) == names and _issued(leaf, authority):
+        return False
+    _make_server(files, authority, names, settings, now)
+    return True
+
+
+def _issued(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        leaf.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _names(*hosts: str) -> tuple[str, ...]:
+    """What a certificate is for: the hosts of URLs, and this machine."""
+    return tuple(dict.fromkeys((*hosts, "localhost", "127.0.0.1", "::1")))
 
 
 def _general(names: Sequence[str]) -> list[x509.GeneralName]:
@@ -113,7 +149,7 @@ def _make_server(
     key = keys.generate_p256()
     usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
     builder = (
-        _builder(_subject(settings.host[:64], settings), authority.subject, key.public_key(), now, SERVER_LIFE)
+        _builder(_subject(names[0][:64], settings), authority.subject, key.public_key(), now, SERVER_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

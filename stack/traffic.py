@@ -8,6 +8,7 @@ registry does not know. The number of series cannot grow with what strangers sen
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,13 +52,23 @@ class Traffic:
 
     def record(self, method: str, route: str, status: int, seconds: float) -> None:
         """One answered request; ``method`` as :func:`method_of` has it."""
-        key = (method, route, status)
-        series = self.series.get(key)
-        if series is None:
-            series = self.series[key] = Series(role_of(route))
+        series = self._series((method, route, status))
         series.count += 1
         series.seconds += seconds
         series.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+
+    def add(self, key: tuple[str, str, int], buckets: Sequence[int], seconds: float) -> None:
+        """Requests that another process answered: for (method, route, status) how many in each bucket, and how long together."""
+        series = self._series(key)
+        series.buckets = [own + more for own, more in zip(series.buckets, buckets, strict=True)]
+        series.count += sum(buckets)
+        series.seconds += seconds
+
+    def _series(self, key: tuple[str, str, int]) -> Series:
+        series = self.series.get(key)
+        if series is None:
+            series = self.series[key] = Series(role_of(key[1]))
+        return series
 
     def answered(self, method: str, routes: tuple[str, ...]) -> int:
         """How many requests to ``routes`` were granted."""

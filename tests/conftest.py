@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgres_server import Server, bindir, running_server
 
 pytest_plugins = ["tests.ci_skips"]
 
@@ -34,3 +37,12 @@ def shared(name: str, variable: str, absent: str) -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for all tests that only need one; each keeps to logs of its own."""
+    if bindir() is None:
+        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
+    with running_server() as server:
+        yield server

@@ -11,6 +11,7 @@ import json
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -19,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import yaml
 
 from tests.stack_process import READY_S, ROOT, SIGBOX, STOP_S, RunningStack, environment
 
-ROLES = ("trust", "oidc", "ct", "ca", "log", "tsa")
+ROLES = ("trust", "oidc", "ct", "ca", "log", "tsa", "console")
 """In the order in which the tests start them; they need no order."""
 INSIDE = "7780"
 """The port that every container listens on."""
@@ -48,14 +49,16 @@ class SplitStack:
     Attributes:
         ports: where each service listens.
         public: the ports at which clients are told to find a service; its own where nothing else is said.
-        links: the ports at which another service is told to find a service, in the same way.
+        links: for a service, the ports at which it is told to find others, in the same way.
     """
 
     folder: Path
     ports: dict[str, int]
     public: Mapping[str, int] = field(default_factory=dict)
-    links: Mapping[str, int] = field(default_factory=dict)
+    links: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tls: bool = False
+    """Everybody speaks HTTPS, with the stack's own authority."""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -69,7 +72,7 @@ class SplitStack:
 
     def url(self, service: str) -> str:
         """Where clients are told to find it."""
-        return f"http://localhost:{self.public.get(service, self.ports.get(service, 0))}"
+        return f"{self.scheme}://localhost:{self.public.get(service, self.ports.get(service, 0))}"
 
     def view(self, service: str) -> Path:
         """What stands for ``/data`` in its container: made of its volumes, and of nothing else."""
@@ -98,10 +101,10 @@ class SplitStack:
         for word in (*self.document["services"][service]["command"], *self.extra.get(service, ())):
             text = re.sub(r"^--data=/data$", f"--data={self.view(service)}", word)
             text = text.replace(f"0.0.0.0:{INSIDE}", f"127.0.0.1:{self.ports.get(service)}")
-            for other, port in (self.ports | dict(self.links)).items():
-                text = text.replace(f"http://{other}:{INSIDE}", f"http://127.0.0.1:{port}")
+            for other, port in (self.ports | dict(self.links.get(service, {}))).items():
+                text = text.replace(f"http://{other}:{INSIDE}", f"{self.scheme}://127.0.0.1:{port}")
             words.append(text)
-        return words
+        return [*words, *(["--tls=auto"] if self.tls else [])]
 
     def init(self) -> None:
         """The one service that runs to its end."""
@@ -142,11 +145,22 @@ class SplitStack:
         """What it printed."""
         return self.folder / f"{service}.log"
 
+    @property
+    def scheme(self) -> str:
+        """Of every URL."""
+        return "https" if self.tls else "http"
+
+    @property
+    def tls_ca(self) -> Path:
+        """What clients must trust, with ``tls``."""
+        return self.folder / "volumes" / "public" / "tls_ca.pem"
+
     def ask(self, service: str, path: str) -> tuple[int, bytes]:
         """GET, straight from the service."""
-        opener = build_opener(ProxyHandler({}))
+        trusting = ssl.create_default_context(cafile=self.tls_ca) if self.tls else None
+        opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
         try:
-            with opener.open(f"http://127.0.0.1:{self.ports[service]}{path}", timeout=10) as answer:
+            with opener.open(f"{self.scheme}://127.0.0.1:{self.ports[service]}{path}", timeout=10) as answer:
                 return answer.status, answer.read()
         except HTTPError as error:
             return error.code, error.read()

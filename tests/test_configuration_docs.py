@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from stack import broker, issuers, login_rules, upstreams
+from stack import broker, console_login, issuers, login_rules, upstreams
 from stack.cli.table import COMMANDS
 from stack.config import ROLES, Home, Settings, save_settings
+from stack.watch import rules as watch
 from tests import architecture_rules as rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +53,9 @@ def test_every_key_of_the_settings_file_is_described(tmp_path):
     settings = Settings(
         "http://localhost:7780", datetime(2026, 1, 2, tzinfo=UTC), ephemeral=False, url_follows_listen=True
     )
-    save_settings(Home(tmp_path), replace(settings, name="ACME", rekor_v2_dsse="dsse"))
+    save_settings(
+        Home(tmp_path), replace(settings, name="ACME", rekor_v2_dsse="dsse", database="postgresql://db/sigbox")
+    )
     keys = set(re.findall(r"^(\w+) =", (tmp_path / "sigbox.toml").read_text(), re.MULTILINE))
     assert first_cells(section("The settings file")) == keys
 
@@ -83,6 +86,12 @@ def test_every_member_of_the_tables_about_others_is_described():
 
 def test_every_member_of_the_login_rules_is_described():
     assert first_cells(section("Logins")) == set(login_rules._MEMBERS)
+
+
+def test_every_member_of_the_tables_about_the_console_is_described():
+    assert first_cells(section("Watch rules")) == set(watch._MEMBERS)
+    assert first_cells(section("Alerts")) == set(watch._ALERT_MEMBERS)
+    assert first_cells(section("Logins to the console")) == set(console_login._MEMBERS)
 
 
 def test_every_public_file_is_described():

@@ -21,7 +21,9 @@ DIRECT = {
         *PROJECT["build-system"]["requires"],
         *EXTRAS["test"],
         *EXTRAS["interop"],
+        *EXTRAS["postgres"],
     ],
+    "postgres": EXTRAS["postgres"],
     "binary": (ROOT / "requirements" / "binary.in").read_text("utf-8").splitlines()[-1:],
 }
 
@@ -50,6 +52,14 @@ def test_every_pin_has_a_hash_and_no_address(name):
 
 def test_a_test_installation_contains_the_runtime_pins():
     assert pins(lines("run")).items() <= pins(lines("test")).items()
+
+
+def test_what_postgresql_needs_is_beside_the_runtime_pins_and_the_same_everywhere():
+    source = (ROOT / "requirements" / "postgres.in").read_text("utf-8").splitlines()
+    assert source[-len(EXTRAS["postgres"]) :] == EXTRAS["postgres"]
+    run, postgres, test = (pins(lines(name)) for name in ("run", "postgres", "test"))
+    assert postgres.items() <= test.items()
+    assert all(run.get(name, version) == version for name, version in postgres.items())
 
 
 def test_what_makes_the_binary_agrees_with_what_is_in_it():

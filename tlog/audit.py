@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sigcore import merkle
 from sigcore.errors import NotFound, Refused
 from sigcore.merkle import Frontier, Hash
 from sigcore.tiles import WIDTH
+from sigcore.values import dataclass
 from tlog.anchor import Anchored
 from tlog.publish import Publisher
 from tlog.recovery import keys_of
@@ -53,7 +53,11 @@ async def at_once() -> None:
 class Gentle:
     """The pace of a background task: as long a pause as the last bundle took, and much longer while others work.
 
-    That others work shows in how long the event loop takes to come back.
+    That others work shows in how long the event loop takes to come back, and in entries that wait for their log: that may be
+    all that is to be seen where other processes have the rest of the work.
+
+    Args:
+        waiting: how many entries wait now.
     """
 
     BUSY_S: Final = 0.001
@@ -61,14 +65,15 @@ class Gentle:
     BUSY_PAUSE: Final = 19
     """Pauses as multiples of the work: half of an idle loop, a twentieth of a busy one."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Callable[[], int] = lambda: 0) -> None:
+        self._waiting = waiting
         self._since_s = time.monotonic()
 
     async def __call__(self) -> None:
         """Pause."""
         asked_s = time.monotonic()
         await asyncio.sleep(0)
-        busy = time.monotonic() - asked_s > self.BUSY_S
+        busy = time.monotonic() - asked_s > self.BUSY_S or self._waiting() > 0
         await asyncio.sleep((asked_s - self._since_s) * (self.BUSY_PAUSE if busy else self.PAUSE))
         self._since_s = time.monotonic()
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from sigcore import der, limits, tls
+from sigcore import der, keys, limits, tls
 from sigcore.chain import verify_signed_by
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey
@@ -36,6 +36,7 @@ from tlog.anchor import Anchor
 from tlog.log import Log, Submission
 from tlog.publish import Clock
 from tlog.storage.base import LogStore
+from tlog.submission import Intake
 from tlog.tree_head import TreeHead, TreeHeadPublisher
 
 PATHS: Final = 64
@@ -65,39 +66,30 @@ class _Path:
 _MakeEntry = Callable[[Certificate, _Path], X509Entry | PrecertEntry]
 
 
-class CertificateLogService:
-    """One certificate log.
+class CertificateFront:
+    """What is done with a certificate before the log has it: its chain is verified, its promise signed.
 
     Args:
-        store, anchor: where it is kept.
-        origin: the log's name in its checkpoints.
+        log: where entries are brought.
         key: ECDSA P-256 or RSA, of this log only; the log id is the SHA-256 of its SPKI.
-        roots: accepted root certificates (DER), at least one. The first one becomes the log's first entry, so that no
-            user's certificate has index 0.
-        clock: the time of day.
+        roots: accepted root certificates (DER), at least one.
     """
 
-    def __init__(
-        self, store: LogStore, anchor: Anchor, *, origin: str, key: PrivateKey, roots: Sequence[bytes], clock: Clock
-    ) -> None:
+    def __init__(self, log: Intake, *, key: PrivateKey, roots: Sequence[bytes]) -> None:
         if not roots:
             raise Refused("the certificate log accepts no root", "give it the root certificate of the authority")
-        self._publisher = TreeHeadPublisher(origin, key)
+        self.log = log
         self._key = key
-        self.log = Log(store, anchor, self._publisher, clock)
-        self.log_id = self._publisher.log_id
+        self.log_id = keys.key_id(keys.encode_public_key(key.public_key()))
         self.roots = tuple(parse_certificate(root, what="the accepted root") for root in roots)
         self._paths = lru_cache(maxsize=PATHS)(self._find_path)
 
-    async def start(self) -> None:
-        """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
-        await self.log.start()
-        if self.log.size == 0:
-            await self.add_chain((self.roots[0].der,))
-
-    async def stop(self) -> None:
-        """Commit what waits and release the log."""
-        await self.log.stop()
+    def accept(self, root: bytes) -> None:
+        """Take certificates below this root (DER) too, from now on. Malformed: it is no certificate."""
+        certificate = parse_certificate(root, what="the accepted root")
+        if certificate not in self.roots:
+            self.roots = (*self.roots, certificate)
+            self._paths.cache_clear()
 
     # --- add ---------------------------------------------------------------------------------------------
     async def add_pre_chain(self, chain: Sequence[bytes]) -> SignedCertificateTimestamp:
@@ -160,7 +152,36 @@ class CertificateLogService:
                     return root
         raise failure
 
-    # --- read --------------------------------------------------------------------------------------------
+
+class CertificateLogService(CertificateFront):
+    """One certificate log.
+
+    Args:
+        store, anchor: where it is kept.
+        origin: the log's name in its checkpoints.
+        key, roots: see :class:`CertificateFront`. The first root becomes the log's first entry, so that no user's certificate
+            has index 0.
+        clock: the time of day.
+    """
+
+    log: Log
+
+    def __init__(
+        self, store: LogStore, anchor: Anchor, *, origin: str, key: PrivateKey, roots: Sequence[bytes], clock: Clock
+    ) -> None:
+        self._publisher = TreeHeadPublisher(origin, key)
+        super().__init__(Log(store, anchor, self._publisher, clock), key=key, roots=roots)
+
+    async def start(self) -> None:
+        """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
+        await self.log.start()
+        if self.log.size == 0:
+            await self.add_chain((self.roots[0].der,))
+
+    async def stop(self) -> None:
+        """Commit what waits and release the log."""
+        await self.log.stop()
+
     def tree_head(self) -> TreeHead:
         """The published signed tree head. Unavailable while the log is empty."""
         return self._publisher.tree_head(self.log.checkpoint())

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import tls
+from sigcore.values import dataclass
 
 KEY_BYTES: Final = 16
 """A collision takes 2**64 hashes, and its reward is one entry too many in a search."""

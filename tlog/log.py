@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from itertools import count
+from typing import TYPE_CHECKING, Final, cast
 
 from sigcore.errors import SigError, Unavailable
 from sigcore.merkle import Hash
@@ -15,8 +16,12 @@ from tlog.anchor import Anchor
 from tlog.audit import Audit, Gentle, Pace, Progress, at_once, audit, quiet
 from tlog.publish import Clock, Publisher, SigningClock
 from tlog.sequencer import Commits, Sequencer
-from tlog.storage.base import Head, LogStore
+from tlog.storage.base import Head, LogStore, Shared
 from tlog.submission import Receipt, Submission
+
+if TYPE_CHECKING:  # the driver of its database is an extra
+    from tlog.elected import Elected
+    from tlog.storage.postgres_shared import SharedStore
 
 __all__ = ["Log", "Receipt", "Submission", "seed"]
 
@@ -25,6 +30,10 @@ READS: Final = 3
 RETRY_S: Final = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+def nothing() -> None:
+    """Of who follows no log."""
 
 
 class Log:
@@ -44,13 +53,18 @@ class Log:
         self.clock = SigningClock(clock)
         self.audited: Audit | None = None
         """What the background audit has covered; None until it has passed."""
+        self.audited_ms = 0
+        """When the background audit ended, whatever came of it (Unix time, milliseconds); 0 while it has not."""
         self.damage = ""
         """What the background audit found wrong; the log takes no entries any more. Empty when all is well."""
-        self._sequencer = Sequencer(store, anchor, publisher, self.clock)
+        self.grown: Callable[[], None] = nothing
+        """Called after an entry was answered, for whoever follows the log."""
+        self._sequencer = _make_sequencer(store, anchor, publisher, self.clock)
 
     def heed(self, room: Callable[[], str]) -> None:
-        """Take no entry while ``room`` says why there is none for it; nothing else stops."""
-        self._sequencer.room = room
+        """Take no entry while ``room`` says why there is none for it on this machine's disk; nothing else stops."""
+        if isinstance(self._sequencer, Sequencer):  # the entries of several hosts lie in a database
+            self._sequencer.room = room
 
     async def start(self) -> None:
         """Take the store over, check it (``recovery.py``), begin to take entries.
@@ -59,8 +73,9 @@ class Log:
             Refused: another process owns the log, or what is stored is not what was published. Unavailable: the storage failed.
         """
         try:
-            await self._store.open()
-            await self._anchor.open()
+            if not isinstance(self._store, Shared):
+                await self._store.open()
+                await self._anchor.open()
             await self._sequencer.start()
         except BaseException:
             await self._close()
@@ -78,10 +93,16 @@ class Log:
         await self._store.close()
 
     async def submit(self, submission: Submission) -> Receipt:
-        """Add an entry; the receipt says where it is, durably. See :meth:`tlog.sequencer.Sequencer.submit`."""
+        """Add an entry; the receipt says where it is, durably. See :meth:`tlog.sequencer.Sequencer.offer`."""
+        receipt = await self.offer(submission)
+        self.grown()
+        return receipt
+
+    def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
+        """As :meth:`submit`, for whoever brings many at once; he calls :attr:`grown` himself."""
         if self.damage:
             raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")
-        return await self._sequencer.submit(submission)
+        return self._sequencer.offer(submission)
 
     async def find(self, key: bytes) -> int | None:
         """The index of the entry with this identity or leaf hash; None when there is none."""
@@ -105,15 +126,17 @@ class Log:
             _log.critical("the audit closed the log %s: %s", self.publisher.origin, error)
         else:
             _log.info("the audit of the log %s: %d entries, intact", self.publisher.origin, self.audited.entries)
+        self.audited_ms = self.clock.latest_ms()
 
     async def _audit_gently(self) -> Audit:
-        for _ in range(READS - 1):
+        # A database on another machine may be away for as long as it likes; that says nothing about what it holds.
+        for _ in count() if isinstance(self._store, Shared) else range(READS - 1):
             try:
-                return await self.audit(pace=Gentle())
+                return await self.audit(pace=Gentle(lambda: self.waiting))
             except Unavailable as unavailable:
                 _log.warning("the audit of the log %s begins again: %s", self.publisher.origin, unavailable)
                 await asyncio.sleep(RETRY_S)
-        return await self.audit(pace=Gentle())
+        return await self.audit(pace=Gentle(lambda: self.waiting))
 
     # --- what is published -------------------------------------------------------------------------------
     @property
@@ -164,6 +187,14 @@ class Log:
     async def consistency(self, first: int, second: int) -> tuple[Hash, ...]:
         """The proof that the tree of ``first`` leaves is a prefix of that of ``second``. Malformed when there is none."""
         return await self._sequencer.view.consistency(first, second)
+
+
+def _make_sequencer(store: LogStore, anchor: Anchor, publisher: Publisher, clock: SigningClock) -> Sequencer | Elected:
+    if not isinstance(store, Shared):
+        return Sequencer(store, anchor, publisher, clock)
+    from tlog.elected import Elected  # noqa: PLC0415 - its database's driver is an extra
+
+    return Elected(cast("SharedStore", store), anchor, publisher, clock)
 
 
 async def seed(log: Log, submission: Submission) -> None:

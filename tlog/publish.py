@@ -10,7 +10,8 @@ from typing import Final, Protocol, TypeAlias
 from sigcore import keys
 from sigcore.checkpoint import Checkpoint, encode_checkpoint, verify_checkpoint
 from sigcore.errors import Unavailable
-from sigcore.keys import PrivateKey
+from sigcore.floor import Floor
+from sigcore.keys import PrivateKey, PublicKey
 from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, note_key
 from sigcore.strict import encode_time
 
@@ -32,11 +33,16 @@ class SigningClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._floor_ms = 0
+        self._floor = Floor()
+
+    def share(self, floor: Floor) -> None:
+        """From now on the last answer counts that anybody gave who has ``floor`` too."""
+        floor.raise_to(self._floor.value)
+        self._floor = floor
 
     def raise_floor(self, timestamp_ms: int) -> None:
         """What was signed with already; no later answer is below it."""
-        self._floor_ms = max(self._floor_ms, timestamp_ms)
+        self._floor.raise_to(timestamp_ms)
 
     def now_ms(self) -> int:
         """The time to put under a signature.
@@ -45,26 +51,34 @@ class SigningClock:
             Unavailable: the clock is more than :data:`STEP_BACK_MS` behind the last answer.
         """
         now_ms = (self._clock() - _EPOCH) // timedelta(milliseconds=1)
-        if now_ms < self._floor_ms - STEP_BACK_MS:
-            signed = encode_time(_EPOCH + timedelta(milliseconds=self._floor_ms))
+        if now_ms < (floor_ms := self._floor.value) - STEP_BACK_MS:
+            signed = encode_time(_EPOCH + timedelta(milliseconds=floor_ms))
             raise Unavailable(
-                f"the clock is {(self._floor_ms - now_ms) // 1000} s behind {signed}, which was signed already",
+                f"the clock is {(floor_ms - now_ms) // 1000} s behind {signed}, which was signed already",
                 "set the clock right",
             )
-        self._floor_ms = max(self._floor_ms, now_ms)
-        return self._floor_ms
+        self._floor.raise_to(now_ms)
+        return self._floor.value
 
     def latest_ms(self) -> int:
         """As :meth:`now_ms`, for records that no client sees: stands still however far the clock is behind."""
-        self._floor_ms = max(self._floor_ms, (self._clock() - _EPOCH) // timedelta(milliseconds=1))
-        return self._floor_ms
+        self._floor.raise_to((self._clock() - _EPOCH) // timedelta(milliseconds=1))
+        return self._floor.value
 
 
 # --- signatures ----------------------------------------------------------------------------------------
-class Publisher(Protocol):
-    """Signs the head of one log."""
+class HeadReader(Protocol):
+    """Reads what one log signs about itself."""
 
     origin: str
+
+    def verify(self, envelope: str) -> Checkpoint:
+        """What a checkpoint of this log says. Malformed or Refused when it is not one."""
+        ...
+
+
+class Publisher(HeadReader, Protocol):
+    """Signs the head of one log."""
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
         """The signed checkpoint, a note whose first line is ``origin``.
@@ -73,24 +87,31 @@ class Publisher(Protocol):
         """
         ...
 
-    def verify(self, envelope: str) -> Checkpoint:
-        """What a checkpoint of this log says. Malformed or Refused when it is not one."""
-        ...
 
-
-class CheckpointPublisher:
-    """A C2SP checkpoint signed by the log's key: Rekor. The time is not part of it.
+class CheckpointReader:
+    """Reads C2SP checkpoints: Rekor. The time is not part of them.
 
     Args:
         origin: the first line of the checkpoint.
-        key: of this log only.
+        key: the log's public key.
         signer: the name on the signature line where it is not the origin (Rekor v1).
     """
 
-    def __init__(self, origin: str, key: PrivateKey, *, signer: str | None = None) -> None:
+    def __init__(self, origin: str, key: PublicKey, *, signer: str | None = None) -> None:
         self.origin = origin
+        self.note_key = note_key(origin if signer is None else signer, key)
+
+    def verify(self, envelope: str) -> Checkpoint:
+        """See :class:`HeadReader`."""
+        return verify_checkpoint(envelope, self.note_key, allow_origin=self.origin)
+
+
+class CheckpointPublisher(CheckpointReader):
+    """And signs them, with the ``key`` of this log only."""
+
+    def __init__(self, origin: str, key: PrivateKey, *, signer: str | None = None) -> None:
+        super().__init__(origin, key.public_key(), signer=signer)
         self._key = key
-        self.note_key = note_key(origin if signer is None else signer, key.public_key())
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:  # noqa: ARG002  # a checkpoint has no time
         """See :class:`Publisher`."""
@@ -100,7 +121,3 @@ class CheckpointPublisher:
         return encode_note(
             Note(text, (NoteSignature(self.note_key.name, self.note_key.id[:KEY_HASH_SIZE], signature),))
         )
-
-    def verify(self, envelope: str) -> Checkpoint:
-        """See :class:`Publisher`."""
-        return verify_checkpoint(envelope, self.note_key, allow_origin=self.origin)

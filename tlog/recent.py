@@ -42,6 +42,10 @@ class Recent:
         index = self._sweeping.get(key)
         return self._gathering.get(key) if index is None else index
 
+    def forget(self, position: int) -> None:
+        """The store answers for the entries below ``position``: somebody else has stored their keys."""
+        self._gathering = {key: index for key, index in self._gathering.items() if index >= position}
+
     def due(self) -> bool:
         """There is a chunk to store now."""
         return bool(self._chunks) or len(self._gathering) >= self._sweep_keys

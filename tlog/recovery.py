@@ -46,7 +46,7 @@ async def recover(store: LogStore, anchor: Anchor, publisher: Publisher) -> tupl
     try:
         tree = await read_tree(store, head.size if head else 0)
         if head is not None:
-            _check_head(head, tree, publisher)
+            check_signed(head, tree, publisher)
             await _check_sample(store, head.size)
     except NotFound as error:
         raise Refused(f"the log's database is incomplete: {error.message}", _DAMAGED) from error
@@ -69,7 +69,8 @@ async def read_tree(store: LogStore, size: int) -> Tree:
 
 
 # --- 2 -------------------------------------------------------------------------------------------------
-def _check_head(head: Head, tree: Tree, publisher: Publisher) -> None:
+def check_signed(head: Head, tree: Tree, publisher: Publisher) -> None:
+    """``head`` is that of ``tree``, and its checkpoint the log's signature over it. Refused otherwise."""
     root = tree.frontier.root()
     if root != head.root:
         raise Refused(
@@ -140,7 +141,11 @@ async def _settle_anchor(anchor: Anchor, view: View, head: Head | None) -> None:
 async def _read_recent(store: LogStore, size: int) -> Recent:
     position = await store.remembered()
     if position > size:
-        raise Refused(f"the index of hashes covers {position} entries, the log has {size}", _DAMAGED)
+        # Where another host writes meanwhile, both may have grown since the head was read.
+        head = await store.head()
+        if head is None or position > head.size:
+            raise Refused(f"the index of hashes covers {position} entries, the log has {size}", _DAMAGED)
+        position = size
     recent = Recent(position)
     for first in range(position, size, WIDTH):
         for index, entry in enumerate(await store.entries(first, min(first + WIDTH, size)), first):

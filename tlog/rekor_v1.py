@@ -15,11 +15,11 @@ from aiohttp import web
 
 from sigcore import entries_v1, limits, merkle
 from sigcore.entries_v1_verifier import parse_verifier
+from sigcore.entry_id import parse_entry_id
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.strict import JSON, Fields, parse_decimal, parse_hex, shown
-from tlog.entry_id import parse_entry_id
 from tlog.http import Encoded, Handler, TooLarge, answering, optional_query, query, read_body
-from tlog.signature_log import Answer, RekorV1
+from tlog.signature_log import Answer, FrontV1, RekorV1
 from tlog.submission import Receipt
 
 ENTRIES: Final = "/api/v1/log/entries"
@@ -50,7 +50,7 @@ def make_routes(rekor: RekorV1) -> list[web.RouteDef]:
         return answering(handler, _STATUS, _refusal)
 
     return [
-        web.post(ENTRIES, guarded(face.add)),
+        *make_front_routes(rekor),
         web.get(ENTRIES, guarded(face.by_index)),
         web.post(f"{ENTRIES}/retrieve", guarded(face.retrieve)),
         web.post(f"{ENTRIES}/retrieve/", guarded(face.retrieve)),
@@ -62,26 +62,32 @@ def make_routes(rekor: RekorV1) -> list[web.RouteDef]:
     ]
 
 
+def make_front_routes(front: FrontV1) -> list[web.RouteDef]:
+    """The route that takes entries."""
+
+    async def add(request: web.Request) -> web.Response:
+        proposal = entries_v1.parse_proposal(await _body(request))
+        receipt = await front.add(proposal.verify())
+        entry_id = front.entry_id(receipt.leaf)
+        if receipt.duplicate:
+            message = f"an equivalent entry already exists in the transparency log with UUID {entry_id}"
+            response = _error(web.HTTPConflict.status_code, message)
+        else:
+            response = _json(front.answer(receipt, attestation=False), status=web.HTTPCreated.status_code)
+            # Bare, without the quotes of RFC 9110: sigstore-go looks it up in the body as it stands.
+            response.headers["ETag"] = entry_id
+        response.headers["Location"] = f"{ENTRIES}/{entry_id}"
+        return response
+
+    return [web.post(ENTRIES, answering(add, _STATUS, _refusal))]
+
+
 class _Face:
     def __init__(self, rekor: RekorV1) -> None:
         self._rekor = rekor
         self._log = rekor.log
 
     # --- entries -------------------------------------------------------------------------------------------
-    async def add(self, request: web.Request) -> web.Response:
-        proposal = entries_v1.parse_proposal(await _body(request))
-        receipt = await self._rekor.add(proposal.verify())
-        entry_id = self._rekor.entry_id(receipt.leaf)
-        if receipt.duplicate:
-            message = f"an equivalent entry already exists in the transparency log with UUID {entry_id}"
-            response = _error(web.HTTPConflict.status_code, message)
-        else:
-            response = _json(self._rekor.answer(receipt, attestation=False), status=web.HTTPCreated.status_code)
-            # Bare, without the quotes of RFC 9110: sigstore-go looks it up in the body as it stands.
-            response.headers["ETag"] = entry_id
-        response.headers["Location"] = f"{ENTRIES}/{entry_id}"
-        return response
-
     async def by_index(self, request: web.Request) -> web.Response:
         with _described():
             (text,) = query(request, "logIndex")

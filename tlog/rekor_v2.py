@@ -33,6 +33,7 @@ from tlog.http import (
 from tlog.log import Log, Receipt, Submission, seed
 from tlog.publish import CheckpointPublisher, Clock
 from tlog.storage.base import LogStore
+from tlog.submission import Intake
 
 _INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 6, 8, 12, 14
 
@@ -66,47 +67,23 @@ _CODES: Final = {
 """HTTP status -> gRPC code, as the gateway of the original pairs them."""
 
 
-class RekorV2:
-    """A log of hashedrekord entries, and of dsse entries where it is told so.
+class Front:
+    """What is done with an entry before the log has it, and with its receipt: no key is needed.
 
     Args:
-        store, anchor: where it is kept.
-        origin: the bare host name of the URL that clients are given (no scheme, port or path).
-        key: Ed25519 or ECDSA P-256, of this log only.
-        clock: the time of day.
+        log: where entries are brought.
+        log_id: as clients know it.
         dsse: the kind of entry that an envelope is logged as. Newer clients verify hashedrekord only; dsse is for those who sign
             with sigstore-go before 1.2 or sigstore-python before 4.3 and look at what they get.
         frozen: take no new entry, for good: the shard that clients were told to leave.
     """
 
-    def __init__(
-        self,
-        store: LogStore,
-        anchor: Anchor,
-        *,
-        origin: str,
-        key: PrivateKey,
-        clock: Clock,
-        dsse: DsseKind = "hashedrekord",
-        frozen: bool = False,
-    ) -> None:
-        publisher = CheckpointPublisher(origin, key)
-        self.log = Log(store, anchor, publisher, clock)
-        self.origin = origin
-        self.key = publisher.note_key
-        self.log_id = publisher.note_key.id
-        self._log_id = encode_base64(self.log_id)
+    def __init__(self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord", frozen: bool = False) -> None:
+        self.log = log
+        self.log_id = log_id
+        self._log_id = encode_base64(log_id)
         self._dsse_body = _DSSE_BODIES[dsse]
         self._frozen = frozen
-
-    async def start(self) -> None:
-        """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
-        await self.log.start()
-        await seed(self.log, submission(genesis(self.origin)))
-
-    async def stop(self) -> None:
-        """Commit what waits and release the log."""
-        await self.log.stop()
 
     async def add(self, entry: HashedRekord | DsseRequest) -> Receipt:
         """Verify ``entry`` and log it.
@@ -151,6 +128,45 @@ class RekorV2:
         )
 
 
+class RekorV2(Front):
+    """A log of hashedrekord entries, and of dsse entries where it is told so.
+
+    Args:
+        store, anchor: where it is kept.
+        origin: the bare host name of the URL that clients are given (no scheme, port or path).
+        key: Ed25519 or ECDSA P-256, of this log only.
+        clock: the time of day.
+        dsse, frozen: see :class:`Front`.
+    """
+
+    log: Log
+
+    def __init__(
+        self,
+        store: LogStore,
+        anchor: Anchor,
+        *,
+        origin: str,
+        key: PrivateKey,
+        clock: Clock,
+        dsse: DsseKind = "hashedrekord",
+        frozen: bool = False,
+    ) -> None:
+        publisher = CheckpointPublisher(origin, key)
+        self.origin = origin
+        self.key = publisher.note_key
+        super().__init__(Log(store, anchor, publisher, clock), publisher.note_key.id, dsse=dsse, frozen=frozen)
+
+    async def start(self) -> None:
+        """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
+        await self.log.start()
+        await seed(self.log, submission(genesis(self.origin)))
+
+    async def stop(self) -> None:
+        """Commit what waits and release the log."""
+        await self.log.stop()
+
+
 def submission(entry: HashedRekord) -> Submission:
     """``entry`` for the log: two entries are the same when their canonical bodies are."""
     return _submission(entries.encode_body(entry))
@@ -171,39 +187,35 @@ def genesis(origin: str) -> HashedRekord:
 # --- HTTP --------------------------------------------------------------------------------------------
 def make_routes(rekor: RekorV2) -> list[web.RouteDef]:
     """The service's routes; reads are served below the API's prefix and at the root, where monitors look."""
-    face = _Face(rekor)
+
+    async def checkpoint(_request: web.Request) -> web.Response:
+        return checkpoint_response(rekor.log)
+
+    async def tile(request: web.Request) -> web.Response:
+        return await tile_response(rekor.log, request)
 
     def get(path: str, handler: Handler) -> list[web.RouteDef]:
         guarded = answering(handler, _STATUS, _refusal)
         return [web.get(f"{prefix}{path}", guarded) for prefix in ("/api/v2", "")]
 
-    return [
-        web.post("/api/v2/log/entries", answering(face.add, _STATUS, _refusal)),
-        *get("/checkpoint", face.checkpoint),
-        *get("/tile/{path:.*}", face.tile),
-    ]
+    return [*make_front_routes(rekor), *get("/checkpoint", checkpoint), *get("/tile/{path:.*}", tile)]
 
 
-class _Face:
-    def __init__(self, rekor: RekorV2) -> None:
-        self._rekor = rekor
+def make_front_routes(front: Front) -> list[web.RouteDef]:
+    """The route that takes entries."""
 
-    async def add(self, request: web.Request) -> web.Response:
+    async def add(request: web.Request) -> web.Response:
         body = await read_body(request, limit=limits.LOG_REQUEST)
-        receipt = await self._rekor.add(parse_request(body))
+        receipt = await front.add(parse_request(body))
         if receipt.duplicate:
             return _duplicate(receipt.index)
         return web.Response(
             status=web.HTTPCreated.status_code,
-            body=self._rekor.encode_answer(receipt),
+            body=front.encode_answer(receipt),
             content_type="application/json",
         )
 
-    async def checkpoint(self, _request: web.Request) -> web.Response:
-        return checkpoint_response(self._rekor.log)
-
-    async def tile(self, request: web.Request) -> web.Response:
-        return await tile_response(self._rekor.log, request)
+    return [web.post("/api/v2/log/entries", answering(add, _STATUS, _refusal))]
 
 
 def _refusal(status: int, error: SigError) -> web.Response:

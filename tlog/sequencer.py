@@ -137,10 +137,10 @@ class Sequencer:
         self._fault = ""
 
     # --- submit ------------------------------------------------------------------------------------------
-    async def submit(self, submission: Submission) -> Receipt:
-        """Add an entry, or find it: the receipt of the entry with this identity.
+    def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
+        """Add an entry, or find it: the receipt of the entry with this identity, once it is durable.
 
-        Raises:
+        Raises (of both, this call and the future):
             Malformed: the leaf is longer than an entry bundle can hold. Unavailable: the log cannot take or answer it now;
                 it may or may not have been stored, and submitting it again is safe.
         """
@@ -158,7 +158,7 @@ class Sequencer:
         # A future for each caller: one who gives up cancels his own only.
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         waiting.callers.append(answer)
-        return await answer
+        return answer
 
     async def find(self, key: bytes) -> int | None:
         """The index of the published entry with this identity or leaf hash; exact."""

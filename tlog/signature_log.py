@@ -19,16 +19,17 @@ from sigcore import keys, merkle
 from sigcore.algorithms import HashAlgorithm
 from sigcore.entries_v1_artifact import HashedRekordV1
 from sigcore.entries_v1_verifier import LoggableEntry, parse_verifier
+from sigcore.entry_id import encode_entry_id, parse_entry_id, tree_id_of
 from sigcore.errors import NotFound, Refused
 from sigcore.strict import encode_base64
 from tlog.anchor import Anchor
-from tlog.entry_id import encode_entry_id, parse_entry_id, tree_id_of
 from tlog.kept import Kept, encode_kept, key_digests, parse_kept
 from tlog.log import Log, Receipt, Submission, seed
-from tlog.publish import CheckpointPublisher, Clock
+from tlog.publish import CheckpointPublisher, CheckpointReader, Clock
 from tlog.search import READ_ENTRIES, Search
 from tlog.storage.base import LogStore
 from tlog.storage.search_index import SearchIndex
+from tlog.submission import Intake
 
 Answer: TypeAlias = "str | int | list[str] | dict[str, Answer]"
 _PROMISED: Final = b'{"body":"%b","integratedTime":%d,"logID":"%b","logIndex":%d}'
@@ -41,91 +42,36 @@ def make_publisher(host: str, key: ec.EllipticCurvePrivateKey) -> CheckpointPubl
     return CheckpointPublisher(f"{host} - {tree_id}", key, signer=host)
 
 
-class RekorV1:
-    """One log.
+def make_reader(host: str, key: keys.PublicKey) -> CheckpointReader:
+    """Reads them, for somebody else."""
+    return CheckpointReader(f"{host} - {tree_id_of(keys.encode_public_key(key))}", key, signer=host)
+
+
+class FrontV1:
+    """What is done with an entry before the log has it, and with its receipt: answers carry a promise that is signed here.
 
     Args:
-        store, anchor: where it is kept.
-        index: where its search index is kept.
-        host: the bare host name of the URL that clients are given: who signs the checkpoints.
+        log: where entries are brought.
         key: ECDSA P-256, of this log only; the log id is the SHA-256 of its SPKI.
-        clock: the time of day.
     """
 
-    def __init__(
-        self,
-        store: LogStore,
-        anchor: Anchor,
-        index: SearchIndex,
-        *,
-        host: str,
-        key: ec.EllipticCurvePrivateKey,
-        clock: Clock,
-    ) -> None:
-        if not isinstance(key.curve, ec.SECP256R1):
-            raise Refused("the key of a Rekor v1 log is ECDSA P-256", "clients verify its promises with nothing else")
+    def __init__(self, log: Intake, key: ec.EllipticCurvePrivateKey) -> None:
+        _check_curve(key)
         spki = keys.encode_public_key(key.public_key())
+        self.log = log
         self._key = key
         self._public_key = key.public_key()
         self.log_id = keys.key_id(spki)
         self.tree_id = tree_id_of(spki)
         self.public_key_pem = keys.encode_public_key_pem(self._public_key)
-        publisher = make_publisher(host, key)
-        self.note_key = publisher.note_key
-        self.log = Log(store, anchor, publisher, clock)
-        self.search = Search(self.log, self.log_id, index, lambda entry: parse_kept(entry.extra).keys)
 
-    async def start(self) -> None:
-        """Open the log and its index, give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
-        await self.log.start()
-        try:
-            await seed(self.log, self._submission(genesis(self.log.publisher.origin)))
-            await self.search.start()
-        except BaseException:
-            await self.log.stop()
-            raise
-
-    async def stop(self) -> None:
-        """Commit what waits, store the index, release both."""
-        try:
-            await self.search.stop()
-        finally:
-            await self.log.stop()
-
-    # --- add and find --------------------------------------------------------------------------------------
     async def add(self, entry: LoggableEntry) -> Receipt:
         """Log a verified entry. Malformed and Unavailable: as :meth:`tlog.log.Log.submit`, and when the clock went back."""
-        receipt = await self.log.submit(self._submission(entry))
-        self.search.nudge()
-        return receipt
+        return await self.log.submit(self._submission(entry))
 
     def _submission(self, entry: LoggableEntry) -> Submission:
         kept = Kept(self.log.clock.now_ms() // 1000, key_digests(entry.index_keys), entry.attestation)
         return Submission(entry.body, merkle.hash_leaf(entry.body), encode_kept(kept))
-
-    async def by_id(self, text: str) -> Receipt:
-        """The entry with this id (64 or 80 hexadecimal digits). Malformed when it is none, NotFound when nothing has it."""
-        tree, leaf_hash = parse_entry_id(text)
-        if tree not in (None, self.tree_id):
-            raise NotFound(f"the tree {tree} is not of this log, which has {self.tree_id}")
-        return await self.by_leaf_hash(leaf_hash)
-
-    async def by_leaf_hash(self, leaf_hash: bytes) -> Receipt:
-        """The entry with this leaf hash, at the current head. NotFound when there is none."""
-        index = await self.log.find(leaf_hash)
-        if index is None:
-            raise NotFound("no entry has this leaf hash")
-        return await self.log.receipt(index)
-
-    async def find(self, texts: Sequence[str], *, every: bool) -> list[str]:
-        """The ids of the entries under one of these search keys, or under ``every`` one, oldest first. Errors: Search.find."""
-        found = []
-        for index in await self.search.find(key_digests(texts), every=every):
-            (entry,) = await self.log.entries(index, index + 1)
-            found.append(encode_entry_id(self.tree_id, entry.identity))
-            if len(found) % READ_ENTRIES == 0:
-                await asyncio.sleep(0)  # others get their turn
-        return found
 
     # --- answers -------------------------------------------------------------------------------------------
     def entry_id(self, leaf: bytes) -> str:
@@ -165,6 +111,84 @@ class RekorV1:
         # A wrong one, from a fault in the machine, would be in a bundle for good, and can betray the key.
         keys.verify(self._public_key, signature, data, what="the promise's own signature")
         return signature
+
+
+class RekorV1(FrontV1):
+    """One log.
+
+    Args:
+        store, anchor: where it is kept.
+        index: where its search index is kept.
+        host: the bare host name of the URL that clients are given: who signs the checkpoints.
+        key: see :class:`FrontV1`.
+        clock: the time of day.
+    """
+
+    log: Log
+
+    def __init__(
+        self,
+        store: LogStore,
+        anchor: Anchor,
+        index: SearchIndex,
+        *,
+        host: str,
+        key: ec.EllipticCurvePrivateKey,
+        clock: Clock,
+    ) -> None:
+        _check_curve(key)
+        publisher = make_publisher(host, key)
+        self.note_key = publisher.note_key
+        super().__init__(Log(store, anchor, publisher, clock), key)
+        self.search = Search(self.log, self.log_id, index, lambda entry: parse_kept(entry.extra).keys)
+        self.log.grown = self.search.nudge
+
+    async def start(self) -> None:
+        """Open the log and its index, give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
+        await self.log.start()
+        try:
+            await seed(self.log, self._submission(genesis(self.log.publisher.origin)))
+            await self.search.start()
+        except BaseException:
+            await self.log.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Commit what waits, store the index, release both."""
+        try:
+            await self.search.stop()
+        finally:
+            await self.log.stop()
+
+    # --- find ----------------------------------------------------------------------------------------------
+    async def by_id(self, text: str) -> Receipt:
+        """The entry with this id (64 or 80 hexadecimal digits). Malformed when it is none, NotFound when nothing has it."""
+        tree, leaf_hash = parse_entry_id(text)
+        if tree not in (None, self.tree_id):
+            raise NotFound(f"the tree {tree} is not of this log, which has {self.tree_id}")
+        return await self.by_leaf_hash(leaf_hash)
+
+    async def by_leaf_hash(self, leaf_hash: bytes) -> Receipt:
+        """The entry with this leaf hash, at the current head. NotFound when there is none."""
+        index = await self.log.find(leaf_hash)
+        if index is None:
+            raise NotFound("no entry has this leaf hash")
+        return await self.log.receipt(index)
+
+    async def find(self, texts: Sequence[str], *, every: bool) -> list[str]:
+        """The ids of the entries under one of these search keys, or under ``every`` one, oldest first. Errors: Search.find."""
+        found = []
+        for index in await self.search.find(key_digests(texts), every=every):
+            (entry,) = await self.log.entries(index, index + 1)
+            found.append(encode_entry_id(self.tree_id, entry.identity))
+            if len(found) % READ_ENTRIES == 0:
+                await asyncio.sleep(0)  # others get their turn
+        return found
+
+
+def _check_curve(key: ec.EllipticCurvePrivateKey) -> None:
+    if not isinstance(key.curve, ec.SECP256R1):
+        raise Refused("the key of a Rekor v1 log is ECDSA P-256", "clients verify its promises with nothing else")
 
 
 def genesis(origin: str) -> LoggableEntry:

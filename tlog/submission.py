@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
 from sigcore.values import dataclass
+
+if TYPE_CHECKING:
+    from tlog.publish import SigningClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +42,17 @@ class Receipt:
     checkpoint: str
     duplicate: bool
     extra: bytes = b""
+
+
+class Intake(Protocol):
+    """Where entries are brought: a :class:`tlog.log.Log`, or the way to one in another process."""
+
+    clock: SigningClock
+    """The time that an entry may be signed with before it is brought."""
+
+    @property
+    def waiting(self) -> int:
+        """Entries that were brought and are not answered yet."""
+
+    async def submit(self, submission: Submission) -> Receipt:
+        """Add an entry, or find it. Errors: as :meth:`tlog.sequencer.Sequencer.offer`."""

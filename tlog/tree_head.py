@@ -7,16 +7,16 @@ Sources: RFC 6962 section 3.5 (Signed Tree Head), C2SP static-ct-api, "Checkpoin
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 from sigcore import keys
 from sigcore.checkpoint import Checkpoint, encode_checkpoint, parse_checkpoint
 from sigcore.errors import Malformed, Refused
-from sigcore.keys import PrivateKey
+from sigcore.keys import PrivateKey, PublicKey
 from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, parse_note
 from sigcore.sct import sth_signed_data
 from sigcore.tls import Reader, opaque, uint64
+from sigcore.values import dataclass
 
 _SHA256: Final = 4
 _SIGNATURE_ALGORITHMS: Final = {"rsa-pkcs1v15": 1, "ecdsa": 3}
@@ -34,35 +34,30 @@ class TreeHead:
     signature: bytes
 
 
-class TreeHeadPublisher:
-    """An RFC 6962 tree head inside a checkpoint note, as C2SP static-ct-api defines it.
+class TreeHeadReader:
+    """Reads RFC 6962 tree heads inside checkpoint notes, as C2SP static-ct-api defines them.
 
     The note signature holds ``uint64 timestamp`` and the digitally-signed struct; its key id is the first four bytes of
     SHA-256(origin || 0x0A || 0x05 || log id).
     """
 
-    def __init__(self, origin: str, key: PrivateKey) -> None:
+    def __init__(self, origin: str, key: PublicKey) -> None:
         self.origin = origin
-        self._key = key
-        public_key = key.public_key()
-        self.log_id = keys.key_id(keys.encode_public_key(public_key))
-        self._public_key = public_key
-        self._algorithm = _SIGNATURE_ALGORITHMS.get(keys.default_details(public_key).value.family)
+        self.log_id = keys.key_id(keys.encode_public_key(key))
+        self._public_key = key
+        self._algorithm = _SIGNATURE_ALGORITHMS.get(keys.default_details(key).value.family)
         if self._algorithm is None:
             raise Refused("the key of a certificate log is ECDSA or RSA", "RFC 6962 section 2.1.4")
         self._line_id = hashlib.sha256(origin.encode() + _TREE_HEAD + self.log_id).digest()[:KEY_HASH_SIZE]
 
-    def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
-        """See :class:`Publisher`."""
-        data = sth_signed_data(size, timestamp_ms, root)
-        signature = keys.sign(self._key, data)
-        keys.verify(self._public_key, signature, data, what="the tree head's own signature")
-        blob = uint64(timestamp_ms) + bytes((_SHA256, self._algorithm or 0)) + opaque(signature, 2)
-        text = encode_checkpoint(Checkpoint(self.origin, size, root))
+    def encode(self, head: TreeHead) -> str:
+        """The checkpoint that carries ``head``, whose signature is taken as it is."""
+        blob = uint64(head.timestamp_ms) + head.signature
+        text = encode_checkpoint(Checkpoint(self.origin, head.size, head.root))
         return encode_note(Note(text, (NoteSignature(self.origin, self._line_id, blob),)))
 
     def verify(self, envelope: str) -> Checkpoint:
-        """See :class:`Publisher`."""
+        """See :class:`tlog.publish.HeadReader`."""
         head = self.tree_head(envelope)
         return Checkpoint(self.origin, head.size, head.root)
 
@@ -86,3 +81,19 @@ class TreeHeadPublisher:
         data = sth_signed_data(checkpoint.size, timestamp_ms, checkpoint.root)
         keys.verify(self._public_key, signature, data, what="the tree head signature")
         return TreeHead(checkpoint.size, checkpoint.root, timestamp_ms, lines[0].signature[8:])
+
+
+class TreeHeadPublisher(TreeHeadReader):
+    """And signs them, with the ``key`` of this log only."""
+
+    def __init__(self, origin: str, key: PrivateKey) -> None:
+        super().__init__(origin, key.public_key())
+        self._key = key
+
+    def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
+        """See :class:`tlog.publish.Publisher`."""
+        data = sth_signed_data(size, timestamp_ms, root)
+        signature = keys.sign(self._key, data)
+        keys.verify(self._public_key, signature, data, what="the tree head's own signature")
+        signed = bytes((_SHA256, self._algorithm or 0)) + opaque(signature, 2)
+        return self.encode(TreeHead(size, root, timestamp_ms, signed))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from tsa.authority import TimestampAuthority
+from tsa.authority import Office, TimestampAuthority
 from tsa.http import Clock, make_routes
 
 
@@ -19,5 +19,5 @@ def utc_clock() -> datetime:
 def make_app(authority: TimestampAuthority, clock: Clock = utc_clock) -> web.Application:
     """An application with the routes of :mod:`tsa.http` and nothing else."""
     app = web.Application()
-    app.add_routes(make_routes(authority, clock))
+    app.add_routes(make_routes(Office(authority), clock))
     return app

@@ -101,3 +101,10 @@ class TimestampAuthority:
             )
         info = TimestampInfo(self.policy, request.hash, request.digest, serial, time, request.nonce, ACCURACY_US)
         return self.signer.encode_granted(info, certificates=request.certificates)
+
+
+class Office:
+    """The authority that answers now; another one may take its place while requests are served."""
+
+    def __init__(self, authority: TimestampAuthority) -> None:
+        self.authority = authority

@@ -24,7 +24,7 @@ from sigcore.certify import random_serial
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.timestamp import FailureInfo, Rejected, TimestampRequest, parse_request
 from sigcore.x509 import encode_certificate_pem
-from tsa.authority import TimestampAuthority
+from tsa.authority import Office
 from tsa.json_request import parse_json_request
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -39,9 +39,8 @@ _PARSERS: Final[dict[str, tuple[Callable[[bytes], TimestampRequest], int]]] = {
 _STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, Refused: 400, NotFound: 404, Unavailable: 503}
 
 
-def make_routes(authority: TimestampAuthority, clock: Clock) -> list[web.RouteDef]:
-    """The routes of one authority; ``clock`` is read once per timestamp."""
-    pem = "".join(encode_certificate_pem(certificate.der) for certificate in authority.chain)
+def make_routes(office: Office, clock: Clock) -> list[web.RouteDef]:
+    """The routes of one office; ``clock`` is read once per timestamp."""
 
     async def post_timestamp(request: web.Request) -> web.Response:
         parser = _PARSERS.get(request.content_type)
@@ -50,12 +49,13 @@ def make_routes(authority: TimestampAuthority, clock: Clock) -> list[web.RouteDe
         parse, limit = parser
         try:
             asked = parse(await _body(request, limit))
-            reply = authority.respond(asked, now=clock(), serial=random_serial())
+            reply = office.authority.respond(asked, now=clock(), serial=random_serial())
         except SigError as error:
             return _error(_status(error), str(error))
         return web.Response(body=reply, headers={"Content-Type": REPLY})
 
     async def get_chain(_request: web.Request) -> web.Response:
+        pem = "".join(encode_certificate_pem(certificate.der) for certificate in office.authority.chain)
         return web.Response(body=pem.encode("ascii"), headers={"Content-Type": _CHAIN})
 
     return [

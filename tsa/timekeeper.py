@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sigcore.errors import Unavailable
+from sigcore.floor import Floor
 from sigcore.strict import encode_time
 
 TOLERANCE: Final = timedelta(seconds=60)
@@ -15,16 +16,24 @@ TOLERANCE: Final = timedelta(seconds=60)
 
 
 class TimeKeeper:
-    """Holds the last genTime; not for use by several processes at once.
+    """Holds the last genTime.
 
     Args:
         last: the last genTime that was recorded before a restart, if any.
         record: called with each new genTime before it is used, at most once per second of the clock. It makes the time
             durable, and raises :class:`Unavailable` where it cannot.
+        floor: the last genTime in Unix seconds, where several processes have it in common.
     """
 
-    def __init__(self, last: datetime | None = None, record: Callable[[datetime], None] | None = None) -> None:
-        self._last = last
+    def __init__(
+        self,
+        last: datetime | None = None,
+        record: Callable[[datetime], None] | None = None,
+        floor: Floor | None = None,
+    ) -> None:
+        self._floor = Floor() if floor is None else floor
+        if last is not None:
+            self._floor.raise_to(_seconds(last))
         self._record = record
 
     def advance(self, now: datetime) -> datetime:
@@ -35,15 +44,13 @@ class TimeKeeper:
         Raises:
             Unavailable: the clock is further back than that, or the time cannot be recorded.
         """
-        moment = now.replace(microsecond=0)
-        last = self._last
-        if last is None or moment > last:
+        if _seconds(now) > self._floor.value:
             if self._record is not None:
-                self._record(moment)
-            self._last = moment
-            return moment
-        self.check(moment)
-        return last
+                self._record(now.replace(microsecond=0))
+            self._floor.raise_to(_seconds(now))
+        else:
+            self.check(now)
+        return datetime.fromtimestamp(self._floor.value, UTC)
 
     def check(self, now: datetime) -> None:
         """Whether a timestamp could be issued at ``now``.
@@ -51,9 +58,14 @@ class TimeKeeper:
         Raises:
             Unavailable: the clock is further back than ``TOLERANCE``.
         """
-        moment, last = now.replace(microsecond=0), self._last
-        if last is not None and last - moment > TOLERANCE:
+        moment = now.replace(microsecond=0)
+        last = datetime.fromtimestamp(self._floor.value, UTC)
+        if last - moment > TOLERANCE:
             raise Unavailable(
                 f"timeNotAvailable: the clock says {encode_time(moment)}, a timestamp of {encode_time(last)} was issued",
                 "set the clock right; timestamps resume when it passes the last one",
             )
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())

@@ -23,6 +23,11 @@ _IN_BASE64: Final = (("hashedrekord", "0.0.2"), ("dsse", "0.0.2"))
 def entry_parts(number: int, entry: LogEntry, signed: Signed, log: LogInstance | None) -> Iterator[Part]:
     """The parts of the bundle's log entry ``number``; ``log`` is None where the verifier did not come so far."""
     yield _entry(number, entry, signed)
+    yield from proof_parts(number, entry, log)
+
+
+def proof_parts(number: int, entry: LogEntry, log: LogInstance | None) -> Iterator[Part]:
+    """The parts of its proof: the signed head, the leaf hash, the path between them; nothing where there is no proof."""
     proof = entry.proof
     if proof is None:
         return

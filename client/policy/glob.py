@@ -57,8 +57,10 @@ class Glob:
         """Whether the whole of ``name`` is matched; takes time in proportion to both lengths."""
         if self.literal:
             return name == self.text
-        if deceives(name) or len(name) > limits.POLICY_NAME:
-            return False
+        return not deceives(name) and len(name) <= limits.POLICY_NAME and self.covers(name)
+
+    def covers(self, name: str) -> bool:
+        """As :meth:`matches`, but not blind to names that deceive: for whoever looks out for them. The caller bounds the length."""
         tokens = self.tokens()
         places = _settled({0}, tokens)
         for character in name:

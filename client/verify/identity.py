@@ -53,7 +53,7 @@ class IdentityPolicy:
                 "give one of --certificate-identity and --certificate-identity-regexp",
             )
         if self.pattern:
-            _compile(self.pattern)
+            compile_pattern(self.pattern)
 
 
 def pattern_doubts(pattern: str) -> tuple[str, ...]:
@@ -70,7 +70,8 @@ _LOOSE_DOT = re.compile(r"(?<!\\)\.(?![*+?{])")
 _OPEN_END = re.compile(r"(?<!\\)\.[*+]\$?\Z")
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern for whole identities, of the user's own. Refused: not ASCII, too long, or no regular expression."""
     if len(pattern) > limits.IDENTITY_PATTERN or not pattern.isascii():
         raise Refused(f"the identity pattern is not ASCII, or longer than {limits.IDENTITY_PATTERN} characters")
     try:
@@ -113,7 +114,7 @@ def verify_identity(signer: Signer, policy: IdentityPolicy) -> None:
             f"the signer is {shown(signer.identity, 300)}, expected {shown(policy.identity, 300)}",
             "the comparison is exact, upper and lower case count",
         )
-    if policy.pattern and not _compile(policy.pattern).fullmatch(signer.identity):
+    if policy.pattern and not compile_pattern(policy.pattern).fullmatch(signer.identity):
         raise Refused(
             f"the signer is {shown(signer.identity, 300)}, which does not match {shown(policy.pattern, 300)}",
             "the pattern must match the whole identity, as if it stood between ^ and $",

@@ -59,7 +59,7 @@ def verify_head(proof: InclusionProof, log: LogInstance, *, generation: int) -> 
     Raises:
         Refused: not signed by the log, of another log, or for another size or root. Malformed: no checkpoint.
     """
-    checkpoint = _read_head(proof.checkpoint, log, generation)
+    checkpoint = read_head(proof.checkpoint, log, generation)
     if (proof.size, proof.root) != (checkpoint.size, checkpoint.root):
         raise Refused(
             f"the proof is for a tree of size {proof.size} with root {proof.root.hex()[:16]}..., "
@@ -68,7 +68,7 @@ def verify_head(proof: InclusionProof, log: LogInstance, *, generation: int) -> 
 
 
 @lru_cache(maxsize=128)
-def _read_head(envelope: str, log: LogInstance, generation: int) -> Checkpoint:
+def read_head(envelope: str, log: LogInstance, generation: int) -> Checkpoint:
     """The head in ``envelope``, if the log has signed it. Kept where it holds: entries of one batch have the same head."""
     key = _head_key(log, generation)
     return verify_checkpoint(envelope, key) if generation == 2 else _checkpoint_v1(envelope, log, key)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from oidc_dev.machines import Machine, SqliteMachines, new_secret, parse_machine_name, parse_machine_subject
 from sigcore.errors import Malformed
 from sigcore.strict import encode_time
-from stack.cli.placing import add_data_option
+from stack.cli.placing import add_data_option, add_passphrase_option
 from stack.config import home_at, load_settings
 
 EXAMPLES = """\
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="the machine: up to 63 of a-z, 0-9 and inner dashes")
     parser.add_argument("--subject", metavar="URI", help="add: whom its certificates name, an http or https URI")
     add_data_option(parser)
+    add_passphrase_option(parser)
     parser.add_argument("--json", action="store_true", help="list: one JSON document")
 
 

@@ -12,6 +12,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -73,29 +74,47 @@ async def _examine(
     options: argparse.Namespace, home: Home, tell: Callable[[Finding], None], *, local: bool
 ) -> tuple[Finding, ...]:
     clock = partial(datetime.now, UTC)
-    found = await examine(Here(home, clock()), here.CHECKS if local else here.CHECKS[:1], tell)
-    files = {"trust_config": str(home.trust_config)} if local else given_trust(options)
-    tls = tls_context(options.ca_file or (str(home.tls_ca) if local and home.tls_ca.exists() else None))
-    trust = load_trust(**files)
-    url = options.url or (load_settings(home).url if local else _origin(trust.config.ca[0].url))
-    token = None if options.no_sign else _token(options, home, url, local=local)
+    absent = (
+        f"{'--url was given' if options.url else f'there is no stack in {home.path}'}: looked at on its own machine"
+    )
+    found = await examine(Here(home if local else None, clock(), absent), here.CHECKS, tell)
+    named = options.trust_config or options.trusted_root or options.signing_config
+    own = not named and not options.url and (local or home.public.exists())
+    if own and not home.trust_config.exists():
+        return found + _skipped(f"{home.trust_config} is not here: nothing says whom to ask and what to trust", tell)
+    own_tls = not options.url and home.tls_ca.exists()
+    tls = tls_context(options.ca_file or (str(home.tls_ca) if own_tls else None))
+    files = {"trust_config": str(home.trust_config)} if own else given_trust(options)
+    trust, settings = load_trust(**files), load_settings(home) if local else None
+    url = (options.url or (settings.url if settings else there.origin_of(trust.config.ca[0].url))).rstrip("/")
     async with AiohttpTransport(tls=tls, timeout_s=TIMEOUT_S) as transport:
-        return found + await examine(There(url.rstrip("/"), trust, transport, clock, token), there.CHECKS, tell)
+        seen = There(url, trust, transport, clock, None if options.no_sign else _token(options, home, url, local=local))
+        if settings:
+            others = tuple(settings.services.values())
+            nobody = f"nobody to sign as: the key of the OpenID provider is not in {home.path}"
+            seen = replace(seen, mirror=settings.at("trust"), others=others, nobody=nobody)
+        elif not options.url and len(seen.origins) > 1:
+            seen = replace(seen, mirror=None)
+        return found + await examine(seen, there.CHECKS, tell)
 
 
-def _origin(url: str) -> str:
-    return "/".join(url.split("/", 3)[:3])
+def _skipped(reason: str, tell: Callable[[Finding], None]) -> tuple[Finding, ...]:
+    hint = "copy or mount public/, or give --url and --trust-config"
+    findings = tuple(Finding(check.name, State.SKIPPED, reason, hint) for check in there.CHECKS)
+    for finding in findings:
+        tell(finding)
+    return findings
 
 
 def _token(options: argparse.Namespace, home: Home, url: str, *, local: bool) -> Callable[[], IdentityToken] | None:
-    """The token that was given; on the machine of the stack one of its own, for an identity that says what it is for."""
+    """The token that was given; where the key of the provider is, one of its own, for an identity that says what it is for."""
     if options.identity_token:
         return lambda: load_identity_token(options.identity_token, {})
-    return partial(_mint, home, url) if local else None
+    return partial(_mint, home, url) if local and (home.path / "oidc" / "signing.key").exists() else None
 
 
 def _mint(home: Home, url: str) -> IdentityToken:
-    email = f"doctor@{_origin(url).rpartition('/')[2].partition(':')[0]}"
+    email = f"doctor@{there.origin_of(url).rpartition('/')[2].partition(':')[0]}"
     settings, key = load_settings(home), SigningKey.of(load_oidc_key(home))
     claims = make_claims(Identity(email), issuer=settings.issuer, audience=there.AUDIENCE, now=datetime.now(UTC))
     return parse_identity_token(mint(claims, key))

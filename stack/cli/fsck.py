@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Look at every log, even after one that is damaged."""
     home = Home(options.data.absolute()) if options.data else default_home()
-    findings = asyncio.run(check(home, _progress))
+    findings = asyncio.run(check(home, progress))
     print(json.dumps(_document(findings), indent=2) if options.json else "\n".join(map(_line, findings)))
     return ExitCode.REFUSED if any(found.problem for found in findings) else ExitCode.DONE
 
@@ -64,7 +64,7 @@ def _line(found: Finding) -> str:
     return f"{found.log}: intact: {audit.entries} entries, {audit.tiles} complete tiles, root {audit.root.hex()}"
 
 
-def _progress(log: str) -> Progress:
+def progress(log: str) -> Progress:
     """A line that counts, where a person looks at it."""
     if not sys.stderr.isatty():
         return quiet

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make a stack without starting it: keys, chains, trust root and settings, in an empty data directory.
 
-On a terminal it asks what is not given; with any of --url, --organization, --passphrase-file, or --yes, it asks nothing. It
-prints the fingerprint of the root and the lines that come next. Where there is a stack already, it says so and changes nothing.
+On a terminal it asks six questions; with any of their options (or variables) but --data, or with --yes, it asks nothing. It prints
+the fingerprint of the root, the files and the lines that come next. Where there is a stack already, it says so and changes nothing
+but TLS certificates that have come near their end.
 """
 
 from __future__ import annotations
@@ -10,59 +11,98 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-from sigcore.errors import Refused, SigError
+from sigcore.errors import Refused
+from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, complete, default_url, login_row, login_table
 from stack.cli.placing import add_data_option, add_passphrase_option
 from stack.config import Home, Settings, home_at, load_settings, parse_organization, parse_services, parse_url
+from stack.files import save_file
 from stack.passphrase import find_passphrase
-
-DEFAULT_URL = "http://localhost:7780"
 
 EXAMPLES = """\
 examples:
   sigbox init                                     data in ./sigbox-data, URL http://localhost:7780
   sigbox init --data /srv/sigbox --url https://sigstore.corp.example --organization 'ACME Build'
-  sigbox init --data /srv/sigbox --yes --passphrase-file /etc/sigbox/passphrase"""
+  sigbox init --data /srv/sigbox --yes --passphrase-file /etc/sigbox/passphrase
+  sigbox init --data /srv/sigbox --url https://sigstore.corp.example --tls auto \\
+    --login https://login.corp.example/realms/corp,sigbox,corp.example"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox init``."""
     add_data_option(parser)
-    parser.add_argument("--url", metavar="URL", help=f"how clients will reach it (default: {DEFAULT_URL})")
-    parser.add_argument("--organization", metavar="NAME", help="what certificates name (default: sigbox HOST)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--url", metavar="URL", help=f"how clients will reach it (default: $SIGBOX_URL, {DEFAULT_URL})")
+    add("--organization", metavar="NAME", help="what certificates name (default: $SIGBOX_ORGANIZATION, sigbox HOST)")
+    add(
+        "--tls",
+        metavar="auto|CERT,KEY|none",
+        help="HTTPS; auto: an authority of its own, and a certificate for each role (default: $SIGBOX_TLS, none)",
+    )
+    add(
+        "--login",
+        metavar="ISSUER,CLIENT_ID,DOMAIN",
+        help="people of these mail domains log in through this OpenID provider (default: $SIGBOX_LOGIN, none)",
+    )
+    add(
         "--service",
         metavar="ROLE=URL",
         action="append",
         default=[],
         help="where clients reach this role, when not at --url; may be repeated",
     )
+    add("--role", choices=("ca", "ct", "log", "tsa", "oidc", "trust"), help="make the keys of this role and no others")
+    add(
+        "--pin",
+        metavar="ROLE=SHA256",
+        action="append",
+        default=[],
+        help="of --role trust: what the role's own init has printed; its keys are then fetched from its URL",
+    )
     add_passphrase_option(parser)
-    parser.add_argument("--yes", action="store_true", help="ask nothing, take the defaults")
+    add("--yes", action="store_true", help="ask nothing, take the defaults")
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the stack, or say that it is there."""
-    home = home_at(options.data)
+    fresh = not home_at(options.data).settings_file.exists()
+    complete(options, os.environ if fresh else {}, ask=fresh and not options.role)
+    home = replace(home_at(options.data), passphrase=find_passphrase(options.passphrase_file, os.environ))
+    if options.role or options.pin:
+        # Deferred: it fetches.
+        from stack.cli.init_role import run_role  # noqa: PLC0415 - see the line above
+
+        return run_role(options, home, _services(options))
     if home.settings_file.exists():
         _refuse_other(home, options)
         if home.tuf_root.exists():
-            print(f"{home.path} holds a stack already; nothing was changed.")
-            print("\n".join(next_lines(home, load_settings(home), options.passphrase_file)))
-            return 0
-    elif _may_ask(options):
-        _ask(home, options)
+            return _say_there(home, options)
     url = parse_url(options.url) if options.url else None
     organization = parse_organization(options.organization) if options.organization else ""
-    home = replace(home, passphrase=find_passphrase(options.passphrase_file, os.environ))
-    settings = _make(home, url, organization, _services(options))
-    print("\n".join(next_lines(home, settings, options.passphrase_file)))
+    settings = _make(home, options, url, organization)
+    print("\n".join(next_lines(home, settings, options)))
     return 0
+
+
+def _say_there(home: Home, options: argparse.Namespace) -> int:
+    settings = load_settings(home)
+    issued = _issue(home, settings) if options.tls == AUTO or (home.path / "tls" / "ca.key").exists() else ()
+    changed = f"new TLS certificates: {', '.join(issued)}" if issued else "nothing was changed"
+    print(f"{home.path} holds a stack already; {changed}.")
+    print("\n".join(next_lines(home, settings, options)))
+    return 0
+
+
+def _issue(home: Home, settings: Settings) -> tuple[str, ...]:
+    # Deferred: only with an authority of the stack's own.
+    from stack.serve import check_https  # noqa: PLC0415 - see the line above
+    from stack.tls_authority import prepare_roles  # noqa: PLC0415 - the same
+
+    for url in (settings.url, *settings.services.values()):
+        check_https(url)
+    return prepare_roles(home, settings, datetime.now(UTC))
 
 
 def _services(options: argparse.Namespace) -> dict[str, str]:
@@ -70,25 +110,34 @@ def _services(options: argparse.Namespace) -> dict[str, str]:
     return parse_services({role: url for role, _, url in pairs})
 
 
-def _make(home: Home, url: str | None, organization: str, services: Mapping[str, str]) -> Settings:
+def _make(home: Home, options: argparse.Namespace, url: str | None, organization: str) -> Settings:
     # Deferred: keys and certificates are not needed to say that a stack is there.
     from stack import bootstrap  # noqa: PLC0415 - see the line above
     from stack.lock import held  # noqa: PLC0415 - the same
+    from stack.serve import check_https  # noqa: PLC0415 - the same
     from stack.trust.documents import save_documents  # noqa: PLC0415 - the same
     from stack.trust.publisher import finish_publisher, start_publisher  # noqa: PLC0415 - the same
 
+    services, login = _services(options), login_table(options.login) if options.login else ""
+    if options.tls == AUTO:
+        for given in services.values():
+            check_https(given)
     with held(home.path):
         now = datetime.now(UTC)
         settings = bootstrap.prepare(
             home,
             url=url,
-            default_url=DEFAULT_URL,
+            default_url=default_url(options),
             ephemeral=False,
             now=now,
             organization=organization,
             services=services,
         )
+        if login and b"[[upstreams]]" not in home.settings_file.read_bytes():
+            save_file(home.settings_file, home.settings_file.read_bytes() + login.encode())
         bootstrap.oidc_key(home, settings)
+        if options.tls == AUTO:
+            _issue(home, settings)
         save_documents(home, bootstrap.load_material(home).public, settings)
         finish_publisher(start_publisher(home))
     return settings
@@ -107,21 +156,28 @@ def _refuse_other(home: Home, options: argparse.Namespace) -> None:
         raise Refused(f"{home.path} holds a stack of {settings.organization!a}", hint)
 
 
-def next_lines(home: Home, settings: Settings, passphrase_file: Path | None) -> tuple[str, ...]:
-    """The fingerprint, and what to type next."""
+def next_lines(home: Home, settings: Settings, options: argparse.Namespace) -> tuple[str, ...]:
+    """The fingerprint, the files, and what to type next."""
     # Deferred: it imports aiohttp, which the questions must not wait for.
     from stack.trust.serving import fingerprint  # noqa: PLC0415 - see the line above
 
-    data = shlex.quote(str(home.path))
-    opening = f" --passphrase-file {shlex.quote(str(passphrase_file.absolute()))}" if passphrase_file else ""
+    data, file = shlex.quote(str(home.path)), options.passphrase_file
+    opening = f" --passphrase-file {shlex.quote(str(file.absolute()))}" if file else ""
+    own_tls = home.tls_ca.exists() and settings.url.startswith("https:")
+    tls = AUTO if own_tls else options.tls if options.tls not in (None, AUTO, NONE) else ""
+    serving = f"{opening} --tls {shlex.quote(tls)}" if tls else opening
+    folders = sorted(path.name for path in home.path.iterdir() if any(path.glob("*.key")))
     return (
         "root fingerprint",
         f"  sha256:{fingerprint(home)}",
         f"organization     {settings.organization}",
         f"keys             {'encrypted with the passphrase' if _encrypted(home) else 'readable by you alone (0600)'}",
+        f"files            {home.path}: one folder of keys for each role ({', '.join(folders)});",
+        f"                 {home.public.name}/ is for everybody, {home.settings_file.name} has the settings",
+        *_login_lines(options),
         "",
         "# start it; it answers at " + settings.url,
-        f"sigbox up --data {data}{opening}",
+        f"sigbox up --data {data}{serving}",
         "# the lines for each client: cosign, sigstore-python, sigstore-js, gitsign, ...",
         f"sigbox env cosign --data {data}",
         "# what clients find in the trust root, and how long it is good for",
@@ -129,53 +185,16 @@ def next_lines(home: Home, settings: Settings, passphrase_file: Path | None) -> 
     )
 
 
+def _login_lines(options: argparse.Namespace) -> tuple[str, ...]:
+    if not options.login:
+        return ()
+    issuer = login_row(options.login)["issuer"]
+    place = f"{options.url or default_url(options)}/auth/upstream/company/callback"
+    return (f"logins           through {issuer}; register there the redirect URI", f"                 {place}")
+
+
 def _encrypted(home: Home) -> bool:
     # Deferred: see above.
     from stack.bootstrap import ENCRYPTED  # noqa: PLC0415 - see the line above
 
     return (home.path / "ca" / "intermediate.key").read_bytes().startswith(ENCRYPTED)
-
-
-# --- questions -----------------------------------------------------------------------------------------
-def _may_ask(options: argparse.Namespace) -> bool:
-    given = options.yes or options.service or options.url or options.organization or options.passphrase_file
-    return not given and sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _ask(home: Home, options: argparse.Namespace) -> None:
-    """Three questions; an empty answer takes what stands in brackets."""
-    sys.stderr.write(f"A new stack in {home.path}\nThree questions; Enter takes what stands in brackets.\n\n")
-    options.url = _answer("How will clients reach it? The URL is part of what they will trust.", DEFAULT_URL, parse_url)
-    if options.url == DEFAULT_URL:
-        options.url = None
-    host = (options.url or DEFAULT_URL).split("//")[1].partition(":")[0]
-    answer = _answer("Which organization shall stand in its certificates?", f"sigbox {host}", parse_organization)
-    options.organization = "" if answer == f"sigbox {host}" else answer
-    path = _answer(
-        "Encrypt its keys? Name a file with a passphrase; every start will need it.",
-        "none",
-        _passphrase_file,
-    )
-    options.passphrase_file = None if path == "none" else Path(path)
-
-
-def _answer(question: str, default: str, check: Callable[[str], str]) -> str:
-    while True:
-        sys.stderr.write(f"{question}\n  [{default}] ")
-        sys.stderr.flush()
-        text = sys.stdin.readline()
-        if not text:
-            raise Refused("the questions were not answered", "give --yes to take the defaults")
-        try:
-            answer = check(text.strip() or default)
-        except SigError as error:
-            sys.stderr.write(f"  {error.message}\n")
-            continue
-        sys.stderr.write("\n")
-        return answer
-
-
-def _passphrase_file(text: str) -> str:
-    if text != "none":
-        find_passphrase(Path(text), {})
-    return text

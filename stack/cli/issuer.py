@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove = actions.add_parser("remove", help="accept an issuer no longer", allow_abbrev=False)
     remove.add_argument("url", metavar="URL", help="the issuer or pattern, as list shows it")
     add_data_option(remove)
+    add_passphrase_option(remove)
 
 
 def _add_row_arguments(add: argparse.ArgumentParser) -> None:
@@ -106,6 +107,7 @@ def _add_row_arguments(add: argparse.ArgumentParser) -> None:
     option("--private-addresses", action="store_true", help="hosts of a pattern may be in a private network")
     option("--from", metavar="FILE", type=Path, dest="source", help="all rows and templates of a Fulcio configuration")
     add_data_option(add)
+    add_passphrase_option(add)
 
 
 def run(options: argparse.Namespace) -> int:

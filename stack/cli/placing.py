@@ -24,6 +24,14 @@ def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--passphrase-file", metavar="FILE", type=Path, help=text)
 
 
+def add_database_option(parser: argparse.ArgumentParser) -> None:
+    """``--database``."""
+    text = (
+        "postgresql://USER@HOST/NAME without the password, for logs that several hosts serve (default: files in --data)"
+    )
+    parser.add_argument("--database", metavar="URL", help=text)
+
+
 def unlocked(options: argparse.Namespace) -> Home:
     """The data directory together with the passphrase of its keys.
 

@@ -10,10 +10,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
-from stack.cli.usage import NoPolicy, Usage
+from stack.cli.usage import NoPolicy, NotServed, Usage, one_line
 
 _HINTS = {
     errno.EACCES: "run it as the owner of that file, or give another place",
@@ -49,7 +50,7 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         if reason is not None:
             parser.error(reason)
     try:
-        code: int = module.run(options)
+        code = _done(name, command, module, options)
     except KeyboardInterrupt:
         sys.stderr.write(f"sigbox {name}: interrupted\n")
         return 130
@@ -60,6 +61,23 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
         return _failed(name, command, error)
     return code
+
+
+def _done(name: str, command: Command, module: ModuleType, options: argparse.Namespace) -> int:
+    code: int
+    if command.audited and getattr(options, "action", name) in command.audited and not _elsewhere(name, options):
+        # Deferred: few commands change a stack.
+        from stack.cli.audited import run as run_audited  # noqa: PLC0415 - see the line above
+
+        code = run_audited(name, options, module.run)
+    else:
+        code = module.run(options)
+    return code
+
+
+def _elsewhere(name: str, options: argparse.Namespace) -> bool:
+    """Another process does it, in a stack that keeps nothing."""
+    return name == "user" and bool(options.url)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
@@ -73,12 +91,12 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 def _failed(name: str, command: Command, error: Exception) -> int:
     if isinstance(error, SigError):
-        sys.stderr.write(f"sigbox {name}: {error.message}\n")
+        sys.stderr.write(f"sigbox {name}: {one_line(error.message)}\n")
         if error.hint:
-            sys.stderr.write(f"  hint: {error.hint}\n")
+            sys.stderr.write(f"  hint: {one_line(error.hint)}\n")
         return ExitCode.UNREACHABLE if isinstance(error, Unavailable) else _refused(command, error)
     if isinstance(error, OSError):
-        where = f": {error.filename}" if error.filename else ""
+        where = f": {one_line(str(error.filename))}" if error.filename else ""
         sys.stderr.write(f"sigbox {name}: {error.strerror or error}{where}\n")
         if error.errno in _HINTS:
             sys.stderr.write(f"  hint: {_HINTS[error.errno]}\n")
@@ -94,6 +112,8 @@ def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
     if isinstance(error, NoPolicy):
         return ExitCode.POLICY
+    if isinstance(error, NotServed):
+        return ExitCode.SERVICE
     if command.refused == ExitCode.REFUSED and not isinstance(error, NotFound | Usage):
         return ExitCode.REFUSED
     return ExitCode.USAGE if isinstance(error, Malformed | NotFound) else command.refused

@@ -11,8 +11,8 @@ import argparse
 import os
 from pathlib import Path
 
-from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
-from stack.config import DEFAULT_LISTEN, ROLES, parse_listen, parse_service_url
+from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
+from stack.config import DEFAULT_LISTEN, ROLES, parse_database, parse_listen, parse_service_url
 from stack.config_file import fill
 
 EXAMPLES = """\
@@ -25,17 +25,25 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox serve``."""
     add = parser.add_argument
-    add("role", choices=ROLES, help="log: Rekor v1 and v2; trust: the TUF repository and the front page")
+    add(
+        "role",
+        choices=ROLES,
+        help="log: Rekor v1 and v2; trust: the TUF repository and the front page; console: search and pages over the logs",
+    )
     add_data_option(parser)
     add_passphrase_option(parser)
     add("--listen", metavar="HOST:PORT", help=f"default {DEFAULT_LISTEN}; port 0 picks a free one")
-    add("--tls", metavar="CERT,KEY", help="serve HTTPS with these files")
-    add("--ct-log-url", metavar="URL", help="ca: where its certificate log is (default: where clients find it)")
+    add("--tls", metavar="auto|CERT,KEY", help="serve HTTPS: with what init --tls auto has issued, or with these files")
+    add(
+        "--ct-log-url", metavar="URL", help="ca, console: where the certificate log is (default: where clients find it)"
+    )
+    add("--log-url", metavar="URL", help="console: where the signature logs are (default: where clients find them)")
     add(
         "--oidc-jwks",
         metavar="FILE|URL",
         help="ca: the keys of the stack's provider (default: public/oidc/jwks.json, which that one writes)",
     )
+    add_database_option(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when the role answers: JSON")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add("--config", metavar="FILE", type=Path, help="TOML with these flags as keys, and the tables of sigbox up")
@@ -45,9 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     role = options.role
-    fill(options.parser, options, dict(os.environ), tables=("issuers", "login", "upstreams", "brokered"))
+    fill(
+        options.parser,
+        options,
+        dict(os.environ),
+        tables=("issuers", "login", "upstreams", "brokered", "watch", "alerts", "console"),
+    )
     host, port = parse_listen(options.listen or DEFAULT_LISTEN)
-    log_url = parse_service_url(options.ct_log_url) if options.ct_log_url else None
+    ct_url, log_url = (parse_service_url(url) if url else None for url in (options.ct_log_url, options.log_url))
     home = unlocked(options)
     # Deferred: everything that costs time comes after the command line is known to be right.
     from stack.quick_import import import_server  # noqa: PLC0415 - see the line above
@@ -67,7 +80,9 @@ def run(options: argparse.Namespace) -> int:
             ready_file=options.ready_file,
             tls=options.tls,
             log_format=options.log_format,
-            ct_log_url=log_url,
+            ct_log_url=ct_url,
+            log_url=log_url,
             oidc_jwks=options.oidc_jwks,
+            database=parse_database(options.database) if options.database else None,
         )
     )

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import TypeAlias
 
 from client.ambient import CiJob, ambient_token, find_source
@@ -35,7 +36,7 @@ from stack.cli.artifact import SUFFIX
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.passphrase import ask_passphrase
 from stack.cli.trusting import add_trust_options, given_trust
-from stack.cli.usage import Usage
+from stack.cli.usage import Usage, one_line
 from stack.files import save_file
 
 
@@ -155,7 +156,8 @@ async def _sign_all(
             kind = f"{entry.kind} {entry.version}"
             row = {"file": str(job.file), "bundle": str(job.target), "logIndex": entry.index, "logEntryKind": kind}
             progress = f"[{number}/{len(jobs)}] " if len(jobs) > 1 else ""
-            sys.stderr.write(f"{progress}signed {job.file} -> {job.target} (log index {entry.index})\n")
+            done = one_line(f"signed {job.file} -> {job.target}")
+            sys.stderr.write(f"{progress}{done} (log index {entry.index})\n")
             rows.append(row | show(signing, job, bundle, issued) if show is not None else row)
     return rows
 
@@ -170,7 +172,8 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
     trust = load_trust(**given_trust(options))
     if options.key is not None and options.identity_token is not None:
         raise Usage("--key and --identity-token are given", "leave one of them out")
-    async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
+    tls = tls_context(options.ca_file) if options.ca_file else None
+    async with AiohttpTransport(tls=tls, request_id=token_hex(8)) as transport:
         signer = (
             load_private_key(options.key, ask_passphrase) if options.key else await _identity(options, trust, transport)
         )

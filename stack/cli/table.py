@@ -21,25 +21,52 @@ class ExitCode:
 
 
 class Command:
-    """One row of the table. ``refused`` is the exit code for a refusal: 1 when verifying, 3 when asking a service."""
+    """One row of the table.
 
-    __slots__ = ("module", "refused", "summary")
+    ``refused`` is the exit code for a refusal: 1 when verifying, 3 when asking a service. ``audited`` are the actions that are
+    recorded, or the command itself: see :mod:`stack.cli.audited`.
+    """
 
-    def __init__(self, module: str, summary: str, refused: int = ExitCode.SERVICE) -> None:
+    __slots__ = ("audited", "module", "refused", "summary")
+
+    def __init__(
+        self, module: str, summary: str, refused: int = ExitCode.SERVICE, audited: tuple[str, ...] = ()
+    ) -> None:
         self.module = module
         self.summary = summary
         self.refused = refused
+        self.audited = audited
 
 
 COMMANDS = {
-    "init": Command("stack.cli.init", "make a stack without starting it: keys, chains, trust root, settings"),
+    "init": Command(
+        "stack.cli.init", "make a stack without starting it: keys, chains, trust root, settings", audited=("init",)
+    ),
     "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
     "serve": Command("stack.cli.serve", "serve one role of your stack as a process of its own, with its keys alone"),
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
-    "user": Command("stack.cli.user", "local accounts: who may log in to your stack's OpenID provider"),
-    "issuer": Command("stack.cli.issuer", "whose tokens the CA accepts, and what a token would get", ExitCode.REFUSED),
-    "client": Command("stack.cli.client", "machines that get tokens by a secret of their own"),
-    "trust": Command("stack.cli.trust", "show the trust root: versions, expiries, key ids; or sign it anew"),
+    "user": Command(
+        "stack.cli.user",
+        "local accounts: who may log in to your stack's OpenID provider",
+        audited=("add", "passwd", "disable", "enable", "totp", "remove"),
+    ),
+    "issuer": Command(
+        "stack.cli.issuer",
+        "whose tokens the CA accepts, and what a token would get",
+        ExitCode.REFUSED,
+        ("add", "remove"),
+    ),
+    "client": Command(
+        "stack.cli.client",
+        "machines that get tokens by a secret of their own",
+        audited=("add", "secret", "disable", "enable", "remove"),
+    ),
+    "trust": Command(
+        "stack.cli.trust",
+        "show the trust root, rotate its keys, sign it anew; what breaks by a date",
+        audited=("refresh", "policy", "rotate"),
+    ),
+    "audit": Command("stack.cli.audit", "who did what to your stack: show the record, verify it", ExitCode.REFUSED),
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
     "enroll": Command("stack.cli.enroll", "set up the official clients on this machine for a stack, by one line"),
     "sign-blob": Command("stack.cli.sign_blob", "sign files with an identity, no key to keep"),
@@ -75,6 +102,13 @@ COMMANDS = {
     "initialize": Command("stack.cli.initialize", "pin a TUF mirror: after that no trust option is needed"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
     "doctor": Command("stack.cli.doctor", "check a stack from end to end; each failure with its fix"),
+    "log": Command(
+        "stack.cli.log", "read a transparency log, believe nothing that it does not prove", ExitCode.REFUSED
+    ),
+    "backup": Command("stack.cli.backup", "put a whole stack into one file, while it serves", ExitCode.REFUSED),
+    "restore": Command(
+        "stack.cli.restore", "make a stack out of a backup, every byte verified", ExitCode.REFUSED, ("restore",)
+    ),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
     "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
     "completion": Command("stack.cli.completion", "print a script that completes commands and options in your shell"),

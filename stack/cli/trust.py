@@ -19,10 +19,12 @@ from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
 from sigcore.strict import encode_time
 from stack.bootstrap import make_policy_key
+from stack.cli import trust_kit_options, trust_rehearse, trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
 from stack.trust.publisher import finish_publisher, start_publisher
+from stack.trust.rotation import resume
 from stack.trust.serving import fingerprint
 from stack.trust.state import ONLINE, RoleState, TrustState, load_state
 
@@ -32,7 +34,12 @@ examples:
   sigbox trust show --data /srv/sigbox --json
   sigbox trust refresh
   sigbox trust policy policy.json
-  sigbox trust rotate oidc"""
+  sigbox trust rotate oidc
+  sigbox trust rotate ca
+  sigbox trust rotate all
+  sigbox trust rehearse 2027-06-30
+  sigbox trust export kit.tar
+  sigbox trust import kit.tar --fingerprint 7c1d..."""
 
 _ADVICE = {
     "due": "sign it soon: sigbox trust refresh",
@@ -55,13 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_option(policy)
     add_passphrase_option(policy)
     rotate = actions.add_parser("rotate", help="sign with the next key of a role from now on", allow_abbrev=False)
-    rotate.add_argument("role", choices=("oidc",), help="oidc: the key of identity tokens")
-    rotate.add_argument(
-        "--now", action="store_true", help="also where the next key has been published for minutes only"
-    )
-    rotate.add_argument("--json", action="store_true", help="report as JSON on standard output")
-    add_data_option(rotate)
-    add_passphrase_option(rotate)
+    trust_rotate.add_arguments(rotate)
+    export = actions.add_parser("export", help="write one file for machines that reach no mirror", allow_abbrev=False)
+    trust_kit_options.add_export_arguments(export)
+    import_ = actions.add_parser("import", help="take such a file, after comparing its fingerprint", allow_abbrev=False)
+    trust_kit_options.add_import_arguments(import_)
+    rehearse = actions.add_parser("rehearse", help="what breaks by a date, and what prevents it", allow_abbrev=False)
+    trust_rehearse.add_arguments(rehearse)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,8 +78,15 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "policy":
         return _publish_policy(unlocked(options), options.file)
     if options.action == "rotate":
-        return _rotate(unlocked(options), options)
+        return trust_rotate.run(unlocked(options), options)
+    if options.action in ("export", "import"):
+        # Deferred: python-tuf verifies the kit.
+        from stack.cli import trust_kit  # noqa: PLC0415 - see the line above
+
+        return trust_kit.run_export(options) if options.action == "export" else trust_kit.run_import(options)
     home = home_at(options.data)
+    if options.action == "rehearse":
+        return trust_rehearse.run(home, options)
     settings, state, now = load_settings(home), load_state(home), datetime.now(UTC)
     root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
     if options.json:
@@ -83,28 +97,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _refresh(home: Home) -> int:
-    load_settings(home)  # a directory without a stack is said in our own words, not in the child's
+    resume(home, load_settings(home))
     signed = finish_publisher(start_publisher(home, force=True))
     state = load_state(home)
     for role in state.roles:
         if role.role in signed.split():
             print(f"{role.role} version {role.version}, good until {encode_time(role.expires)}")
-    return 0
-
-
-def _rotate(home: Home, options: argparse.Namespace) -> int:
-    """A running stack follows within seconds; tokens of the key before are good until they end."""
-    # Deferred: the keys of a provider are needed on this branch only.
-    from oidc_dev.signing import OVERLAP  # noqa: PLC0415 - see the line above
-    from stack.oidc_keys import rotate  # noqa: PLC0415 - the same
-
-    now = datetime.now(UTC)
-    before, after = rotate(home, load_settings(home), now=now, at_once=options.now)
-    until = encode_time((now + OVERLAP).replace(microsecond=0))
-    if options.json:
-        print(json.dumps({"role": options.role, "before": before, "after": after, "publishedUntil": until}, indent=2))
-    else:
-        print(f"identity tokens are signed with {after} from now on; {before} stays published until {until}")
     return 0
 
 
@@ -169,7 +167,7 @@ def lines(home: Home, settings: Settings, state: TrustState, root: trustroot.Tru
         *(line for role in state.roles for line in _role_lines(role, now)),
         "",
         f"  {'key of':<11}{'id':<66}{'since'}",
-        *(f"  {name:<11}{key_id:<66}{encode_time(valid.start)}" for name, key_id, valid in _services(root)),
+        *(f"  {name:<11}{key_id:<66}{_window(valid)}" for name, key_id, valid in _services(root)),
         "",
         f"  {len(state.targets)} targets: {', '.join(target.name for target in state.targets)}",
         *([f"  policy {'expired at' if ends <= now else 'good until'} {encode_time(ends)}"] if ends else []),
@@ -201,6 +199,10 @@ def _services(root: trustroot.TrustedRoot) -> list[tuple[str, str, trustroot.Val
         *((name, log.log_id.hex(), log.validity) for name, log in logs),
         *((name, hashlib.sha256(one.chain[-1]).hexdigest(), one.validity) for name, one in authorities),
     ]
+
+
+def _window(validity: trustroot.Validity) -> str:
+    return encode_time(validity.start) + (f" until {encode_time(validity.end)}" if validity.end else "")
 
 
 def _until(validity: trustroot.Validity) -> str | None:

@@ -57,6 +57,7 @@ def given_trust(options: argparse.Namespace) -> dict[str, str]:
     if not any(given.values()):
         given = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
     if not any(given.values()):
+        options.trust_is_kept = True
         return _cached_trust(getattr(options, "ca_file", None))
     return {name: value for name, value in given.items() if value}
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed
-from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
-from stack.config import DEFAULT_LISTEN, is_loopback, parse_listen, parse_url
+from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
+from stack.config import DEFAULT_LISTEN, is_loopback, parse_database, parse_listen, parse_url
 from stack.config_file import fill
 from stack.seed import SEED_BITS
-from stack.start import Plan
+from stack.start import MOST_WORKERS, Plan
 
 EXAMPLES = """\
 examples:
@@ -41,9 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     text = "only a reverse proxy connects: believe its X-Forwarded-For"
     add("--behind-proxy", action="store_const", const=True, help=text)
+    add("--workers", metavar="N", type=int, help="N processes that answer on the port, and one that commits")
     add("--ephemeral", action="store_const", const=True, help="keep nothing: for tests; loopback only, says UNTRUSTED")
     add("--control", action="store_const", const=True, help="serve the control API /_ctl/ (only with --ephemeral)")
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
+    add_database_option(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add(
@@ -59,8 +61,17 @@ def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     environment = dict(os.environ)
     if options.ephemeral:
-        environment.pop("SIGBOX_DATA", None)  # it names the durable stack of this shell, which is not meant now
-    fill(options.parser, options, environment, tables=("issuers", "login", "upstreams", "brokered"))
+        for variable in (
+            "SIGBOX_DATA",
+            "SIGBOX_DATABASE",
+        ):  # of the durable stack of this shell, which is not meant now
+            environment.pop(variable, None)
+    fill(
+        options.parser,
+        options,
+        environment,
+        tables=("issuers", "login", "upstreams", "brokered", "watch", "alerts", "console"),
+    )
     plan = _plan(options)
     # Deferred: everything that costs time comes after the command line is known to be right.
     from stack.serve import serve  # noqa: PLC0415 - see the line above
@@ -82,6 +93,10 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
     elif options.seed is not None:
         raise Malformed("--seed makes keys that anybody can make", "it is given only together with --ephemeral")
+    if options.workers is not None and not 1 <= options.workers <= MOST_WORKERS:
+        raise Malformed(
+            f"--workers is {options.workers}, expected 1 to {MOST_WORKERS}", "one for each core that is left"
+        )
     if options.tls and url and not url.startswith("https:"):
         raise Malformed(f"--tls serves HTTPS, but --url is {url}", "give an https URL")
     return Plan(
@@ -96,10 +111,14 @@ def _plan(options: argparse.Namespace) -> Plan:
         seed=options.seed,
         log_format=options.log_format,
         behind_proxy=bool(options.behind_proxy),
+        workers=options.workers,
+        database=parse_database(options.database) if options.database else None,
     )
 
 
 def _guard_ephemeral(options: argparse.Namespace, host: str, url: str | None) -> None:
+    if options.database:
+        raise Malformed("--ephemeral keeps nothing, so it takes no --database", "leave one of them out")
     if options.data:
         raise Malformed("--ephemeral keeps nothing, so it takes no --data", "leave one of them out")
     if not is_loopback(host):

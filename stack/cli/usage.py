@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors with an exit code of their own in every command, also where a refusal is 1."""
+"""What every command says to people: errors with an exit code of their own, also where a refusal is 1; and lines that stay lines."""
 
 from __future__ import annotations
 
@@ -12,3 +12,14 @@ class Usage(Malformed):
 
 class NoPolicy(SigError):
     """The policy that should decide is absent or has expired. Exit code 5."""
+
+
+class NotServed(SigError):
+    """A service answered and said no, in a command where a refusal is a verdict of our own. Exit code 3."""
+
+
+def one_line(text: str) -> str:
+    """``text`` as it may stand in a line on a terminal: what cannot be printed is escaped, line ends too."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -123,7 +123,11 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
         rows = list(map(verify, range(len(files))))
     if reported:
         print(json.dumps(rows, indent=2))
-    return ExitCode.DONE if all(row["verified"] for row in rows) else ExitCode.REFUSED
+    if all(row["verified"] for row in rows):
+        return ExitCode.DONE
+    if getattr(options, "trust_is_kept", False):
+        sys.stderr.write("  trust is that of the last `sigbox initialize`: if keys were rotated since, run it again\n")
+    return ExitCode.REFUSED
 
 
 def _workers(asked: int | None, files: Sequence[str]) -> int:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from sigcore.values import dataclass
 from stack.config import Home, Settings
 from stack.trust.documents import timestamp_url
 

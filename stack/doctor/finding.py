@@ -71,7 +71,8 @@ async def examine(
 async def _made(subject: Subject, check: Check[Subject], before: dict[str, Finding]) -> Finding:
     for need in check.needs:
         if before[need].state in _UNMET:
-            return Finding(check.name, State.SKIPPED, f"waits for: {need}")
+            why = f" ({before[need].found})" if before[need].state is State.SKIPPED else ""
+            return Finding(check.name, State.SKIPPED, f"waits for: {need}{why}")
     try:
         said = check.look(subject)
         return Finding(check.name, State.OK, said if isinstance(said, str) else await said)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be seen on the machine of the stack: program, files, disk, certificates. Nothing is changed."""
+"""What can be seen on the machine of the stack: program, files, disk, certificates. Nothing is changed.
+
+A role that runs alone sees its own folder only, a client's machine none: what cannot be looked at there is skipped, and said.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,13 @@ from sigcore.errors import Refused
 from sigcore.strict import encode_time
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, common_name
-from stack.bootstrap import ROLE_FOLDERS, load_material
+from stack.bootstrap import ROLE_FOLDERS, load_ca, load_tsa
 from stack.config import Home, load_settings
-from stack.doctor.finding import Check, Warned
+from stack.doctor.finding import Check, Skipped, Warned
 
 PACKAGES: Final = ("sigcore", "oidc_dev", "ca", "tlog", "tsa", "client", "stack")
+KEYED: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf")
+"""The folders that hold keys in every stack."""
 SQLITE: Final = (3, 35, 0)
 """The first with everything that the logs use (RETURNING, trigram indexes)."""
 LOW_BYTES: Final = 1024**3
@@ -31,10 +36,17 @@ SOON: Final = timedelta(days=180)
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """A stack on this machine at a moment."""
+    """A stack on this machine at a moment; ``home`` is None where there is none, for the reason ``absent``."""
 
-    home: Home
+    home: Home | None
     now: datetime
+    absent: str = ""
+
+    def folder(self) -> Home:
+        """Raises Skipped where there is none."""
+        if self.home is None:
+            raise Skipped(self.absent)
+        return self.home
 
 
 def program(_here: Here) -> str:
@@ -57,14 +69,20 @@ def program(_here: Here) -> str:
 
 def files(here: Here) -> str:
     """That secrets are readable by their owner only."""
-    settings, secrets = load_settings(here.home), 0
-    for folder in (here.home.path / name for name in ROLE_FOLDERS):
+    home = here.folder()
+    settings, secrets, away = load_settings(home), 0, []
+    for name in (*ROLE_FOLDERS, "audit"):
+        folder = home.path / name
         if folder.exists():
             _check_mode(folder, 0o077)
-        for key in folder.glob("*.key"):
+        found = [*folder.rglob("*.key")]
+        for key in found:
             _check_mode(key, 0o077)
-            secrets += 1
-    return f"{here.home.path}: {secrets} secret keys, none readable by others; URL {settings.url}"
+        secrets += len(found)
+        if name in KEYED and not found:
+            away.append(name)
+    rest = f"; not here: the keys of {', '.join(away)}" if away else ""
+    return f"{home.path}: {secrets} secret keys, none readable by others; URL {settings.url}{rest}"
 
 
 def _check_mode(path: Path, forbidden: int) -> None:
@@ -75,7 +93,7 @@ def _check_mode(path: Path, forbidden: int) -> None:
 
 def disk(here: Here) -> str:
     """That there is room: a full disk takes no entries."""
-    usage = shutil.disk_usage(here.home.path)
+    usage = shutil.disk_usage(here.folder().path)
     said = f"{usage.free / 1024**3:.1f} of {usage.total / 1024**3:.1f} GiB are free"
     if usage.free < FULL_BYTES:
         raise Refused(said, "make room: the logs stop to take entries before the disk is full")
@@ -85,18 +103,20 @@ def disk(here: Here) -> str:
 
 
 def certificates(here: Here) -> str:
-    """That keys, certificates and their times fit."""
-    material = load_material(here.home)
-    soonest = min(
-        (_good_until(chain, here.now) for chain in (material.ca_chain, material.tsa_chain)), key=lambda pair: pair[0]
-    )
-    until, name = soonest
+    """That keys, certificates and their times fit, of the authorities whose folders are here."""
+    home, loaders = here.folder(), {"ca": load_ca, "tsa": load_tsa}
+    there = [role for role in loaders if (home.path / role).exists()]
+    away = [f"{role}/" for role in loaders if role not in there]
+    if not there:
+        raise Skipped(f"neither {' nor '.join(away)} is in {home.path}: their chains are looked at where they are")
+    until, name = min((_good_until(loaders[role](home)[1], here.now) for role in there), key=lambda pair: pair[0])
     if until - here.now < SOON:
         raise Warned(
             f"the certificate {name!a} ends {encode_time(until)}",
-            "make a successor before: what it signs must be verifiable",
+            "make a successor before: sigbox trust rotate ca, sigbox trust rotate tsa",
         )
-    return f"authority and timestamp chains fit their keys; the first to end does it {encode_time(until)}"
+    rest = f"; {away[0]} is not here" if away else ""
+    return f"the chains of {', '.join(there)} fit their keys; the first to end does it {encode_time(until)}{rest}"
 
 
 def _good_until(chain: Sequence[Certificate], now: datetime) -> tuple[datetime, str]:

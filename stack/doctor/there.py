@@ -48,11 +48,14 @@ class There:
     """A stack as a client sees it.
 
     Args:
-        url: its origin.
+        url: its origin, where its trust root is served.
         trust: what is trusted here, and the services that it names.
         transport: how to get there.
         clock: the time of day here.
         token: makes the identity that signs; None where there is none.
+        nobody: why there is none.
+        mirror: where the TUF repository is; None where nobody has said it.
+        others: URLs of roles that the signing config does not name.
     """
 
     url: str
@@ -60,6 +63,28 @@ class There:
     transport: Transport
     clock: Callable[[], datetime]
     token: Callable[[], IdentityToken] | None = None
+    nobody: str = "nobody to sign as"
+    mirror: str | None = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where its roles are: one origin, or several in a split stack."""
+        config, now = self.trust.config, self.clock()
+        services = (*config.oidc, *config.ca, *config.rekor, *config.tsa)
+        named = (origin_of(service.url) for service in services if service.validity.covers(now))
+        return tuple(dict.fromkeys((self.url, *named, *self.others)))
+
+    @property
+    def authority(self) -> str:
+        """The URL of the certificate authority."""
+        now = self.clock()
+        return next((one.url.rstrip("/") for one in self.trust.config.ca if one.validity.covers(now)), self.url)
+
+
+def origin_of(url: str) -> str:
+    """Its scheme, host and port."""
+    return "/".join(url.split("/", 3)[:3])
 
 
 async def _get(there: There, url: str, service: str) -> bytes:
@@ -72,41 +97,47 @@ async def _get_json(there: There, url: str, service: str) -> Fields:
 
 # --- the way there -----------------------------------------------------------------------------------
 async def name(there: There) -> str:
-    """DNS."""
-    host, port = urlsplit(there.url).hostname or "", urlsplit(there.url).port
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unavailable(
-            f"the name {shown(host)} does not resolve: {error.strerror or error}",
-            "put it into DNS or /etc/hosts; every client machine needs it",
-        ) from error
-    return f"{host} is {', '.join(sorted({str(one[4][0]) for one in found}))}"
+    """DNS, of each host that clients are sent to."""
+    said = []
+    for url in there.origins:
+        host, port = urlsplit(url).hostname or "", urlsplit(url).port
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise Unavailable(
+                f"the name {shown(host)} does not resolve: {error.strerror or error}",
+                "put it into DNS or /etc/hosts; every client machine needs it",
+            ) from error
+        said.append(f"{host} is {', '.join(sorted({str(one[4][0]) for one in found}))}")
+    return "; ".join(dict.fromkeys(said))
 
 
 async def connection(there: There) -> str:
-    """TCP, TLS, HTTP."""
-    await _get(there, f"{there.url}/healthz", "the stack")
-    parts = urlsplit(there.url)
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise Warned(
-            f"{there.url} answers without TLS: whoever is on the way sees tokens and can use them",
-            "start it with --tls auto, or with --tls CERT,KEY",
-        )
-    return f"{there.url} answers over {parts.scheme}"
+    """TCP, TLS, HTTP, to each process."""
+    for url in there.origins:
+        await _get(there, f"{url}/healthz", "the stack")
+    for parts in map(urlsplit, there.origins):
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise Warned(
+                f"{parts.geturl()} answers without TLS: whoever is on the way sees tokens and can use them",
+                "start it with --tls auto, or with --tls CERT,KEY",
+            )
+    return f"{', '.join(there.origins)} {'answer' if len(there.origins) > 1 else 'answers'}"
 
 
 async def roles(there: There) -> str:
     """What each role says of itself."""
-    answer = await there.transport.request(
-        "GET", f"{there.url}/readyz", headers=_JSON, body=None, limit=limits.SERVICE_RESPONSE
-    )
-    fields = Fields.parse(answer.body, what="the answer of /readyz", limit=limits.SERVICE_RESPONSE)
-    states = fields.object("roles")
-    wrong = [f"{role}: {states.text(role)}" for role in states.names() if states.text(role) != "ok"]
+    ready, wrong = dict[str, None](), []
+    for url in there.origins:
+        answer = await there.transport.request(
+            "GET", f"{url}/readyz", headers=_JSON, body=None, limit=limits.SERVICE_RESPONSE
+        )
+        states = Fields.parse(answer.body, what="the answer of /readyz", limit=limits.SERVICE_RESPONSE).object("roles")
+        ready |= dict.fromkeys(states.names())
+        wrong += [f"{role}: {states.text(role)}" for role in states.names() if states.text(role) != "ok"]
     if wrong:
         raise Refused("; ".join(wrong), "the log of the stack says more; sigbox fsck looks into its logs")
-    return f"ready: {', '.join(states.names())}"
+    return f"ready: {', '.join(ready)}"
 
 
 # --- identity and certificates -----------------------------------------------------------------------
@@ -114,7 +145,7 @@ async def issuers(there: There) -> str:
     """The OpenID provider, and that the authority takes its tokens."""
     accepted = {
         row.text("issuerUrl"): row.optional_text("audience")
-        for row in (await _get_json(there, f"{there.url}/api/v2/configuration", "the authority")).objects(
+        for row in (await _get_json(there, f"{there.authority}/api/v2/configuration", "the authority")).objects(
             "issuers", limit=limits.TRUST_INSTANCES
         )
         if "issuerUrl" in row
@@ -142,7 +173,7 @@ async def issuers(there: There) -> str:
 
 async def authority(there: There) -> str:
     """That the certificate authority is the one that is trusted."""
-    pem = await _get(there, f"{there.url}/api/v1/rootCert", "the authority")
+    pem = await _get(there, f"{there.authority}/api/v1/rootCert", "the authority")
     served = {one.der for one in parse_certificates_pem(pem)}
     for trusted in there.trust.root.certificate_authorities:
         if trusted.validity.covers(there.clock()) and served == set(trusted.chain):
@@ -209,6 +240,8 @@ async def clock(there: There) -> str:
 
 async def metadata(there: There) -> str:
     """How long clients find the TUF metadata good."""
+    if there.mirror is None:
+        raise Skipped("no trust config says where the TUF repository is", "give --url, the one of the trust role")
     expiries = await _expiries(there)
     for role, expires in expiries.items():
         left = expires - there.clock()
@@ -234,7 +267,7 @@ async def _expiries(there: There) -> dict[str, datetime]:
 
 
 async def _role(there: There, file: str) -> Fields:
-    return (await _get_json(there, f"{there.url}/tuf/{file}", "the TUF mirror")).object("signed")
+    return (await _get_json(there, f"{there.mirror or there.url}/tuf/{file}", "the TUF mirror")).object("signed")
 
 
 async def _root_expiry(there: There) -> datetime:
@@ -252,7 +285,7 @@ async def _root_expiry(there: There) -> datetime:
 async def signature(there: There) -> str:
     """One real signature, verified as a stranger would."""
     if there.token is None:
-        raise Skipped("nobody to sign as", "give --identity-token, or --data on the machine of the stack")
+        raise Skipped(there.nobody, "give --identity-token, or --data on the machine of the OpenID provider")
     digest, now = hashlib.sha256(_TEXT + there.url.encode()).digest(), there.clock()
     choose_services(there.trust.config, now, certify=True, rekor_version=None)
     token = there.token()

@@ -7,6 +7,8 @@ Source: sigstore protobuf-specs ``sigstore_trustroot.proto``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
 
 from sigcore import note, signing_config, trustroot, x509
 from sigcore.algorithms import HashAlgorithm
@@ -22,12 +24,16 @@ from sigcore.keys import (
 from stack.bootstrap import PublicMaterial
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder, save_file
+from stack.generations import Generation, Generations, load_generations
+from stack.trust.targets import former_target
 
 CA_API = 1
 """Fulcio's major version is 1 although its path says v2."""
 OIDC_API = 1
 REKOR_V1_API, REKOR_V2_API = 1, 2
 TSA_API = 1
+_FORMER: Final = ((0, "fulcio_intermediate_v1.crt.pem"), (1, "fulcio_v1.crt.pem"))
+"""Position in the chain, and the target of which each generation has one."""
 
 
 def timestamp_url(settings: Settings) -> str:
@@ -35,16 +41,35 @@ def timestamp_url(settings: Settings) -> str:
     return f"{settings.at('tsa')}/api/v1/timestamp"
 
 
-def trusted_root(material: PublicMaterial, settings: Settings) -> trustroot.TrustedRoot:
-    """Every key that counts, valid from the stack's creation on. The v1 log comes first: sigstore-python asks the first one."""
+def trusted_root(
+    material: PublicMaterial, settings: Settings, rotated: Generations = MappingProxyType({})
+) -> trustroot.TrustedRoot:
+    """Every key that counts or did, each in its window: from the stack's creation on where nothing was ``rotated``.
+
+    Those that sign come first, and the v1 log before v2: sigstore-python asks the first one.
+    """
     v1, v2, ct = map(encode_public_key, (material.rekor_v1_key, material.rekor_key, material.ct_key))
     v2_id = note.note_key(settings.host_of("log"), material.rekor_key).id
     return trustroot.TrustedRoot(
         logs=(_log(settings, "log", v1, key_id(v1)), _log(settings, "log", v2, v2_id)),
         ct_logs=(_log(settings, "ct", ct, key_id(ct)),),
-        certificate_authorities=(_authority(settings, material.ca_chain, settings.at("ca")),),
-        timestamp_authorities=(_authority(settings, material.tsa_chain, timestamp_url(settings)),),
+        certificate_authorities=_authorities(settings, rotated.get("ca"), material.ca_chain, settings.at("ca")),
+        timestamp_authorities=_authorities(settings, rotated.get("tsa"), material.tsa_chain, timestamp_url(settings)),
     )
+
+
+def _authorities(
+    settings: Settings, rotated: Sequence[Generation] | None, chain: Sequence[x509.Certificate], uri: str
+) -> tuple[trustroot.AuthorityInstance, ...]:
+    """Newest first."""
+    if rotated is None:
+        return (_authority(settings, chain, uri, _since_creation(settings)),)
+    return tuple(_authority(settings, chain_of(one), uri, one.validity) for one in reversed(rotated))
+
+
+def chain_of(generation: Generation) -> tuple[x509.Certificate, ...]:
+    """The certificates of an authority's generation."""
+    return tuple(x509.parse_certificate(der, what="a certificate of a generation") for der in generation.public)
 
 
 def _log(settings: Settings, role: str, spki: bytes, log_id: bytes) -> trustroot.LogInstance:
@@ -59,14 +84,16 @@ def _log(settings: Settings, role: str, spki: bytes, log_id: bytes) -> trustroot
     )
 
 
-def _authority(settings: Settings, chain: Sequence[x509.Certificate], uri: str) -> trustroot.AuthorityInstance:
+def _authority(
+    settings: Settings, chain: Sequence[x509.Certificate], uri: str, validity: trustroot.Validity
+) -> trustroot.AuthorityInstance:
     root = chain[-1]
     return trustroot.AuthorityInstance(
         organization=x509.organization(root.subject),
         common_name=x509.common_name(root.subject),
         uri=uri,
         chain=tuple(certificate.der for certificate in chain),
-        validity=_since_creation(settings),
+        validity=validity,
         operator=settings.organization,
     )
 
@@ -97,15 +124,19 @@ def services(settings: Settings, rekor: Sequence[int] = (REKOR_V2_API, REKOR_V1_
     )
 
 
-def public_keys(material: PublicMaterial) -> dict[str, bytes]:
-    """Every public key and certificate as a PEM file, by name: the TUF targets of the first generation, and what a split stack's roles need."""
+def public_keys(material: PublicMaterial, rotated: Generations = MappingProxyType({})) -> dict[str, bytes]:
+    """Every public key and certificate as a PEM file, by name: the TUF targets of the first generation, and what a split stack's roles need.
+
+    Of an authority for certificates also the chains before, each under its number, and all of them in ``fulcio_chain.pem``.
+    """
+    former = {number: chain_of(one) for number, one in enumerate(rotated.get("ca", ())[:-1], 1)}
     intermediate, root = (_pem(certificate) for certificate in material.ca_chain)
     tsa_leaf, tsa_intermediate, tsa_root = (_pem(certificate) for certificate in material.tsa_chain)
     return {
         "fulcio_v1.crt.pem": root,
         "fulcio.crt.pem": root,
         "fulcio_intermediate_v1.crt.pem": intermediate,
-        "fulcio_chain.pem": intermediate + root,
+        "fulcio_chain.pem": b"".join((intermediate, root, *(_pem(one) for chain in former.values() for one in chain))),
         "rekor.pub": encode_public_key_pem(material.rekor_v1_key).encode("ascii"),
         "rekor_v2.pub": encode_public_key_pem(material.rekor_key).encode("ascii"),
         "ctfe.pub": encode_public_key_pem(material.ct_key).encode("ascii"),
@@ -113,6 +144,7 @@ def public_keys(material: PublicMaterial) -> dict[str, bytes]:
         "tsa_intermediate_0.crt.pem": tsa_intermediate,
         "tsa_root.crt.pem": tsa_root,
         "tsa_chain.pem": tsa_leaf + tsa_intermediate + tsa_root,
+        **{former_target(name, number): _pem(chain[at]) for number, chain in former.items() for at, name in _FORMER},
     }
 
 
@@ -126,9 +158,10 @@ def load_public(home: Home) -> PublicMaterial:
     def certificates(name: str) -> tuple[x509.Certificate, ...]:
         return x509.parse_certificates_pem(_read(home, name).decode("latin-1"), what=name)
 
+    rotated = load_generations(home)
     return PublicMaterial(
-        ca_chain=certificates("fulcio_chain.pem"),
-        tsa_chain=certificates("tsa_chain.pem"),
+        ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem"),
+        tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem"),
         ct_key=load_public_key(home, "ctfe.pub"),
         rekor_key=load_public_key(home, "rekor_v2.pub"),
         rekor_v1_key=load_public_key(home, "rekor.pub"),
@@ -150,7 +183,8 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> None:
     """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone."""
-    root, config = trusted_root(material, settings), services(settings)
+    rotated = load_generations(home)
+    root, config = trusted_root(material, settings, rotated), services(settings)
     documents = {
         home.trusted_root: trustroot.encode_trusted_root(root),
         home.signing_config: signing_config.encode_signing_config(config),
@@ -160,6 +194,8 @@ def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> 
     }
     make_folder(home.public, 0o755, durable=not settings.ephemeral)
     make_folder(home.keys, 0o755, durable=not settings.ephemeral)
-    for path, data in (documents | {home.keys / name: pem for name, pem in public_keys(material).items()}).items():
+    for path, data in (
+        documents | {home.keys / name: pem for name, pem in public_keys(material, rotated).items()}
+    ).items():
         if not path.exists() or path.read_bytes() != data:
             save_file(path, data, durable=not settings.ephemeral)

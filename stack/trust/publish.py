@@ -3,67 +3,77 @@
 
 Run as a child process by the stack, at start and once an hour, and by ``sigbox trust refresh``: see
 :mod:`stack.trust.repository` for the reason. Ends with 0 and prints the roles that were signed anew. With ``--force`` all but
-the root are; with ``--passphrase`` the first line of standard input is the passphrase of the keys, in hex.
+the root are, with ``--rotate`` all of them get new keys; with ``--passphrase`` the first line of standard input is the passphrase of the keys, in hex.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from sigcore import limits
-from sigcore.errors import Refused, SigError
+from sigcore.errors import SigError
 from sigcore.strict import parse_hex
 from stack.bootstrap import load_ed25519
 from stack.config import Home, Settings, load_settings
 from stack.files import load_file
-from stack.lock import held
+from stack.generations import load_generations
+from stack.lock import held_patiently
 from stack.seed import CREATED, LIFE
+from stack.trust import tuf_keys
 from stack.trust.delegated import DelegatedPolicy
 from stack.trust.documents import timestamp_url
 from stack.trust.repository import Repository, Target
-from stack.trust.targets import CTFE, FULCIO, REKOR, TARGETS, TSA
-from stack.trust.versions import POLICY, ROLES, Versions
+from stack.trust.targets import CTFE, FULCIO, REKOR, TSA, carried_targets
+from stack.trust.versions import POLICY, Versions
 
 _ROLE: Final = {FULCIO: "ca", REKOR: "log", CTFE: "ct"}
 PATIENCE_S: Final = 10.0
 """Another publication takes a fraction of this."""
 
 
-def publish(home: Home, now: datetime, *, force: bool = False) -> tuple[str, ...]:
+def publish(home: Home, now: datetime, *, force: bool = False, rotate: bool = False) -> tuple[str, ...]:
     """Publish the trust documents of ``home``; the answer names the roles that were signed.
+
+    With ``rotate`` the four roles get new keys; a rotation that was interrupted is finished or forgotten first.
 
     Raises:
         Refused: another process is at it for too long, or as :meth:`~stack.trust.repository.Repository.publish`.
     """
     settings = load_settings(home)
-    with _alone(home.path / "tuf"):
+    with held_patiently(home.path / "tuf", PATIENCE_S):
         durable = not settings.ephemeral
+        tuf_keys.settle(home)
         repository = Repository(
             folder=home.tuf_repository,
-            keys={role: load_ed25519(home, f"tuf/{role}.key") for role in ROLES},
+            keys=tuf_keys.load_keys(home),
             versions=Versions(home.path / "anchor" / "tuf.json", durable=durable),
             durable=durable,
             policy=load_policy(home),
             root_expires=None if settings.seed is None else CREATED + LIFE,
         )
-        return repository.publish(load_targets(home, settings), now, force=force)
+        targets = load_targets(home, settings)
+        if not rotate:
+            return repository.publish(targets, now, force=force)
+        tuf_keys.make_coming(home, settings)
+        signed = replace(repository, coming=tuf_keys.load_coming(home)).rotate(targets, now)
+        tuf_keys.settle(home)
+        return signed
 
 
 def load_targets(home: Home, settings: Settings) -> dict[str, Target]:
-    """Every target with its bytes, in the order of :data:`~stack.trust.targets.TARGETS`."""
+    """Every target with its bytes, in the order of :func:`~stack.trust.targets.carried_targets`."""
     return {
         carried.name: Target(
             load_file(carried.path(home), what="the TUF target"),
             carried.usage,
             timestamp_url(settings) if carried.usage == TSA else settings.at(_ROLE.get(carried.usage, "trust")),
         )
-        for carried in TARGETS
+        for carried in carried_targets(load_generations(home))
     }
 
 
@@ -75,28 +85,17 @@ def load_policy(home: Home) -> DelegatedPolicy | None:
     return DelegatedPolicy(data, load_ed25519(home, f"tuf/{POLICY}.key"))
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One publication at a time; wait a little for the one that is running."""
-    deadline = time.monotonic() + PATIENCE_S
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(held(folder))
-                break
-            except Refused:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        yield
-
-
 def main(arguments: Sequence[str]) -> int:
     """Exit code of the child process."""
     line = sys.stdin.readline().rstrip("\n") if "--passphrase" in arguments else ""
     passphrase = parse_hex(line, what="the passphrase") if line else None
     try:
-        signed = publish(Home(Path(arguments[0]), passphrase), datetime.now(UTC), force="--force" in arguments)
+        signed = publish(
+            Home(Path(arguments[0]), passphrase),
+            datetime.now(UTC),
+            force="--force" in arguments,
+            rotate="--rotate" in arguments,
+        )
     except (SigError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -12,13 +12,14 @@ from sigcore.errors import Refused
 from stack.config import Home
 
 
-def start_publisher(home: Home, *, force: bool = False) -> subprocess.Popen[str]:
+def start_publisher(home: Home, *, force: bool = False, rotate: bool = False) -> subprocess.Popen[str]:
     """Sign the TUF repository in a process of its own (:mod:`stack.trust.publish`).
 
     The passphrase goes through a pipe: neither arguments nor environment, which others on the machine may see.
     """
     command = [sys.executable, "-P", "-m", "stack.trust.publish", str(home.path)]
     command += ["--force"] if force else []
+    command += ["--rotate"] if rotate else []
     command += ["--passphrase"] if home.passphrase else []
     child = subprocess.Popen(  # noqa: S603 - our own module, a path as argument, no shell
         command,

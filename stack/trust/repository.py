@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -70,7 +71,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """The folder that is served as ``/tuf``, the keys of its four roles, and the memory of their versions."""
+    """The folder that is served as ``/tuf``, the keys of its four roles, and the memory of their versions.
+
+    The root's key is needed for a root alone, the first or the next one.
+    """
 
     folder: Path
     keys: Mapping[str, ed25519.Ed25519PrivateKey]
@@ -80,6 +84,8 @@ class Repository:
     """When the first root expires, if not a lifetime from now."""
     policy: DelegatedPolicy | None = None
     """The policy to carry; None leaves one that is published as it is."""
+    coming: Mapping[str, ed25519.Ed25519PrivateKey] = field(default_factory=dict)
+    """The keys of :meth:`rotate`."""
 
     def publish(self, targets: Mapping[str, Target], now: datetime, *, force: bool = False) -> tuple[str, ...]:
         """Bring the repository to ``targets``; the answer names the roles that were signed anew.
@@ -99,6 +105,49 @@ class Repository:
             Malformed: what is there cannot be read. Refused: the root was lost, or the keys are not those of the root.
             OSError: it cannot be written; what was published before stays.
         """
+        return self._publish(targets, now, force=force)
+
+    def rotate(self, targets: Mapping[str, Target], now: datetime) -> tuple[str, ...]:
+        """Hand all four roles over to the keys in ``coming``; the answer as of :meth:`publish`.
+
+        1. Targets, snapshot and timestamp are signed anew, with the old keys and the coming ones: who knows the old root reads
+           them, and who knows the new one does.
+        2. The next root names the coming keys instead of ours, everybody else's as before, and the same thresholds. It is signed
+           with the old root key and the coming one, and checked by the old root and by itself (specification section 5.3.4).
+        3. It is saved. This is the moment: whoever is interrupted before has a repository of the old keys, after it one of the
+           new keys.
+
+        The caller then puts the coming keys into the place of the old ones (:mod:`stack.trust.tuf_keys`).
+
+        Raises:
+            As :meth:`publish`. Refused also when the root wants more signatures than there are keys here.
+        """
+        if Root.type not in self.keys:
+            raise Refused(
+                "the root's key is not here, and the next root needs it", "put root.key back for the rotation"
+            )
+        self.publish(targets, now)
+        before = self._read().root
+        assert before is not None  # noqa: S101 - it was published
+        after = self._next_root(before, now)
+        signed = self._publish(targets, now, force=True, roots=(before, after))  # 1
+        self._save(after, before, after)  # 2 3
+        self.versions.save(self._begun())
+        return (Root.type, *signed)
+
+    def _next_root(self, before: Root, now: datetime) -> Root:
+        after = deepcopy(before)
+        after.version += 1
+        after.expires = max(before.expires, now.replace(microsecond=0) + LIFETIME[Root.type])
+        for role in ROLES:
+            after.revoke_key(CryptoSigner(self.keys[role]).public_key.keyid, role)
+            after.add_key(CryptoSigner(self.coming[role]).public_key, role)
+        return after
+
+    def _publish(
+        self, targets: Mapping[str, Target], now: datetime, *, force: bool, roots: tuple[Root, ...] = ()
+    ) -> tuple[str, ...]:
+        """The steps of :meth:`publish`; ``roots`` must all accept what is signed, and are the published one if not given."""
         make_folder(self.folder, 0o755, durable=self.durable)
         make_folder(self.folder / "targets", 0o755, durable=self.durable)
         self._sweep()
@@ -108,6 +157,7 @@ class Repository:
         if not due:
             return ()
         root = published.root or self._root(now)  # (4)
+        roots = roots or (root,)
         if Root.type in due:
             self._save(root, root)  # before it is written down that there was one: see (2)
         version = {role: begun.get(role, 0) + (role in due) for role in (*ROLES, *due)}
@@ -120,10 +170,10 @@ class Repository:
             version[POLICY] = published.policy.version
         renewed, snapshot, timestamp = self._renew(published, version, wanted, now, force=force)
         if Targets.type in due:
-            self._save(renewed, root)
+            self._save(renewed, *roots)
         if Snapshot.type in due:
-            self._save(snapshot, root)
-        self._save(timestamp, root)
+            self._save(snapshot, *roots)
+        self._save(timestamp, *roots)
         return tuple(role for role in (*ROLES, POLICY) if role in due)
 
     def _wanted(self, published: Published, targets: Mapping[str, Target]) -> Wanted:
@@ -142,6 +192,9 @@ class Repository:
     ) -> set[str]:
         if published.root is None and begun:
             raise Refused(f"{self.folder} has lost its 1.root.json", "restore it: with another root nobody is trusted")
+        if published.root and published.root.version < begun.get(Root.type, 0):
+            found = f"{published.root.version}.root.json is the newest root in {self.folder}"
+            raise Refused(f"{found}, version {begun[Root.type]} was published", "restore the later ones from a backup")
         due = set() if published.root else {Root.type}
         below = False
         delegated_anew = published.targets is None or published.targets.delegations != wanted.delegations
@@ -228,15 +281,21 @@ class Repository:
         policy = self._load(f"{carried.version}.{POLICY}.json", Targets) if carried else None
         return Published(root, targets, snapshot, timestamp, policy)
 
-    def _save(self, payload: _S, root: Root) -> None:
-        """Sign, check as a client will, and put it in its place."""
+    def _save(self, payload: _S, *roots: Root) -> None:
+        """Sign, check as clients that know one of ``roots`` will, and put it in its place."""
         metadata = Metadata(payload)
         metadata.sign(CryptoSigner(self.keys[payload.type]))
-        try:
-            root.verify_delegate(payload.type, metadata.signed_bytes, metadata.signatures)
-        except RepositoryError as error:
-            message = f"the key of the TUF role {payload.type} is not the one that the root names"
-            raise Refused(message, "restore the key and the root from one backup") from error
+        if len(roots) > 1:
+            metadata.sign(CryptoSigner(self.coming[payload.type]), append=True)
+        for root in roots:
+            try:
+                root.verify_delegate(payload.type, metadata.signed_bytes, metadata.signatures)
+            except RepositoryError as error:
+                wanted = root.roles[payload.type].threshold
+                message = f"the key of the TUF role {payload.type} is not the one that the root names"
+                if wanted > 1:
+                    message = f"the TUF role {payload.type} needs {wanted} signatures, and fewer of its keys are here"
+                raise Refused(message, "restore the key and the root from one backup") from error
         name = "timestamp.json" if payload.type == Timestamp.type else f"{payload.version}.{payload.type}.json"
         save_file(self.folder / name, metadata.to_bytes(), durable=self.durable)
 

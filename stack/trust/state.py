@@ -6,7 +6,6 @@ For showing, not for trusting: no signature is checked here. Clients do that, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 from sigcore import limits
 from sigcore.errors import NotFound
 from sigcore.strict import Fields
+from sigcore.values import dataclass
 from stack.config import Home
 from stack.files import load_file
 from stack.trust.lifetimes import LIFETIME

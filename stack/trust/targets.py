@@ -11,11 +11,12 @@ root-signing repository: ``custom.sigstore`` with ``usage``, ``status`` and ``ur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sigcore.values import dataclass
 from stack.config import Home
+from stack.generations import Generations
 
 FULCIO, REKOR, CTFE, TSA = "Fulcio", "Rekor", "CTFE", "TSA"
 
@@ -35,6 +36,25 @@ class Carried:
 
 def _key(name: str, usage: str) -> Carried:
     return Carried(name, f"keys/{name}", usage)
+
+
+def former_target(name: str, number: int) -> str:
+    """What the target of a former generation is called, next to ``name`` of the one that signs."""
+    stem, dot, ending = name.partition(".")
+    return f"{stem}_{number}{dot}{ending}"
+
+
+def carried_targets(rotated: Generations) -> tuple[Carried, ...]:
+    """Every target. Of former generations those that readers ask for by usage, and of which they take several.
+
+    Not the chains of former timestamp authorities: these readers know one leaf, and refuse a second one.
+    """
+    former = [
+        _key(former_target(name, number), FULCIO)
+        for number in range(1, len(rotated.get("ca", ())))
+        for name in ("fulcio_v1.crt.pem", "fulcio_intermediate_v1.crt.pem")
+    ]
+    return (*TARGETS, *former)
 
 
 TARGETS: Final = (

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound
 from sigcore.strict import Fields
+from sigcore.values import dataclass
 from stack.files import SECRET, load_file, save_file
 
 ROLES: Final = ("root", "targets", "snapshot", "timestamp")

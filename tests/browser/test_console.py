@@ -104,18 +104,6 @@ def tab_to(page: Page, selector: str) -> None:
     pytest.fail(f"{selector} is not reached with the Tab key")
 
 
-@pytest.mark.parametrize("language", ["en", "ja"])
-@pytest.mark.parametrize(
-    "path", ["/search", "/search?q=alice", "/entries/rekor/1", "/entries/ct/1", "/search?q=x:y", "/inspect"]
-)
-def test_no_page_is_wider_than_a_telephone_in_either_language(browser: Browser, stack, path, language):
-    with opened(browser) as page:
-        page.set_viewport_size({"width": 360, "height": 740})
-        page.goto(f"{stack.url}{path}{'&' if '?' in path else '?'}lang={language}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
-        assert page.locator("html").get_attribute("lang") == language
-
-
 def test_the_first_view_is_light(browser: Browser, stack):
     """Under 100 KiB, scripts and style sheet included."""
     sizes: list[int] = []

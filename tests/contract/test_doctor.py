@@ -46,8 +46,11 @@ def test_from_elsewhere_with_what_is_trusted_there(stack):
     token = sigbox("token", "--data", stack.data, "--email", "a@example.com").stdout.strip()
     code, checks = examine("--url", stack.url, "--trust-config", stack.trust_config, "--identity-token", token)
     assert code == 0
-    assert tuple(checks) == ("program", *REMOTE)
+    assert tuple(checks) == LOCAL + REMOTE
     assert "a@example.com" in checks["signature"]["found"]
+    for name in LOCAL[1:]:
+        assert checks[name]["state"] == "skipped"
+        assert "--url was given: looked at on its own machine" in checks[name]["found"]
 
 
 def test_without_anybody_to_sign_as_the_signature_is_left_out_and_said(stack):
@@ -102,3 +105,42 @@ def test_files_that_others_may_read_and_a_key_that_is_not_that_of_its_certificat
     shutil.copy(home.path / "tsa" / "leaf.key", key)
     _, checks = examine("--data", home.path)
     assert "certificates" in failed(checks)
+
+
+def part_of(stack, folder, *names):
+    """A copy of the data directory with these folders of it."""
+    for name in names:
+        shutil.copytree(stack.data / name, folder / name)
+    shutil.copy(stack.data / "sigbox.toml", folder)
+    folder.chmod(0o700)
+    return folder
+
+
+def test_in_the_folder_of_one_role_what_is_not_there_is_skipped_and_said(stack, tmp_path):
+    code, checks = examine("--data", part_of(stack, tmp_path, "tsa", "public"))
+    assert code == 0
+    assert "not here: the keys of ca, ct, rekor, rekor-v1, oidc, tuf" in checks["files"]["found"]
+    assert "the chains of tsa fit their keys" in checks["certificates"]["found"]
+    assert "ca/ is not here" in checks["certificates"]["found"]
+    assert checks["signature"]["state"] == "skipped"
+    assert "the key of the OpenID provider is not in" in checks["signature"]["found"]
+    assert {checks[name]["state"] for name in REMOTE if name != "signature"} == {"ok"}
+
+
+def test_without_the_public_files_it_says_that_they_are_what_is_missing(stack, tmp_path):
+    code, checks = examine("--data", part_of(stack, tmp_path, "ct"))
+    assert code == 0
+    assert "neither ca/ nor tsa/ is in" in checks["certificates"]["found"]
+    for name in REMOTE:
+        assert checks[name]["state"] == "skipped"
+        assert "trust_config.json is not here" in checks[name]["found"]
+        assert "public/" in checks[name]["fix"]
+
+
+def test_the_public_files_alone_are_enough_to_look_from_elsewhere(stack, tmp_path):
+    shutil.copytree(stack.data / "public", tmp_path / "public")
+    code, checks = examine("--data", tmp_path)
+    assert code == 0
+    assert {checks[name]["state"] for name in REMOTE if name != "signature"} == {"ok"}
+    for name in LOCAL[1:]:
+        assert "there is no stack in" in checks[name]["found"]

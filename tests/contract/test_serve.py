@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.request import ProxyHandler, build_opener
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
 
 import pytest
 
-from stack.config import ROLES, Home, Settings
-from stack.tls_authority import prepare
-from tests.stack_process import SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
+from stack.config import ROLES, Home, Settings, load_settings
+from stack.tls_authority import prepare, prepare_roles
+from tests.split_stack import free_ports
+from tests.stack_process import READY_S, SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
 
 URLS = {"ca": "http://localhost:1111", "tsa": "https://time.example"}
 
@@ -85,6 +89,95 @@ def test_the_authority_reaches_its_log_over_tls_of_a_private_authority(tmp_path:
             get(ca["listen"], "/readyz")
 
 
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack whose roles have certificates of its own authority, for the ports that the tests will find."""
+    folder = tmp_path_factory.mktemp("secure") / "data"
+    ports = dict(zip(ROLES, free_ports(len(ROLES)), strict=True))
+    services = [word for role in ROLES for word in ("--service", f"{role}=https://localhost:{ports[role]}")]
+    done = sigbox("init", "--data", folder, "--url", "https://localhost:7780", "--tls", "auto", *services)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def alone(data: Path, folder: Path, role: str) -> Path:
+    """What the process of one role sees: its own folder, the settings and what is public."""
+    for name in ("public", *({"log": ("rekor", "rekor-v1"), "trust": ("tuf",)}.get(role, (role,)))):
+        shutil.copytree(data / name, folder / name)
+    shutil.copy(data / "sigbox.toml", folder)
+    (folder / "anchor").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_serves_https_with_its_own_certificate_and_without_the_key_of_the_authority(
+    secure: Path, tmp_path: Path, role: str
+):
+    view = alone(secure, tmp_path, role)
+    assert not (view / "tls").exists()
+    trusting = ssl.create_default_context(cafile=view / "public" / "tls_ca.pem")
+    with serving(view, role, "--tls", "auto") as ready:
+        url = f"https://localhost:{ready['listen'].rpartition(':')[2]}/healthz"
+        with build_opener(ProxyHandler({}), HTTPSHandler(context=trusting)).open(url, timeout=10) as answer:
+            assert answer.status == 200
+        with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            build_opener(ProxyHandler({})).open(url, timeout=10)
+
+
+def test_the_authority_of_certificates_trusts_the_stacks_own_tls_authority_and_no_other(secure: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    assert sigbox("init", "--data", other, "--url", "https://localhost:7780", "--tls", "auto").returncode == 0
+    (tmp_path / "ca").mkdir()
+    view = alone(secure, tmp_path / "ca", "ca")
+    trusting = ssl.create_default_context(cafile=secure / "public" / "tls_ca.pem")
+    ask = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
+    with serving(secure, "ct", "--tls", "auto") as ct:
+        at = ("--tls", "auto", "--ct-log-url", f"https://localhost:{ct['listen'].rpartition(':')[2]}")
+        with serving(view, "ca", *at) as ca:
+            url = f"https://localhost:{ca['listen'].rpartition(':')[2]}/readyz"
+            assert json.loads(ask.open(url, timeout=10).read())["ready"]
+        shutil.copy(other / "public" / "tls_ca.pem", view / "public")
+        with serving(view, "ca", *at) as ca:
+            url = f"https://localhost:{ca['listen'].rpartition(':')[2]}/readyz"
+            with pytest.raises(OSError, match="503"):
+                ask.open(url, timeout=10)
+
+
+def test_the_console_follows_logs_over_tls_of_the_stacks_own_authority(secure: Path, tmp_path: Path):
+    view = alone(secure, tmp_path, "console")
+    trusting = ssl.create_default_context(cafile=secure / "public" / "tls_ca.pem")
+    ask = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
+    with serving(secure, "ct", "--tls", "auto") as ct, serving(secure, "log", "--tls", "auto") as log:
+        urls = [f"https://localhost:{one['listen'].rpartition(':')[2]}" for one in (ct, log)]
+        places = ("--ct-log-url", urls[0], "--log-url", urls[1])
+        with serving(view, "console", "--tls", "auto", *places) as console:
+            url, deadline = (
+                f"https://localhost:{console['listen'].rpartition(':')[2]}/readyz",
+                time.monotonic() + READY_S,
+            )
+            while not is_ready(ask, url):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+def is_ready(opener: OpenerDirector, url: str) -> bool:
+    try:
+        return json.loads(opener.open(url, timeout=10).read())["ready"] is True
+    except HTTPError:
+        return False
+
+
+def test_init_again_issues_certificates_that_are_near_their_end_and_no_others(secure: Path):
+    again = sigbox("init", "--data", secure)
+    assert "nothing was changed" in again.stdout, again.stderr
+    before = (secure / "public" / "tls_ca.pem").read_bytes()
+    home = Home(secure)
+    assert prepare_roles(home, load_settings(home), datetime.now(UTC) + timedelta(days=280)) == ROLES
+    assert (secure / "public" / "tls_ca.pem").read_bytes() == before
+    (secure / "tsa" / "tls.pem").unlink()
+    assert "new TLS certificates: tsa." in sigbox("init", "--data", secure).stdout
+
+
 def test_a_role_is_served_once_and_a_whole_stack_serves_all_or_none(data: Path):
     with serving(data, "tsa"):
         for command in (("serve", "tsa"), ("up",)):
@@ -144,15 +237,22 @@ def test_other_urls_in_the_settings_are_published_by_the_trust_role(data: Path, 
         assert b"ca.example" in get(ready["listen"], "/")
 
 
+def test_a_console_that_shall_ask_for_a_login_does_not_open_without_it(data: Path, tmp_path: Path):
+    (tmp_path / "c.toml").write_text("[console]\nlogin = true\n")
+    done = sigbox("serve", "console", "--data", data, "--listen", "127.0.0.1:0", "--config", tmp_path / "c.toml")
+    assert done.returncode == 3
+    assert "takes the provider in the same process" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("serve", "tsa", "--tls", "auto"), "--tls CERT,KEY"),
+        (("serve", "tsa", "--tls", "auto"), "sigbox init --tls auto"),
         (("serve", "ca", "--tls", "a,b"), "the URL is http:"),
         (("serve", "ca", "--ct-log-url", "ftp://x"), "expected http(s)://"),
         (("serve", "ca", "--ct-log-url", "http://x/a?b"), "at most a path"),
         (("init", "--service", "ca=http://localhost:2"), "[services]"),
-        (("init", "--service", "console=http://localhost:2"), "names the role"),
+        (("init", "--service", "rekor=http://localhost:2"), "names the role"),
         (("init", "--service", "ca"), "expected http(s)://"),
     ],
 )

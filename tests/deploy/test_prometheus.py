@@ -53,9 +53,11 @@ def selectors(expression: str) -> Iterator[tuple[str, list[tuple[str, str, str]]
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory) -> Series:
-    """What /metrics of a stack says that has signed something and refused a login, a certificate and a page."""
+    """What /metrics of a stack says that has signed something and refused a login, a certificate and a page, and watches a name."""
     series: Series = defaultdict(list)
-    with running_stack(tmp_path_factory.mktemp("stack"), "--ephemeral") as stack:
+    folder = tmp_path_factory.mktemp("stack")
+    (folder / "stack.toml").write_text('[[watch]]\nname = "release"\nidentity = "release@corp.example"\n')
+    with running_stack(folder, "--ephemeral", "--config", folder / "stack.toml") as stack:
         make_signed(SIGBOX, Place(stack, tmp_path_factory.mktemp("place")), Kind.MESSAGE_V2)
         make_signed(SIGBOX, Place(stack, tmp_path_factory.mktemp("place")), Kind.MESSAGE_V1)
         for path in ("/auth/login", "/api/v2/signingCert"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from stack.cli.table import ExitCode
 from tests.faults.proxy import Fault, Proxy
 from tests.interop.places import ALICE, Done, shown
 from tests.split_stack import ROLES, SplitStack, free_ports, split_stack
-from tests.stack_process import sigbox
+from tests.stack_process import READY_S, sigbox
 
 pytestmark = pytest.mark.slow
 CLIENT_ROLES = {"ca": "certificate", "tsa": "timestamp", "log": "log"}
@@ -43,6 +44,20 @@ class Links:
         done = sigbox("sign-blob", self.artifact, "--bundle", self.bundle, *trust, "--identity-token", token)
         return done, time.monotonic() - began
 
+    def found(self) -> int:
+        """Entries of the v2 log that the console has, each under a head that the log has signed."""
+        answer = json.loads(self.stack.ask("console", "/search.json?q=")[1])
+        size: int = answer["complete"]["rekor"]
+        return size
+
+    def all_found(self) -> int:
+        """The same once it is all that the log has."""
+        size, deadline = self.stack.count("log", 'sigbox_log_size{log="rekor"}'), time.monotonic() + READY_S
+        while (found := self.found()) != size:
+            assert time.monotonic() < deadline, self.stack.log("console").read_text("utf-8")[-2000:]
+            time.sleep(0.05)
+        return found
+
     def signs(self) -> None:
         done, _ = self.sign()
         assert done.returncode == 0, shown(done)
@@ -62,13 +77,15 @@ class Links:
 
 @pytest.fixture(scope="module")
 def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Links]:
-    """A proxy to each role for clients, and one to the certificate log for the authority."""
+    """A proxy to each role for clients, one to the certificate log for the authority, one to the signature logs for the console."""
     folder = tmp_path_factory.mktemp("links")
     ports = dict(zip(ROLES, free_ports(len(ROLES)), strict=True))
     proxies = {role: Proxy(ports[role]) for role in (*CLIENT_ROLES, "ct", "trust")}
     public = {role: proxy.port for role, proxy in proxies.items()}
+    proxies["console"] = Proxy(ports["log"])  # between the console and the signature logs
+    ways = {"ca": {"ct": proxies["ct"].port}, "console": {"log": proxies["console"].port}}
     try:
-        with split_stack(folder, ports=ports, public=public, links={"ct": proxies["ct"].port}) as stack:
+        with split_stack(folder, ports=ports, public=public, links=ways) as stack:
             made = Links(stack, folder, proxies)
             made.signs()  # so that each proxy has an answer to replay
             yield made
@@ -115,6 +132,23 @@ def test_a_log_that_is_killed_is_back_when_it_is_started_again(links: Links):
     links.fails("certificate log")
     links.stack.start("ct")
     links.signs()
+
+
+# --- the console and the logs -----------------------------------------------------------------------------
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE], ids=lambda fault: fault.name)
+def test_the_console_shows_what_it_has_and_goes_on_by_itself(links: Links, fault: Fault):
+    """Whatever happens to the answers of a log, nothing is shown that it has not signed, and all of it afterwards."""
+    before = links.all_found()
+    with links.proxies["console"].during(fault):
+        links.signs()
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            status, page = links.stack.ask("console", "/logs")
+            assert status == 200
+            assert b"internal error" not in page
+            assert before <= links.found() <= before + 1
+    assert links.all_found() == before + 1
+    assert "Traceback" not in links.stack.log("console").read_text()
 
 
 # --- clients and the roles --------------------------------------------------------------------------------

@@ -65,13 +65,14 @@ async def stop_under_load(stack: RunningStack, told: list[Acknowledged], delay_s
     return seen, elapsed
 
 
-def test_sigterm_under_load_cuts_nobody_off_and_loses_nothing_f11(tmp_path: Path):
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
+def test_sigterm_under_load_cuts_nobody_off_and_loses_nothing_f11(tmp_path: Path, options: tuple[str, ...]):
     seed = chosen_seed()
     moments, total = random.Random(seed), Counter()
     told: list[Acknowledged] = []  # in memory: a journal that waits for the disk would hold all clients up at once
     ends: list[float] = []
     for _ in range(ROUNDS):
-        stack = start_stack(tmp_path, "--data", tmp_path / "data")
+        stack = start_stack(tmp_path, "--data", tmp_path / "data", *options)
         try:
             seen, elapsed = asyncio.run(stop_under_load(stack, told, moments.uniform(0.3, 0.8)))
         finally:

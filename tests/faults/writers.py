@@ -54,6 +54,8 @@ class Writers:
     acknowledged: int = 0
     located: dict[int, Sent] = field(default_factory=dict)
     """Retried requests that the log had committed before it died; it said at which index."""
+    patient: bool = False
+    """Whether a 503 is an answer that may come, and leaves open what became of the request."""
 
     async def run(self, url: str, died: asyncio.Event) -> None:
         """Write to the log at ``url`` until its process is gone."""
@@ -75,6 +77,10 @@ class Writers:
             self._note(sent, response, text)
 
     def _note(self, sent: Sent, response: aiohttp.ClientResponse, text: str) -> None:
+        if self.patient and response.status == 503:
+            assert response.headers["Retry-After"] == "1"
+            self.unknown.append(sent)
+            return
         if response.status == 409:
             self.located[int(response.headers["x-log-index"])] = sent
             return

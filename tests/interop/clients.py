@@ -4,7 +4,8 @@
 ``make clients`` runs this file. cosign, gitsign and crane are built from source by Go, as go.mod and go.sum of their folders say;
 sigstore-js is installed by npm, as package-lock.json says, with the Node that it wants. Nothing is fetched whose hash does not
 stand there.
-Dex comes the same way: it is no client, but the OpenID provider of others that federation is tested with.
+Dex comes the same way: it is no client, but the OpenID provider of others that federation is tested with. So does axe-core, the
+accessibility rules that the tests in a browser run on every page.
 
 What was made is kept in the user's cache folder under the hash of its pins: every checkout finds it there, and a changed pin
 makes it anew. The standard library is enough to run this, so that continuous integration can begin with it.
@@ -46,11 +47,14 @@ class Client:
     program: str
     """Its executable, below the folder that it is installed into."""
     install: Callable[[Client, Path], None]
+    package: str = "sigstore"
+    """Whose version npm's pins are named after."""
+    place: Path = HERE
 
     @property
     def folder(self) -> Path:
         """Where its pins are."""
-        return HERE / self.name
+        return self.place / self.name
 
     @property
     def home(self) -> Path:
@@ -84,7 +88,7 @@ class Client:
             )
             assert found, f"go.mod of {self.name} does not pin {package}"
             return found[1]
-        version: str = json.loads((self.folder / "package.json").read_bytes())["dependencies"]["sigstore"]
+        version: str = json.loads((self.folder / "package.json").read_bytes())["dependencies"][self.package]
         return version
 
 
@@ -162,9 +166,9 @@ def _run(client: Client, *command: str, cwd: Path, **environment: str) -> None:
 _GO = ("go.mod", "go.sum")
 COSIGN_V3 = Client("cosign-v3", _GO, "cosign", build)
 COSIGN_V2 = Client("cosign-v2", _GO, "cosign", build)
-SIGSTORE_JS = Client(
-    "sigstore-js", ("package.json", "package-lock.json", ".npmrc"), "node_modules/.bin/node", npm_install
-)
+_NPM = ("package.json", "package-lock.json", ".npmrc")
+SIGSTORE_JS = Client("sigstore-js", _NPM, "node_modules/.bin/node", npm_install)
+AXE = Client("axe-core", _NPM, "node_modules/axe-core/axe.min.js", npm_install, "axe-core", HERE.parent / "browser")
 REGISTRY = "registry"
 CRANE = Client("go-containerregistry", (*_GO, "main.go"), "crane", build_registry)
 """go-containerregistry's client, and its registry beside it: see main.go."""
@@ -172,7 +176,7 @@ CREDENTIAL_CACHE, SPIFFE_AGENT = "gitsign-credential-cache", "spiffe-agent"
 GITSIGN = Client("gitsign", (*_GO, "main.go"), "gitsign", build_gitsign)
 """gitsign, and beside it what keeps its certificates and an agent of ours that hands out identities: see main.go."""
 DEX = Client("dex", _GO, "dex", build)
-CLIENTS = (COSIGN_V3, COSIGN_V2, CRANE, GITSIGN, SIGSTORE_JS, DEX)
+CLIENTS = (COSIGN_V3, COSIGN_V2, CRANE, GITSIGN, SIGSTORE_JS, AXE, DEX)
 
 
 def install(client: Client) -> str:
@@ -211,7 +215,7 @@ def main() -> int:
 
     print("installing the official clients (cosign compiles for some minutes the first time)", file=sys.stderr)
     with ThreadPoolExecutor(2) as pool:
-        rows = (pool.submit(row, CRANE, COSIGN_V3, COSIGN_V2, GITSIGN, DEX), pool.submit(row, SIGSTORE_JS))
+        rows = (pool.submit(row, CRANE, COSIGN_V3, COSIGN_V2, GITSIGN, DEX), pool.submit(row, SIGSTORE_JS, AXE))
         return sum(done.result() for done in rows)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.clients import (
+    AXE,
     CLIENTS,
     COSIGN_V2,
     COSIGN_V3,
@@ -70,15 +71,23 @@ def test_package_json_pins_exact_versions_that_the_lock_file_keeps():
     assert {name: LOCK["packages"][f"node_modules/{name}"]["version"] for name in wanted} == wanted
 
 
+def test_axe_core_is_pinned_to_one_version():
+    assert re.fullmatch(r"4\.\d+\.\d+", AXE.version)
+    lock = json.loads((AXE.folder / "package-lock.json").read_bytes())
+    assert lock["packages"]["node_modules/axe-core"]["version"] == AXE.version
+
+
 def test_the_node_is_new_enough_for_the_client_and_the_same_on_every_machine():
     (version,) = set(PACKAGE["optionalDependencies"].values())
     engines = LOCK["packages"]["node_modules/@sigstore/cli"]["engines"]["node"]
     assert f">={version.split('.')[0]}.0.0" in engines
 
 
-def test_every_package_has_a_hash_and_no_address():
-    packages = {name: package for name, package in LOCK["packages"].items() if name}
-    assert len(packages) > 100
+@pytest.mark.parametrize(("client", "least"), [(SIGSTORE_JS, 100), (AXE, 1)], ids=["sigstore-js", "axe-core"])
+def test_every_package_has_a_hash_and_no_address(client: Client, least: int):
+    lock = json.loads((client.folder / "package-lock.json").read_bytes())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert len(packages) >= least
     for name, package in packages.items():
         algorithm, _, digest = package["integrity"].partition("-")
         assert algorithm == "sha512", name
@@ -87,8 +96,9 @@ def test_every_package_has_a_hash_and_no_address():
         assert re.fullmatch(r"[\w.-]+", package["version"]), name
 
 
-def test_npm_is_told_to_write_no_address_and_to_run_no_script():
-    lines = (SIGSTORE_JS.folder / ".npmrc").read_text("utf-8").splitlines()
+@pytest.mark.parametrize("client", [SIGSTORE_JS, AXE], ids=named)
+def test_npm_is_told_to_write_no_address_and_to_run_no_script(client: Client):
+    lines = (client.folder / ".npmrc").read_text("utf-8").splitlines()
     assert {"omit-lockfile-registry-resolved=true", "ignore-scripts=true"} <= set(lines)
     assert not [line for line in lines if "registry=" in line.replace("registry-resolved=", "")]
 

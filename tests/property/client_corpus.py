@@ -11,6 +11,7 @@ import client.policy.document
 import client.policy.glob
 import client.policy.moments
 import client.policy.yaml_form
+import client.tuf_kit
 import stack.cli.pairs
 from sigcore import legacy_bundle, x509
 from sigcore.log_entry import encode_log_entry
@@ -44,6 +45,8 @@ def legacy() -> bytes:
     ).encode()
 
 
+KIT = client.tuf_kit.Kit("https://sig.example/tuf", {"tuf/1.root.json": b"{}", "tuf/timestamp.json": b"{}"})
+
 PARSERS: dict[str, Parser] = {
     "client.assembly.parse_certificate_file": Parser(
         client.assembly.parse_certificate_file, [PEM, b64(PEM).encode(), CERTIFICATE.der], bytes, exact=False
@@ -53,6 +56,9 @@ PARSERS: dict[str, Parser] = {
         client.assembly.parse_signature_file, [b64(BUNDLE.content.signature).encode(), BUNDLE.content.signature]
     ),
     "client.assembly.parse_timestamp_file": Parser(client.assembly.parse_timestamp_file, [RESPONSE, STAMP]),
+    "client.tuf_kit.parse_kit": Parser(
+        client.tuf_kit.parse_kit, [client.tuf_kit.encode_kit(KIT)], client.tuf_kit.encode_kit, exact=False
+    ),
     "sigcore.legacy_bundle.parse_cosign_timestamp": Parser(legacy_bundle.parse_cosign_timestamp, [STAMP]),
     "sigcore.legacy_bundle.parse_legacy_bundle": Parser(legacy_bundle.parse_legacy_bundle, [legacy()]),
     "client.policy.conditions.parse_conditions": of_fields(

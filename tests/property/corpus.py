@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -33,14 +33,18 @@ import oidc_dev.machines
 import oidc_dev.mailbox
 import oidc_dev.parameters
 import oidc_dev.upstream
+import sigcore.entry_id
+import stack.backup.about
+import stack.backup.archive
 import stack.cli.persona
 import stack.config
 import stack.issuers
 import stack.personas
 import stack.remote_log
 import stack.web.console.asked
+import stack.workers.counts
+import stack.workers.frames
 import tlog.catalog.query
-import tlog.entry_id
 import tlog.kept
 import tsa.json_request
 from sigcore import (
@@ -74,13 +78,15 @@ from sigcore import (
     x509,
 )
 from sigcore.algorithms import HashAlgorithm
-from sigcore.errors import SigError
+from sigcore.errors import Refused, SigError
 from sigcore.strict import Fields
 from sigcore.timestamp import TimestampRequest
+from stack.backup.about import About
 from tests.unit.client.minisig import MiniSigstore
 from tests.unit.oidc_dev.abroad import Abroad
 from tests.unit.oidc_dev.visitor import Clock
 from tests.unit.sigcore import v1_proposals
+from tlog.submission import Receipt, Submission
 
 SIGSTORE = MiniSigstore()
 BUNDLE = SIGSTORE.sign()
@@ -174,7 +180,7 @@ REQUESTS = [
 ]
 INFO = tst_info.TimestampInfo("1.2.3.4", HashAlgorithm.SHA2_256, IMPRINT, 7, SIGSTORE.now, 99, 1_000_000)
 BODY = entries.parse_body(BUNDLE.log_entries[0].body)
-ENTRY_ID = tlog.entry_id.encode_entry_id(2**62 + 1, IMPRINT)
+ENTRY_ID = sigcore.entry_id.encode_entry_id(2**62 + 1, IMPRINT)
 SIGNING = {
     "credentials": {"oidcIdentityToken": jwt().decode()},
     "publicKeyRequest": {"publicKey": {"content": PEMS[0].decode()}, "proofOfPossession": b64(b"signature")},
@@ -259,6 +265,11 @@ def json_of(data: bytes) -> strict.JSON:
 
 
 UPSTREAM = Abroad(Clock()).upstream()
+_SENT = Submission(b"leaf", bytes(32), b"extra")
+_ASKED = (stack.workers.frames.Entry(1, 2, _SENT), stack.workers.frames.Report(b"counts"))
+_RECEIPT = Receipt(7, b"leaf", 9, bytes(32), (bytes(32), b"h" * 32), "checkpoint", duplicate=False)
+_TOLD = ((1, _RECEIPT), (2, replace(_RECEIPT, duplicate=True, extra=b"x")), (3, Refused("no", "ask")))
+
 PARSERS: dict[str, Parser] = {
     # --- strict
     "sigcore.strict.parse_json": Parser(
@@ -430,12 +441,23 @@ PARSERS: dict[str, Parser] = {
         lambda pem: entries_v1_verifier.parse_verifier(pem, what=WHAT),
         [*PEMS, x509.encode_certificate_pem(CERTIFICATE.der).encode()],
     ),
-    "tlog.entry_id.parse_entry_id": Parser(
-        tlog.entry_id.parse_entry_id,
+    "sigcore.entry_id.parse_entry_id": Parser(
+        sigcore.entry_id.parse_entry_id,
         [ENTRY_ID.encode(), ENTRY_ID[16:].encode()],
-        lambda found: found[1].hex() if found[0] is None else tlog.entry_id.encode_entry_id(*found),
+        lambda found: found[1].hex() if found[0] is None else sigcore.entry_id.encode_entry_id(*found),
         exact=False,
         text=True,
+    ),
+    "stack.backup.about.parse_about": Parser(
+        stack.backup.about.parse_about,
+        [stack.backup.about.encode_about(About(datetime(2026, 1, 2, tzinfo=UTC), "http://a.example", True, {"ct": 1}))],
+        stack.backup.about.encode_about,
+        exact=False,
+    ),
+    "stack.backup.archive.parse_sums": Parser(
+        stack.backup.archive.parse_sums,
+        [b"", b"%b  backup.json\n%b  data/sigbox.toml\n" % (b"00" * 32, b"ff" * 32)],
+        stack.backup.archive.encode_sums,
     ),
     "tlog.kept.parse_kept": Parser(
         tlog.kept.parse_kept,
@@ -549,6 +571,12 @@ PARSERS: dict[str, Parser] = {
     "stack.config.parse_service_url": Parser(
         stack.config.parse_service_url, [b"http://ct:7780", b"https://a.example/test"], str, exact=False, text=True
     ),
+    "stack.config.parse_database": Parser(
+        stack.config.parse_database,
+        [b"postgresql://sigbox@db.corp.example/sigbox?sslmode=verify-full", b"postgres:///sigbox"],
+        str,
+        text=True,
+    ),
     "stack.config.parse_services": of_fields(
         lambda fields: stack.config.parse_services(fields.raw()),
         [{"ca": "http://localhost:1", "log": "https://a.example"}],
@@ -556,6 +584,19 @@ PARSERS: dict[str, Parser] = {
     "stack.remote_log.parse_sct_answer": Parser(
         stack.remote_log.parse_sct_answer,
         [b'{"sct_version":0,"id":"AAAA","timestamp":1,"extensions":"","signature":"BAMAAQA="}'],
+        None,
+    ),
+    "stack.workers.frames.parse_asked": Parser(
+        stack.workers.frames.parse_asked,
+        [b"".join(stack.workers.frames.encode_asked(_ASKED))[4:]],
+        lambda found: b"".join(stack.workers.frames.encode_asked(found))[4:],
+    ),
+    "stack.workers.frames.parse_told": Parser(
+        stack.workers.frames.parse_told, [b"".join(stack.workers.frames.encode_told(_TOLD))[4:]], None
+    ),
+    "stack.workers.counts.parse_counts": Parser(
+        stack.workers.counts.parse_counts,
+        [bytes(12) + b"\x03GET\x00\x02/a" + (200).to_bytes(2, "big") + bytes(8 * 15)],
         None,
     ),
     "stack.config.parse_listen": Parser(stack.config.parse_listen, [b"127.0.0.1:7780", b"[::1]:0"], None, text=True),

@@ -27,9 +27,10 @@ from tlog.catalog.facts import Facts, certificate_facts, rekor_facts
 from tlog.catalog.query import Query
 from tlog.catalog.store import CatalogStore, Place, Places
 from tlog.kept import parse_kept
-from tlog.log import Log, Submission
+from tlog.published import Published
 from tlog.storage.search_index import Position
 from tlog.storage.worker import Worker
+from tlog.submission import Submission
 
 BATCH_ENTRIES: Final = 256
 """Entries of one transaction."""
@@ -47,26 +48,26 @@ _log = logging.getLogger(__name__)
 class Source:
     """A log and how its entries are read. ``facts`` raises Malformed for what it cannot read."""
 
-    log: Log
+    log: Published
     facts: Callable[[Submission], Facts]
 
 
-def rekor_v2_source(log: Log) -> Source:
+def rekor_v2_source(log: Published) -> Source:
     """A log of Rekor v2."""
     return Source(log, lambda entry: rekor_facts(entry.leaf))
 
 
-def rekor_v1_source(log: Log) -> Source:
+def rekor_v1_source(log: Published) -> Source:
     """A log of Rekor v1: it has the time of each entry."""
     return Source(log, lambda entry: rekor_facts(entry.leaf, 1000 * parse_kept(entry.extra).integrated_time))
 
 
-def certificate_source(log: Log) -> Source:
+def certificate_source(log: Published) -> Source:
     """A log of certificates (RFC 6962)."""
     return Source(log, lambda entry: certificate_facts(entry.leaf))
 
 
-SOURCES: Final[Mapping[str, Callable[[Log], Source]]] = {
+SOURCES: Final[Mapping[str, Callable[[Published], Source]]] = {
     "ct": certificate_source,
     "rekor": rekor_v2_source,
     "rekor-v1": rekor_v1_source,
@@ -148,7 +149,7 @@ class Catalog:
     async def _follow(self) -> None:
         """(1)"""
         while True:
-            pace = Gentle()
+            pace = Gentle(lambda: sum(source.log.waiting for source in self._sources.values()))
             for name in self._sources:
                 try:
                     while self._lag(name):
@@ -176,7 +177,7 @@ class Catalog:
             self._covered[name] = end
 
     def _facts(self, name: str, entry: Submission) -> tuple[int, Facts]:
-        facts = _facts_of(self._sources[name], entry)
+        facts = facts_of(self._sources[name], entry)
         time_ms = self._times.get(name, 0) if facts.time_ms is None else facts.time_ms
         self._times[name] = time_ms
         return time_ms, facts
@@ -203,6 +204,18 @@ class Catalog:
         places = await self._sought(query, before, min(limit, MAX_PAGE))
         return Answer(await self._hits(places.found), complete, places.cut, _encode_place(places.last))
 
+    @property
+    def covered(self) -> Mapping[str, int]:
+        """The size of each log up to which it was read."""
+        return dict(self._covered)
+
+    async def growth(self, first_day: int, days: int) -> dict[str, tuple[int, ...]]:
+        """Entries of each log on each of ``days`` from ``first_day`` (days since 1970-01-01) on. Unavailable: the storage failed."""
+        if self._worker is None:
+            return {}
+        counts = await self._worker.run(partial(self._store.count, first_day))
+        return {name: tuple(counts.get((name, first_day + at), 0) for at in range(days)) for name in self._sources}
+
     async def _sought(self, query: Query, before: Place, limit: int) -> Places:
         if self._worker is None:
             return Places(())
@@ -221,7 +234,7 @@ class Catalog:
         """One entry of a log. NotFound when it is not published."""
         source = self._sources[name]
         (entry,) = await source.log.entries(index, index + 1)
-        facts = _facts_of(source, entry)
+        facts = facts_of(source, entry)
         return Hit(name, index, facts.time_ms or 0, facts)
 
     async def _hits(self, places: Sequence[Place]) -> tuple[Hit, ...]:
@@ -230,11 +243,12 @@ class Catalog:
         for place in places:
             source = self._sources[names[place.log]]
             (entry,) = await source.log.entries(place.index, place.index + 1)
-            found.append(Hit(names[place.log], place.index, place.time_ms, _facts_of(source, entry)))
+            found.append(Hit(names[place.log], place.index, place.time_ms, facts_of(source, entry)))
         return tuple(found)
 
 
-def _facts_of(source: Source, entry: Submission) -> Facts:
+def facts_of(source: Source, entry: Submission) -> Facts:
+    """What an entry says; nothing for one that cannot be read, which is logged."""
     try:
         return source.facts(entry)
     except Malformed as error:
@@ -242,7 +256,7 @@ def _facts_of(source: Source, entry: Submission) -> Facts:
         return Facts("unknown", ())
 
 
-async def _position_at(log: Log, size: int) -> Position | None:
+async def _position_at(log: Published, size: int) -> Position | None:
     if not 0 < size <= log.size:
         return Position() if size == 0 else None
     (last,) = await log.entries(size - 1, size)

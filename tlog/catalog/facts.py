@@ -7,18 +7,16 @@ holds certificates of every kind, and one that cannot be read is an entry withou
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
-from typing import Final, TypeAlias
 
-from sigcore import der, keys, limits, merkle, sct, x509
+from sigcore import der, merkle, sct, x509
+from sigcore.entry_content import read_content
 from sigcore.errors import Malformed
 from sigcore.fulcio import parse_extensions
-from sigcore.strict import Fields, parse_base64
 from sigcore.subjects import subject_names
 from sigcore.values import dataclass
 
@@ -58,16 +56,12 @@ class Facts:
     terms: tuple[Term, ...]
     time_ms: int | None = None
     certificate: x509.Certificate | None = None
+    spki: bytes = b""
+    """The first bare key, DER; empty where certificates speak for all."""
 
     def first(self, kind: Kind) -> str:
         """The first term of this kind; empty when there is none."""
         return next((term.value for term in self.terms if term.kind is kind), "")
-
-
-_DIGEST: Final = 64
-"""Bytes of SHA-512."""
-Signers: TypeAlias = "Iterator[bytes | x509.Certificate]"
-"""Keys (DER SubjectPublicKeyInfo) and certificates."""
 
 
 # --- Rekor -------------------------------------------------------------------------------------------
@@ -81,16 +75,13 @@ def rekor_facts(body: bytes, time_ms: int | None = None) -> Facts:
     Raises:
         Malformed: the body is of no kind that these logs take.
     """
-    fields = Fields.parse(body, what="the log entry", limit=limits.ENTRY)
-    kind, version = fields.text("kind"), fields.text("apiVersion")
-    row = _ROWS.get((kind, version))
-    if row is None:
-        raise Malformed(f"the log entry is of kind {kind} {version}", f"known: {', '.join(map(' '.join, _ROWS))}")
-    digests, signers = row(fields.object("spec"))
-    terms = [Term(Kind.DIGEST, digest) for digest in digests]
+    content = read_content(body)
+    terms = [Term(Kind.DIGEST, digest) for digest in content.digests]
     certificate: x509.Certificate | None = None
-    for signer in signers:
+    spki = b""
+    for signer in content.signers:
         if isinstance(signer, bytes):
+            spki = spki or signer
             terms.append(_key(signer))
         else:
             certificate = certificate or signer
@@ -98,71 +89,7 @@ def rekor_facts(body: bytes, time_ms: int | None = None) -> Facts:
     terms.append(Term(Kind.ENTRY, merkle.hash_leaf(body).hex()))
     if time_ms is None and certificate is not None:
         time_ms = _milliseconds(certificate.not_before)
-    return Facts(f"{kind} {version}", tuple(dict.fromkeys(terms)), time_ms, certificate)
-
-
-def _hashedrekord_v2(spec: Fields) -> tuple[list[str], Signers]:
-    record = spec.object("hashedRekordV002")
-    digest = record.object("data").base64("digest", limit=_DIGEST)
-    return [digest.hex()], _signers_v2([record.object("signature")])
-
-
-def _dsse_v2(spec: Fields) -> tuple[list[str], Signers]:
-    record = spec.object("dsseV002")
-    digest = record.object("payloadHash").base64("digest", limit=_DIGEST)
-    return [digest.hex()], _signers_v2(record.objects("signatures", limit=limits.ENVELOPE_SIGNATURES))
-
-
-def _signers_v2(signatures: list[Fields] | tuple[Fields, ...]) -> Signers:
-    for signature in signatures:
-        verifier = signature.object("verifier")
-        if "publicKey" in verifier:
-            yield verifier.object("publicKey").base64("rawBytes", limit=limits.PUBLIC_KEY)
-        else:
-            yield from _certificate(verifier.object("x509Certificate").base64("rawBytes", limit=limits.CERTIFICATE))
-
-
-def _certificate(data: bytes) -> Iterator[x509.Certificate]:
-    with contextlib.suppress(Malformed):  # it was logged for its key alone: see the module
-        yield x509.parse_certificate(data)
-
-
-def _file_v1(spec: Fields) -> tuple[list[str], Signers]:
-    digest = spec.object("data").object("hash").text("value")
-    return [digest], _signers_v1([spec.object("signature").object("publicKey").text("content", limit=limits.ENTRY)])
-
-
-def _dsse_v1(spec: Fields) -> tuple[list[str], Signers]:
-    digests = [spec.object(name).text("value") for name in ("payloadHash", "envelopeHash")]
-    signatures = spec.objects("signatures", limit=limits.ENVELOPE_SIGNATURES)
-    return digests, _signers_v1([one.text("verifier", limit=limits.ENTRY) for one in signatures])
-
-
-def _intoto_v1(spec: Fields) -> tuple[list[str], Signers]:
-    content = spec.object("content")
-    signatures = content.object("envelope").objects("signatures", limit=limits.ENVELOPE_SIGNATURES)
-    digest = content.object("payloadHash").text("value")
-    return [digest], _signers_v1([one.text("publicKey", limit=limits.ENTRY) for one in signatures])
-
-
-def _signers_v1(pems: list[str]) -> Signers:
-    for text in pems:
-        pem = parse_base64(text, what="the verifier")
-        with contextlib.suppress(Malformed):  # other logs take keys of more kinds
-            if pem.startswith(b"-----BEGIN PUBLIC KEY-----"):
-                yield keys.encode_public_key(keys.parse_public_key_pem(pem))
-            else:
-                yield x509.parse_certificates_pem(pem)[0]
-
-
-_ROWS: Final[Mapping[tuple[str, str], Callable[[Fields], tuple[list[str], Signers]]]] = {
-    ("hashedrekord", "0.0.2"): _hashedrekord_v2,
-    ("dsse", "0.0.2"): _dsse_v2,
-    ("hashedrekord", "0.0.1"): _file_v1,
-    ("rekord", "0.0.1"): _file_v1,
-    ("dsse", "0.0.1"): _dsse_v1,
-    ("intoto", "0.0.2"): _intoto_v1,
-}
+    return Facts(content.kind, tuple(dict.fromkeys(terms)), time_ms, certificate, spki)
 
 
 # --- CT ----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ need not reach the disk at once (``synchronous=NORMAL``).
 ``text``      each identity, issuer and repository once, in small letters
 ``fragment``  which texts hold which three characters in a row (FTS5, trigram)
 ``posting``   text -> entries by time; text 0 has every entry
+``day``       how many entries of each log have a time on that day
 ``position``  how much of each log is covered
 """
 
@@ -18,6 +19,7 @@ import heapq
 import logging
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -31,12 +33,13 @@ from tlog.catalog.query import TEXTS, Part, longest_literal, matches
 from tlog.storage.rows import insert_rows
 from tlog.storage.search_index import Position
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MOST_TEXTS: Final = 500
 """A pattern stands for at most so many texts, the youngest ones."""
 MOST_CANDIDATES: Final = 4000
 """Entries that are looked at for one answer where several parts must hold."""
 EVERY: Final = 0
+DAY_MS: Final = 86_400_000
 _KEY: Final = 16
 """A collision takes 2**64 hashes, and its reward is one entry too many in an answer."""
 _KINDS: Final = {kind: number for number, kind in enumerate(Kind)}
@@ -47,6 +50,7 @@ _SCHEMA: Final = (
     "CREATE TABLE text (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, folded TEXT NOT NULL, UNIQUE (kind, folded))",
     "CREATE VIRTUAL TABLE fragment USING fts5 (folded, content='text', tokenize='trigram')",
     f"CREATE TABLE posting (key INTEGER NOT NULL, {_PLACE}, PRIMARY KEY (key, {_ORDER})) WITHOUT ROWID",
+    "CREATE TABLE day (log INTEGER, day INTEGER, number INTEGER NOT NULL, PRIMARY KEY (log, day)) WITHOUT ROWID",
     "CREATE TABLE position (log INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mark BLOB NOT NULL)",
     f"PRAGMA user_version = {FORMAT}",
 )
@@ -160,6 +164,11 @@ class CatalogStore:
                         postings += (self._text_id(db, term), time_ms, log, index)
                     else:
                         hashes += (_key(term), time_ms, log, index)
+            days = Counter(time_ms // DAY_MS for _, time_ms, _ in entries)
+            db.executemany(
+                "INSERT INTO day VALUES (?, ?, ?) ON CONFLICT (log, day) DO UPDATE SET number = number + excluded.number",
+                [(log, day, number) for day, number in days.items()],
+            )
             insert_rows(db, "INSERT OR IGNORE INTO hash", 4, hashes)
             insert_rows(db, "INSERT OR IGNORE INTO posting", 4, postings)
             db.execute("UPDATE position SET size = ?, mark = ? WHERE log = ?", (position.size, position.mark, log))
@@ -181,11 +190,18 @@ class CatalogStore:
         """Forget what is stored of one log."""
         log = self._logs[name]
         with _failures(self._path), self._transaction() as db:
-            for table in ("hash", "posting"):
+            for table in ("hash", "posting", "day"):
                 db.execute(f"DELETE FROM {table} WHERE log = ?", (log,))  # noqa: S608 - fixed names
             db.execute("UPDATE position SET size = 0, mark = x'' WHERE log = ?", (log,))
 
     # --- find --------------------------------------------------------------------------------------------
+    def count(self, first_day: int) -> dict[tuple[str, int], int]:
+        """Entries by log and day, from ``first_day`` on; days are counted from 1970-01-01."""
+        names = self.names
+        with _failures(self._path):
+            rows = self._db.execute("SELECT log, day, number FROM day WHERE day >= ?", (first_day,)).fetchall()
+        return {(names[log], day): number for log, day, number in rows}
+
     def find(self, parts: Sequence[Part], *, before: Place, since_ms: int, limit: int) -> Places:
         """The youngest ``limit`` entries before ``before`` and not before ``since_ms`` for which every part holds.
 

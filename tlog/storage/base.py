@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
+from zlib import crc32
 
+from sigcore.errors import Unavailable
 from sigcore.values import dataclass
 from tlog.submission import Submission
 from tlog.tree import FullTile
@@ -48,8 +50,22 @@ def prefix_of(hash_: bytes) -> int:
     return int.from_bytes(hash_[:8], "big") >> 1
 
 
+def guard_of(identity: object, extra: object) -> int:
+    """The CRC-32 of what the Merkle tree does not cover; -1, which no row has, where one of them is no bytes."""
+    return crc32(extra, crc32(identity)) if isinstance(identity, bytes) and isinstance(extra, bytes) else -1
+
+
+def damaged(what: str) -> Unavailable:
+    """What is stored is not what was written."""
+    return Unavailable(f"{what} is damaged", "restore the log from a backup")
+
+
 def nothing() -> None:
     """What follows a commit when nothing does."""
+
+
+class Shared:
+    """A store that several hosts have: a log in it is served by :class:`tlog.elected.Elected`, on one of them at a time."""
 
 
 class LogStore(Protocol):

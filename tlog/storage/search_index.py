@@ -12,12 +12,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 from sigcore.errors import Unavailable
+from sigcore.values import dataclass
 from tlog.storage.rows import insert_rows
 from tlog.storage.worker import Worker
 

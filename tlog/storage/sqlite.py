@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
-from zlib import crc32
 
 from sigcore.errors import NotFound, Refused, Unavailable
-from tlog.storage.base import Batch, Head, Key, nothing
+from tlog.storage.base import Batch, Head, Key, damaged, guard_of, nothing
 from tlog.storage.lock import FileLock
 from tlog.storage.rows import insert_rows
 from tlog.storage.worker import Worker
@@ -143,7 +142,7 @@ class SqliteStore:
         values = [
             value
             for index, entry in enumerate(batch.entries, batch.first)
-            for value in (index, entry.identity, _guard(entry.identity, entry.extra), entry.leaf, entry.extra)
+            for value in (index, entry.identity, guard_of(entry.identity, entry.extra), entry.leaf, entry.extra)
         ]
         with self._transaction() as connection:
             self._fence(
@@ -216,8 +215,8 @@ class SqliteStore:
             raise NotFound(f"the entries {first} to {end - 1} are not all in the log")
         for index, (place, leaf, identity, extra, guard) in enumerate(rows, first):
             # A row whose key was changed is still met in its old place, and not found under either key.
-            if place != index or not isinstance(leaf, bytes) or _guard(identity, extra) != guard:
-                raise _damaged(f"an entry from {first} to {end - 1}")
+            if place != index or not isinstance(leaf, bytes) or guard_of(identity, extra) != guard:
+                raise damaged(f"an entry from {first} to {end - 1}")
         return tuple(Submission(leaf, identity, extra) for _, leaf, identity, extra, _ in rows)
 
     async def tile(self, level: int, index: int) -> bytes:
@@ -227,7 +226,7 @@ class SqliteStore:
             raise NotFound(f"the tile {level}/{index} is not complete")
         ((hashes,),) = rows
         if not isinstance(hashes, bytes):
-            raise _damaged(f"the tile {level}/{index}")
+            raise damaged(f"the tile {level}/{index}")
         return hashes
 
     async def candidates(self, prefix: int) -> tuple[int, ...]:
@@ -249,7 +248,7 @@ class SqliteStore:
     def _read_head(self, query: str, *kinds: type) -> tuple[Any, ...]:
         rows = self._read(query)
         if len(rows) != 1 or not all(map(isinstance, rows[0], kinds)):
-            raise _damaged("the head of the log")
+            raise damaged("the head of the log")
         return rows[0]
 
     def _read(self, query: str, *parameters: int | str) -> list[tuple[Any, ...]]:
@@ -257,15 +256,6 @@ class SqliteStore:
             raise Unavailable("the log's database is not open")
         with _failures("the log's database cannot be read"):
             return self._reader.execute(query, parameters).fetchall()
-
-
-def _damaged(what: str) -> Unavailable:
-    """SQLite keeps values of any kind in any column; one of another kind than was written came from a fault."""
-    return Unavailable(f"{what} is damaged", "restore the log from a backup")
-
-
-def _guard(identity: object, extra: object) -> int:
-    return crc32(extra, crc32(identity)) if isinstance(identity, bytes) and isinstance(extra, bytes) else -1
 
 
 def _create(path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from typing import Final
 
-from sigcore import fulcio, sct, x509
+from sigcore import fulcio, keys, sct, x509
 from sigcore.errors import Malformed, SigError
-from sigcore.strict import encode_time
+from sigcore.strict import JSON, encode_time
 from sigcore.subjects import subject_names
 from sigcore.values import dataclass
 
@@ -65,6 +66,47 @@ def describe_certificate(certificate: x509.Certificate) -> ShownCertificate:
         scts=tuple(_scts(certificate)),
         pem=x509.encode_certificate_pem(certificate.der) if certificate.der else "",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownKey:
+    """A bare public key: its kind, the SHA-256 of its SPKI, and PEM."""
+
+    kind: str
+    sha256: str
+    pem: str
+
+
+def describe_key(spki: bytes) -> ShownKey:
+    """The key of an entry without a certificate."""
+    kind = pem = ""
+    with suppress(SigError):  # of a kind that is not signed with here
+        key = keys.parse_public_key(spki)
+        kind, pem = keys.default_details(key).name.removeprefix("PKIX_"), keys.encode_public_key_pem(key)
+    return ShownKey(kind, hashlib.sha256(spki).hexdigest(), pem)
+
+
+_SIGNATURES: Final = (
+    ("hashedRekordV002", "signature", "content"),
+    ("dsseV002", "signatures", "content"),
+    ("signature", "content"),
+    ("signatures", "signature"),
+    ("content", "envelope", "signatures", "sig"),
+)
+"""Where the signature stands in ``spec``, by kind and version; of several the first is taken."""
+
+
+def signature_of(body: JSON) -> str:
+    """The (first) signature in the canonical body of an entry, base64; empty for a body of another kind."""
+    spec = body.get("spec") if isinstance(body, dict) else None
+    for path in _SIGNATURES:
+        value = spec
+        for name in path:
+            value = value[0] if isinstance(value, list) and value else value
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, str):
+            return value
+    return ""
 
 
 def _issuer(certificate: x509.Certificate) -> str:

@@ -14,11 +14,11 @@ from aiohttp import web
 
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, SigError
-from sigcore.strict import encode_base64, parse_decimal, parse_json, shown
+from sigcore.strict import JSON, encode_base64, parse_decimal, parse_json, shown
 from sigcore.values import dataclass
 from stack.plain import refusal
 from stack.web.console.answers import json_answer
-from stack.web.console.described import describe_certificate
+from stack.web.console.described import describe_certificate, describe_key, signature_of
 from stack.web.console.provenance import describe_provenance
 from stack.web.console.shelf import Shelf
 from tlog.catalog.catalog import Catalog, Hit
@@ -90,6 +90,8 @@ def _values(found: Found) -> dict[str, Any]:
         "hit": found.hit,
         "terms": [(kind, term.value) for kind in Kind for term in facts.terms if term.kind is kind],
         "certificate": describe_certificate(facts.certificate) if facts.certificate else None,
+        "key": describe_key(facts.spki) if facts.spki else None,
+        "signature": signature_of(_body(receipt.leaf)) if found.shelf.name != "ct" else "",
         "provenance": describe_provenance(facts.certificate, None),
         "receipt": receipt,
         "proof": [node.hex() for node in receipt.proof],
@@ -99,8 +101,15 @@ def _values(found: Found) -> dict[str, Any]:
 
 def _readable(leaf: bytes) -> str:
     """JSON with line ends; what is not JSON as hexadecimal digits."""
-    try:
-        body = parse_json(leaf, what="the log entry", limit=limits.ENTRY)
+    body = _body(leaf)
+    if body is not None:
         return json.dumps(body, indent=2, ensure_ascii=False)
+    return "\n".join(leaf.hex()[place : place + 64] for place in range(0, 2 * len(leaf), 64))
+
+
+def _body(leaf: bytes) -> JSON:
+    """None for what is not JSON."""
+    try:
+        return parse_json(leaf, what="the log entry", limit=limits.ENTRY)
     except Malformed:
-        return "\n".join(leaf.hex()[place : place + 64] for place in range(0, 2 * len(leaf), 64))
+        return None

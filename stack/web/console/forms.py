@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from sigcore.errors import Malformed, Refused
 from stack.config import Settings
@@ -22,10 +24,14 @@ def check_origin(request: web.Request, settings: Settings) -> None:
     """Only our own form: no foreign page makes a reader's browser work here.
 
     Raises:
-        Refused: the browser says that another site has sent it.
+        Refused: the browser says that another site has sent it (Fetch Metadata; RFC 6454 section 7).
     """
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if site not in ("same-origin", "none"):
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is None:  # browsers leave it out where they do not trust the connection: plain HTTP to another machine
+        own = origin is None or origin.partition("://")[2] in (request.host, urlsplit(settings.url).netloc)
+    else:
+        own = site in ("same-origin", "none")
+    if not own:
         raise Refused("the form was sent by another site", f"open {settings.url}{request.path} yourself")
 
 
@@ -47,6 +53,7 @@ async def read_form(request: web.Request) -> Mapping[str, str | bytes | bytearra
         LookupError,
         AssertionError,
         RuntimeError,
+        HttpProcessingError,
     ) as error:  # aiohttp's, by what is wrong with the parts
         raise Malformed("the body is not a form", "send it as a browser does") from error
 

@@ -18,7 +18,9 @@ from sigcore.strict import parse_decimal, shown
 from sigcore.values import dataclass
 from stack.web.console.drawn import WHOLE, Drawing, Node, draw, grow_path, grow_whole
 from stack.web.console.shelf import Shelf
-from tlog.log import Log
+from stack.web.console.tiled import SERVED, levels, witnesses
+from tlog.publish import CheckpointReader
+from tlog.published import Published
 
 if TYPE_CHECKING:
     from stack.web.console.pages import Pages
@@ -66,9 +68,24 @@ def make_routes(shelves: Mapping[str, Shelf], pages: Callable[[], Pages]) -> lis
             lit, grown = await _lit(shelf.log, request.query), await _grown(shelf.log, request.query)
         except SigError as error:
             return pages().refusal(request, error)
-        return pages().page(request, "tree.html", shelf=shelf, lit=lit, grown=grown)
+        return pages().page(
+            request,
+            "tree.html",
+            shelf=shelf,
+            lit=lit,
+            grown=grown,
+            levels=levels(shelf.log.size, lit.leaf),
+            served=SERVED.get(shelf.name, ""),
+            witnesses=witnesses(shelf.log.head.checkpoint, _own_name(shelf.log)),
+        )
 
     return [web.get("/logs", overview), web.get("/logs/{log}", tree)]
+
+
+def _own_name(log: Published) -> str:
+    """The name on the log's own signature line: where that is not the origin (Rekor v1), its publisher has it."""
+    publisher = log.publisher
+    return publisher.note_key.name if isinstance(publisher, CheckpointReader) else publisher.origin
 
 
 def _state(shelf: Shelf) -> dict[str, object]:
@@ -88,7 +105,7 @@ def _number(words: Mapping[str, str], name: str, default: int, *, least: int, mo
     return number
 
 
-async def _lit(log: Log, words: Mapping[str, str]) -> Lit:
+async def _lit(log: Published, words: Mapping[str, str]) -> Lit:
     """The tree that the address asks for; without words the newest entry in the newest tree."""
     size = _number(words, "size", log.size, least=1, most=log.size)
     leaf = _number(words, "leaf", size - 1, least=0, most=size - 1)
@@ -101,7 +118,7 @@ async def _lit(log: Log, words: Mapping[str, str]) -> Lit:
     return Lit(size, leaf, proof, root.hash, size == log.head.size and root.hash == log.head.root, draw(root))
 
 
-async def _path(log: Log, leaf: int, size: int) -> tuple[Node, tuple[Hash, ...]]:
+async def _path(log: Published, leaf: int, size: int) -> tuple[Node, tuple[Hash, ...]]:
     (entry,) = await log.entries(leaf, leaf + 1)
     proof = await log.inclusion(leaf, size)
     return grow_path(leaf, size, merkle.hash_leaf(entry.leaf), proof), proof
@@ -113,7 +130,7 @@ def _leaf_of(node: Node, leaf: int) -> Hash:
     return node.hash
 
 
-async def _grown(log: Log, words: Mapping[str, str]) -> Grown:
+async def _grown(log: Published, words: Mapping[str, str]) -> Grown:
     """Two sizes; without words the last half of the log's life."""
     second = _number(words, "second", log.size, least=1, most=log.size)
     first = _number(words, "first", max(1, second // 2), least=1, most=second)

@@ -16,6 +16,7 @@ from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from stack.config import Settings
 from stack.web.console.answers import moment
 from stack.web.console.language import COOKIE, LANGUAGES, choose, translate
+from stack.web.console.said import sentence
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -25,6 +26,7 @@ _HEADERS: Final = {
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # with none at all a browser gives our own forms no origin
     "Vary": "Accept-Language, Cookie",
 }
 _STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, Refused: 403, NotFound: 404, Unavailable: 503}
@@ -32,9 +34,9 @@ _YEAR_S: Final = 365 * 24 * 3600
 
 
 class Pages:
-    """The pages of one stack."""
+    """The pages of one stack; ``login`` says that they ask for one."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, login: bool = False) -> None:
         self._secure = settings.url.startswith("https:")
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("stack.web.console"),
@@ -49,6 +51,7 @@ class Pages:
             "untrusted": settings.ephemeral,
             "languages": LANGUAGES,
             "url": settings.url,
+            "login": login,
         }
         self._templates.filters |= {"moment": moment, "grouped": "{:,}".format}
 
@@ -59,6 +62,7 @@ class Pages:
         text = self._templates.get_template(template).render(
             values,
             _=partial(translate, language),
+            sentence=partial(sentence, language),
             language=language,
             path=request.path,
             others={name: _with_language(request, name) for name in LANGUAGES if name != language},

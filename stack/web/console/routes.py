@@ -17,6 +17,7 @@ from aiohttp import web
 from sigcore.errors import SigError
 from stack.config import Home, Settings
 from stack.plain import refusal
+from stack.web.console.around import Around
 from stack.web.console.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ PATHS: Final = (
     ("POST", "/lessons/{lesson}"),
     ("GET", "/lessons/{lesson}/{name}"),
     ("POST", "/lessons/{lesson}/{name}"),
+    ("GET", "/operator"),
+    ("GET", "/account"),
+    ("POST", "/account"),
+    ("GET", "/account/callback"),
     ("GET", "/console/{name}"),
 )
 LATER_S: Final = 2.0
@@ -51,14 +56,12 @@ _log = logging.getLogger(__name__)
 
 
 class Console:
-    """The console of one stack; the logs are open from before :meth:`start` until after :meth:`stop`.
+    """The console of one stack; the logs are open from before :meth:`start` until after :meth:`stop`."""
 
-    ``control`` says that anybody may be anybody here, so that pages may sign.
-    """
-
-    def __init__(self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool = False) -> None:
-        self._parts = (home, settings, shelves)
-        self._control = control
+    def __init__(
+        self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around | None = None
+    ) -> None:
+        self._parts = (home, settings, shelves, around or Around())
         self._site: Site | None = None
         self._opening = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -94,7 +97,7 @@ class Console:
                 # Deferred: see the module.
                 from stack.web.console.site import Site  # noqa: PLC0415 - see the line above
 
-                site = Site(*self._parts, control=self._control)
+                site = Site(*self._parts)
                 await site.start()
                 self._site = site
             return self._site

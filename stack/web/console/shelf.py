@@ -3,8 +3,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from sigcore.values import dataclass
-from tlog.log import Log
+
+if TYPE_CHECKING:
+    from tlog.published import Published
+
+NAMES: Final = {"ct": "Certificates (CT)", "rekor": "Signatures (Rekor v2)", "rekor-v1": "Signatures (Rekor v1)"}
+"""What the logs are called on pages, by the folder that holds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,5 +20,5 @@ class Shelf:
 
     name: str
     title: str
-    log: Log
+    log: Published
     spki: bytes

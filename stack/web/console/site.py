@@ -13,9 +13,12 @@ from stack.config import Home, Settings
 from stack.files import make_folder
 from stack.web.console import entry, inspect, logs, search
 from stack.web.console.answers import static
+from stack.web.console.around import Around
+from stack.web.console.door import Door, open_routes
 from stack.web.console.flow import Flow
 from stack.web.console.lessons import Lessons
 from stack.web.console.shelf import Shelf
+from stack.web.operating.page import Operating
 from tlog.catalog.catalog import SOURCES, Catalog
 
 if TYPE_CHECKING:
@@ -30,13 +33,13 @@ FILES: Final = ("console.css", "search.js", "proof.js", "inspect.js", "live.js")
 class Site:
     """The console of one stack, open from :meth:`start` to :meth:`stop`."""
 
-    def __init__(self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool) -> None:
+    def __init__(self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around) -> None:
         folder = home.path / "console"
         if not settings.ephemeral:
             make_folder(folder)  # a stack from before the console has none
         path = None if settings.ephemeral else folder / "catalog.db"
         self._catalog = Catalog(path, {name: SOURCES[name](shelf.log) for name, shelf in shelves.items()})
-        self.handlers = self._make_handlers(home, settings, shelves, control=control)
+        self.handlers = self._make_handlers(home, settings, shelves, around)
         """By method and path."""
 
     async def start(self) -> None:
@@ -48,14 +51,14 @@ class Site:
         await self._catalog.stop()
 
     def _make_handlers(
-        self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], *, control: bool
+        self, home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around
     ) -> dict[tuple[str, str], Handler]:
         @cache
         def pages() -> Pages:
             # Deferred: following the logs needs no template engine.
             from stack.web.console.pages import Pages  # noqa: PLC0415 - see the line above
 
-            return Pages(settings)
+            return Pages(settings, login=around.login is not None)
 
         @cache
         def workshop() -> Workshop:
@@ -64,7 +67,8 @@ class Site:
 
             return Workshop(home, settings)
 
-        signs = workshop if control else None
+        signs = workshop if around.control else None
+        door = None if around.login is None else Door(settings, around, *around.login)
         routes = (
             *search.make_routes(self._catalog, pages),
             *entry.make_routes(self._catalog, shelves, pages),
@@ -72,8 +76,12 @@ class Site:
             *logs.make_routes(shelves, pages),
             *Flow(home, settings, self._catalog, shelves, pages, signs).make_routes(),
             *Lessons(settings, pages, signs).make_routes(),
+            *Operating(home, settings, shelves, self._catalog, around).make_routes(pages),
+            *(open_routes(pages) if door is None else door.make_routes(pages)),
         )
-        return {(route.method, route.path): route.handler for route in routes} | {("GET", "/console/{name}"): _file}
+        handlers = {(route.method, route.path): route.handler for route in routes}
+        handlers["GET", "/console/{name}"] = _file
+        return handlers if door is None else door.before(handlers)
 
 
 async def _file(request: web.Request) -> web.Response:

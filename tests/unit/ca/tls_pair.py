@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TLS authority of its own, and a server context with its certificate for ``localhost``."""
+"""A TLS authority of its own, and a server context with its certificate for one host."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Authority:
     server: ssl.SSLContext
 
 
-def make_tls_authority() -> Authority:
+def make_tls_authority(host: str = "localhost") -> Authority:
     now = datetime.now(UTC)
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("issuer's CA", "localhost")]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("issuer's CA", host)]
 
     def builder(number):
         made = x509.CertificateBuilder().subject_name(names[number]).issuer_name(names[0])
@@ -34,7 +34,7 @@ def make_tls_authority() -> Authority:
         return made.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
 
     root = builder(0).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    leaf = builder(1).add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    leaf = builder(1).add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
     pem = [made.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM) for made in (root, leaf)]
     key = keys[1].private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

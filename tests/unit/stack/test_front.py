@@ -17,7 +17,7 @@ from stack.config import Home, Settings
 from stack.trust.documents import save_documents
 from stack.trust.publish import publish
 from stack.trust.serving import fingerprint
-from stack.web.front import describe, render
+from stack.web.front_page import describe, render
 from tlog.storage.base import Head
 
 
@@ -81,4 +81,11 @@ def test_the_page_needs_no_script_and_nothing_from_elsewhere(stack):
     page = render(describe(home, settings, LOGS))
     assert "<script" not in page
     assert not re.search(r"\sstyle=|\son\w+=", page)
-    assert set(re.findall(r"(?:href|src)=(\S+?)>", page)) == {"/style.css", "/icon.svg", "/search", "/flow", "/lessons"}
+    assert set(re.findall(r"(?:href|src)=(\S+?)>", page)) == {
+        "/style.css",
+        "/icon.svg",
+        "/search",
+        "/flow",
+        "/lessons",
+        "/operator",
+    }

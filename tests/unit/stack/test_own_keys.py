@@ -14,7 +14,7 @@ from oidc_dev.provider import Provider
 from oidc_dev.signing import KeyRing, SigningKey
 from sigcore.errors import Refused, Unavailable
 from stack import own_keys
-from stack.config import Settings
+from stack.config import Home, Settings
 from stack.own_keys import FileKeys, key_set, publishing
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -62,9 +62,9 @@ async def test_keys_that_are_known_stay_when_the_file_goes_away_or_is_damaged(pr
 
 
 def test_a_url_is_asked_a_file_is_read_and_plain_http_is_for_this_machine_only(tmp_path):
-    assert isinstance(key_set(SETTINGS, None, tmp_path / "f"), FileKeys)
-    assert isinstance(key_set(SETTINGS, str(tmp_path / "f"), tmp_path), FileKeys)
+    assert isinstance(key_set(SETTINGS, None, Home(tmp_path)), FileKeys)
+    assert isinstance(key_set(SETTINGS, str(tmp_path / "f"), Home(tmp_path)), FileKeys)
     for url in ("https://id.example/keys", "http://127.0.0.1:1/keys"):
-        assert isinstance(key_set(SETTINGS, url, tmp_path), DiscoveredKeys)
+        assert isinstance(key_set(SETTINGS, url, Home(tmp_path)), DiscoveredKeys)
     with pytest.raises(Refused, match="plain HTTP"):
-        key_set(SETTINGS, "http://oidc:7780/auth/keys", tmp_path)
+        key_set(SETTINGS, "http://oidc:7780/auth/keys", Home(tmp_path))

@@ -17,7 +17,9 @@ from aiohttp import hdrs, web
 assert "aiohttp.client" not in sys.modules and "aiohttp.connector" not in sys.modules
 import stack.running
 assert "aiohttp.client" not in sys.modules, "a module of the server imports aiohttp's client"
-for heavy in ("jwt", "jinja2", "authlib", "prometheus_client", "cryptography.x509", "tuf", "sqlite_utils", *ISSUERS):
+OURS = ("stack.personas", "stack.clients.table", "stack.web.front_page", "tlog.storage.sqlite", "tlog.anchor_file")
+OTHERS = ("jwt", "jinja2", "authlib", "prometheus_client", "cryptography.x509", "tuf", "sqlite_utils", "tomllib")
+for heavy in (*OTHERS, *OURS, *ISSUERS):
     assert heavy not in sys.modules, f"{heavy} is imported before anything answers"
 import aiohttp
 assert aiohttp.ClientSession.__module__ == "aiohttp.client"

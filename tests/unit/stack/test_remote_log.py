@@ -16,12 +16,15 @@ from sigcore import keys, sct
 from sigcore.errors import Malformed, Unavailable
 from sigcore.strict import encode_base64
 from sigcore.x509 import parse_certificate
+from stack.logs import ID_HEADER, request_id
 from stack.remote_log import RemoteLog, parse_sct_answer
 from tests.unit.tlog.test_ct import CA
 
 KEY = keys.generate_p256()
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 CHAIN = tuple(CA.chain(CA.precert()))
+IDENTIFIERS: list[str] = []
+"""Of the requests, as the logs of these tests saw them."""
 
 
 def good(chain: tuple[bytes, ...] = CHAIN, key: keys.PrivateKey = KEY) -> dict[str, object]:
@@ -44,6 +47,7 @@ async def log(*answers: web.Response | str) -> AsyncIterator[tuple[RemoteLog, li
 
     async def add(request: web.Request) -> web.Response:
         sent.append((await request.json())["chain"])
+        IDENTIFIERS.append(request.headers.get(ID_HEADER, ""))
         answer = left.pop(0)
         if answer == "cut":
             assert request.transport is not None
@@ -73,6 +77,15 @@ async def test_a_promise_for_this_very_precertificate_is_taken():
         assert stamp.timestamp_ms == 1793491200000
         assert sent == [[encode_base64(der) for der in CHAIN]]
         remote.check(NOW)
+
+
+async def test_the_log_is_told_the_id_of_the_request_that_it_is_asked_for_and_none_otherwise():
+    async with log(ok(), ok()) as (remote, _):
+        await remote.add_pre_chain(CHAIN)
+        held = request_id.set("of-one-signing")
+        await remote.add_pre_chain(CHAIN)
+        request_id.reset(held)
+    assert IDENTIFIERS[-2:] == ["", "of-one-signing"]
 
 
 @pytest.mark.parametrize(

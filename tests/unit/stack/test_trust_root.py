@@ -150,7 +150,7 @@ def sealed(tmp_path_factory) -> tuple[Home, Path]:
 def test_with_a_passphrase_no_key_lies_open_and_all_of_them_load(sealed):
     home, file = sealed
     found = sorted(home.path.rglob("*.key"))
-    assert len(found) == 13
+    assert len(found) == 14
     for path in found:
         assert path.read_bytes().startswith(bootstrap.ENCRYPTED), path
         assert path.stat().st_mode & 0o777 == 0o600
@@ -168,7 +168,9 @@ def test_without_the_passphrase_or_with_another_one_nothing_opens(sealed, tmp_pa
     with pytest.raises(Refused, match="is encrypted"):
         bootstrap.load_material(home)
     assert main(["trust", "refresh", *data]) == 3
-    assert "is encrypted (give --passphrase-file" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "is encrypted" in error
+    assert "hint: give --passphrase-file" in error
     (tmp_path / "wrong").write_text("battery staple")
     assert main(["token", "--email", "a@example.com", *data, "--passphrase-file", str(tmp_path / "wrong")]) == 3
     assert "cannot be decrypted" in capsys.readouterr().err
@@ -238,7 +240,7 @@ async def test_the_running_stack_signs_what_grew_old(tmp_path, monkeypatch):
     home = init(tmp_path / "d")
     publish(home, datetime.now(UTC) - timedelta(days=20), force=True)
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
+    task = asyncio.create_task(running.keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
     try:
         async with asyncio.timeout(30):
             while load_state(home).roles[-1].version < 3:
@@ -256,7 +258,7 @@ async def test_a_failed_refresh_is_said_and_tried_again(tmp_path, monkeypatch, c
     hidden = home.path / "tuf" / "timestamp.key"
     hidden.rename(hidden.with_suffix(".away"))
     monkeypatch.setattr(running, "REFRESH_S", 0.01)
-    task = asyncio.create_task(running._keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
+    task = asyncio.create_task(running.keep_up(SimpleNamespace(home=home, tls=None, issuers=LiveIssuers())))
     try:
         async with asyncio.timeout(60):
             while "was not refreshed" not in caplog.text:

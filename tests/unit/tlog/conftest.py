@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs to test with: on both stores, with a clock that is turned by hand, and a Merkle tree that is not ours."""
+"""Logs to test with: on all stores, with a clock that is turned by hand, and a Merkle tree that is not ours."""
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from tests.postgres_server import Server
 from tlog.anchor import Anchor, MemoryAnchor
 from tlog.anchor_file import FileAnchor
 from tlog.log import Log, Submission
 from tlog.publish import CheckpointPublisher
 from tlog.storage.base import LogStore
 from tlog.storage.memory import Memory, MemoryStore
+from tlog.storage.postgres import PostgresStore
 from tlog.storage.sqlite import SqliteStore
 
 ORIGIN = "log.example"
@@ -43,9 +46,11 @@ def hand_clock() -> HandClock:
 class Site:
     """A place where a log is kept: opening it again is what a restart does."""
 
-    def __init__(self, folder: Path, *, durable: bool) -> None:
+    def __init__(self, folder: Path, *, durable: bool, server: Server | None = None) -> None:
         self.folder = folder
         self.durable = durable
+        self.server = server
+        self.name = secrets.token_hex(8)
         self.memory = Memory()
         self.memory_anchor = MemoryAnchor()
         self.key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -53,10 +58,21 @@ class Site:
         self.logs: list[Log] = []
 
     def store(self) -> LogStore:
+        if self.server is not None:
+            return PostgresStore(self.server.url, self.name)
         return SqliteStore(self.folder / "log.db") if self.durable else MemoryStore(self.memory)
 
     def anchor(self) -> Anchor:
         return FileAnchor(self.folder / "anchor.checkpoint") if self.durable else self.memory_anchor
+
+    def break_lock(self) -> None:
+        """What an owner notices too late: another may take the log over."""
+        if self.server is not None:
+            self.server.sql(
+                f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'sigbox_{self.name}'"
+            )
+        elif self.durable:
+            (self.folder / "log.db.lock").unlink()
 
     def publisher(self) -> CheckpointPublisher:
         return CheckpointPublisher(ORIGIN, self.key)
@@ -73,9 +89,10 @@ class Site:
         return await self.open()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def site(request: pytest.FixtureRequest, tmp_path: Path):
-    site = Site(tmp_path, durable=request.param == "sqlite")
+    server = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    site = Site(tmp_path, durable=request.param != "memory", server=server)
     yield site
     for log in site.logs:
         await log.stop()

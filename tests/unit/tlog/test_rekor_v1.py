@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sigcore import keys, limits, merkle
+from sigcore.entry_id import parse_entry_id
 from sigcore.errors import Refused, SigError, Unavailable
 from tests.unit.sigcore.v1_proposals import (
     KEY,
@@ -34,7 +35,6 @@ from tests.unit.sigcore.v1_proposals import (
 from tlog import rekor_v1
 from tlog.anchor import MemoryAnchor
 from tlog.anchor_file import FileAnchor
-from tlog.entry_id import parse_entry_id
 from tlog.signature_log import RekorV1
 from tlog.storage.memory import Memory, MemoryStore
 from tlog.storage.search_index import MemoryIndex, SqliteIndex

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from html import unescape
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sigcore.errors import SigError
 from sigcore.trustroot import parse_trusted_root
 from sigcore.x509 import encode_certificate_pem
 from stack.web.console.inspected import Demand, inspect
+from stack.web.console.said import sentence
 from tests.unit.client.test_conformance import ACCEPTED, IDENTITY, ISSUER, REFUSED, given, text
 from tests.unit.stack.console.conftest import EMPTY_ROOT
 from tests.unit.tlog.catalog.conftest import certificate
@@ -63,6 +65,15 @@ async def test_a_form_of_another_site_is_refused_w(console):
     assert "another site" in page
 
 
+async def test_a_part_whose_head_cannot_be_read_is_refused_w01(console):
+    body = b'--B\r\nContent-Disposition: form-data; name="file"; filename="\x01x"\r\n\r\n{}\r\n--B--\r\n'
+    async with console.post(
+        "/inspect", data=body, headers={"Content-Type": "multipart/form-data; boundary=B"}
+    ) as response:
+        assert response.status == 400
+        assert "The body is not a form" in await response.text()
+
+
 async def test_a_bundle_that_cannot_be_read_is_refused_with_the_reason(console):
     media = "application/vnd.dev.sigstore.bundle.v0.3+json"
     page = await post(console, text=json.dumps({"mediaType": media}), root=EMPTY_ROOT)
@@ -99,6 +110,17 @@ def test_a_refused_case_is_refused_at_its_last_check(cases, name):
         return  # it, or its trusted root, cannot even be taken for what it says to be
     assert found.error is not None
     assert [bool(part.refusal) for part in found.parts] == [False] * (len(found.parts) - 1) + [True]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_why_a_case_is_refused_is_said_in_japanese_too(cases, name):
+    try:
+        error = looked_into(cases / name).error
+    except SigError:
+        return  # as above
+    assert error is not None
+    for told in filter(None, (error.message, error.hint)):
+        assert re.search(r"[\u3040-\u30ff]", sentence("ja", told)), told
 
 
 def test_what_is_not_named_is_left_open_and_said(cases):

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 
 import pytest
 
+from sigcore.tiles import encode_path, tiles_of
 from stack.web.console.drawn import WHOLE, draw, grow_path, grow_whole, lit_path
+from stack.web.console.tiled import levels, witnesses
 from tests.unit.tlog.catalog.conftest import signed
 from tests.unit.tlog.conftest import naive_path, naive_root
 
@@ -101,3 +104,54 @@ async def test_what_is_not_in_the_tree_is_said(console, query, said):
 async def test_an_empty_log_and_one_that_is_none(console):
     await text_of(console, "/logs/none", 404)
     await text_of(console, "/logs/ct", 503)
+
+
+# --- tiles and witnesses -----------------------------------------------------------------------------
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 65_536, 65_537, 1_000_000])
+def test_the_tiles_that_are_counted_are_those_of_the_tree(size):
+    counted = {(level.name, level.full, level.partial) for level in levels(size, size - 1) if level.name != "entries"}
+    tiles = list(tiles_of(size))
+    expected = {
+        (
+            str(number),
+            sum(tile.level == number and tile.width == 256 for tile in tiles),
+            next((tile.width for tile in tiles if tile.level == number and tile.width < 256), 0),
+        )
+        for number in {tile.level for tile in tiles}
+    }
+    assert counted == expected
+    there = {encode_path(tile) for tile in tiles}
+    named = [tile.path for level in levels(size, 0) if level.name != "entries" for tile in level.tiles]
+    assert set(named) <= there
+
+
+@pytest.mark.parametrize(("size", "leaf"), [(1, 0), (257, 3), (257, 256), (70_000, 69_999), (70_000, 300)])
+def test_the_tile_over_an_entry_is_lit_at_each_level_where_it_is(size, leaf):
+    for level in levels(size, leaf):
+        number = -1 if level.name == "entries" else int(level.name)
+        index = leaf // 256 if number < 0 else leaf >> 8 * (number + 1)
+        lit = [tile.path for tile in level.tiles if tile.role]
+        there = index < level.full + (level.partial > 0)
+        assert len(lit) == int(there)
+
+
+def test_a_cosignature_is_shown_with_its_time_and_the_logs_own_line_is_not():
+    def line(name: str, signature: bytes) -> str:
+        return f"\u2014 {name} {base64.b64encode(bytes(4) + signature).decode()}\n"
+
+    text = "log.example\n1\n" + base64.b64encode(bytes(32)).decode() + "\n\n"
+    cosignature = (1_772_323_620).to_bytes(8, "big") + bytes(64)
+    note = text + line("log.example", bytes(64)) + line("witness.example/w", cosignature) + line("other", bytes(70))
+    found = witnesses(note, "log.example")
+    assert [(one.name, one.time and one.time.isoformat()) for one in found] == [
+        ("witness.example/w", "2026-03-01T00:07:00+00:00"),
+        ("other", None),
+    ]
+
+
+async def test_the_page_links_to_tiles_that_are_served_and_says_that_no_witness_has_signed(console):
+    await console.log.submit(signed("alice@example.com", 1))
+    page = await text_of(console, "/logs/rekor")
+    assert 'href="/tile/0/000.p/1"' in page
+    assert 'href="/tile/entries/000.p/1"' in page
+    assert "no witness is configured" in page

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which log of the trusted root is meant, and of which generation it is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sigcore import keys
+from sigcore.errors import NotFound
+from sigcore.strict import encode_time, shown
+from sigcore.trustroot import LogInstance, TrustedRoot
+
+GENERATIONS: Final = (1, 2)
+
+
+def generation_of(log: LogInstance) -> int:
+    """1 or 2. The id of a log of Rekor v1 is SHA-256 of its key alone; that of v2 covers its name too."""
+    return 1 if keys.key_id(log.key) == log.log_id else 2
+
+
+def choose_log(
+    root: TrustedRoot, *, url: str | None = None, generation: int | None = None, log_id: str = ""
+) -> LogInstance:
+    """The log that is meant.
+
+    1. Of the generation and with an id that begins as given, where given.
+    2. Where some of these have the URL, one of those; a URL of no log is that of a copy, and any log may have one.
+    3. Of several the newest generation, and of that the one whose window began last.
+
+    Args:
+        root: the logs that there are.
+        url: where the log is read.
+        generation: 1 or 2.
+        log_id: how its id begins, in hexadecimal.
+
+    Raises:
+        NotFound: there is none.
+    """
+    fitting = [
+        log
+        for log in root.logs
+        if generation in (None, generation_of(log)) and log.log_id.hex().startswith(log_id.lower())
+    ]
+    if not fitting:
+        raise NotFound(
+            f"the trusted root has no log of {_asked(generation, log_id)}",
+            f"it has: {'; '.join(map(describe, root.logs)) or 'none'}",
+        )
+    named = [log for log in fitting if url is not None and log.base_url.rstrip("/") == url.rstrip("/")]
+    return max(named or fitting, key=lambda log: (generation_of(log), log.validity.start))
+
+
+def describe(log: LogInstance) -> str:
+    """One line: URL, generation, id, since when it is trusted."""
+    since = encode_time(log.validity.start)
+    return f"{shown(log.base_url, 200)} (Rekor v{generation_of(log)}, id {log.log_id.hex()[:16]}..., since {since})"
+
+
+def _asked(generation: int | None, log_id: str) -> str:
+    what = f"Rekor v{generation}" if generation else "any generation"
+    return f"{what} with an id that begins with {shown(log_id)}" if log_id else what

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an entry names somebody who is watched for. Pure.
+
+What an entry names is what its certificate says; that this authority may say so is not looked into, on purpose: a certificate for your
+name from an authority that nobody should trust is what a monitor is there to find. So an issuer that cannot be read is any issuer.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from client.logs.decoded import Named, read_content_or_nothing, read_named
+from client.policy.glob import Glob
+from client.verify.identity import compile_pattern
+from sigcore import merkle
+from sigcore.log_entry import LogEntry
+from sigcore.strict import JSON, encode_time
+from sigcore.values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Who is watched for. A signer matches by its identity, its key or one of its extensions; nobody given is nobody.
+
+    Args:
+        identities: names, exact.
+        globs: patterns for names, in the language of policies.
+        patterns: regular expressions that a whole name must match.
+        issuer: where given, the OIDC issuer of the certificate must be this one, exactly; alone it matches all of its certificates.
+        fingerprints: SHA-256 of keys (DER SubjectPublicKeyInfo), hexadecimal, lower case.
+        extensions: (Fulcio's name of an extension, pattern for its value).
+        everybody: every entry matches.
+    """
+
+    identities: tuple[str, ...] = ()
+    globs: tuple[Glob, ...] = ()
+    patterns: tuple[str, ...] = ()
+    issuer: str = ""
+    fingerprints: tuple[str, ...] = ()
+    extensions: tuple[tuple[str, Glob], ...] = ()
+    everybody: bool = False
+
+    @property
+    def nobody(self) -> bool:
+        """Whether nothing can match."""
+        return not (self._by_name or self.issuer or self.fingerprints or self.extensions or self.everybody)
+
+    @property
+    def _by_name(self) -> bool:
+        return bool(self.identities or self.globs or self.patterns)
+
+    def matches(self, named: Named) -> bool:
+        """Whether a signer is one of those."""
+        if self.everybody or named.key in self.fingerprints:
+            return True
+        if self.issuer and named.issuer not in (self.issuer, None):
+            return False
+        if any(
+            name == own and glob.matches(value) for own, glob in self.extensions for name, value in named.extensions
+        ):
+            return True
+        if not (self._by_name or self.extensions or self.fingerprints):
+            return bool(self.issuer)
+        return any(map(self._names, named.names))
+
+    def _names(self, name: str) -> bool:
+        return (
+            name in self.identities
+            or any(glob.matches(name) for glob in self.globs)
+            or any(compile_pattern(pattern).fullmatch(name) for pattern in self.patterns)
+        )
+
+
+_UNKNOWN: Final = Named((), "", (), "")
+
+
+def is_match(entry: LogEntry, watched: Watched) -> bool:
+    """Whether a signer of ``entry`` is watched for. An entry of an unknown kind has one that nothing is known of."""
+    return any(map(watched.matches, read_named(entry.body) or (_UNKNOWN,)))
+
+
+def match_json(entry: LogEntry) -> dict[str, JSON]:
+    """An entry in one line of JSON. What it says was chosen by whoever made it."""
+    taken = datetime.fromtimestamp(entry.integrated_time, UTC) if entry.promise is not None else None
+    content = read_content_or_nothing(entry.body)
+    return {
+        "index": entry.index,
+        "logId": entry.log_id.hex(),
+        "leafHash": merkle.hash_leaf(entry.body).hex(),
+        "kind": content.kind,
+        "digests": [*content.digests],
+        "integratedTime": encode_time(taken) if taken else None,
+        "signers": [
+            {
+                "identities": [*named.names],
+                "issuer": named.issuer,
+                "keySha256": named.key,
+                "serial": named.serial,
+                "extensions": dict(named.extensions),
+            }
+            for named in read_named(entry.body)
+        ],
+    }
+
+
+def match_line(entry: LogEntry) -> str:
+    """The same for people; escaped, so that no name moves a cursor."""
+    content = read_content_or_nothing(entry.body)
+    taken = datetime.fromtimestamp(entry.integrated_time, UTC) if entry.promise is not None else None
+    who = ", ".join(_who(named) for named in read_named(entry.body)) or "nobody that can be read"
+    parts = (
+        str(entry.index),
+        encode_time(taken) if taken else "",
+        who,
+        content.kind or "entry of an unknown kind",
+        next(iter(content.digests), ""),
+    )
+    return ascii("  ".join(filter(None, parts)))[1:-1]
+
+
+def _who(named: Named) -> str:
+    if not named.names:
+        return f"key sha256:{named.key}"
+    return " ".join(named.names) + (f" ({named.issuer})" if named.issuer else "")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Search: the index of Rekor v1, or the console of a sigbox stack. Neither proves anything, so each entry that is named is fetched,
+proved, and must say what was asked for. That something was left out of an answer nobody can see.
+
+Sources: rekor ``openapi.yaml`` (SearchIndex); ``stack/web/console/search.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+from urllib.parse import urlencode
+
+from client.logs.decoded import read_content_or_nothing, read_named
+from client.logs.reader import LogReader, SignedHead
+from client.transport import ServiceRefused, Transport, call
+from sigcore import keys, limits, merkle
+from sigcore.entry_id import parse_entry_id
+from sigcore.errors import Malformed, NotFound, Refused
+from sigcore.keys import PublicKey
+from sigcore.log_entry import LogEntry
+from sigcore.strict import JSON, Fields, encode_base64, parse_json, shown
+from sigcore.values import dataclass
+
+_INDEX: Final = "the log's search index"
+_CONSOLE: Final = "the console's search"
+_HEADERS: Final = {"Accept": "application/json", "Content-Type": "application/json"}
+_NAMES: Final = {1: "rekor-v1", 2: "rekor"}
+"""What the console calls the logs, by generation."""
+_PAGES: Final = 20
+"""Of the console's answer, which mixes all logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What is sought: all that is given must hold.
+
+    Args:
+        digest: of an artifact, in hexadecimal digits.
+        email: a name in a certificate.
+        key: who signed.
+        entry: the leaf hash of an entry, in hexadecimal digits.
+        text: what a console's search box takes; entries are not held against it.
+    """
+
+    digest: str = ""
+    email: str = ""
+    key: PublicKey | None = None
+    entry: str = ""
+    text: str = ""
+
+    def check(self, entry: LogEntry) -> None:
+        """That ``entry`` is one of those. Refused: the index lied."""
+        named = read_named(entry.body)
+        fits = (
+            not self.digest or self.digest in read_content_or_nothing(entry.body).digests,
+            not self.email or any(self.email.casefold() == name.casefold() for one in named for name in one.names),
+            self.key is None or any(one.key == fingerprint(self.key) for one in named),
+            not self.entry or merkle.hash_leaf(entry.body).hex() == self.entry[-64:],
+        )
+        if not all(fits):
+            raise Refused(f"the search names entry {entry.index}, which is not what was asked for")
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The ids or indexes of what was found, newest first, and whether there is more."""
+
+    places: tuple[str | int, ...]
+    more: bool
+
+
+def fingerprint(key: PublicKey) -> str:
+    """SHA-256 of a key (DER SubjectPublicKeyInfo), in hexadecimal digits."""
+    return keys.key_id(keys.encode_public_key(key)).hex()
+
+
+async def search_index(transport: Transport, url: str, sought: Sought, limit: int) -> Hits:
+    """What the index of Rekor v1 at ``url`` names.
+
+    Raises:
+        ServiceRefused, Unavailable: as :func:`client.transport.call`. Malformed: the answer is no list of ids.
+        NotFound: the index knows nothing of that kind.
+    """
+    if sought.text or sought.entry:
+        raise NotFound(
+            "the index of Rekor v1 finds by digest, email and key only", "sigbox log entry UUID finds an entry"
+        )
+    query: dict[str, JSON] = {"operator": "and"}
+    if sought.digest:
+        query["hash"] = f"sha256:{sought.digest}"
+    if sought.email:
+        query["email"] = sought.email
+    if sought.key is not None:
+        pem = keys.encode_public_key_pem(sought.key).encode("ascii")
+        query["publicKey"] = {"format": "x509", "content": encode_base64(pem)}
+    answer = await call(
+        transport,
+        "POST",
+        f"{url}/api/v1/index/retrieve",
+        service=_INDEX,
+        headers=_HEADERS,
+        body=json.dumps(query).encode("utf-8"),
+        limit=100 * limits.SEARCH_RESULTS,
+    )
+    found = parse_json(answer, what=_INDEX, limit=100 * limits.SEARCH_RESULTS)
+    if not isinstance(found, list):
+        raise Malformed(f"{_INDEX} answered {shown(found)}, expected an array")
+    ids = [one for one in found if isinstance(one, str)]
+    for one in ids:
+        parse_entry_id(one)
+    return Hits(tuple(reversed(ids))[:limit], len(ids) > limit)
+
+
+async def search_console(transport: Transport, url: str, sought: Sought, generation: int, limit: int) -> Hits:
+    """What the console of a sigbox stack at ``url`` names in its log of this generation.
+
+    Raises:
+        NotFound: there is no console. ServiceRefused, Unavailable: as :func:`client.transport.call`. Malformed: its answer is
+            none of a console.
+    """
+    words = {"digest": sought.digest, "identity": sought.email, "entry": sought.entry}
+    if sought.key is not None:
+        words["key"] = fingerprint(sought.key)
+    text = " ".join([*(f"{name}:{value}" for name, value in words.items() if value), sought.text]).strip()
+    places: list[int] = []
+    after = ""
+    for _ in range(_PAGES):
+        query = urlencode({"q": text, "limit": str(limit), "after": after})
+        page = await _ask_console(transport, f"{url}/search.json?{query}", url)
+        rows = page.objects("entries", limit=limits.SEARCH_RESULTS)
+        places += [row.int64("index") for row in rows if row.text("log") == _NAMES[generation]]
+        after = page.optional_text("next")
+        if not after or len(places) > limit:
+            break
+    return Hits(tuple(places[:limit]), len(places) > limit or bool(after))
+
+
+async def _ask_console(transport: Transport, place: str, url: str) -> Fields:
+    try:
+        answer = await call(transport, "GET", place, service=_CONSOLE, headers=_HEADERS)
+    except ServiceRefused as error:
+        if error.status not in (404, 405):
+            raise
+        raise NotFound(
+            f"{url} offers no search: Rekor v2 has none, and no sigbox console answers there",
+            "name the stack with --console-url; or read the log: sigbox log watch --once --from 0",
+        ) from error
+    return Fields.of(parse_json(answer, what=_CONSOLE, limit=limits.SERVICE_RESPONSE), _CONSOLE)
+
+
+async def fetch_hits(reader: LogReader, head: SignedHead, hits: Hits, sought: Sought) -> list[LogEntry]:
+    """The entries that were named, each proved and held against what was sought."""
+    entries = []
+    for place in hits.places:
+        entry = await (reader.find(place) if isinstance(place, str) else reader.entry(place, head))
+        sought.check(entry)
+        entries.append(entry)
+    return entries

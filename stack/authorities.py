@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keys and chains of the two authorities, made: at first, and again for each later generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from sigcore import certify, keys, x509
+from sigcore.values import dataclass
+from stack.config import Settings
+from stack.files import SECRET, save_file
+from stack.seed import LIFE, KeySource
+
+AUTHORITY_LIFE: Final = timedelta(days=3650)
+"""A private root outlives the hardware; rotation is by validity windows, not by expiry."""
+COMMON_NAME_LIMIT: Final = 64
+"""RFC 5280 appendix A.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How keys and certificates are written: encrypted with ``passphrase`` where there is one."""
+
+    passphrase: bytes | None
+    durable: bool
+
+    def save_keys(self, folder: Path, secrets: Mapping[str, keys.PrivateKey]) -> None:
+        """Private keys, by name."""
+        for name, key in secrets.items():
+            data = keys.encode_private_key(key, self.passphrase)
+            save_file(folder / f"{name}.key", data, mode=SECRET, durable=self.durable)
+
+    def save_chain(self, folder: Path, certificates: Mapping[str, bytes]) -> None:
+        """Certificates (DER), by name."""
+        for name, certificate in certificates.items():
+            pem = x509.encode_certificate_pem(certificate).encode("ascii")
+            save_file(folder / f"{name}.pem", pem, durable=self.durable)
+
+
+def make_ca(folder: Path, settings: Settings, keep: Keep, since: datetime, number: int = 1) -> None:
+    """The authority's keys and chain in ``folder``; ``number`` is its generation, ``since`` the first moment of its certificates."""
+    root_key, key = (KeySource(settings.seed).p256(_named(f"ca/{name}", number)) for name in ("root", "intermediate"))
+    root = certify.make_root(root_key, _subject("certificate authority root", settings, since, number))
+    intermediate = certify.make_intermediate(
+        x509.parse_certificate(root),
+        root_key,
+        keys.encode_public_key(key.public_key()),
+        _subject("certificate authority", settings, since, number),
+        eku=x509.EKU_CODE_SIGNING,
+    )
+    keep.save_keys(folder, {"root": root_key, "intermediate": key})
+    keep.save_chain(folder, {"root": root, "intermediate": intermediate})
+
+
+def make_tsa(folder: Path, settings: Settings, keep: Keep, since: datetime, number: int = 1) -> None:
+    """The timestamp authority's keys and chain, as :func:`make_ca`."""
+    eku, names = x509.EKU_TIME_STAMPING, ("root", "intermediate", "leaf")
+    root_key, middle_key, key = (KeySource(settings.seed).p256(_named(f"tsa/{name}", number)) for name in names)
+    middle_spki, spki = (keys.encode_public_key(one.public_key()) for one in (middle_key, key))
+
+    def subject(role: str) -> certify.Subject:
+        return _subject(role, settings, since, number)
+
+    root = certify.make_root(root_key, subject("timestamp authority root"))
+    middle = certify.make_intermediate(
+        x509.parse_certificate(root), root_key, middle_spki, subject("timestamp intermediate"), eku=eku
+    )
+    leaf = certify.make_leaf(x509.parse_certificate(middle), middle_key, spki, subject("timestamp authority"), eku=eku)
+    keep.save_keys(folder, {"root": root_key, "intermediate": middle_key, "leaf": key})
+    keep.save_chain(folder, {"root": root, "intermediate": middle, "leaf": leaf})
+
+
+def _named(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}/{number}"
+
+
+def _subject(role: str, settings: Settings, since: datetime, number: int) -> certify.Subject:
+    """Each generation has names of its own: readers that look an issuer up by name find one."""
+    named = role if number == 1 else f"{role} {number}"
+    common_name = f"{(settings.name or 'sigbox')[: COMMON_NAME_LIMIT - len(named) - 1]} {named}"
+    life = AUTHORITY_LIFE if settings.seed is None else LIFE
+    serial = KeySource(settings.seed).serial(named)
+    return certify.Subject(common_name, settings.organization, since, since + life, serial)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backup of a data directory, while others serve from it and write to it.
+
+The order is what makes it one state. Whoever depends on something is copied before it:
+
+1. Note which small files there are: keys, settings, trust root, anchors' companions. Databases and anchors change all the time and
+   are not among them.
+2. Copy the anchors of the logs.
+3. Copy the databases, each as of one moment (SQLite's online backup, within one read transaction; a log's writer does not wait): the
+   Rekor logs, then the certificate log, then the rest. A log is never behind its anchor, because that was copied before; every
+   certificate of an entry has its own entry, because that log was copied after.
+4. Copy the small files; ``anchor/tsa.time`` and ``anchor/tuf.json`` come last: later is safe for both.
+5. Where a small file has changed since (1), begin again.
+
+What is left out can be made anew: indexes, lock files, and what an interrupted write has left.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final
+from urllib.parse import quote
+
+from client.files import writing_whole
+from sigcore.errors import Refused, Unavailable
+from stack.backup.about import About, encode_about
+from stack.backup.archive import (
+    ABOUT,
+    DATA,
+    SUMS,
+    Member,
+    check_name,
+    digest_file,
+    encode_sums,
+    write_end,
+    write_member,
+)
+from stack.bootstrap import ENCRYPTED
+from stack.config import Home, load_settings
+from stack.files import PUBLIC, SECRET, leftover_of
+from stack.fsck import LOGS
+from tlog.anchor_file import load_anchored
+
+Progress = Callable[[str, int, int], None]
+"""(name, pages done, pages in all)"""
+_TRIES: Final = 5
+_PAGES: Final = 512
+_SQLITE: Final = b"SQLite format 3\0"
+_REMADE: Final = frozenset(("console/catalog.db", "rekor-v1/search.db"))
+_LAST: Final = ("anchor/tsa.time", "anchor/tuf.json")
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
+_FIRST_DATABASES: Final = ("rekor/log.db", "rekor-v1/log.db", "ct/log.db")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A backup that was taken: what it says of itself, the SHA-256 of the archive, its size, the number of files in it."""
+
+    about: About
+    sha256: str
+    size: int
+    files: int
+
+
+def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> Taken:
+    """Write the archive ``target`` (0600): all of it, or nothing.
+
+    Raises:
+        NotFound: ``home`` holds no stack. Refused: ``target`` exists. Unavailable: a database cannot be read, or the settings
+            keep changing.
+    """
+    settings = load_settings(home)
+    if settings.ephemeral:
+        raise Refused(f"{home.path} is the directory of an ephemeral stack", "nothing of it lasts")
+    if settings.database:
+        hint = "copy the directory first, then the database with its own tools: no log may be behind its anchor"
+        raise Refused(f"the logs of {home.path} are kept in PostgreSQL", hint)
+    if target.resolve().is_relative_to(home.path.resolve()):
+        raise Refused(f"{target} lies in the data directory", "what happens to that happens to it: take another disk")
+    if target.exists():
+        raise Refused(f"{target} exists", "give a name that is not taken: backups are not written over each other")
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        copies = Path(folder)
+        sizes = _copy_settled(home.path, copies, progress)
+        about = About(now.replace(microsecond=0), settings.url, _encrypted(copies), sizes)
+        with writing_whole(target, what="the backup", mode=SECRET) as out:
+            files = _pack(copies, about, out)
+            out.flush()
+            digest = digest_file(out)
+            size = out.seek(0, os.SEEK_END)
+    return Taken(about, digest, size, files)
+
+
+# --- which files ---------------------------------------------------------------------------------------
+def _files(root: Path) -> Iterator[str]:
+    """The names of all that a backup holds, in order. Links are followed, once: what they lead to is what a stack reads."""
+    been = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        if (place := os.path.realpath(folder)) in been:
+            raise Refused(f"{folder} leads to {place} a second time", "a backup takes each folder once")
+        been.add(place)
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder) / name
+            relative = path.relative_to(root).as_posix()
+            if not (
+                name == "lock"
+                or name.endswith((".lock", *_COMPANIONS))
+                or leftover_of(path)
+                or relative in _REMADE
+                or not path.is_file()
+            ):
+                check_name(f"{DATA}{relative}")
+                yield relative
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _settled(root: Path, names: list[str]) -> dict[str, tuple[int, int, int]]:
+    """What tells whether a small file was replaced."""
+    found = {}
+    for name in names:
+        stat = (root / name).stat()
+        found[name] = stat.st_ino, stat.st_mtime_ns, stat.st_size
+    return found
+
+
+def _copy_settled(root: Path, copies: Path, progress: Progress) -> dict[str, int]:
+    """Copy until nothing has changed meanwhile that does not change all the time; how many entries each log has."""
+    for _ in range(_TRIES):
+        try:
+            return _copy_all(root, copies, progress)
+        except (FileNotFoundError, _Changed):
+            shutil.rmtree(copies)
+            copies.mkdir(mode=0o700)
+    raise Unavailable(
+        f"the keys, settings or trust root in {root} changed during each of {_TRIES} copies", "try again in a moment"
+    )
+
+
+class _Changed(Exception):
+    """What was copied is not of one moment: begin again."""
+
+
+def _copy_all(root: Path, copies: Path, progress: Progress) -> dict[str, int]:
+    names = list(_files(root))
+    databases = [name for name in names if _is_database(root / name)]
+    anchors = [name for name in names if name.startswith("anchor/") and name.endswith(".checkpoint")]
+    small = [name for name in names if name not in {*databases, *anchors, *_LAST}]
+    before = _settled(root, small)  # 1
+    for name in anchors:  # 2
+        _copy_anchor(root, copies, name)
+    first = [name for name in _FIRST_DATABASES if name in databases]
+    for name in (*first, *(name for name in databases if name not in first)):  # 3
+        _copy_database(root / name, _place(copies, name), partial(progress, name))
+    for name in (*small, *(name for name in _LAST if name in names)):  # 4
+        _copy(root, copies, name)
+    again = [name for name in _files(root) if name not in {*databases, *anchors, *_LAST}]
+    if again != small or _settled(root, small) != before:  # 5
+        raise _Changed
+    return {log: _size_of(copies, log) for log in LOGS if _is_here(copies, log)}
+
+
+# --- copying -------------------------------------------------------------------------------------------
+def _place(copies: Path, name: str) -> Path:
+    path = copies / name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _copy(root: Path, copies: Path, name: str) -> None:
+    source, target = root / name, _place(copies, name)
+    shutil.copyfile(source, target)
+    target.chmod(SECRET if source.stat().st_mode & 0o077 == 0 else PUBLIC)
+
+
+def _copy_anchor(root: Path, copies: Path, name: str) -> None:
+    """Its older slot may be written meanwhile, and the newer one stays; two writes within one reading have been too many."""
+    _copy(root, copies, name)
+    try:
+        load_anchored(copies / name)
+    except Unavailable as error:
+        raise _Changed from error
+
+
+def _copy_database(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:
+    """One transaction holds the state that is copied, however long it takes; writers go on beside it."""
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, SECRET))
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{quote(str(source))}?mode=rw", uri=True, isolation_level=None)) as reader,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            reader.backup(copy, pages=_PAGES, progress=lambda _status, left, total: progress(total - left, total))
+    except sqlite3.Error as error:
+        raise Unavailable(f"the database {source} cannot be copied: {error}", "sigbox fsck says more") from error
+
+
+def _is_here(copies: Path, log: str) -> bool:
+    """Whether the log is in the backup. Refused: it has signed something, and lies elsewhere."""
+    if (copies / log / "log.db").exists():
+        return True
+    if load_anchored(copies / "anchor" / f"{log}.checkpoint") is not None:
+        raise Refused(f"the log {log} has an anchor, and is not in the data directory", "was its log.db moved away?")
+    return False
+
+
+def _size_of(copies: Path, log: str) -> int:
+    """The number of entries of a copied log, which must not be behind its anchor. Refused: it is."""
+    with closing(sqlite3.connect(f"file:{quote(str(copies / log / 'log.db'))}?mode=ro", uri=True)) as copy:
+        (size,) = copy.execute("SELECT size FROM head").fetchone()
+    anchored = load_anchored(copies / "anchor" / f"{log}.checkpoint")
+    if anchored is not None and anchored.size > size:
+        raise Refused(
+            f"the log {log} has {size} entries, but a checkpoint of {anchored.size} has been published",
+            "it is no backup that is wanted here, but a restore: sigbox fsck",
+        )
+    return int(size)
+
+
+# --- packing -------------------------------------------------------------------------------------------
+def _encrypted(copies: Path) -> bool:
+    return all(path.read_bytes().startswith(ENCRYPTED) for path in copies.rglob("*.key"))
+
+
+def _pack(copies: Path, about: About, out: BinaryIO) -> int:
+    """The archive of what was copied; how many files of the stack are in it."""
+    names = list(_files(copies))
+    (copies / ABOUT).write_bytes(encode_about(about))
+    places = {ABOUT: copies / ABOUT} | {f"{DATA}{name}": copies / name for name in names}
+    hashes = {}
+    for name, path in places.items():
+        with path.open("rb") as file:
+            hashes[name] = digest_file(file)
+    (copies / SUMS).write_bytes(encode_sums(hashes))
+    for name, path in {SUMS: copies / SUMS, **places}.items():
+        stat = path.stat()
+        mode = SECRET if stat.st_mode & 0o077 == 0 else PUBLIC
+        with path.open("rb") as file:
+            write_member(out, Member(name, stat.st_size, mode), file)
+    write_end(out)
+    return len(names)

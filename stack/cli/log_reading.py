@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that say which log is read and what was seen of it, the same for every action of ``sigbox log``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from client.logs.choice import GENERATIONS, choose_log, generation_of
+from client.logs.reader import LogReader, SignedHead
+from client.logs.rekor_v1 import RekorV1Log
+from client.logs.seen import SeenHeads, follow, state_folder
+from client.logs.tiled import TiledLog
+from client.transport import AiohttpTransport, Transport, tls_context
+from sigcore.strict import encode_base64
+from sigcore.trustroot import LogInstance
+from stack.cli.trusting import add_trust_options, load_trusted_root
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A log that is read, what was seen of it, and how others are reached."""
+
+    reader: LogReader
+    seen: SeenHeads
+    transport: Transport
+    url: str
+
+    async def follow(self) -> tuple[SignedHead, SignedHead | None]:
+        """See :func:`client.logs.seen.follow`."""
+        return await follow(self.reader, self.seen)
+
+
+def add_log_options(parser: argparse.ArgumentParser) -> None:
+    """Which log, where its checkpoints are kept, ``--json``, what is trusted."""
+    which = parser.add_argument_group("which log", "default: the newest log of the trusted root, at its own URL")
+    which.add_argument("--rekor-url", metavar="URL", help="where it is read: a log's URL, or that of a static copy")
+    which.add_argument("--rekor-version", type=int, choices=GENERATIONS, help="which generation, where there are both")
+    which.add_argument("--log-id", metavar="HEX", default="", help="how the log's id begins, of several logs")
+    text = "where the last seen checkpoints are kept (default: $SIGBOX_STATE, $XDG_STATE_HOME/sigbox, ~/.local/state/sigbox)"
+    which.add_argument("--state", metavar="DIR", help=text)
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    add_trust_options(parser)
+
+
+def chosen_log(options: argparse.Namespace) -> LogInstance:
+    """The log that the options mean; errors as :func:`client.logs.choice.choose_log` and of the trusted root."""
+    root = load_trusted_root(options)
+    return choose_log(root, url=options.rekor_url, generation=options.rekor_version, log_id=options.log_id)
+
+
+def seen_heads(options: argparse.Namespace, purpose: str = "checkpoint") -> SeenHeads:
+    """The checkpoints that are kept."""
+    return SeenHeads(options.state or state_folder(os.environ), purpose)
+
+
+@asynccontextmanager
+async def reading(options: argparse.Namespace) -> AsyncIterator[Reading]:
+    """The log that the options mean, for the length of a block."""
+    log = chosen_log(options)
+    url = (options.rekor_url or log.base_url).rstrip("/")
+    tls = tls_context(options.ca_file) if options.ca_file else None
+    async with AiohttpTransport(tls=tls) as transport:
+        kind = TiledLog if generation_of(log) == 2 else RekorV1Log
+        yield Reading(kind(transport, url, log), seen_heads(options), transport, url)
+
+
+def head_json(head: SignedHead) -> dict[str, object]:
+    """A head in a report."""
+    return {
+        "origin": head.checkpoint.origin,
+        "size": head.size,
+        "rootHash": head.root.hex(),
+        "checkpoint": head.envelope,
+    }
+
+
+def head_line(head: SignedHead) -> str:
+    """A head for people."""
+    return f"{head.size} entries, root {encode_base64(head.root)}"
+
+
+def progress(what: str) -> Callable[[int, int], None]:
+    """A line that counts, where a person looks at it."""
+    shown = sys.stderr.isatty()
+
+    def show(done: int, total: int) -> None:
+        if shown:
+            sys.stderr.write(f"\r{what}: {done} of {total} entries" + ("\r\033[K" if done == total else ""))
+            sys.stderr.flush()
+
+    return show

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sigbox trust rotate ROLE``: a new key signs, and everything that the old one signed stays good."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sigcore.errors import Refused
+from sigcore.strict import encode_time
+from stack.cli.placing import add_data_option, add_passphrase_option
+from stack.config import Home, Settings, load_settings
+from stack.trust.publisher import finish_publisher, start_publisher
+from stack.trust.rotation import rotate_authority
+from stack.trust.state import load_state
+
+LOGS: Final = ("ct", "log", "rekor-v1")
+ROLES: Final = ("oidc", "ca", "tsa", "tuf", *LOGS, "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done: as a line, and as JSON."""
+
+    line: str
+    fields: Mapping[str, object]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``sigbox trust rotate``."""
+    roles = "oidc: identity tokens; ca: certificates; tsa: timestamps; tuf: the trust root itself; all: these four"
+    parser.add_argument("role", choices=ROLES, metavar="ROLE", help=roles)
+    parser.add_argument(
+        "--now", action="store_true", help="also where the next key of oidc has been published for minutes only"
+    )
+    parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
+    add_data_option(parser)
+    add_passphrase_option(parser)
+
+
+def run(home: Home, options: argparse.Namespace) -> int:
+    """Rotate; a running stack follows by itself within seconds.
+
+    Raises:
+        Refused: the role is a log, or as the role's own rotation.
+    """
+    settings = load_settings(home)
+    if options.role in LOGS:
+        raise Refused(
+            f"the key of {options.role} is its tree's for life: entries, proofs and log id hang on it",
+            "a new key needs a new stack beside this one; keep this one's log readable, and both in the trusted root",
+        )
+    roles = tuple(_ROTATIONS) if options.role == "all" else (options.role,)
+    reports = []
+    for role in roles:
+        reports.append(_ROTATIONS[role](home, settings, options.now))
+        if not options.json:
+            print(reports[-1].line)  # at once: the next role may refuse
+    if options.json:
+        fields = [dict(report.fields) for report in reports]
+        print(json.dumps(fields if options.role == "all" else fields[0], indent=2))
+    return 0
+
+
+def _oidc(home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT001 - a row of the table below
+    """Tokens of the key before are good until they end."""
+    # Deferred: the keys of a provider are needed on this branch only.
+    from oidc_dev.signing import OVERLAP  # noqa: PLC0415 - see the line above
+    from stack.oidc_keys import rotate  # noqa: PLC0415 - the same
+
+    now = datetime.now(UTC)
+    before, after = rotate(home, settings, now=now, at_once=at_once)
+    until = encode_time((now + OVERLAP).replace(microsecond=0))
+    return Report(
+        f"identity tokens are signed with {after} from now on; {before} stays published until {until}",
+        {"role": "oidc", "before": before, "after": after, "publishedUntil": until},
+    )
+
+
+def _authority(role: str, home: Home, settings: Settings) -> Report:
+    done = rotate_authority(home, settings, role, datetime.now(UTC))
+    finish_publisher(start_publisher(home))
+    since, until = encode_time(done.since), encode_time(done.old_until)
+    how = "an interrupted rotation was finished: " if done.resumed else ""
+    return Report(
+        f"{how}{role} has key {done.number}, published, counting since {since}; a running stack signs with it within"
+        f" seconds, without a restart. The key before counts for what it signed until {until}",
+        {"role": role, "generation": done.number, "since": since, "oldUntil": until, "resumed": done.resumed},
+    )
+
+
+def _tuf(home: Home) -> Report:
+    finish_publisher(start_publisher(home, rotate=True))
+    root = load_state(home).roles[0]
+    until = encode_time(root.expires)
+    return Report(
+        f"root version {root.version} names new keys for all TUF roles, and is good until {until}; "
+        "clients that have an older one walk there by themselves",
+        {"role": "tuf", "rootVersion": root.version, "expires": until},
+    )
+
+
+Rotation = Callable[[Home, Settings, bool], Report]
+_ROTATIONS: Final[Mapping[str, Rotation]] = {
+    "ca": lambda home, settings, _at_once: _authority("ca", home, settings),
+    "tsa": lambda home, settings, _at_once: _authority("tsa", home, settings),
+    "tuf": lambda home, _settings, _at_once: _tuf(home),
+    "oidc": _oidc,
+}

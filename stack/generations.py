@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generations of a role's key: which one signs, which ones did, and in which windows each counts.
+
+``public/generations.json`` names the roles that were ever rotated; writing it is the one moment at which a rotation happens. A
+role that is not in it has one generation: that of the stack's creation, in the role's own folder. The key of generation N > 1 lies
+in the folder ``N`` below that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from sigcore import limits
+from sigcore.errors import Malformed
+from sigcore.strict import JSON, Fields, encode_base64, encode_time, parse_base64
+from sigcore.trustroot import Validity, dump
+from sigcore.values import dataclass
+from stack.config import Home
+from stack.files import load_file, save_file
+
+AUTHORITIES: Final = ("ca", "tsa")
+"""Roles whose generation is a chain of certificates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One key of a role: the window in which it counts, and what anybody may know of it.
+
+    ``public`` is DER: the chain of an authority as in ``Material``, or the one SPKI of a log.
+    """
+
+    validity: Validity
+    public: tuple[bytes, ...]
+
+
+Generations = Mapping[str, tuple[Generation, ...]]
+"""Role to its generations, oldest first; only roles that were rotated."""
+
+
+def load_generations(home: Home) -> Generations:
+    """What was rotated; nothing in a stack where nothing was.
+
+    Raises:
+        Malformed: the file is damaged.
+    """
+    path = path_of(home)
+    if not path.exists():
+        return {}
+    fields = Fields.parse(load_file(path, what="the generations of keys"), what=str(path), limit=limits.TRUSTED_ROOT)
+    fields.only(*AUTHORITIES)
+    found = {role: tuple(map(_row, fields.objects(role, limit=limits.TRUST_INSTANCES))) for role in fields.names()}
+    for role, rows in found.items():
+        if len(rows) < 2 or rows[-1].validity.end is not None or any(row.validity.end is None for row in rows[:-1]):
+            raise Malformed(f"{path} says of {role} what no rotation leaves", "restore it from a backup")
+    return found
+
+
+def save_generations(home: Home, generations: Generations, *, durable: bool) -> None:
+    """Replace the file, in one rename."""
+    rows: dict[str, JSON] = {role: [_encoded(row) for row in found] for role, found in generations.items()}
+    save_file(path_of(home), dump(rows), durable=durable)
+
+
+def path_of(home: Home) -> Path:
+    """Where they are written down."""
+    return home.public / "generations.json"
+
+
+def folder_of(home: Home, role: str, number: int) -> Path:
+    """Where generation ``number`` of a role has its secrets; the first is 1."""
+    return home.path / role if number == 1 else home.path / role / str(number)
+
+
+def current_folder(home: Home, role: str) -> Path:
+    """Where the generation that signs has its secrets. Errors: as :func:`load_generations`."""
+    return folder_of(home, role, len(load_generations(home).get(role, ())) or 1)
+
+
+def _row(fields: Fields) -> Generation:
+    fields.only("since", "until", "public")
+    public = fields.texts("public", limit=limits.CHAIN_CERTIFICATES)
+    if not public:
+        raise Malformed(f"{fields.path}.public is empty", "restore the file from a backup")
+    return Generation(Validity(fields.time("since"), fields.optional_time("until")), tuple(map(_der, public)))
+
+
+def _der(text: str) -> bytes:
+    return parse_base64(text, what="the public part of a key")
+
+
+def _encoded(row: Generation) -> JSON:
+    encoded: dict[str, JSON] = {"since": encode_time(row.validity.start)}
+    if row.validity.end is not None:
+        encoded["until"] = encode_time(row.validity.end)
+    return encoded | {"public": [encode_base64(der) for der in row.public]}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running role takes over its next generation of keys, once everybody can know of it.
+
+``public/generations.json`` says that there is one; clients learn of it from the TUF repository. A key that they cannot find there
+does not sign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from stack.config import Home
+from stack.generations import Generations, load_generations, path_of
+from stack.service import working
+
+FOLLOW_S: Final = 2.0
+"""How often a running role looks whether keys were rotated."""
+AHEAD: Final = timedelta(seconds=5)
+"""A key counts for so long before it signs: a certificate log in another process has accepted the new root by then."""
+TRUSTED_ROOT: Final = "trusted_root.json"
+
+_log = logging.getLogger(__name__)
+Adopt = Callable[[Generations], None]
+
+
+@asynccontextmanager
+async def succeeding(
+    home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wait: bool = True
+) -> AsyncIterator[None]:
+    """Call ``adopt`` with the generations of ``home`` when they have changed, while the block runs.
+
+    With ``wait`` not before the published trusted root names them, and :data:`AHEAD` has passed.
+    """
+    async with working(partial(_follow, home, adopt, clock, wait=wait)):
+        yield
+
+
+async def _follow(home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wait: bool) -> None:
+    """The first look takes a file that is there for news: it may have come since the keys were loaded."""
+    seen = (0, 0)
+    while True:
+        await asyncio.sleep(FOLLOW_S)
+        try:
+            stamp = _stamp(home)
+            if stamp == seen:
+                continue
+            rotated = await asyncio.to_thread(load_generations, home)
+            if not wait or (_begun(rotated, clock()) and await asyncio.to_thread(is_published, home)):
+                await asyncio.to_thread(adopt, rotated)
+                seen = stamp
+        except Exception:  # noqa: BLE001 - logged; the keys in memory stay good
+            _log.exception("the next generation of keys cannot be taken over; next try in %s s", FOLLOW_S)
+
+
+def is_published(home: Home) -> bool:
+    """Whether clients get the trusted root that names every generation."""
+    # Deferred: documents and repository are read after a rotation only.
+    from sigcore.trustroot import parse_trusted_root  # noqa: PLC0415 - see the line above
+    from stack.files import load_file  # noqa: PLC0415 - the same
+    from stack.trust.state import load_state  # noqa: PLC0415 - the same
+
+    data = load_file(home.trusted_root, what="the trusted root")
+    digests = {target.name: target.sha256 for target in load_state(home).targets}
+    if digests.get(TRUSTED_ROOT) != hashlib.sha256(data).hexdigest():
+        return False
+    root = parse_trusted_root(data)
+    named = {authority.chain for authority in (*root.certificate_authorities, *root.timestamp_authorities)}
+    return all(one.public in named for rows in load_generations(home).values() for one in rows)
+
+
+def _begun(rotated: Generations, now: datetime) -> bool:
+    return all(rows[-1].validity.start + AHEAD <= now for rows in rotated.values())
+
+
+def _stamp(home: Home) -> tuple[int, int]:
+    try:
+        state = path_of(home).stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (state.st_mtime_ns, state.st_ino)

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the front page says: this stack, its fingerprint, its logs, its trust root, and the lines for each client.
+
+No script and no outside asset; the page is whole without colours, and on a telephone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import Final
+
+from sigcore.errors import SigError
+from stack.clients.table import FIRST, GUIDES, guide
+from stack.config import Home, Settings
+from stack.trust.documents import timestamp_url
+from stack.trust.serving import fingerprint
+from stack.trust.state import load_roles
+from stack.web.console.shelf import NAMES
+from tlog.published import Published
+
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """One log as the page shows it; ``fault`` says why there is nothing to show."""
+
+    name: str
+    size: int = 0
+    root: str = ""
+    signed: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What the page shows. ``clients`` are (name, lines), ``services`` (name, URL), ``trust`` (role, version, days left)."""
+
+    url: str
+    mirror: str
+    organization: str
+    untrusted: bool
+    fingerprint: str
+    logs: Sequence[LogState]
+    trust: Sequence[tuple[str, int, int]]
+    services: Sequence[tuple[str, str]]
+    clients: Sequence[tuple[str, Sequence[str]]]
+
+
+def describe(home: Home, settings: Settings, logs: Mapping[str, Published]) -> Front:
+    """What the page says of this stack."""
+    now, log, mirror = datetime.now(UTC), settings.at("log"), f"{settings.at('trust')}/tuf"
+    return Front(
+        url=settings.url,
+        mirror=mirror,
+        organization=settings.organization,
+        untrusted=settings.ephemeral,
+        fingerprint=fingerprint(home),
+        logs=tuple(_log_state(NAMES.get(name, name), log) for name, log in logs.items()),
+        trust=tuple(
+            (role.role, role.version, role.left(now) // timedelta(days=1)) for role in load_roles(home.tuf_repository)
+        ),
+        services=(
+            ("Identity (OpenID Connect)", settings.issuer),
+            ("Certificates (Fulcio)", f"{settings.at('ca')}/api/v2/signingCert"),
+            ("Certificate log (RFC 6962)", f"{settings.at('ct')}/ct/v1/get-sth"),
+            ("Signature log (Rekor v2)", f"{log}/api/v2/checkpoint"),
+            ("Signature log (Rekor v1)", f"{log}/api/v1/log"),
+            ("Timestamps (RFC 3161)", timestamp_url(settings)),
+            ("Trust root (TUF)", f"{mirror}/timestamp.json"),
+            *(("Health", f"{url}/readyz") for url in dict.fromkeys((settings.url, *settings.services.values()))),
+        ),
+        clients=tuple((client, _lines(client, home, settings)) for client in GUIDES),
+    )
+
+
+def _lines(client: str, home: Home, settings: Settings) -> tuple[str, ...]:
+    """The guide; where the stack lies on its machine is said on that machine only."""
+    lines = guide(client, home, settings).lines()
+    if settings.host in LOOPBACK:
+        return lines
+    return tuple(line.replace(str(home.path), "DATA") for line in lines)
+
+
+def _log_state(name: str, log: Published) -> LogState:
+    try:
+        head = log.head
+    except SigError as error:
+        return LogState(name, fault=error.message)
+    if fault := log.damage or log.fault:
+        return LogState(name, fault=f"takes no entries: {fault}")
+    moment = datetime.fromtimestamp(head.timestamp_ms // 1000, UTC)
+    return LogState(name, head.size, head.root.hex(), f"{moment:%Y-%m-%d %H:%M:%S} UTC")
+
+
+# --- HTML --------------------------------------------------------------------------------------------
+def render(front: Front) -> str:
+    """The page as HTML; every value is escaped."""
+    warning = (
+        "<p class=warn><strong>UNTRUSTED.</strong> This stack is ephemeral: its keys and logs end with its process.</p>"
+        if front.untrusted
+        else ""
+    )
+    return f"""<!doctype html>
+<html lang=en>
+<head>
+<meta charset=utf-8>
+<meta name=viewport content="width=device-width, initial-scale=1">
+<title>sigbox at {escape(front.url)}</title>
+<link rel=stylesheet href=/style.css>
+<link rel=icon href=/icon.svg>
+</head>
+<body>
+<header>
+<h1>sigbox</h1>
+<p>A private Sigstore of <strong>{escape(front.organization)}</strong> at <code>{escape(front.url)}</code>: certificates for
+identities, logs that anybody can check, timestamps, and the trust root.</p>
+{warning}
+</header>
+<main>
+<h2>Root fingerprint</h2>
+<p>SHA-256 of the first TUF root. Compare it over a way that you trust before you use this stack.</p>
+<pre class=print><code>{escape(front.fingerprint)}</code></pre>
+{_logs(front.logs)}<h2>Trust root</h2>
+<table>
+<thead><tr><th scope=col>TUF role<th scope=col>Version<th scope=col>Good for</thead>
+{chr(10).join(_trust_row(*row) for row in front.trust)}
+</table>
+<h2>Use it</h2>
+<p>On another machine, take the root from here, compare it, and give its path where these lines name
+<code>public/tuf/1.root.json</code>:</p>
+<pre tabindex=0><code>{escape(_fetch(front))}</code></pre>
+{chr(10).join(_client(name, lines) for name, lines in front.clients)}
+<h2>Services</h2>
+<table>
+{chr(10).join(_service_row(*row) for row in front.services)}
+</table>
+</main>
+</body>
+</html>
+"""
+
+
+def _fetch(front: Front) -> str:
+    return f"curl -O {front.mirror}/1.root.json\necho '{front.fingerprint}  1.root.json' | sha256sum --check"
+
+
+def _logs(logs: Sequence[LogState]) -> str:
+    """Nothing where they are served by other processes: there is no search then."""
+    if not logs:
+        return ""
+    return f"""<h2>Logs</h2>
+<p><a href=/search>Search them</a>: who signed what, and when. <a href=/flow>Watch a signature happen</a>, or take the
+<a href=/lessons>lessons</a>. <a href=/operator>What its operator looks at</a>.</p>
+<table class=logs>
+<thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
+{chr(10).join(map(_log_row, logs))}
+</table>
+"""
+
+
+def _log_row(log: LogState) -> str:
+    if log.fault:
+        return f"<tr><th scope=row>{escape(log.name)}<td colspan=3 class=bad>{escape(log.fault)}"
+    return (
+        f"<tr><th scope=row>{escape(log.name)}<td class=number data-name=Entries>{log.size:,}"
+        f'<td class=whole data-name="Last signed">{escape(log.signed)}<td data-name="Root hash"><code>{escape(log.root)}</code>'
+    )
+
+
+def _trust_row(role: str, version: int, days_left: int) -> str:
+    left = f"{days_left:,} days" if days_left >= 0 else "expired: clients refuse it"
+    mark = "" if days_left >= 0 else " class=bad"
+    return f"<tr><th scope=row>{escape(role)}<td class=number>{version}<td{mark}>{left}"
+
+
+def _service_row(name: str, url: str) -> str:
+    return f"<tr><th scope=row>{escape(name)}<td><code>{escape(url)}</code>"
+
+
+def _client(name: str, lines: Sequence[str]) -> str:
+    opened = " open" if name == FIRST[0] else ""
+    text = escape("\n".join(lines))
+    return f"<details{opened}><summary>{escape(name)}</summary>\n<pre tabindex=0><code>{text}</code></pre></details>"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sequencer's end of the links: entries of all workers go into the logs, and what became of them goes back.
+
+What is answered in one turn of the event loop, a batch that is, goes in one frame for each worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import cast
+
+from sigcore.errors import Malformed, SigError, Unavailable
+from stack.traffic import Traffic
+from stack.workers.counts import NONE, Counts, add_to, parse_counts
+from stack.workers.frames import Asked, Entry, Splitter, encode_told, parse_asked
+from stack.workers.link import LOGS
+from tlog.log import Log
+from tlog.submission import Receipt
+
+_log = logging.getLogger("sigbox.link")
+
+
+class Intake:
+    """All links.
+
+    Args:
+        traffic: where what they count is added.
+        workers: how many there should be.
+    """
+
+    def __init__(self, traffic: Traffic, workers: int) -> None:
+        self.logs: tuple[Log, ...] = ()
+        self.traffic = traffic
+        self._cut = 0
+        self._workers = workers
+        self.links: set[WorkerLink] = set()
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def begin(self, logs: Mapping[str, Log]) -> None:
+        """Take entries for ``logs``, by the names that :data:`~stack.workers.link.LOGS` has."""
+        self.logs = tuple(logs[name] for name in LOGS)
+
+    def check(self, _now: datetime) -> None:
+        """Raises Unavailable while a worker is missing."""
+        if len(self.links) < self._workers:
+            raise Unavailable(f"{len(self.links)} of {self._workers} workers are there")
+
+    def enter(self, link: WorkerLink) -> None:
+        """A worker has come."""
+        self.links.add(link)
+        self._none.clear()
+
+    def leave(self, link: WorkerLink) -> None:
+        """It has gone."""
+        self.links.discard(link)
+        self._cut += link.counts.cut
+        if not self.links:
+            self._none.set()
+
+    def connections(self) -> tuple[int, int]:
+        """What all workers have open, and what they cut."""
+        now = [link.counts for link in self.links]
+        return sum(one.connections for one in now), self._cut + sum(one.cut for one in now)
+
+    async def all_gone(self) -> None:
+        """Returns when there is no worker."""
+        await self._none.wait()
+
+
+class WorkerLink(asyncio.Protocol):
+    """The link to one worker."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._splitter = Splitter()
+        self._transport: asyncio.WriteTransport | None = None
+        self._outcomes: list[tuple[int, Receipt | SigError]] = []
+        self.counts: Counts = NONE
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio: a worker has come."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+        self._intake.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - there is nobody to tell
+        """Asyncio: it has gone. What it brought is committed all the same."""
+        self._transport = None
+        self._intake.leave(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Asyncio: entries came."""
+        try:
+            for frame in self._splitter.feed(data):
+                for message in parse_asked(frame):
+                    self._take(message)
+        except Malformed as error:
+            _log.critical("a worker says what cannot be: %s", error)
+            if self._transport is not None:
+                self._transport.abort()
+
+    def _take(self, message: Asked) -> None:
+        if not isinstance(message, Entry):
+            before, self.counts = self.counts, parse_counts(message.counts)
+            add_to(self._intake.traffic, self.counts, before)
+            return
+        if message.log >= len(self._intake.logs):
+            raise Malformed(f"there is no log {message.log}")
+        log = self._intake.logs[message.log]
+        try:
+            answer = log.offer(message.submission)
+        except SigError as error:
+            self._tell(message.number, error)
+            return
+        answer.add_done_callback(partial(self._answered, log, message.number))
+
+    def _answered(self, log: Log, number: int, answer: asyncio.Future[Receipt]) -> None:
+        error = answer.exception()
+        if error is None:
+            log.grown()
+            self._tell(number, answer.result())
+        else:
+            self._tell(number, error if isinstance(error, SigError) else Unavailable("the log failed"))
+
+    def _tell(self, number: int, outcome: Receipt | SigError) -> None:
+        if not self._outcomes:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outcomes.append((number, outcome))
+
+    def _flush(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        if self._transport is not None:
+            self._transport.writelines(encode_told(outcomes))

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process that commits: the logs, and every role that is not hot. It answers to the workers and to nobody else.
+
+At the end it waits until the workers have gone, which need it for what they have under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+
+from stack.bootstrap import load_oidc_key
+from stack.edge import Edge
+from stack.figures import Figures
+from stack.running import DRAIN_S, answer, composed, keep_up, stop_on_signals
+from stack.service import working
+from stack.start import Plan, Prepared
+from stack.workers.child import stop_with
+from stack.workers.floors import SharedFloor
+from stack.workers.front import as_it_is_now
+from stack.workers.intake import Intake, WorkerLink
+from stack.workers.place import Place
+
+LINKS_S = DRAIN_S + 1.0
+"""The workers' end takes no longer."""
+
+
+async def serve(
+    prepared: Prepared,
+    plan: Plan,
+    place: Place,
+    floors: Mapping[str, SharedFloor],
+    lifeline: int,
+    ready: Callable[[], None],
+    edge: Edge,
+) -> None:
+    """Serve until it is told to stop. Start order: logs, links, HTTP."""
+    told, stopping = asyncio.Event(), asyncio.Event()
+    stop_on_signals(told, lambda: None)
+    stop_with(told, lifeline)
+    prepared = as_it_is_now(prepared, plan)
+    intake = Intake(edge.traffic, plan.workers or 1)
+    serving = composed(prepared, plan, load_oidc_key(prepared.home), edge, {"workers": intake.check})
+    work = (partial(keep_up, prepared), prepared.issuers.watch)
+    ending = working(partial(_stop_after, intake, told, stopping))
+    async with serving as (app, figures), _linked(intake, figures, place, floors), ending:
+        await answer(app, figures, edge, place.bind(place.hop), None, ready, work, stopping)
+
+
+@asynccontextmanager
+async def _linked(
+    intake: Intake, figures: Figures, place: Place, floors: Mapping[str, SharedFloor]
+) -> AsyncIterator[None]:
+    """Take entries of workers while the block runs."""
+    for name, log in figures.logs.items():
+        log.clock.share(floors[name])
+    intake.begin(figures.logs)
+    figures.workers = intake.connections
+    server = await asyncio.get_running_loop().create_unix_server(
+        lambda: WorkerLink(intake), sock=place.bind(place.link)
+    )
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def _stop_after(intake: Intake, told: asyncio.Event, stopping: asyncio.Event) -> None:
+    await told.wait()
+    try:
+        async with asyncio.timeout(LINKS_S):
+            await intake.all_gone()
+    except TimeoutError:
+        pass
+    stopping.set()

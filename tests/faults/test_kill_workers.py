@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of a worker or of the sequencer under load: nothing acknowledged is lost, nothing is there twice, and it heals by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.chance import chosen_seed
+from tests.faults.audit import Journal, audit, find_sent, read_key, read_log
+from tests.faults.writers import Writers
+from tests.stack_process import RunningStack, running_stack, start_stack
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+WORKERS = 2
+KILLS = 10
+ACKNOWLEDGED = 300
+HEALED_S = 5.0
+"""The issue's bound, from the kill to an answer of every role."""
+
+
+def children(pid: int) -> list[int]:
+    """In the order in which they were started; the first one is the sequencer, until it is killed."""
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()))
+
+
+def ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=HEALED_S) as answer:
+            return bool(json.loads(answer.read())["ready"])
+    except OSError:
+        return False
+
+
+async def healed(url: str, killed_at: float) -> float:
+    """Seconds until every role answers, all workers there."""
+    while not await asyncio.to_thread(ready, url):
+        assert time.monotonic() < killed_at + HEALED_S, "it did not heal in time"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - killed_at
+
+
+async def kill_and_heal(stack: RunningStack, writers: Writers, moments: random.Random, seen: Counter[str]) -> float:
+    """The longest time that healing took."""
+    over = asyncio.Event()
+    longest = 0.0
+
+    async def kill() -> None:
+        nonlocal longest
+        sequencer = children(stack.process.pid)[0]
+        for _ in range(KILLS):
+            await asyncio.sleep(moments.uniform(0.1, 0.6))
+            there = children(stack.process.pid)
+            assert len(there) == WORKERS + 1
+            victim = moments.choice([sequencer, *there])
+            os.kill(victim, signal.SIGKILL)
+            longest = max(longest, await healed(stack.url, time.monotonic()))
+            seen["sequencer" if victim == sequencer else "worker"] += 1
+            if victim == sequencer:
+                (sequencer,) = set(children(stack.process.pid)) - set(there)
+        over.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(kill())
+        group.create_task(writers.run(stack.url, over))
+    return longest
+
+
+def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path):
+    seed = chosen_seed()
+    moments, seen = random.Random(seed), Counter()
+    journal = Journal(tmp_path / "journal")
+    writers = Writers(journal, patient=True)
+    with running_stack(tmp_path, "--data", tmp_path / "data", "--workers", str(WORKERS)) as stack:
+        longest = asyncio.run(kill_and_heal(stack, writers, moments, seen))
+        now, entries = read_log(stack.url)
+        audit(entries, now, journal.read(), [], read_key(stack.trusted_root))
+        for index, sent in writers.located.items():
+            assert find_sent(entries[index]) == (sent.digest, sent.signature)
+    journal.close()
+    print(
+        f"\nseed {seed}: killed {dict(seen)}, {writers.acknowledged} acknowledged, 0 lost,"
+        f" {len(writers.located)} committed without an answer and found by the retry, healed within {longest:.2f} s"
+    )
+    assert writers.acknowledged > ACKNOWLEDGED
+    assert set(seen) == {"sequencer", "worker"}
+
+
+def test_when_the_supervisor_is_killed_the_others_end_and_leave_the_port_and_the_data(tmp_path: Path):
+    stack = start_stack(tmp_path, "--data", tmp_path / "data", "--workers", str(WORKERS))
+    left = children(stack.process.pid)
+    stack.kill()
+    end = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in left):
+        assert time.monotonic() < end, stack.output()
+        time.sleep(0.01)
+    port = stack.url.rpartition(":")[2]
+    with running_stack(tmp_path, "--data", tmp_path / "data", "--workers", "1", "--listen", f"127.0.0.1:{port}"):
+        pass
+
+
+def test_an_ephemeral_stack_ends_with_its_logs(tmp_path: Path):
+    stack = start_stack(tmp_path, "--ephemeral", "--workers", "1")
+    try:
+        os.kill(children(stack.process.pid)[0], signal.SIGKILL)
+        assert stack.process.wait(20) == 1
+        assert "gone with their process" in stack.output()
+        assert not stack.data.exists()
+    finally:
+        stack.kill()
