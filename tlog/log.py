@@ -62,8 +62,9 @@ class Log:
         self._sequencer = _make_sequencer(store, anchor, publisher, self.clock)
 
     def heed(self, room: Callable[[], str]) -> None:
-        """Take no entry while ``room`` says why there is none for it; nothing else stops."""
-        self._sequencer.room = room
+        """Take no entry while ``room`` says why there is none for it on this machine's disk; nothing else stops."""
+        if isinstance(self._sequencer, Sequencer):  # the entries of several hosts lie in a database
+            self._sequencer.room = room
 
     async def start(self) -> None:
         """Take the store over, check it (``recovery.py``), begin to take entries.
