@@ -31,7 +31,7 @@ from stack.gate import Gate
 from stack.health import Check
 from stack.logs import RequestLog
 from stack.start import Plan, Prepared, ServerTls
-from stack.tls_port import TlsPort
+from stack.tls_port import TlsPort, taken
 from stack.traffic import Traffic
 from stack.trust.documents import timestamp_url
 from stack.trust.publisher import finish_publisher
@@ -154,8 +154,10 @@ async def answer(
         await stopping.wait()
         for task in background:
             task.cancel()
-        server.close()
         edge.draining = True
+        waiting = taken(listener)
+        server.close()
+        await _greet(waiting, server, gate)
         await gate.drain(DRAIN_S)
     finally:
         gate.close()
@@ -169,6 +171,15 @@ async def _listen(gate: Gate, listener: socket.socket, tls: ServerTls | None) ->
     if listener.family == socket.AF_UNIX:
         return await asyncio.get_running_loop().create_unix_server(gate, sock=listener, backlog=BACKLOG)
     return await asyncio.get_running_loop().create_server(gate, sock=listener, backlog=BACKLOG)
+
+
+async def _greet(waiting: Iterable[socket.socket], server: asyncio.Server | TlsPort, gate: Gate) -> None:
+    loop = asyncio.get_running_loop()
+    for connection in waiting:
+        if isinstance(server, TlsPort):
+            server.greet(connection)
+        else:
+            await loop.connect_accepted_socket(gate, connection)
 
 
 def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> None:

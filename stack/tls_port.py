@@ -47,9 +47,13 @@ class TlsPort:
                 _log.warning("cannot accept a connection: %s", error.strerror)
                 await asyncio.sleep(_RETRY_S)
                 continue
-            task = asyncio.create_task(self._greet(connection))
-            self._greeting.add(task)
-            task.add_done_callback(self._greeting.discard)
+            self.greet(connection)
+
+    def greet(self, connection: socket.socket) -> None:
+        """Begin a connection that was accepted."""
+        task = asyncio.create_task(self._greet(connection))
+        self._greeting.add(task)
+        task.add_done_callback(self._greeting.discard)
 
     async def _greet(self, connection: socket.socket) -> None:
         """Within ``HANDSHAKE_S`` the peer must say something, and within as much again be done with the handshake."""
@@ -71,6 +75,22 @@ class TlsPort:
         except (OSError, TimeoutError) as error:
             _log.info("a TLS connection did not come about: %s", getattr(error, "reason", None) or type(error).__name__)
         connection.close()
+
+
+def taken(listener: socket.socket) -> list[socket.socket]:
+    """The connections that wait on ``listener``, which is to be closed at once: that would reset them.
+
+    From here on the kernel lets newcomers wait at the door, one but for the rest; they try again and find the door closed.
+    """
+    listener.listen(0)
+    listener.setblocking(False)
+    waiting = []
+    with contextlib.suppress(OSError):  # BlockingIOError: nobody is left
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            waiting.append(connection)
+    return waiting
 
 
 async def _peek(connection: socket.socket) -> bytes:

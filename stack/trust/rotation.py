@@ -70,8 +70,9 @@ def rotate_authority(home: Home, settings: Settings, role: str, now: datetime) -
             resume(home, settings)
             return _said(role, rotated[role], resumed=True)
         before = rotated.get(role) or (_first(home, settings, role),)
-        if now <= before[-1].validity.start:
-            raise Refused(f"the clock is not after the start of the key that signs, {before[-1].validity.start}")
+        if now < before[-1].validity.start:
+            raise Refused(f"the clock is before the start of the key that signs, {before[-1].validity.start}")
+        now = max(now, before[-1].validity.start + timedelta(seconds=1))  # each key has a start of its own
         _make(home, settings, role, len(before) + 1, now)  # 2
         ended = Generation(Validity(before[-1].validity.start, now + OVERLAP), before[-1].public)
         fresh = Generation(Validity(now), _public(role, home, folder_of(home, role, len(before) + 1)))

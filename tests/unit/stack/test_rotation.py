@@ -175,7 +175,7 @@ def test_the_next_rotation_finishes_one_that_was_interrupted_before_it_was_publi
 
 def test_a_clock_that_was_set_back_rotates_nothing(home: Home):
     with pytest.raises(Refused, match="clock"):
-        rotate(home, "ca", load_settings(home).created)
+        rotate(home, "ca", load_settings(home).created - timedelta(seconds=1))
     assert not load_generations(home)
 
 
