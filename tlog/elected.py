@@ -23,7 +23,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sigcore import limits
@@ -36,6 +35,7 @@ from tlog.storage.base import prefix_of
 from tlog.storage.postgres_shared import SharedStore
 from tlog.submission import Receipt, Submission
 from tlog.view import View
+from tlog.waiting import Waiting
 
 BEAT_S: Final = 0.5
 """How often a host looks for the writer, and the writer shows that it lives."""
@@ -51,25 +51,14 @@ RETRY_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Brought:
-    """An entry that somebody else is to write, and everyone who waits for it."""
+class _Brought(Waiting):
+    """An entry that somebody else is to write; ``sent_s`` is when it was brought to him last."""
 
-    submission: Submission
-    sent_s: float = 0.0
-    callers: list[asyncio.Future[Receipt]] = field(default_factory=list)
+    __slots__ = ("sent_s",)
 
-    def answer(self, receipt: Receipt) -> None:
-        for caller in self.callers:
-            if not caller.done():
-                caller.set_result(receipt)
-            # Only the first caller brought this submission; those of the others may say something else.
-            receipt = replace(receipt, duplicate=True)
-
-    def fail(self, error: SigError) -> None:
-        for caller in self.callers:
-            if not caller.done():
-                caller.set_exception(error)
+    def __init__(self, submission: Submission) -> None:
+        super().__init__(submission)
+        self.sent_s = 0.0
 
 
 class Elected:
@@ -158,8 +147,7 @@ class Elected:
                 raise Unavailable(f"{POOL_ENTRIES} entries are waiting for the log", "try again in a moment")
             brought = self._pending[submission.identity] = _Brought(submission)
             self._wake.set()
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        brought.callers.append(answer)
+        answer = brought.join()
         try:
             async with asyncio.timeout(PATIENCE_S):
                 return await answer

@@ -24,7 +24,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -39,6 +39,7 @@ from tlog.storage.base import Batch, Head, LogStore, prefix_of
 from tlog.submission import Receipt, Submission
 from tlog.tree import Growth, grow
 from tlog.view import View
+from tlog.waiting import Waiting
 
 BATCH_ENTRIES: Final = 256
 """Entries of one commit: large enough that its cost is shared well, small enough that callers do not wait for others."""
@@ -62,33 +63,10 @@ class Commits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """An entry and everyone who waits for it; for all but the first one it is a duplicate."""
-
-    submission: Submission
-    callers: list[asyncio.Future[Receipt]] = field(default_factory=list)
-
-    def answer(self, receipt: Receipt) -> None:
-        first, *others = self.callers
-        if not first.done():
-            first.set_result(receipt)
-        if others and not receipt.duplicate:
-            receipt = replace(receipt, duplicate=True)
-        for caller in others:
-            if not caller.done():
-                caller.set_result(receipt)
-
-    def fail(self, error: SigError) -> None:
-        for caller in self.callers:
-            if not caller.done():
-                caller.set_exception(error)
-
-
-@dataclass(frozen=True, slots=True)
 class _Step:
     """A batch with everything that follows from it."""
 
-    waiting: tuple[_Waiting, ...]
+    waiting: tuple[Waiting, ...]
     leaf_hashes: tuple[Hash, ...]
     growth: Growth
     batch: Batch
@@ -102,8 +80,8 @@ class Sequencer:
         self._anchor = anchor
         self._publisher = publisher
         self._clock = clock
-        self._pool: deque[_Waiting] = deque()
-        self._pending: dict[bytes, _Waiting] = {}
+        self._pool: deque[Waiting] = deque()
+        self._pending: dict[bytes, Waiting] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._fault = "it is not open"
@@ -152,13 +130,10 @@ class Sequencer:
             if len(self._pending) >= POOL_ENTRIES:
                 raise Unavailable(f"{POOL_ENTRIES} entries are waiting for the log", "try again in a moment")
             # From here on everyone else who brings this entry waits for the same answer.
-            waiting = self._pending[submission.identity] = _Waiting(submission)
+            waiting = self._pending[submission.identity] = Waiting(submission)
             self._pool.append(waiting)
             self._wake.set()
-        # A future for each caller: one who gives up cancels his own only.
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        waiting.callers.append(answer)
-        return answer
+        return waiting.join()
 
     async def find(self, key: bytes) -> int | None:
         """The index of the published entry with this identity or leaf hash; exact."""
@@ -233,7 +208,7 @@ class Sequencer:
             for _ in range(GATHER_TURNS):
                 await asyncio.sleep(0)
 
-    async def _answer_known(self, waiting: Sequence[_Waiting]) -> tuple[_Waiting, ...]:
+    async def _answer_known(self, waiting: Sequence[Waiting]) -> tuple[Waiting, ...]:
         """Answer the entries that are in the log; those that are not are left to be added.
 
         Nothing is being committed meanwhile, so this is exact.
@@ -242,7 +217,7 @@ class Sequencer:
         prefixes = [prefix_of(one.submission.identity) for one in waiting]
         sought = [prefix for prefix, index in zip(prefixes, recent, strict=True) if index is None]
         stored = {key.prefix for key in await self._store.known(sought)}
-        new: list[_Waiting] = []
+        new: list[Waiting] = []
         for one, prefix, index in zip(waiting, prefixes, recent, strict=True):
             found = await self.view.find(one.submission.identity) if index is None and prefix in stored else index
             if found is None:
@@ -251,14 +226,14 @@ class Sequencer:
                 await self._answer_duplicate(one, found)
         return tuple(new)
 
-    async def _answer_duplicate(self, one: _Waiting, index: int) -> None:
+    async def _answer_duplicate(self, one: Waiting, index: int) -> None:
         try:
             one.answer(await self.view.receipt(index))
         except SigError as error:  # damage to one entry is no fault of the others
             one.fail(error)
         del self._pending[one.submission.identity]
 
-    def _prepare(self, waiting: tuple[_Waiting, ...]) -> _Step:
+    def _prepare(self, waiting: tuple[Waiting, ...]) -> _Step:
         entries = tuple(one.submission for one in waiting)
         leaf_hashes = tuple(merkle.hash_leaf(entry.leaf) for entry in entries)
         tree = self.view.tree

@@ -8,7 +8,6 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 from urllib.request import urlopen
@@ -21,6 +20,7 @@ from tests.faults.host_writers import HostWriters
 from tests.faults.pipe import Pipe
 from tests.hosts import Hosts, running_hosts
 from tests.postgres_server import Server, running_server, running_standby
+from tests.until import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -39,13 +39,6 @@ def writers(tmp_path: Path):
 def read_checkpoint(url: str) -> Checkpoint:
     with urlopen(f"{url}/api/v2/checkpoint", timeout=10) as answer:
         return parse_note(answer.read().decode())
-
-
-async def until(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.02)
 
 
 class Load:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -18,6 +16,7 @@ from sigcore.x509 import parse_certificate
 from tests.postgres_server import running_server
 from tests.unit.tlog.conftest import HandClock, Site
 from tests.unit.tlog.test_ct import CA
+from tests.until import until
 from tlog.anchor_file import load_anchored
 from tlog.ct import CertificateLogService
 from tlog.log import Log, Submission
@@ -55,13 +54,6 @@ async def hosts(postgres, tmp_path):
     yield site
     for log in site.logs:
         await log.stop()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
 
 
 async def test_entries_of_all_hosts_are_one_log(hosts, entry, whole_tree):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from sigcore import keys, merkle
 from sigcore.checkpoint import verify_checkpoint
 from sigcore.errors import Malformed, NotFound, Refused, Unavailable
 from tests.unit.tlog.conftest import ORIGIN, Site
+from tests.until import until
 from tlog import mirror as module
 from tlog.log import Log, Submission
 from tlog.mirror import Mirror
@@ -247,9 +247,3 @@ async def test_it_follows_by_itself_and_says_why_it_cannot(asked: Asked, monkeyp
     await grow(asked.log, 1)
     await until(lambda: mirror.size == 4 and not mirror.fault)
     await mirror.stop()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.01)
