@@ -50,9 +50,9 @@ class Pace:
     """How slow a peer may be, in seconds; ``body_rate`` in bytes per second."""
 
     head_s: float = 10.0
-    body_s: float = 30.0
+    body_s: float = 25.0
     body_rate: float = 100 * 1024
-    write_s: float = 30.0
+    write_s: float = 25.0
     idle_s: float = 75.0
     look_s: float = 1.0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""deploy/systemd/sigbox.service: its command line is one that the program takes, and what it forbids, the stack does not need."""
+"""The units in deploy/systemd: their command lines are those that the program takes, and what they forbid, a stack does not need."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from pathlib import Path
 
 import pytest
 
-from stack.cli import up
+from stack.cli import serve, up
+from stack.config import ROLES
 from stack.passphrase import CREDENTIAL
 from stack.running import DRAIN_S
 from tests.stack_process import ROOT, SIGBOX, environment, running_stack
 
 UNIT = ROOT / "deploy" / "systemd" / "sigbox.service"
+ROLE_UNIT = UNIT.with_name("sigbox@.service")
+UNITS = pytest.mark.parametrize("unit", [UNIT, ROLE_UNIT], ids=lambda unit: unit.name)
 NEEDS_SYSTEMD = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
-def directives(section: str) -> dict[str, list[str]]:
+def directives(section: str, unit: Path = UNIT) -> dict[str, list[str]]:
     """Of one section; systemd.syntax(7): a directive may stand more than once."""
     found: dict[str, list[str]] = defaultdict(list)
     now = ""
-    for line in UNIT.read_text("utf-8").splitlines():
+    for line in unit.read_text("utf-8").splitlines():
         if line.startswith("["):
             now = line.strip("[]")
         elif now == section and line and line[0] not in "#;":
@@ -36,8 +39,8 @@ def directives(section: str) -> dict[str, list[str]]:
     return found
 
 
-def command() -> list[str]:
-    (line,) = directives("Service")["ExecStart"]
+def command(unit: Path = UNIT) -> list[str]:
+    (line,) = directives("Service", unit)["ExecStart"]
     return shlex.split(line)
 
 
@@ -52,8 +55,28 @@ def test_its_command_line_is_one_that_the_program_takes():
     assert (options.behind_proxy, options.ephemeral, options.control) == (True, None, None)
 
 
-def test_it_waits_for_the_end_of_what_is_under_way():
-    (limit,) = directives("Service")["TimeoutStopSec"]
+@pytest.mark.parametrize("role", ROLES)
+def test_the_command_line_of_a_role_is_one_that_the_program_takes(role):
+    program, name, *arguments = command(ROLE_UNIT)
+    assert (Path(program).name, name) == ("sigbox", "serve")
+    parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False)
+    serve.add_arguments(parser)
+    options, unknown = parser.parse_known_args([one.replace("%i", role) for one in arguments])
+    assert (options.role, unknown) == (role, [])
+
+
+def test_a_role_is_confined_as_the_whole_is():
+    own = ("ExecStart", "EnvironmentFile")
+    whole, role = (directives("Service", unit) for unit in (UNIT, ROLE_UNIT))
+    for found in (whole, role):
+        for name in own:
+            found.pop(name, None)
+    assert {name: [one.replace("sigbox-%i", "sigbox") for one in values] for name, values in role.items()} == whole
+
+
+@UNITS
+def test_it_waits_for_the_end_of_what_is_under_way(unit):
+    (limit,) = directives("Service", unit)["TimeoutStopSec"]
     assert int(limit) > DRAIN_S + 5
 
 
@@ -108,21 +131,23 @@ def test_stack_and_client_need_no_new_privileges_and_no_memory_that_is_written_a
 
 
 @NEEDS_SYSTEMD
-def test_systemd_understands_every_directive(tmp_path):
+@UNITS
+def test_systemd_understands_every_directive(tmp_path, unit):
     """With a program that is there: whether /opt/sigbox is installed is another question."""
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text("utf-8").replace(command()[0], sys.executable))
+    copy = tmp_path / unit.name.replace("@", "@ca")
+    copy.write_text(unit.read_text("utf-8").replace(command()[0], sys.executable))
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=60, check=False
+        ["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @NEEDS_SYSTEMD
-def test_systemd_finds_little_that_is_exposed():
+@UNITS
+def test_systemd_finds_little_that_is_exposed(unit):
     """Its scale goes from 0 to 10; below 2 is what it calls OK and better."""
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=15", UNIT],
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", unit],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-300:] + done.stderr
