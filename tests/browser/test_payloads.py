@@ -267,10 +267,15 @@ def test_with_the_policy_there_is_nothing_to_report_w01(browser: Browser, logged
         page.locator("#text").fill(pem(PAYLOADS[0]) + pem(PAYLOADS[35]))
         page.get_by_role("button").last.click()
         page.locator("pre.body").wait_for()
-        for path in ("/search", "/inspect"):
-            page.goto(f"{url}{path}")
-            for text in PRINTABLE[::12]:
-                page.locator("input[type=file]").first.set_input_files(
-                    {"name": text.replace("/", "-"), "mimeType": "text/html", "buffer": text.encode()}
-                )
-                page.wait_for_load_state()
+        files = [
+            {"name": text.replace("/", "-"), "mimeType": "text/html", "buffer": text.encode()}
+            for text in PRINTABLE[::12]
+        ]
+        page.goto(f"{url}/search")
+        for file in files:
+            with page.expect_navigation(url="**/search?q=sha256*"):  # its digest is looked for
+                page.locator("input[type=file]").first.set_input_files(file)
+        page.goto(f"{url}/inspect")
+        for file in files:
+            page.locator("input[type=file]").first.set_input_files(file)
+            page.wait_for_load_state()
