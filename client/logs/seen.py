@@ -26,7 +26,16 @@ _WHAT: Final = "the checkpoint that was seen last"
 
 
 class Forked(Refused):
-    """The log has signed two trees of which none is the beginning of the other, or went back. Both are in the message."""
+    """The log has signed two trees of which none is the beginning of the other, or went back.
+
+    Args:
+        message, hint: see :class:`SigError`.
+        evidence: both signed heads, lines to keep.
+    """
+
+    def __init__(self, message: str, hint: str, evidence: str) -> None:
+        super().__init__(message, hint)
+        self.evidence = evidence
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
@@ -106,7 +115,8 @@ async def follow(reader: LogReader, seen: SeenHeads) -> tuple[SignedHead, Signed
 
 def _forked(what: str, before: SignedHead, head: SignedHead) -> Forked:
     return Forked(
-        f"{what}\n--- seen before, size {before.size}:\n{before.envelope}--- shown now, size {head.size}:\n{head.envelope}---",
+        what,
         "keep both: together they prove it, because the log has signed them. A copy that lags behind looks the same "
         "until it has caught up",
+        f"--- seen before, size {before.size}:\n{before.envelope}--- shown now, size {head.size}:\n{head.envelope}---\n",
     )

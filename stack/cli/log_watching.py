@@ -151,7 +151,9 @@ class _Watch:
     async def tell_fork(self, error: Forked) -> None:
         """The one thing that a monitor must not keep to itself."""
         if self.webhook is not None:
-            await self.webhook.tell({"event": "fork", "log": self.log.url, "message": error.message})
+            await self.webhook.tell(
+                {"event": "fork", "log": self.log.url, "message": error.message, "evidence": error.evidence}
+            )
 
 
 async def _watch(options: argparse.Namespace) -> int:

@@ -92,6 +92,8 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 def _failed(name: str, command: Command, error: Exception) -> int:
     if isinstance(error, SigError):
         sys.stderr.write(f"sigbox {name}: {one_line(error.message)}\n")
+        for line in getattr(error, "evidence", "").splitlines():  # of client.logs.seen.Forked
+            sys.stderr.write(f"{one_line(line)}\n")
         if error.hint:
             sys.stderr.write(f"  hint: {one_line(error.hint)}\n")
         return ExitCode.UNREACHABLE if isinstance(error, Unavailable) else _refused(command, error)

@@ -393,7 +393,7 @@ def test_a_fork_ends_a_watch_and_is_told(stack: RunningStack, client: Client):
         done = client.log("watch", "--interval", "1", "--webhook", url, code=1)
     assert "two different trees" in done.stderr
     assert told[-1]["event"] == "fork"
-    assert file.read_text() in told[-1]["message"]
+    assert file.read_text() in told[-1]["evidence"]
 
 
 def test_a_watch_goes_on_until_it_is_stopped(stack: RunningStack, client: Client, tmp_path: Path):

@@ -212,8 +212,8 @@ async def test_a_log_that_shows_another_history_is_refused_with_both_checkpoints
     grow(served, count)
     with pytest.raises(Forked) as found:
         await follow(reader, seen)
-    assert first.envelope in found.value.message
-    assert served.origin in found.value.message.split("shown now")[1]
+    assert first.envelope in found.value.evidence
+    assert served.origin in found.value.evidence.split("shown now")[1]
     assert seen.load(reader.log, served.origin, reader.generation) == first  # what was seen stays
 
 
