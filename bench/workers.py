@@ -23,7 +23,7 @@ TIMES = 1.5
 """How much more than one process the workers shall do, with the most clients."""
 
 
-def run(rounds: int, seconds: float = 1.5) -> list[Figure]:
+def run(rounds: int, seconds: float = 3.0) -> list[Figure]:
     """The figures of ``rounds`` pairs of stacks with fresh logs."""
     figures: list[Figure] = []
     for clients in CLIENTS:
