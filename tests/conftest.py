@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres_server import Server, bindir, running_server
+from tests.postgres_server import Server, running_server
 
 pytest_plugins = ["tests.ci_skips"]
 
@@ -42,7 +42,5 @@ def shared(name: str, variable: str, absent: str) -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A PostgreSQL server for all tests that only need one; each keeps to logs of its own."""
-    if bindir() is None:
-        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     with running_server() as server:
         yield server

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 USER = "postgres"
 ROLE = "sigbox"
 WAIT_S = 60
@@ -112,7 +114,9 @@ def _folder() -> Iterator[Path]:
 
 @contextmanager
 def running_server(settings: str = "") -> Iterator[Server]:
-    """A new server for the length of a block."""
+    """A new server for the length of a block; the test that asks is skipped where there can be none."""
+    if bindir() is None:
+        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     with _folder() as folder:
         server = Server(folder, _free_port())
         server._run("initdb", "-D", server.data, "-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")

@@ -18,11 +18,8 @@ The TUF roles (``tuf``) are the publisher's: :meth:`stack.trust.repository.Repos
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -36,6 +33,7 @@ from stack.bootstrap import keep_for, load_ca, load_tsa
 from stack.config import Home, Settings
 from stack.files import make_folder
 from stack.generations import Generation, folder_of, load_generations, save_generations
+from stack.lock import alone
 from stack.succession import is_published
 from stack.trust.documents import load_public, save_documents
 
@@ -64,7 +62,7 @@ def rotate_authority(home: Home, settings: Settings, role: str, now: datetime) -
         NotFound, Malformed, Refused: the keys of that role are not here, or no good. OSError: the disk refuses.
     """
     now = now.replace(microsecond=0)
-    with alone(home):
+    with alone(home.public):  # one rotation at a time
         rotated = dict(load_generations(home))
         if role in rotated and not is_published(home):  # 1
             resume(home, settings)
@@ -85,17 +83,6 @@ def rotate_authority(home: Home, settings: Settings, role: str, now: datetime) -
 def resume(home: Home, settings: Settings) -> None:
     """Write the public documents of what ``public/`` says was rotated; for a stack that is whole, nothing changes."""
     save_documents(home, load_public(home), settings)
-
-
-@contextmanager
-def alone(home: Home) -> Iterator[None]:
-    """One rotation at a time; the next one waits."""
-    handle = os.open(home.public, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _make(home: Home, settings: Settings, role: str, number: int, now: datetime) -> None:

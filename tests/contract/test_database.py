@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts import make_hosts
-from tests.postgres_server import Server, bindir, running_server
+from tests.postgres_server import Server, running_server
 from tests.stack_process import ROOT, RunningStack, environment, running_stack, sigbox
 
 PASSWORD = "correct-horse"
@@ -22,8 +22,6 @@ ALICE = "alice@example.com"
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server that asks the role ``sigbox`` for its password; the role owns its database and may do nothing else."""
-    if bindir() is None:
-        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     with running_server() as server:
         server.sql(f"ALTER ROLE sigbox PASSWORD '{PASSWORD}'", "CREATE DATABASE sigbox OWNER sigbox")
         server.sql("CREATE DATABASE others")
