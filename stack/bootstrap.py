@@ -21,8 +21,9 @@ from sigcore.values import dataclass
 from stack.authorities import Keep, make_ca, make_tsa
 from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import leftover_of, load_file, load_secret, make_folder
-from stack.generations import current_folder
+from stack.generations import current_folder, load_generations
 from stack.seed import CREATED, KeySource
+from stack.shards import shards_of
 
 ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor", "console")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Every key and chain of the serving process. The TUF keys are not among them: only the publisher reads those."""
+    """Every key and chain of the serving process that signs what is new. The TUF keys are not among them: only the publisher reads those."""
 
     ca_key: ec.EllipticCurvePrivateKey
     ca_chain: tuple[x509.Certificate, ...]
@@ -227,11 +228,12 @@ def load_material(home: Home) -> Material:
     """
     ca_key, ca_chain = load_ca(home)
     tsa_key, tsa_chain = load_tsa(home)
+    rotated = load_generations(home)
     return Material(
         ca_key=ca_key,
         ca_chain=ca_chain,
-        ct_key=load_ecdsa(home, "ct/log.key"),
-        rekor_key=load_ed25519(home, "rekor/log.key"),
+        ct_key=load_ecdsa(home, shards_of(rotated, "ct")[-1].key_file),
+        rekor_key=load_ed25519(home, shards_of(rotated, "rekor")[-1].key_file),
         rekor_v1_key=load_ecdsa(home, "rekor-v1/log.key"),
         tsa_key=tsa_key,
         tsa_chain=tsa_chain,
