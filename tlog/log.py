@@ -102,7 +102,7 @@ class Log:
 
     def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
         """As :meth:`submit`, for whoever brings many at once; he calls :attr:`grown` himself. Frozen: it has ended."""
-        if self.frozen:
+        if self.ends_ms is not None and self.frozen:
             raise Frozen("this log is frozen", "switch to the log that the newest signing config names")
         if self.damage:
             raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")
