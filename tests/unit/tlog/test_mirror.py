@@ -250,7 +250,7 @@ async def test_it_follows_by_itself_and_says_why_it_cannot(asked: Asked, monkeyp
 
 
 @pytest.mark.parametrize("stored", [True, False])
-async def test_a_write_whose_outcome_is_not_known_holds_up_a_copy_for_one_round(asked: Asked, monkeypatch, stored: bool):
+async def test_a_write_whose_outcome_is_not_known_holds_up_a_copy_for_one_round(asked: Asked, monkeypatch, stored):
     """L12: what the disk has after a failure is read back, and the copy goes on from there."""
     monkeypatch.setattr(module, "LOOK_S", 0.01)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
