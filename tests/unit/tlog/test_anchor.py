@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import sqlite3
 import threading
@@ -247,7 +246,7 @@ async def test_it_is_not_closed_under_a_write_whose_caller_has_gone(path, monkey
     def slow(descriptor: int) -> None:
         writing.set()
         assert may_end.wait(30)
-        files.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        files.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         synchronise(descriptor)
 
     monkeypatch.setattr(anchor_file, "_synchronise", slow)
