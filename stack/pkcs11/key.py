@@ -112,7 +112,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
         if time.monotonic() - max(self._answered, self._failed) > LOOK_S:
             self._module.line.submit(lambda: self._signed(secrets.token_bytes(32)))
         if self._fault is not None:
-            raise self._fault
+            raise _again(self._fault)
 
     def prove(self) -> None:
         """Open the token, find the key, sign; then let go of the library, so that the process may fork.
@@ -132,14 +132,14 @@ class TokenKey(ec.EllipticCurvePrivateKey):
     def _signed(self, digest: bytes) -> bytes:
         with self._module.held():
             if self._fault is not None and time.monotonic() - self._failed < AGAIN_S:
-                raise self._fault
+                raise _again(self._fault)
             try:
                 signature = self._tried(digest)
             except Exception as error:
                 self._module.close()
                 reason = self._explained(error)
-                self._fault, self._failed = Unavailable(reason.message, reason.hint), time.monotonic()
-                raise self._fault from error
+                self._fault, self._failed = _again(reason), time.monotonic()
+                raise _again(reason) from error
             self._fault, self._answered = None, time.monotonic()
             return signature
 
@@ -176,7 +176,12 @@ class TokenKey(ec.EllipticCurvePrivateKey):
     def _slow(self) -> Unavailable:
         self._fault = Unavailable(f"{self.uri.place} has not answered within {PATIENCE_S:.0f} s", "is it reachable?")
         self._failed = time.monotonic()
-        return self._fault
+        return _again(self._fault)
+
+
+def _again(error: SigError) -> Unavailable:
+    """A fresh one for each caller: a raised error remembers where it has been."""
+    return Unavailable(error.message, error.hint)
 
 
 def find_private(uri: KeyUri, session: Any) -> Any:
