@@ -10,7 +10,8 @@
 PYTHON = python3
 UV_VERSION = 0.13.9
 # fonts-vlgothic: 2 MB, so that the Japanese pages are letters and not boxes where their width is tested and pictures are taken.
-DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2
+# softhsm2: a PKCS#11 token in files, which the tests put keys into and take away.
+DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2 softhsm2
 ROUNDS = 10
 # Processes that run tests at a time, whole files each; what measures times waits for its turn (tests/turns.py).
 PROCESSES = 2
@@ -91,8 +92,9 @@ requirements: ## pin anew what pyproject.toml asks for, with hashes
 	$(PYTHON) -m venv $(VENV)/uv
 	$(VENV)/uv/bin/pip install --quiet uv==$(UV_VERSION)
 	$(COMPILE) --output-file requirements/run.txt
-	$(COMPILE) --extra test --extra interop --extra postgres --output-file requirements/test.txt
+	$(COMPILE) --extra test --extra interop --extra postgres --extra pkcs11 --output-file requirements/test.txt
 	$(PINNED) --constraint requirements/run.txt --output-file requirements/postgres.txt requirements/postgres.in
+	$(PINNED) --constraint requirements/run.txt --output-file requirements/pkcs11.txt requirements/pkcs11.in
 	$(PINNED) --constraint requirements/run.txt --output-file requirements/binary.txt requirements/binary.in
 
 clean: ## remove .venv and every cache of the checkout; sigbox-data stays

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,6 +22,7 @@ from ca.profile import Draft, Profile
 from ca.token import verify_token
 from sigcore import certify, der, extensions, keys, sct, signatures, x509
 from sigcore.chain import verify_signed_by
+from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.keys import PublicKey
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
@@ -121,6 +123,11 @@ class Authority:
         """DER of the issuing CA's certificate, then of its issuers up to the root."""
         return self._signer.chain
 
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """The issuing key."""
+        return self._signer.key
+
     def succeed(self, key: ec.EllipticCurvePrivateKey, chain: Sequence[bytes]) -> None:
         """Sign with another key from the next request on; those under way end with the key that they began with.
 
@@ -172,11 +179,12 @@ class Authority:
         tbs = draft.encode(extensions.poison())
         lint(tbs, issuer=signer.certificates[0], principal=principal, spki=spki, now=now)  # 5
         await self._take_turns()
-        precert, _ = signer.sign(tbs)  # 6
+        precert, _ = await aside(signer.key, partial(signer.sign, tbs))  # 6
         entry = PrecertEntry(signer.key_hash, draft.encode(None))
         stamp = await self._logged((precert, *signer.chain), entry, now)  # 7, 8
         await self._take_turns()
-        return IssuedCertificate((signer.finish(draft, entry, stamp), *signer.chain))  # 9, 10
+        final = await aside(signer.key, partial(signer.finish, draft, entry, stamp))  # 9, 10
+        return IssuedCertificate((final, *signer.chain))
 
     async def _take_turns(self) -> None:
         """One turn of the event loop where there are others; nothing is waited for."""

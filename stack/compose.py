@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import ca.http
 import oidc_dev.http
@@ -34,7 +34,7 @@ from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
-from sigcore import keys
+from sigcore import device_key, keys
 from sigcore.floor import Floor
 from sigcore.note import note_key
 from sigcore.values import dataclass
@@ -209,6 +209,7 @@ def _ca_part(home: Home, authority: Authority, clock: Clock) -> Part:
             authority.succeed(key, tuple(certificate.der for certificate in chain))
 
     def check(now: datetime) -> None:
+        device_key.check(authority.key)
         health.ca_check(tuple(map(parse_certificate, authority.chain)))(now)
 
     follows = During(partial(succeeding, home, adopt, clock))
@@ -281,7 +282,7 @@ def _accepting(home: Home, ct: CertificateFront, clock: Clock) -> Service:
 
 
 def log_part(
-    home: Home, settings: Settings, secrets: tuple[ed25519.Ed25519PrivateKey, ec.EllipticCurvePrivateKey], clock: Clock
+    home: Home, settings: Settings, secrets: tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey], clock: Clock
 ) -> Part:
     """``log``: Rekor v2 and v1, with the keys in ``secrets``."""
     rekor, rekor_v1 = _rekor(home, settings, secrets[0], clock), _rekor_v1(home, settings, secrets[1], clock)
@@ -403,7 +404,7 @@ def _ct(
     )
 
 
-def _rekor(home: Home, settings: Settings, key: ed25519.Ed25519PrivateKey, clock: Clock) -> RekorV2:
+def _rekor(home: Home, settings: Settings, key: keys.PrivateKey, clock: Clock) -> RekorV2:
     return RekorV2(
         *_kept(home, settings, "rekor"),
         origin=settings.host_of("log"),

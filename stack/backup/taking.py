@@ -91,7 +91,8 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         copies = Path(folder)
         sizes = _copy_settled(home.path, copies, progress)
-        about = About(now.replace(microsecond=0), settings.url, _encrypted(copies), sizes)
+        away = tuple(name for name in settings.keys if any((copies / name).rglob("*.pub")))
+        about = About(now.replace(microsecond=0), settings.url, _encrypted(copies), sizes, away)
         with writing_whole(target, what="the backup", mode=SECRET) as out:
             files = _pack(copies, about, out)
             out.flush()
