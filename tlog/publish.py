@@ -78,7 +78,9 @@ class HeadReader(Protocol):
 
 
 class Publisher(HeadReader, Protocol):
-    """Signs the head of one log."""
+    """Signs the head of one log, with ``key``; where that is in a device, whoever asks does not wait in the event loop."""
+
+    key: PrivateKey
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
         """The signed checkpoint, a note whose first line is ``origin``.
@@ -111,12 +113,12 @@ class CheckpointPublisher(CheckpointReader):
 
     def __init__(self, origin: str, key: PrivateKey, *, signer: str | None = None) -> None:
         super().__init__(origin, key.public_key(), signer=signer)
-        self._key = key
+        self.key = key
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:  # noqa: ARG002  # a checkpoint has no time
         """See :class:`Publisher`."""
         text = encode_checkpoint(Checkpoint(self.origin, size, root))
-        signature = keys.sign(self._key, text.encode())
+        signature = keys.sign(self.key, text.encode())
         keys.verify(self.note_key.key, signature, text.encode(), what="the checkpoint's own signature")
         return encode_note(
             Note(text, (NoteSignature(self.note_key.name, self.note_key.id[:KEY_HASH_SIZE], signature),))

@@ -29,6 +29,7 @@ from functools import partial
 from typing import Final
 
 from sigcore import limits, merkle
+from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.merkle import Hash
 from tlog.anchor import Anchor, Anchored
@@ -189,7 +190,7 @@ class Sequencer:
         await self._gather()
         waiting = await self._answer_known([self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool)))])
         if waiting:
-            step = self._prepare(waiting)
+            step = await self._prepare(waiting)
             began = time.perf_counter()
             # --- commit point: the batch is durable. What fails from there on is answered with "try again", which finds it.
             await self._store.commit(step.batch, self._anchoring(step.batch.head))
@@ -233,13 +234,13 @@ class Sequencer:
             one.fail(error)
         del self._pending[one.submission.identity]
 
-    def _prepare(self, waiting: tuple[Waiting, ...]) -> _Step:
+    async def _prepare(self, waiting: tuple[Waiting, ...]) -> _Step:
         entries = tuple(one.submission for one in waiting)
         leaf_hashes = tuple(merkle.hash_leaf(entry.leaf) for entry in entries)
         tree = self.view.tree
         growth = grow(tree, leaf_hashes)
         size, root, timestamp_ms = growth.tree.size, growth.tree.frontier.root(), self._clock.latest_ms()
-        checkpoint = self._publisher.sign(size, root, timestamp_ms)
+        checkpoint = await aside(self._publisher.key, partial(self._publisher.sign, size, root, timestamp_ms))
         batch = Batch(tree.size, entries, growth.tiles, Head(size, root, timestamp_ms, checkpoint))
         return _Step(waiting, leaf_hashes, growth, batch)
 

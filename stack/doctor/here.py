@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Final
 
 import stack
+from sigcore.device_key import in_device
 from sigcore.errors import Refused
+from sigcore.keys import PrivateKey
 from sigcore.strict import encode_time
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, common_name
-from stack.bootstrap import ROLE_FOLDERS, load_ca, load_tsa
+from stack.bootstrap import ROLE_FOLDERS, load_ca, load_ecdsa, load_rekor, load_tsa
 from stack.config import Home, load_settings
 from stack.doctor.finding import Check, Skipped, Warned
 
@@ -71,6 +73,7 @@ def files(here: Here) -> str:
     """That secrets are readable by their owner only."""
     home = here.folder()
     settings, secrets, away = load_settings(home), 0, []
+    in_token = [name for name in settings.keys if any((home.path / name).glob("*.pub"))]
     for name in (*ROLE_FOLDERS, "audit"):
         folder = home.path / name
         if folder.exists():
@@ -79,10 +82,36 @@ def files(here: Here) -> str:
         for key in found:
             _check_mode(key, 0o077)
         secrets += len(found)
-        if name in KEYED and not found:
+        if name in KEYED and not found and name not in in_token:
             away.append(name)
     rest = f"; not here: the keys of {', '.join(away)}" if away else ""
+    rest = f"{rest}; in tokens: those of {', '.join(in_token)}" if in_token else rest
     return f"{home.path}: {secrets} secret keys, none readable by others; URL {settings.url}{rest}"
+
+
+def tokens(here: Here) -> str:
+    """That the tokens of ``[keys]`` answer, and hold the keys that this stack was made with."""
+    home = here.folder()
+    rows = {role: uri for role, uri in load_settings(home).keys.items() if (home.path / role).exists()}
+    if not rows:
+        raise Skipped("no key is in a token")
+    there, files = {role: _signing_key(home, role) for role in rows}, []
+    for role, key in there.items():
+        if in_device(key):
+            key.prove()
+        else:
+            files.append(role)
+    if files:
+        hint = "for ca and tsa, sigbox trust rotate makes the next key in the token; a log keeps its key for as long as it lives"
+        raise Warned(f"the keys of {', '.join(files)} are in files, although [keys] names tokens for them", hint)
+    return f"the keys of {', '.join(rows)} sign in their tokens"
+
+
+def _signing_key(home: Home, role: str) -> PrivateKey:
+    if role == "rekor":
+        return load_rekor(home)
+    authorities = {"ca": load_ca, "tsa": load_tsa}
+    return authorities[role](home)[0] if role in authorities else load_ecdsa(home, f"{role}/log.key")
 
 
 def _check_mode(path: Path, forbidden: int) -> None:
@@ -135,5 +164,6 @@ CHECKS: Final = (
     Check("program", program),
     Check("files", files),
     Check("disk", disk, "files"),
+    Check("tokens", tokens, "files"),
     Check("certificates", certificates, "files"),
 )

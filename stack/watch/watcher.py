@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sigcore.errors import SigError, Unavailable
+from stack.shards import Shard
 from stack.watch.matching import WatchRule, sightings
 from stack.watch.store import Alert, AlertStore, State, Watched
 from tlog.audit import Gentle
-from tlog.catalog.catalog import Source, facts_of
+from tlog.catalog.catalog import SOURCES, Source, facts_of
+from tlog.published import Published
 from tlog.storage.worker import Worker
 
 BATCH_ENTRIES: Final = 256
@@ -81,6 +83,10 @@ class Watcher:
         self._worker: Worker | None = None
         self._fresh = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def follow(self, name: str, log: Published) -> None:
+        """Watch another log too, from now on."""
+        self._sources[name] = SOURCES[Shard.of(name).log](log)
 
     # --- start and stop ----------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -163,7 +169,7 @@ class Watcher:
         alerts: list[Alert] = []
         for index, entry in enumerate(await source.log.entries(first, end), first):
             facts = facts_of(source, entry)
-            for seen in sightings(self.rules, name, facts):
+            for seen in sightings(self.rules, Shard.of(name).log, facts):
                 found = (seen.rule, name, index, seen.identity, seen.issuer, seen.expected, facts.time_ms or 0)
                 alerts.append(Alert(0, *found, self._now_ms(), self._first_state))
         await self._on_worker(lambda: self._store.add(name, end, alerts))
