@@ -146,7 +146,7 @@ async def compose(
     for part in kept:
         _take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
-        watch_room(home.path, logs)
+        watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock, lambda number, _key: ct.tree(number)),
