@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sigcore import merkle
-from sigcore.errors import Malformed, SigError
+from sigcore.errors import Malformed, SigError, Unavailable
 from sigcore.limits import INT64_MAX
 from sigcore.values import dataclass
 from tlog.audit import Gentle
@@ -217,8 +217,8 @@ class Catalog:
         return {name: tuple(counts.get((name, first_day + at), 0) for at in range(days)) for name in self._sources}
 
     async def _sought(self, query: Query, before: Place, limit: int) -> Places:
-        if self._worker is None:
-            return Places(())
+        if self._worker is None:  # it was closed meanwhile: nothing is no answer
+            raise Unavailable("the catalogue is not open", "try again")
         since_ms = query.since_ms or 0
         return await self._worker.run(
             lambda: self._store.find(query.parts, before=before, since_ms=since_ms, limit=limit)
