@@ -36,13 +36,15 @@ def overview() -> str:
 def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
     """Run one command line; the answer is the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if len(arguments) == 2 and arguments[0] == "help":
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview())
         return ExitCode.DONE if arguments else ExitCode.USAGE
     name = "version" if arguments[0] == "--version" else arguments[0]
     command = COMMANDS.get(name)
     if command is None:
-        sys.stderr.write(f"sigbox: there is no command {name!a}; known: {', '.join(COMMANDS)}\n")
+        sys.stderr.write(f"sigbox: there is no command {name!a}\n  hint: {_nearest(name)}\n")
         return ExitCode.USAGE
     if arguments == ["--version"]:
         # Deferred, like the rest: a script may ask this before every run.
@@ -56,6 +58,15 @@ def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
     if argv is None and command.refused == ExitCode.REFUSED:
         _leave(code)
     return code
+
+
+def _nearest(name: str) -> str:
+    """What may have been meant."""
+    # Deferred: most commands are spelled right.
+    from difflib import get_close_matches  # noqa: PLC0415 - see the line above
+
+    meant = get_close_matches(name, COMMANDS, n=3)
+    return f"did you mean {' or '.join(meant)}?" if meant else "sigbox --help lists the commands"
 
 
 def _leave(code: int) -> None:

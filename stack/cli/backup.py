@@ -18,6 +18,7 @@ from sigcore.strict import encode_time
 from stack.backup.taking import Progress, Taken, take_backup
 from stack.cli.placing import add_data_option
 from stack.cli.table import ExitCode
+from stack.cli.usage import Usage
 from stack.config import home_at
 
 EXAMPLES = """\
@@ -40,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Take the backup."""
     target: Path = options.file.absolute()
-    taken = take_backup(home_at(options.data), target, datetime.now(UTC), _progress())
+    home = home_at(options.data)
+    if target.exists():
+        raise Usage(f"{target} exists", "give a name that is not taken: backups are not written over each other")
+    if target.resolve().is_relative_to(home.path.resolve()):
+        raise Usage(f"{target} lies in the data directory", "what happens to that happens to it: take another disk")
+    taken = take_backup(home, target, datetime.now(UTC), _progress())
     print(json.dumps(_document(target, taken), indent=2) if options.json else _text(target, taken))
     return ExitCode.DONE
 

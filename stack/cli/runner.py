@@ -9,13 +9,16 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
+from typing import Final, NoReturn
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
 from stack.cli.usage import NoPolicy, NotServed, Usage, one_line
 
+_JSON: Final = frozenset({"--json", "--explain=json"})
 _HINTS = {
     errno.EACCES: "run it as the owner of that file, or give another place",
     errno.EPERM: "run it as the owner of that file, or give another place",
@@ -33,7 +36,7 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     module = import_module(command.module)
     gc.freeze()
     gc.enable()
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"sigbox {name}",
         description=module.__doc__,
         epilog=getattr(module, "EXAMPLES", None),
@@ -41,15 +44,15 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        # Deferred: nothing is unknown, nearly always.
-        from stack.cli.cosign_flags import refused  # noqa: PLC0415 - see the line above
-
-        reason = refused(unknown)
-        if reason is not None:
-            parser.error(reason)
     try:
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            # Deferred: nothing is unknown, nearly always.
+            from stack.cli.cosign_flags import refused  # noqa: PLC0415 - see the line above
+
+            reason = refused(unknown)
+            if reason is not None:
+                parser.error(reason)
         code = _done(name, command, module, options)
     except KeyboardInterrupt:
         sys.stderr.write(f"sigbox {name}: interrupted\n")
@@ -59,8 +62,18 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
-        return _failed(name, command, error)
+        code = _failed(name, command, error)
+        if _JSON.intersection(arguments) and not getattr(error, "reported", False):
+            _print_failure(error, code)
     return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the command line in one line, like every other error, and not after a page of options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises :class:`Usage` instead of ending the process; the help of an action is named where it is the action's."""
+        raise Usage(message, f"{self.prog} --help shows what it takes")
 
 
 def _done(name: str, command: Command, module: ModuleType, options: argparse.Namespace) -> int:
@@ -110,8 +123,20 @@ def _failed(name: str, command: Command, error: Exception) -> int:
     return ExitCode.REFUSED
 
 
+def _print_failure(error: Exception, code: int) -> None:
+    """Who asked for JSON gets a document in every case: the error, what to do, the exit code."""
+    # Deferred: few runs fail, and fewer are read by a program.
+    from json import dumps  # noqa: PLC0415 - see the line above
+
+    message = error.message if isinstance(error, SigError) else str(error)
+    with suppress(OSError):  # nobody reads it; the exit code says it all the same
+        print(dumps({"error": message, "hint": getattr(error, "hint", ""), "exitCode": code}, indent=2))
+
+
 def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
+    if isinstance(error.__cause__, OSError):
+        return ExitCode.USAGE  # a place that cannot be written to
     if isinstance(error, NoPolicy):
         return ExitCode.POLICY
     if isinstance(error, NotServed):
