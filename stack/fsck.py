@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sigcore.errors import SigError
+from sigcore.errors import NotFound, SigError
 from stack.bootstrap import Material, load_material
 from stack.config import Home, Settings, load_settings
 from tlog.anchor_file import load_anchored
@@ -46,8 +46,13 @@ async def check(home: Home, progress: Callable[[str], Progress], logs: Collectio
     Raises:
         NotFound, Malformed, Refused: ``home`` is no stack, or its keys cannot be read.
     """
-    settings, material = load_settings(home), load_material(home)
-    findings = []
+    settings = load_settings(home)
+    if settings.ephemeral:
+        raise NotFound(
+            f"{home.path} is the directory of an ephemeral stack: its logs are in memory, there is nothing to hash",
+            "read them from outside: sigbox log info",
+        )
+    material, findings = load_material(home), []
     for log in logs:
         publisher = _PUBLISHERS[log]
         try:

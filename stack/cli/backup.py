@@ -19,7 +19,7 @@ from stack.backup.taking import Progress, Taken, take_backup
 from stack.cli.placing import add_data_option
 from stack.cli.table import ExitCode
 from stack.cli.usage import Usage
-from stack.config import home_at
+from stack.config import home_at, load_settings
 
 EXAMPLES = """\
 examples:
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Take the backup."""
     target: Path = options.file.absolute()
     home = home_at(options.data)
+    load_settings(home)  # that there is a stack
     if target.exists():
         raise Usage(f"{target} exists", "give a name that is not taken: backups are not written over each other")
     if target.resolve().is_relative_to(home.path.resolve()):
