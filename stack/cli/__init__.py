@@ -13,24 +13,44 @@ from stack.cli.table import COMMANDS, ExitCode
 
 _EXITS = """\
 exit codes:
-  0 done and verified   1 verification refused   2 usage   3 the service refused   4 unreachable
-  5 policy expired or absent"""
+  0 done and verified       1 verification refused   2 usage
+  3 the service refused     4 unreachable            5 policy expired or absent"""
+
+
+_HEADINGS = {
+    "init": "your stack",
+    "sign-blob": "files",
+    "sign": "images in a registry",
+    "policy": "policies, keys, bundles, trust",
+    "doctor": "looking after a stack and its logs",
+    "demo": "and",
+}
+"""Before the command that each begins with."""
 
 
 def overview() -> str:
     """The text of ``sigbox --help``."""
-    width = max(map(len, COMMANDS))
-    rows = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    groups: list[list[str]] = []
+    for name in COMMANDS:
+        if name in _HEADINGS:
+            groups.append([])
+        groups[-1].append(name)
+    rows = "\n\n".join(map(_group, groups))
     return (
         "usage: sigbox COMMAND [options]\n\n"
         "Sigstore in a box: everything that keyless signing needs, in one process.\n\n"
-        f"commands:\n{rows}\n\n"
+        f"{rows}\n\n"
         "first steps:\n"
         "  sigbox demo                       see one signature happen, explained\n"
         "  sigbox up                         a stack that stays, data in ./sigbox-data\n"
         "  sigbox COMMAND --help             options and examples of one command\n\n"
         f"{_EXITS}\n"
     )
+
+
+def _group(names: list[str]) -> str:
+    width = max(map(len, names))
+    return "\n".join((f"{_HEADINGS[names[0]]}:", *(f"  {name:<{width}}  {COMMANDS[name].summary}" for name in names)))
 
 
 def main(argv: list[str] | tuple[str, ...] | None = None) -> int:

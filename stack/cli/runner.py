@@ -18,6 +18,7 @@ from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
 from stack.cli.usage import NoPolicy, NotServed, Usage, one_line
 
+_HELP: Final = frozenset({"-h", "--help"})
 _JSON: Final = frozenset({"--json", "--explain=json"})
 _HINTS = {
     errno.EACCES: "run it as the owner of that file, or give another place",
@@ -38,7 +39,7 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     gc.enable()
     parser = _Parser(
         prog=f"sigbox {name}",
-        description=module.__doc__,
+        description=_wrapped(module.__doc__ or "") if _HELP.intersection(arguments) else None,
         epilog=getattr(module, "EXAMPLES", None),
         formatter_class=_formatter,
         allow_abbrev=False,
@@ -95,11 +96,23 @@ def _elsewhere(name: str, options: argparse.Namespace) -> bool:
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """With the width given: argparse would import ``shutil`` to find it, for each option, in every run."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
     try:
-        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
     except (OSError, ValueError):
-        columns = 80
-    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
+        return 80
+
+
+def _wrapped(text: str) -> str:
+    """The paragraphs of a docstring, in lines that fit the terminal; what is indented stays as it is."""
+    # Deferred: help alone needs it.
+    from textwrap import fill  # noqa: PLC0415 - see the line above
+
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(one if "\n " in one else fill(one, _columns() - 2) for one in paragraphs)
 
 
 def _failed(name: str, command: Command, error: Exception) -> int:

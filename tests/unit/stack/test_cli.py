@@ -115,3 +115,15 @@ def test_a_misspelt_command_is_told_the_nearest_and_help_takes_a_command(capsys)
         main(["help", "sign-blob"])
     assert ended.value.code == 0
     assert "usage: sigbox sign-blob" in capsys.readouterr().out
+
+
+def test_help_fits_a_terminal_of_80_columns_but_for_examples(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    wide = [line for line in capsys.readouterr().out.splitlines() if len(line) > 80]
+    for name in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        told = capsys.readouterr().out.partition("\nexamples:\n")[0]
+        wide += [line for line in told.splitlines() if len(line) > 80]
+    assert not wide
