@@ -84,7 +84,7 @@ def _make_middleware(edge: Edge) -> Middleware:
             response = _refused_body(request) or await handler(request)  # (2), (3)
             await asyncio.sleep(0)
         except web.HTTPException as error:
-            response = plain.from_exception(error)
+            response = plain.from_exception(error, request.path)
         except Exception as error:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
             response = _failed(request, error, identifier)
         finally:
@@ -117,19 +117,21 @@ def _as_forwarded(request: web.Request) -> web.Request:
 
 def _failed(request: web.Request, error: Exception, identifier: str) -> web.StreamResponse:
     if isinstance(error, ConnectionError) and request.content.exception() is not None:
-        return plain.refusal(400, "the request did not arrive whole")  # for the log; its sender has gone
+        return plain.refusal(400, "the request did not arrive whole", request.path)  # for the log; its sender has gone
     _log.error("%s %s failed", method_of(request), route_of(request), exc_info=error)
-    return plain.refusal(500, f"internal error, request {identifier}")
+    return plain.refusal(500, f"internal error, request {identifier}", request.path)
 
 
 def _refused_body(request: web.Request) -> web.StreamResponse | None:
     headers = request.headers
     if CONTENT_LENGTH in headers and (request.content_length or 0) > limits.LOG_REQUEST:
         return plain.refusal(
-            413, f"the request body is {request.content_length} bytes long, the limit is {limits.LOG_REQUEST}"
+            413,
+            f"the request body is {request.content_length} bytes long, the limit is {limits.LOG_REQUEST}",
+            request.path,
         )
     if CONTENT_ENCODING not in headers or headers[CONTENT_ENCODING].lower() == "identity":
         return None
-    response = plain.refusal(415, "the request body is compressed; send it as it is")
+    response = plain.refusal(415, "the request body is compressed; send it as it is", request.path)
     response.headers["Accept-Encoding"] = "identity"
     return response
