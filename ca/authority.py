@@ -81,6 +81,19 @@ class _Signer:
         return der.sequence(tbs, _ALGORITHM, der.bit_string(signature)), signature
 
 
+@dataclass(frozen=True, slots=True)
+class _LoggedBy:
+    """A certificate log, and what its SCTs verify with."""
+
+    log: CertificateLog
+    key: PublicKey
+    id: bytes
+
+    @classmethod
+    def of(cls, log: CertificateLog, key: PublicKey) -> _LoggedBy:
+        return cls(log, key, keys.key_id(keys.encode_public_key(key)))
+
+
 class Authority:
     """A certificate authority for short-lived code-signing certificates.
 
@@ -97,7 +110,7 @@ class Authority:
         Refused: a certificate of the chain is not signed by the next.
     """
 
-    __slots__ = ("_log", "_log_id", "_log_key", "_patience", "_signer", "_working", "issuers")
+    __slots__ = ("_logged_by", "_patience", "_signer", "_working", "issuers")
 
     def __init__(
         self,
@@ -111,9 +124,7 @@ class Authority:
     ) -> None:
         self._signer = _Signer.of(key, chain)
         self.issuers = issuers
-        self._log = log
-        self._log_key = log_key
-        self._log_id = keys.key_id(keys.encode_public_key(log_key))
+        self._logged_by = _LoggedBy.of(log, log_key)
         self._patience = Patience(patience_s)
         self._working = 0
         """Requests that are under way."""
@@ -134,6 +145,10 @@ class Authority:
         The caller has seen to it that the log accepts the new root, and that readers can know of it. Errors: as of the class.
         """
         self._signer = _Signer.of(key, chain)
+
+    def log_to(self, log: CertificateLog, log_key: PublicKey) -> None:
+        """Log elsewhere from the next request on, as :meth:`succeed`: readers can know of ``log_key``, whose window has begun."""
+        self._logged_by = _LoggedBy.of(log, log_key)
 
     async def issue(self, token: str, proof: Proof, *, now: datetime) -> IssuedCertificate:
         """A certificate for the identity in ``token`` and the key in ``proof``, logged before it exists.
@@ -193,9 +208,10 @@ class Authority:
 
     async def _logged(self, chain: Sequence[bytes], entry: PrecertEntry, now: datetime) -> SignedCertificateTimestamp:
         """Steps 7 and 8."""
+        by = self._logged_by
         try:
             with self._patience:
-                stamp = await self._log.add_pre_chain(chain)
+                stamp = await by.log.add_pre_chain(chain)
         except TimeoutError as error:
             raise Unavailable(f"the certificate log did not answer within {self._patience.seconds} seconds") from error
         except Unavailable:
@@ -204,7 +220,7 @@ class Authority:
             raise Unavailable("the certificate log did not take the precertificate", str(error)) from error
         await self._take_turns()
         try:
-            sct.verify_sct(stamp, entry, self._log_key, self._log_id)
+            sct.verify_sct(stamp, entry, by.key, by.id)
             _check_moment(stamp, now)
         except SigError as error:
             raise Unsound(f"the certificate log's SCT is not good: {error}") from error

@@ -164,7 +164,9 @@ def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
     _check_name(issuer, _NAME)
     _check_name(subject, _NAME)
     not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
-    found = tuple(map(_read_usual_extension, der.members(listed)))
+    found = tuple(
+        [_recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw) for raw in der.members(listed)]
+    )
     if not (
         (version, number, inner, spki[0]) == (_VERSION_3, der.integer(serial), algorithm, der.SEQUENCE)
         and 0 < serial < 1 << _SERIAL_BITS
@@ -176,8 +178,9 @@ def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
     return serial, issuer, subject, not_before, not_after, spki, found
 
 
-_recent_tbs = lru_cache(maxsize=16)(_read_usual_tbs)
-"""An authority reads what it is about to sign, and the log next to it reads the same bytes with their signature."""
+_recent_tbs = lru_cache(maxsize=128)(_read_usual_tbs)
+"""An authority reads what it is about to sign, and the log next to it reads the same bytes with their signature. Between the two
+lie as many others as there are requests under way."""
 
 
 def _read_tbs(tbs: bytes, algorithm: bytes, what: str = "the certificate") -> _Parts:
@@ -247,10 +250,6 @@ def _parse_extension(raw: bytes, what: str) -> Extension:
     extension = Extension(item.oid(), item.default_false(), item.octet_string())
     item.finish()
     return extension
-
-
-def _read_usual_extension(raw: bytes) -> Extension:
-    return _recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw)
 
 
 def _split_extension(raw: bytes) -> Extension:

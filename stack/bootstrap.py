@@ -22,8 +22,9 @@ from sigcore.values import dataclass
 from stack.authorities import Keep, make_ca, make_log_key, make_tsa
 from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import leftover_of, load_file, load_secret, make_folder
-from stack.generations import current_folder
+from stack.generations import current_folder, load_generations
 from stack.seed import CREATED, KeySource
+from stack.shards import shards_of
 
 ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor", "console")
 LOG_FOLDERS: Final = ("ct", "rekor", "rekor-v1")
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Every key and chain of the serving process. The TUF keys are not among them: only the publisher reads those."""
+    """Every key and chain of the serving process that signs what is new. The TUF keys are not among them: only the publisher reads those."""
 
     ca_key: ec.EllipticCurvePrivateKey
     ca_chain: tuple[x509.Certificate, ...]
@@ -241,11 +242,12 @@ def load_material(home: Home) -> Material:
     """
     ca_key, ca_chain = load_ca(home)
     tsa_key, tsa_chain = load_tsa(home)
+    rotated = load_generations(home)
     return Material(
         ca_key=ca_key,
         ca_chain=ca_chain,
-        ct_key=load_ecdsa(home, "ct/log.key"),
-        rekor_key=load_rekor(home),
+        ct_key=load_ecdsa(home, shards_of(rotated, "ct")[-1].key_file),
+        rekor_key=load_rekor(home, shards_of(rotated, "rekor")[-1].key_file),
         rekor_v1_key=load_ecdsa(home, "rekor-v1/log.key"),
         tsa_key=tsa_key,
         tsa_chain=tsa_chain,
@@ -297,12 +299,12 @@ def save_oidc_key(home: Home, name: str, key: keys.PrivateKey, settings: Setting
     _save_keys(home, "oidc", {name: key}, settings)
 
 
-def load_rekor(home: Home) -> keys.PrivateKey:
-    """The key of the Rekor v2 log; errors as :func:`load_material`."""
-    key = _load_key(home, "rekor/log.key")
+def load_rekor(home: Home, name: str = "rekor/log.key") -> keys.PrivateKey:
+    """The key of a Rekor v2 log in the file ``name``; errors as :func:`load_material`."""
+    key = _load_key(home, name)
     expected = isinstance(key, ed25519.Ed25519PrivateKey) or in_device(key)
     if not expected:
-        raise _another_kind(home.path / "rekor" / "log.key", "Ed25519")
+        raise _another_kind(home.path / name, "Ed25519")
     return key
 
 

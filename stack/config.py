@@ -313,7 +313,7 @@ def load_settings(home: Home) -> Settings:
             keys=key_uris(table[KEYS]) if KEYS in table else {},
             database=parse_database(table["database"]) if "database" in table else "",
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
     if found != FORMAT:
         raise Refused(f"{home.path} has layout {found}, this version knows {FORMAT}", "use a newer sigbox")

@@ -33,13 +33,9 @@ from tlog.http import (
 from tlog.log import Log, Receipt, Submission, seed
 from tlog.publish import CheckpointPublisher, Clock
 from tlog.storage.base import LogStore
-from tlog.submission import Intake
+from tlog.submission import Frozen, Intake
 
 _INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 6, 8, 12, 14
-
-
-class Frozen(Refused):
-    """The log takes nothing any more."""
 
 
 DsseKind: TypeAlias = Literal["hashedrekord", "dsse"]
@@ -201,8 +197,8 @@ def make_routes(rekor: RekorV2) -> list[web.RouteDef]:
     return [*make_front_routes(rekor), *get("/checkpoint", checkpoint), *get("/tile/{path:.*}", tile)]
 
 
-def make_front_routes(front: Front) -> list[web.RouteDef]:
-    """The route that takes entries."""
+def make_front_routes(front: Front, prefix: str = "") -> list[web.RouteDef]:
+    """The route that takes entries, below ``prefix``."""
 
     async def add(request: web.Request) -> web.Response:
         body = await read_body(request, limit=limits.LOG_REQUEST)
@@ -215,7 +211,7 @@ def make_front_routes(front: Front) -> list[web.RouteDef]:
             content_type="application/json",
         )
 
-    return [web.post("/api/v2/log/entries", answering(add, _STATUS, _refusal))]
+    return [web.post(f"{prefix}/api/v2/log/entries", answering(add, _STATUS, _refusal))]
 
 
 def _refusal(status: int, error: SigError) -> web.Response:

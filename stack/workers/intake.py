@@ -14,6 +14,7 @@ from functools import partial
 from typing import cast
 
 from sigcore.errors import Malformed, SigError, Unavailable
+from stack.shards import Shard
 from stack.traffic import Traffic
 from stack.workers.counts import NONE, Counts, add_to, parse_counts
 from stack.workers.frames import Asked, Entry, Splitter, encode_told, parse_asked
@@ -42,8 +43,9 @@ class Links:
         self._none.set()
 
     def begin(self, logs: Mapping[str, Log]) -> None:
-        """Take entries for ``logs``, by the names that :data:`~stack.workers.link.LOGS` has."""
-        self.logs = tuple(logs[name] for name in LOGS)
+        """Take entries for ``logs``, by the names that :data:`~stack.workers.link.LOGS` has: the newest tree of each."""
+        newest = {Shard.of(name).log: log for name, log in logs.items()}
+        self.logs = tuple(newest[name] for name in LOGS)
 
     def check(self, _now: datetime) -> None:
         """Raises Unavailable while a worker is missing."""

@@ -16,6 +16,7 @@ from stack.edge import Edge
 from stack.figures import Figures
 from stack.running import DRAIN_S, answer, composed, keep_up, stop_on_signals
 from stack.service import working
+from stack.shards import Shard
 from stack.start import Plan, Prepared
 from stack.workers.child import stop_with
 from stack.workers.floors import SharedFloor
@@ -55,7 +56,7 @@ async def _linked(
 ) -> AsyncIterator[None]:
     """Take entries of workers while the block runs."""
     for name, log in figures.logs.items():
-        log.clock.share(floors[name])
+        log.clock.share(floors[Shard.of(name).log])
     intake.begin(figures.logs)
     figures.workers = intake.connections
     server = await asyncio.get_running_loop().create_unix_server(
