@@ -67,7 +67,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
         """Bits of the order."""
         return self._public_key.key_size
 
-    def sign(self, data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:  # type: ignore[override] # data: Buffer
+    def sign(self, data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:  # type: ignore[override]  # ours take bytes
         """As of a key in memory. Unavailable: the token does not sign."""
         return self._signed(_digest(data, signature_algorithm))
 
