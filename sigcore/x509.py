@@ -165,7 +165,10 @@ def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
     _check_name(subject, _NAME)
     not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
     found = tuple(
-        [_recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw) for raw in der.members(listed)]
+        [
+            _recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw)
+            for raw in der.members(listed)
+        ]
     )
     if not (
         (version, number, inner, spki[0]) == (_VERSION_3, der.integer(serial), algorithm, der.SEQUENCE)

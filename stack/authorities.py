@@ -80,11 +80,11 @@ def make_tsa(folder: Path, settings: Settings, keep: Keep, since: datetime, numb
     keep.save_chain(folder, {"root": root, "intermediate": middle, "leaf": leaf})
 
 
-def make_log_key(role: str, settings: Settings) -> keys.PrivateKey:
-    """The key of a log: in the token that ``[keys]`` names for it, else in memory; there Ed25519 for Rekor v2, else ECDSA P-256."""
+def make_log_key(role: str, settings: Settings, number: int = 1) -> keys.PrivateKey:
+    """The key of a log's tree ``number``: in the token that ``[keys]`` names for it, else in memory; there Ed25519 for Rekor v2, else ECDSA P-256."""
     if role == "rekor" and role not in settings.keys:
-        return KeySource(settings.seed).ed25519(role)
-    return _made(role, "log", 1, settings)
+        return KeySource(settings.seed).ed25519(_named(role, number))
+    return _made(role, "log", number, settings)
 
 
 def _made(role: str, name: str, number: int, settings: Settings) -> ec.EllipticCurvePrivateKey:
@@ -94,7 +94,11 @@ def _made(role: str, name: str, number: int, settings: Settings) -> ec.EllipticC
 
         return TokenSource(role, settings.keys[role]).signing_key(name, number)
     named = role if name == "log" else f"{role}/{name}"
-    return KeySource(settings.seed).p256(named if number == 1 else f"{named}/{number}")
+    return KeySource(settings.seed).p256(_named(named, number))
+
+
+def _named(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}/{number}"
 
 
 def _subject(role: str, settings: Settings, since: datetime, number: int) -> certify.Subject:

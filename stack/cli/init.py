@@ -157,7 +157,7 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
     from stack.trust.documents import save_documents  # noqa: PLC0415 - the same
     from stack.trust.publisher import finish_publisher, start_publisher  # noqa: PLC0415 - the same
 
-    services = _services(options)
+    services, in_token = _services(options), keys_of(options)
     if options.tls == AUTO:
         for given in services.values():
             check_https(given)
@@ -171,7 +171,7 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
             now=now,
             organization=organization,
             services=services,
-            in_token=keys_of(options),
+            in_token=in_token,
         )
         if options.login:
             add_login(home, options.login)

@@ -25,6 +25,8 @@ from sigcore.x509 import Certificate, common_name
 from stack.bootstrap import ROLE_FOLDERS, load_ca, load_ecdsa, load_rekor, load_tsa
 from stack.config import Home, load_settings
 from stack.doctor.finding import Check, Skipped, Warned
+from stack.generations import load_generations
+from stack.shards import shards_of
 
 PACKAGES: Final = ("sigcore", "oidc_dev", "ca", "tlog", "tsa", "client", "stack")
 KEYED: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf")
@@ -102,16 +104,16 @@ def tokens(here: Here) -> str:
         else:
             files.append(role)
     if files:
-        hint = "for ca and tsa, sigbox trust rotate makes the next key in the token; a log keeps its key for as long as it lives"
+        hint = "sigbox trust rotate makes the next key in the token; rekor-v1 keeps its one for as long as it lives"
         raise Warned(f"the keys of {', '.join(files)} are in files, although [keys] names tokens for them", hint)
     return f"the keys of {', '.join(rows)} sign in their tokens"
 
 
 def _signing_key(home: Home, role: str) -> PrivateKey:
-    if role == "rekor":
-        return load_rekor(home)
-    authorities = {"ca": load_ca, "tsa": load_tsa}
-    return authorities[role](home)[0] if role in authorities else load_ecdsa(home, f"{role}/log.key")
+    if role in ("ca", "tsa"):
+        return (load_ca if role == "ca" else load_tsa)(home)[0]
+    newest = shards_of(load_generations(home), role)[-1]
+    return (load_rekor if role == "rekor" else load_ecdsa)(home, newest.key_file)
 
 
 def _check_mode(path: Path, forbidden: int) -> None:

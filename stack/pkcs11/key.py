@@ -3,7 +3,8 @@
 
 1. Its public half is known from a file: the token is opened by the first signature, not before.
 2. When the key is found in the token, it must be of the right kind, and sign something that the public half verifies.
-3. A signature that fails is tried once more with a new session: the old one may have ended long ago.
+3. A signature that fails is tried again with a new session: the old one may have ended long ago, or a process beside this one was
+   just logging in, while which SoftHSM shows no token.
 4. If that fails too, the caller gets Unavailable with the reason, and for :data:`AGAIN_S` so does everybody else at once.
 
 Sources: PKCS#11 v2.40 (mechanisms) section 2.3.1 (CKM_ECDSA signs a hash; the signature is r and s, each as long as the order), RFC 3279
@@ -16,6 +17,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -29,6 +31,8 @@ from stack.pkcs11.module import PATIENCE_S, WHERE, module_at, said
 Made = TypeVar("Made")
 AGAIN_S: Final = 1.0
 """So soon after a failure the token is not asked again: it may take long to say no, and others wait for it."""
+PAUSES_S: Final = (0.0, 0.1, 0.3)
+"""Between the tries of one signature."""
 LOOK_S: Final = 5.0
 """How old the last answer of a token may be when readiness is asked for."""
 CURVES: Final = {"secp256r1": 256, "secp384r1": 384}
@@ -63,7 +67,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
         """Bits of the order."""
         return self._public_key.key_size
 
-    def sign(self, data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:  # type: ignore[override] # data: Buffer
+    def sign(self, data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:  # type: ignore[override]  # ours take bytes
         """As of a key in memory. Unavailable: the token does not sign."""
         return self._signed(_digest(data, signature_algorithm))
 
@@ -122,7 +126,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
         """
         with self._module.held():
             try:
-                self._opened()
+                self._tried(secrets.token_bytes(32))
             except Exception as error:
                 raise self._explained(error) from error
             finally:
@@ -144,13 +148,13 @@ class TokenKey(ec.EllipticCurvePrivateKey):
             return signature
 
     def _tried(self, digest: bytes) -> bytes:
-        try:
-            return _sign(self._opened(), digest)
-        except SigError:
-            raise
-        except Exception:  # noqa: BLE001 - 3: the library's errors have many kinds
+        """3; what is refused once is refused again. The library's errors have many kinds."""
+        for pause_s in PAUSES_S:
+            with suppress(NotFound, Unavailable, RuntimeError):
+                return _sign(self._opened(), digest)
             self._module.close()
-            return _sign(self._opened(), digest)
+            time.sleep(pause_s)
+        return _sign(self._opened(), digest)
 
     def _opened(self) -> Any:
         """2, unless it was done in this session."""
