@@ -34,8 +34,16 @@ def _publisher(home: Home, settings: Settings, shard: Shard) -> Publisher:
 
 
 def logs_of(home: Home) -> tuple[str, ...]:
-    """Every tree of every log in ``home``, by name. Malformed: what is said of them is damaged."""
-    return tuple(shard.name for shard in all_shards(load_generations(home)))
+    """Every tree of every log in ``home``, by name, but those of a rotation that nobody has opened yet.
+
+    Raises:
+        Malformed: what is said of them is damaged.
+    """
+
+    def opened(shard: Shard) -> bool:
+        return shard.database(home.path).exists() or shard.anchor(home.path / "anchor").exists()
+
+    return tuple(shard.name for shard in all_shards(load_generations(home)) if shard.number == 1 or opened(shard))
 
 
 @dataclass(frozen=True, slots=True)
