@@ -232,7 +232,9 @@ def _check_leaf(leaf: Certificate, at: datetime, eku: str) -> None:
         keys.check_strength(key, what=f"the public key of {_called(leaf)}")  # the defect again, under its name
 
 
+@lru_cache(maxsize=128)
 def _check_authority(issuer: Certificate) -> None:
+    """Kept where it holds: issuers are few and sign much."""
     constraints = extensions.parse_basic_constraints(issuer)
     if constraints is None or not constraints.ca:
         raise Refused(f"{_called(issuer)} is no CA (basicConstraints)")

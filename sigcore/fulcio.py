@@ -11,8 +11,8 @@ Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
+from itertools import compress
 from operator import attrgetter
 
 from sigcore import der
@@ -113,13 +113,16 @@ def encode_all(values: FulcioExtensions) -> bytes:
         Malformed: as there.
     """
     return b"".join(
-        _encode_one(arc, field, text) if len(text) > _SMALL_TEXT else _recent_one(arc, field, text)
-        for arc, field, text in _present(values)
+        [
+            _encode_one(arc, field, text) if len(text) > _SMALL_TEXT else _recent_one(arc, field, text)
+            for arc, field, text in _present(values)
+        ]
     )
 
 
-def _present(values: FulcioExtensions) -> Iterator[tuple[int, str, str]]:
-    return ((arc, field, text) for (arc, field), text in zip(_TABLE, _texts(values), strict=True) if text)
+def _present(values: FulcioExtensions) -> list[tuple[int, str, str]]:
+    texts = _texts(values)
+    return [(arc, field, text) for (arc, field), text in zip(compress(_TABLE, texts), filter(None, texts), strict=True)]
 
 
 def _encode_one(arc: int, field: str, text: str) -> bytes:

@@ -128,7 +128,7 @@ def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> P
 
 def encode_public_key(key: PublicKey) -> bytes:
     """SPKI in DER."""
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _SPKI:
+    if is_ecdsa(key) and key.curve.name in _SPKI:
         head, _, size = _SPKI[key.curve.name]
         point = key.public_numbers()
         return head + point.x.to_bytes(size, "big") + point.y.to_bytes(size, "big")
