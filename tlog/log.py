@@ -18,6 +18,7 @@ from tlog.publish import Clock, Publisher, SigningClock
 from tlog.sequencer import Commits, Sequencer
 from tlog.storage.base import Head, LogStore, Shared
 from tlog.submission import Receipt, Submission
+from tlog.waiting import Caller
 
 if TYPE_CHECKING:  # the driver of its database is an extra
     from tlog.elected import Elected
@@ -99,10 +100,18 @@ class Log:
         return receipt
 
     def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
-        """As :meth:`submit`, for whoever brings many at once; he calls :attr:`grown` himself."""
+        """As :meth:`submit`; the caller calls :attr:`grown` himself."""
+        self._check_intact()
+        return self._sequencer.offer(submission)
+
+    def bring(self, submission: Submission, caller: Caller) -> None:
+        """As :meth:`offer`, for whoever brings many at once and is told of each: see :meth:`tlog.sequencer.Sequencer.bring`."""
+        self._check_intact()
+        self._sequencer.bring(submission, caller)
+
+    def _check_intact(self) -> None:
         if self.damage:
             raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")
-        return self._sequencer.offer(submission)
 
     async def find(self, key: bytes) -> int | None:
         """The index of the entry with this identity or leaf hash; None when there is none."""

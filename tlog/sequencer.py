@@ -39,7 +39,7 @@ from tlog.storage.base import Batch, Head, LogStore, prefix_of
 from tlog.submission import Receipt, Submission
 from tlog.tree import Growth, grow
 from tlog.view import View
-from tlog.waiting import Waiting
+from tlog.waiting import Caller, Waiting
 
 BATCH_ENTRIES: Final = 256
 """Entries of one commit: large enough that its cost is shared well, small enough that callers do not wait for others."""
@@ -122,6 +122,13 @@ class Sequencer:
             Malformed: the leaf is longer than an entry bundle can hold. Unavailable: the log cannot take or answer it now;
                 it may or may not have been stored, and submitting it again is safe.
         """
+        return self._waiting_for(submission).join()
+
+    def bring(self, submission: Submission, caller: Caller) -> None:
+        """As :meth:`offer`; ``caller`` is told instead, and must not raise: others are told after him."""
+        self._waiting_for(submission).callers.append(caller)
+
+    def _waiting_for(self, submission: Submission) -> Waiting:
         if len(submission.leaf) > limits.ENTRY:
             raise Malformed(f"the log entry is {len(submission.leaf)} bytes long, the limit is {limits.ENTRY}")
         waiting = self._pending.get(submission.identity)
@@ -133,7 +140,7 @@ class Sequencer:
             waiting = self._pending[submission.identity] = Waiting(submission)
             self._pool.append(waiting)
             self._wake.set()
-        return waiting.join()
+        return waiting
 
     async def find(self, key: bytes) -> int | None:
         """The index of the published entry with this identity or leaf hash; exact."""
