@@ -226,17 +226,20 @@ def verify_inclusions(
     reached: dict[tuple[int, int], tuple[Hash, tuple[Hash, ...]]] = {}
     for index, (leaf_hash, proof) in enumerate(zip(leaf_hashes, proofs, strict=True), first):
         _check_index(index, size)
-        _check_hashes((leaf_hash, *proof), "the inclusion proof")
+        _check_hashes((leaf_hash,), "the leaf")
         inner, border = _shape(index, size)
-        _check_length(proof, inner + border, "the inclusion proof")
+        if len(proof) != inner + border:
+            _check_length(proof, inner + border, "the inclusion proof")
         node = leaf_hash
         for height in range(inner):
-            place = height, index >> height
-            earlier = reached.setdefault(place, (node, proof))
+            earlier = reached.setdefault((height, index >> height), (node, proof))
             if earlier[1] is not proof and earlier[0] == node and earlier[1][height:] == proof[height:]:
+                _check_hashes(proof[:height], "the inclusion proof")
                 break
-            node = _climb(node, index >> height, proof[height : height + 1], ())
+            sibling = proof[height]
+            node = hash_node(sibling, node) if index >> height & 1 else hash_node(node, sibling)
         else:
+            _check_hashes(proof, "the inclusion proof")
             _check_root(_climb(node, 0, (), proof[inner:]), root)
 
 

@@ -89,6 +89,8 @@ class Sequencer:
         self.room: Callable[[], str] = str
         """Why the disk has no room for entries; empty while it has. Asked before one is taken, so nothing is left half done."""
         self._stopping = False
+        self._crowded = True
+        """The last batch was not a lone entry: who comes alone again is not made to wait for others."""
         self._generation = 0
         self.commits = Commits()
         self.view: View
@@ -193,8 +195,10 @@ class Sequencer:
                 return
 
     async def _advance(self) -> None:
-        await self._gather()
+        if len(self._pool) > 1 or self._crowded:
+            await self._gather()
         waiting = await self._answer_known([self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool)))])
+        self._crowded = len(waiting) > 1
         if waiting:
             step = self._prepare(waiting)
             began = time.perf_counter()
