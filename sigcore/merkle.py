@@ -128,7 +128,9 @@ def inclusion_proofs(first: int, end: int, size: int, node: NodeReader) -> tuple
             descend(level, left, path)
             return
         if first < middle:
-            descend(level, left, (_range_root(middle, min(middle + (1 << level), size), node), *path))
+            right = middle + (1 << level)
+            beside = node(level, left + 1) if right <= size else _range_root(middle, size, node)
+            descend(level, left, (beside, *path))
         if end > middle:
             descend(level, left + 1, (node(level, left), *path))
 
@@ -223,10 +225,12 @@ def verify_inclusions(
         Malformed, Refused: as :func:`verify_inclusion`, for the first proof that does not hold.
     """
     _check_hashes((root,), "the root")
+    _check_hashes(leaf_hashes, "the leaves")
+    if leaf_hashes:
+        _check_index(first, size)
+        _check_index(first + len(leaf_hashes) - 1, size)
     reached: dict[tuple[int, int], tuple[Hash, tuple[Hash, ...]]] = {}
     for index, (leaf_hash, proof) in enumerate(zip(leaf_hashes, proofs, strict=True), first):
-        _check_index(index, size)
-        _check_hashes((leaf_hash,), "the leaf")
         inner, border = _shape(index, size)
         if len(proof) != inner + border:
             _check_length(proof, inner + border, "the inclusion proof")
@@ -234,7 +238,8 @@ def verify_inclusions(
         for height in range(inner):
             earlier = reached.setdefault((height, index >> height), (node, proof))
             if earlier[1] is not proof and earlier[0] == node and earlier[1][height:] == proof[height:]:
-                _check_hashes(proof[:height], "the inclusion proof")
+                if height:
+                    _check_hashes(proof[:height], "the inclusion proof")
                 break
             sibling = proof[height]
             node = hash_node(sibling, node) if index >> height & 1 else hash_node(node, sibling)
