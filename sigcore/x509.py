@@ -420,7 +420,11 @@ def parse_san(certificate: Certificate) -> San:
     extension = certificate.extension(SUBJECT_ALTERNATIVE_NAME)
     if extension is None:
         raise Malformed("the certificate has no subject alternative name")
-    outer = der.Reader(extension.value, "the subject alternative name")
+    return (_recent_san if len(extension.value) <= _SMALL_EXTENSION else _read_san)(extension.value)
+
+
+def _read_san(value: bytes) -> San:
+    outer = der.Reader(value, "the subject alternative name")
     names = outer.enter()
     outer.finish()
     san = _parse_general_name(names)
@@ -428,6 +432,10 @@ def parse_san(certificate: Certificate) -> San:
         raise Malformed("the certificate has several subject alternative names, expected exactly one")
     _checked(san)
     return san
+
+
+_recent_san = lru_cache(maxsize=256)(_read_san)
+"""A few identities sign much."""
 
 
 def _parse_general_name(names: der.Reader) -> San:
