@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,6 +22,7 @@ from ca.profile import Draft, Profile
 from ca.token import verify_token
 from sigcore import certify, der, extensions, keys, sct, signatures, x509
 from sigcore.chain import verify_signed_by
+from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.keys import PublicKey
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
@@ -29,6 +31,7 @@ from sigcore.values import dataclass
 CLOCKS_APART_S: Final = 60
 """How far the log's clock may be from ours, with the time that it takes to answer."""
 _ALGORITHM: Final = signatures.ECDSA_WITH_SHA256
+_POISON: Final = certify.encode_extension(extensions.poison())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,12 @@ class _Signer:
 
     def finish(self, draft: Draft, entry: PrecertEntry, stamp: SignedCertificateTimestamp) -> bytes:
         """Steps 9 and 10 of :meth:`Authority.issue`."""
-        sct_list = extensions.sct_list(sct.encode_sct_list((stamp,)))
+        sct_list = certify.encode_extension(extensions.sct_list(sct.encode_sct_list((stamp,))))
         tbs = draft.encode(sct_list)
         final, signature = self.sign(tbs)
         try:
             signatures.verify(_ALGORITHM, self.public_key, signature, tbs, what="the CA's signature")
-            if tbs != sct.with_sct_list(entry.tbs, certify.encode_extension(sct_list)):
+            if tbs != sct.with_sct_list(entry.tbs, sct_list):
                 raise Malformed("it differs from its precertificate in more than the last extension")
         except SigError as error:
             raise Unsound(f"the certificate is not what was logged: {error}") from error
@@ -132,6 +135,11 @@ class Authority:
         """DER of the issuing CA's certificate, then of its issuers up to the root."""
         return self._signer.chain
 
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """The issuing key."""
+        return self._signer.key
+
     def succeed(self, key: ec.EllipticCurvePrivateKey, chain: Sequence[bytes]) -> None:
         """Sign with another key from the next request on; those under way end with the key that they began with.
 
@@ -184,14 +192,15 @@ class Authority:
         spki = keys.encode_public_key(verify_possession(proof, principal.subject))  # 3
         await self._take_turns()
         draft = signer.profile.draft(principal, spki, now)  # 4
-        tbs = draft.encode(extensions.poison())
+        tbs = draft.encode(_POISON)
         lint(tbs, issuer=signer.certificates[0], principal=principal, spki=spki, now=now)  # 5
         await self._take_turns()
-        precert, _ = signer.sign(tbs)  # 6
-        entry = PrecertEntry(signer.key_hash, draft.encode(None))
+        precert, _ = await aside(signer.key, partial(signer.sign, tbs))  # 6
+        entry = PrecertEntry(signer.key_hash, draft.encode(b""))
         stamp = await self._logged((precert, *signer.chain), entry, now)  # 7, 8
         await self._take_turns()
-        return IssuedCertificate((signer.finish(draft, entry, stamp), *signer.chain))  # 9, 10
+        final = await aside(signer.key, partial(signer.finish, draft, entry, stamp))  # 9, 10
+        return IssuedCertificate((final, *signer.chain))
 
     async def _take_turns(self) -> None:
         """One turn of the event loop where there are others; nothing is waited for."""

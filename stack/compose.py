@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import ca.http
 import oidc_dev.http
@@ -34,7 +34,7 @@ from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
-from sigcore import keys
+from sigcore import device_key, keys
 from sigcore.floor import Floor
 from sigcore.note import note_key
 from sigcore.values import dataclass
@@ -147,7 +147,7 @@ async def compose(
     for part in kept:
         _take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
-        watch_room(home.path, logs)
+        watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock, lambda number, _key: ct.tree(number)),
@@ -240,6 +240,7 @@ def _ca_part(
             authority.log_to(log_of(len(rotated["ct"]), log_key), log_key)
 
     def check(now: datetime) -> None:
+        device_key.check(authority.key)
         health.ca_check(tuple(map(parse_certificate, authority.chain)))(now)
 
     follows = During(partial(succeeding, home, adopt, clock))
@@ -321,7 +322,7 @@ def _accepting(home: Home, fronts: Mapping[int, CertificateFront], clock: Clock)
 
 
 def log_part(
-    home: Home, settings: Settings, secrets: tuple[ed25519.Ed25519PrivateKey, ec.EllipticCurvePrivateKey], clock: Clock
+    home: Home, settings: Settings, secrets: tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey], clock: Clock
 ) -> Part:
     """``log``: Rekor v2 and v1, with the keys in ``secrets``."""
     rekor = _trees_part(make_rekor(home, settings, secrets[0], clock))

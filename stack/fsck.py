@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from sigcore.errors import SigError
-from stack.bootstrap import load_ecdsa, load_ed25519, load_material
+from sigcore.errors import NotFound, SigError
+from stack.bootstrap import load_ecdsa, load_material, load_rekor
 from stack.config import Home, Settings, load_settings
 from stack.generations import load_generations
 from stack.shards import Shard, all_shards
@@ -26,7 +26,7 @@ from tlog.tree_head import TreeHeadPublisher
 def _publisher(home: Home, settings: Settings, shard: Shard) -> Publisher:
     """Who signs for a tree, as :mod:`stack.compose` has it."""
     if shard.log == "rekor":
-        return CheckpointPublisher(shard.origin(settings), load_ed25519(home, shard.key_file))
+        return CheckpointPublisher(shard.origin(settings), load_rekor(home, shard.key_file))
     key = load_ecdsa(home, shard.key_file)
     if shard.log == "ct":
         return TreeHeadPublisher(shard.origin(settings), key)
@@ -62,7 +62,13 @@ async def check(home: Home, progress: Callable[[str], Progress], logs: Collectio
     Raises:
         NotFound, Malformed, Refused: ``home`` is no stack, or its keys cannot be read.
     """
-    settings, _ = load_settings(home), load_material(home)
+    settings = load_settings(home)
+    if settings.ephemeral:
+        raise NotFound(
+            f"{home.path} is the directory of an ephemeral stack: its logs are in memory, there is nothing to hash",
+            "read them from outside: sigbox log info",
+        )
+    load_material(home)  # every key can be read, or nothing is hashed
     findings = []
     for log in logs_of(home) if logs is None else logs:
         publisher = _publisher(home, settings, Shard.of(log))

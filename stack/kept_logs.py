@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import tlog.ct
 import tlog.rekor_v2
+from sigcore import keys
 from sigcore.x509 import Certificate
-from stack.bootstrap import load_ecdsa, load_ed25519
+from stack.bootstrap import load_ecdsa, load_rekor
 from stack.config import Home, Settings
 from stack.generations import Generations, load_generations
 from stack.shards import Shard, shards_of
@@ -44,12 +45,12 @@ def make_ct(
     return Trees(home, "ct", make, tlog.ct.make_routes, clock)
 
 
-def make_rekor(home: Home, settings: Settings, newest: ed25519.Ed25519PrivateKey, clock: Clock) -> Trees[RekorV2]:
+def make_rekor(home: Home, settings: Settings, newest: keys.PrivateKey, clock: Clock) -> Trees[RekorV2]:
     """Rekor v2; ``newest`` is the key of the last tree that there is."""
     last = shards_of(load_generations(home), "rekor")[-1]
 
     def make(shard: Shard) -> RekorV2:
-        key = newest if shard == last else load_ed25519(home, shard.key_file)
+        key = newest if shard == last else load_rekor(home, shard.key_file)
         kept = _kept(home, settings, shard)
         return RekorV2(*kept, origin=shard.origin(settings), key=key, clock=clock, dsse=settings.rekor_v2_dsse)
 

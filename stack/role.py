@@ -91,6 +91,7 @@ def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     home = plan.home
     ca = bootstrap.load_ca(home)
     _check_published(home, "ca", ca[0].public_key())
+    bootstrap.prove(ca[0])
     issuers = LiveIssuers(issuer_files(home, plan.config))
     own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home))
     log_key, tree = load_public(home).ct_key, shards_of(load_generations(home), "ct")[-1]
@@ -102,20 +103,23 @@ def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     key = bootstrap.load_ecdsa(plan.home, shards_of(load_generations(plan.home), "ct")[-1].key_file)
     _check_published(plan.home, "ct", key.public_key())
+    bootstrap.prove(key)
     return compose.ct_part(plan.home, settings, key, load_public(plan.home).ca_chain[-1], clock)
 
 
 def _logs(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
-    v2 = bootstrap.load_ed25519(plan.home, shards_of(load_generations(plan.home), "rekor")[-1].key_file)
+    v2 = bootstrap.load_rekor(plan.home, shards_of(load_generations(plan.home), "rekor")[-1].key_file)
     v1 = bootstrap.load_ecdsa(plan.home, "rekor-v1/log.key")
     for key in (v2, v1):
         _check_published(plan.home, "log", key.public_key())
+        bootstrap.prove(key)
     return compose.log_part(plan.home, settings, (v2, v1), clock)
 
 
 def _tsa(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     tsa = bootstrap.load_tsa(plan.home)
     _check_published(plan.home, "tsa", tsa[0].public_key())
+    bootstrap.prove(tsa[0])
     return compose.tsa_part(plan.home, settings, tsa, clock)
 
 

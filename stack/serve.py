@@ -68,6 +68,7 @@ def serve(plan: Plan) -> int:
         oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
         wait_begun(load_generations(home))
         material = bootstrap.load_material(home)
+        bootstrap.prove(*material.secrets)
         save_documents(home, material.public, settings)
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]

@@ -35,13 +35,12 @@ from sigcore.keys import encode_public_key
 from sigcore.trustroot import Validity
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
-from stack.authorities import Keep, make_ca, make_tsa
-from stack.bootstrap import keep_for, load_ca, load_ecdsa, load_ed25519, load_tsa
+from stack.authorities import Keep, make_ca, make_log_key, make_tsa
+from stack.bootstrap import keep_for, load_ca, load_ecdsa, load_rekor, load_tsa
 from stack.config import Home, Settings
 from stack.files import make_folder
 from stack.generations import LEAD, LOGS, Generation, folder_of, load_generations, save_generations
 from stack.lock import WORKERS, alone, held
-from stack.seed import KeySource
 from stack.shards import Shard
 from stack.succession import is_published
 from stack.trust.documents import load_public, save_documents
@@ -149,16 +148,14 @@ def _first(home: Home, settings: Settings, role: str) -> Generation:
 def _public(role: str, home: Home, folder: Path) -> tuple[bytes, ...]:
     """The chain in ``folder``, whose key is there too and belongs to it; of a log the one key."""
     if role in LOGS:
-        load = load_ecdsa if role == "ct" else load_ed25519
+        load = load_ecdsa if role == "ct" else load_rekor
         return (encode_public_key(load(home, f"{folder.relative_to(home.path)}/log.key").public_key()),)
     chain: tuple[Certificate, ...] = (load_ca if role == "ca" else load_tsa)(home, folder)[1]
     return tuple(certificate.der for certificate in chain)
 
 
 def _make_log_key(folder: Path, settings: Settings, keep: Keep, _since: datetime, number: int) -> None:
-    log, source = folder.parent.name, KeySource(settings.seed)
-    key = source.p256(f"ct/{number}") if log == "ct" else source.ed25519(f"rekor/{number}")
-    keep.save_keys(folder, {"log": key})
+    keep.save_keys(folder, {"log": make_log_key(folder.parent.name, settings, number)})
 
 
 _MAKERS: Final[Mapping[str, Maker]] = {"ca": make_ca, "tsa": make_tsa, "ct": _make_log_key, "rekor": _make_log_key}
