@@ -224,6 +224,8 @@ def test_a_body_in_chunks_of_one_byte_is_read_and_refused_d04(stack):
         ),
         (b"GET /api/v2/nothing", 404, {"code": 5, "message": "Not Found", "details": []}),
         (b"GET /ct/v1/nothing", 404, {"error_message": "Not Found", "success": False}),
+        (b"GET /ct/2/ct/v1/get-sth", 404, {"error_message": "Not Found", "success": False}),
+        (b"GET /log/2/checkpoint", 404, {"code": 5, "message": "Not Found", "details": []}),
         (b"PUT /api/v1/log/entries", 405, {"code": 405, "message": "Method Not Allowed (expected GET,HEAD,POST)"}),
         (
             b"GET /auth/token",
