@@ -382,6 +382,17 @@ async def test_an_sct_of_another_log_with_its_own_key_gives_no_certificate(chain
         await other.issue(token, proof(), now=NOW)
 
 
+async def test_an_authority_changes_over_to_another_log_and_its_key(authority, log, token):
+    await authority.issue(token, proof(), now=NOW)
+    new = fakes.FakeLog()
+    authority.log_to(new, new.key.public_key())
+    await authority.issue(token, proof(), now=NOW)
+    assert (len(log.chains), len(new.chains)) == (1, 1)
+    authority.log_to(log, new.key.public_key())
+    with pytest.raises(Unsound, match="the SCT is of the log"):
+        await authority.issue(token, proof(), now=NOW)
+
+
 # --- construction ---------------------------------------------------------------------------------------------
 def test_the_key_must_belong_to_the_chain(chain, issuers, log):
     for key, certificates in (
