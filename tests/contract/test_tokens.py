@@ -147,7 +147,7 @@ def test_a_wrong_pin_makes_no_stack_and_the_right_one_does(tmp_path: Path):
     with soft_token(tmp_path / "hsm") as token:
         token.pin_file.write_text("000000")
         done = sigbox("init", "--data", tmp_path / "data", "--yes", *token.options("ct"))
-        assert (done.returncode, "refuses the PIN" in done.stderr) == (1, True), done.stderr
+        assert (done.returncode, "refuses the PIN" in done.stderr) == (3, True), done.stderr
         assert "000000" not in done.stderr
         token.pin_file.write_text(PIN)
         done = sigbox("init", "--data", tmp_path / "data", "--yes", *token.options("ct"))
