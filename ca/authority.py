@@ -31,6 +31,7 @@ from sigcore.values import dataclass
 CLOCKS_APART_S: Final = 60
 """How far the log's clock may be from ours, with the time that it takes to answer."""
 _ALGORITHM: Final = signatures.ECDSA_WITH_SHA256
+_POISON: Final = certify.encode_extension(extensions.poison())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,12 @@ class _Signer:
 
     def finish(self, draft: Draft, entry: PrecertEntry, stamp: SignedCertificateTimestamp) -> bytes:
         """Steps 9 and 10 of :meth:`Authority.issue`."""
-        sct_list = extensions.sct_list(sct.encode_sct_list((stamp,)))
+        sct_list = certify.encode_extension(extensions.sct_list(sct.encode_sct_list((stamp,))))
         tbs = draft.encode(sct_list)
         final, signature = self.sign(tbs)
         try:
             signatures.verify(_ALGORITHM, self.public_key, signature, tbs, what="the CA's signature")
-            if tbs != sct.with_sct_list(entry.tbs, certify.encode_extension(sct_list)):
+            if tbs != sct.with_sct_list(entry.tbs, sct_list):
                 raise Malformed("it differs from its precertificate in more than the last extension")
         except SigError as error:
             raise Unsound(f"the certificate is not what was logged: {error}") from error
@@ -191,11 +192,11 @@ class Authority:
         spki = keys.encode_public_key(verify_possession(proof, principal.subject))  # 3
         await self._take_turns()
         draft = signer.profile.draft(principal, spki, now)  # 4
-        tbs = draft.encode(extensions.poison())
+        tbs = draft.encode(_POISON)
         lint(tbs, issuer=signer.certificates[0], principal=principal, spki=spki, now=now)  # 5
         await self._take_turns()
         precert, _ = await aside(signer.key, partial(signer.sign, tbs))  # 6
-        entry = PrecertEntry(signer.key_hash, draft.encode(None))
+        entry = PrecertEntry(signer.key_hash, draft.encode(b""))
         stamp = await self._logged((precert, *signer.chain), entry, now)  # 7, 8
         await self._take_turns()
         final = await aside(signer.key, partial(signer.finish, draft, entry, stamp))  # 9, 10

@@ -99,7 +99,7 @@ def _extensions(case: _Case) -> Iterator[str]:
     between = found[len(_BEFORE) : -1]
     if found[: len(_BEFORE)] != _BEFORE or found[-1:] != _LAST or True in [critical for _, critical in between]:
         yield "extensions: KU, EKU, SKI, AKI, SAN, Fulcio's, poison; KU, SAN and poison critical"
-    if not all([oid.startswith(_FULCIO) for oid, _ in between]):
+    if not all(oid.startswith(_FULCIO) for oid, _ in between):
         yield "extensions: between SAN and poison only Fulcio's own"
     for oid, value in _CONSTANT:
         if case.values.get(oid) != value:

@@ -337,11 +337,11 @@ def _usual_tbs(certificate: Certificate) -> bytes | None:
 
 
 def _usual_parts(tbs: bytes) -> tuple[bytes, bytes] | None:
-    """The fields of a TBSCertificate before its extensions, and the extensions, one after the other; None where it has none."""
+    """The fields of a TBSCertificate before its extensions, and these, one after the other; None where other fields are there."""
     try:
         start = der.content_start(tbs, der.SEQUENCE)
         *before, wrapped = der.members(tbs)
-        if _EXTENSIONS in [field[0] for field in before]:
+        if len(before) != len(_TBS_FIELDS) - 1:
             return None
         listed = wrapped[der.content_start(wrapped, _EXTENSIONS) :]
         return tbs[start : -len(wrapped)], listed[der.content_start(listed, der.SEQUENCE) :]

@@ -79,6 +79,7 @@ from tsa.authority import Office, TimestampAuthority
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
     from stack.remote_log import RemoteLog
     from stack.watch.watcher import Watcher
+    from tlog.published import Published
 
 Clock = Callable[[], datetime]
 REMOTE_PATIENCE_S: Final = 4.5
@@ -105,7 +106,7 @@ class Part:
     trees: Sequence[Trees[Any]] = ()
     services: Sequence[Service] = ()
     watcher: Watcher | None = None
-    arrived: Arrival = unseen
+    arrived: Callable[[Shard, Published], None] = unseen
 
 
 @asynccontextmanager
@@ -146,7 +147,7 @@ async def compose(
     for part in kept:
         _take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
-        watch_room(home.path, logs)
+        watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock, lambda number, _key: ct.tree(number)),
@@ -368,7 +369,7 @@ def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], a
     shelves = dict(shelves)
     console = Console(home, settings, shelves, around)
 
-    def arrived(shard: Shard, log: Log) -> None:
+    def arrived(shard: Shard, log: Published) -> None:
         shelves[shard.name] = shelf_of(shard, log, load_generations(home))
         console.renew()
         if around.watcher is not None:

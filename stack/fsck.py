@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from sigcore.errors import SigError
+from sigcore.errors import NotFound, SigError
 from stack.bootstrap import load_ecdsa, load_material, load_rekor
 from stack.config import Home, Settings, load_settings
 from stack.generations import load_generations
@@ -34,8 +34,16 @@ def _publisher(home: Home, settings: Settings, shard: Shard) -> Publisher:
 
 
 def logs_of(home: Home) -> tuple[str, ...]:
-    """Every tree of every log in ``home``, by name. Malformed: what is said of them is damaged."""
-    return tuple(shard.name for shard in all_shards(load_generations(home)))
+    """Every tree of every log in ``home``, by name, but those of a rotation that nobody has opened yet.
+
+    Raises:
+        Malformed: what is said of them is damaged.
+    """
+
+    def opened(shard: Shard) -> bool:
+        return shard.database(home.path).exists() or shard.anchor(home.path / "anchor").exists()
+
+    return tuple(shard.name for shard in all_shards(load_generations(home)) if shard.number == 1 or opened(shard))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,13 @@ async def check(home: Home, progress: Callable[[str], Progress], logs: Collectio
     Raises:
         NotFound, Malformed, Refused: ``home`` is no stack, or its keys cannot be read.
     """
-    settings, _ = load_settings(home), load_material(home)
+    settings = load_settings(home)
+    if settings.ephemeral:
+        raise NotFound(
+            f"{home.path} is the directory of an ephemeral stack: its logs are in memory, there is nothing to hash",
+            "read them from outside: sigbox log info",
+        )
+    load_material(home)  # every key can be read, or nothing is hashed
     findings = []
     for log in logs_of(home) if logs is None else logs:
         publisher = _publisher(home, settings, Shard.of(log))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sigcore import keys, trustroot
 from sigcore.errors import Refused
@@ -20,13 +20,16 @@ from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
 from stack.files import load_file, make_folder
-from stack.generations import load_generations
+from stack.generations import Generations, load_generations
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.login_rules import load_login_rules
 from stack.own_keys import key_set, publishing
 from stack.service import During
-from stack.shards import shards_of
+from stack.shards import Shard, shards_of
 from stack.trust.documents import load_public, save_documents
+
+if TYPE_CHECKING:
+    from tlog.mirror import Mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     """The console, which has no key and follows the logs as anybody could, with their keys from the trust root."""
     # Deferred: it imports all of aiohttp.
     from client.transport import AiohttpTransport  # noqa: PLC0415 - see the line above
-    from stack.followed import followed_check, following, make_mirrors  # noqa: PLC0415 - the same
+    from stack.followed import Following, followed_check, make_mirrors  # noqa: PLC0415 - the same
     from stack.tls import trusting_own  # noqa: PLC0415 - the same
     from stack.web import front  # noqa: PLC0415 - the same
     from stack.web.console.around import Around  # noqa: PLC0415 - the same
@@ -146,12 +149,21 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     make_folder(folder)
     places = {"ct": plan.ct_log_url or settings.at("ct"), "log": plan.log_url or settings.at("log")}
     transport = AiohttpTransport(tls=trusting_own(home))
-    mirrors = make_mirrors(folder, settings, public, places, transport, clock)
+    rotated = load_generations(home)
+
+    def make(found: Generations) -> dict[str, Mirror]:
+        return make_mirrors(folder, settings, public, found, places, transport, clock)
+
+    def arrived(name: str, mirror: Mirror) -> None:
+        checks[name] = followed_check(mirror)
+        part.arrived(Shard.of(name), mirror)
+
+    mirrors = make(rotated)
     checks = {name: followed_check(mirror) for name, mirror in mirrors.items()}
     around = Around(clock=clock, checks=checks, watcher=rules.watcher(home, settings, mirrors, clock))
-    part = compose.console_part(home, settings, shelves_of(mirrors, public, load_generations(home)), around)
+    part = compose.console_part(home, settings, shelves_of(mirrors, public, rotated), around)
     routes = (*front.make_routes(home, settings, mirrors), *part.routes)
-    follows = During(partial(following, mirrors.values(), transport))
+    follows = Following(home, mirrors, make, transport, clock, arrived)
     return replace(part, routes=routes, checks=checks, services=(follows, *part.services))
 
 

@@ -66,7 +66,7 @@ def _serve_part(plan: RolePlan, settings: Settings, listener: socket.socket) -> 
     tls = _tls(plan, settings)
     wait_begun(load_generations(plan.home))
     part = make_part(plan, settings, utc_now)
-    watch_room(plan.home.path, part.logs)
+    watch_room(plan.home.path, part.logs, part.trees)
     run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
 
 

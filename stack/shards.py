@@ -7,7 +7,6 @@ and answers below ``/ct/N`` or ``/log/N``: what was published of a tree stays wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +20,6 @@ TREES: Final = (*LOGS, "rekor-v1")
 """Every log of a stack; the last one has one tree for life."""
 PREFIXES: Final = {"ct": "/ct", "rekor": "/log"}
 """What the number of a tree follows in its URL."""
-_NAME: Final = re.compile(r"(.+)-([2-9]|[1-9][0-9]+)\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,9 @@ class Shard:
     @classmethod
     def of(cls, name: str) -> Shard:
         """The inverse of :attr:`name`."""
-        found = _NAME.match(name)
-        return cls(found[1], int(found[2])) if found else cls(name, 1)
+        log, _, number = name.rpartition("-")
+        later = log in LOGS and number.isascii() and number.isdigit() and number[0] != "0" and number != "1"
+        return cls(log, int(number)) if later else cls(name, 1)
 
     @property
     def name(self) -> str:
@@ -84,7 +83,7 @@ def anchored_shards(anchors: Path) -> Iterator[Shard]:
     """Trees of rotated logs that have an anchor in a folder."""
     for path in sorted(anchors.glob("*-*.checkpoint")):
         shard = Shard.of(path.stem)
-        if shard.number > 1 and shard.log in LOGS:
+        if shard.number > 1:
             yield shard
 
 

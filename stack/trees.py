@@ -22,13 +22,14 @@ from stack.generations import Generations, load_generations
 from stack.shards import PREFIXES, Shard, ends_of, shards_of
 from stack.succession import succeeding
 from tlog.log import Log
+from tlog.published import Published
 
 _NUMBER: Final = "{shard:[2-9]|[1-9][0-9]{1,2}}"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Arrival = Callable[[Shard, Log], None]
 
 
-def unseen(_shard: Shard, _log: Log) -> None:
+def unseen(_shard: Shard, _log: Published) -> None:
     """Of a part that shows no logs."""
 
 

@@ -18,6 +18,7 @@ from tlog.publish import Clock, Publisher, SigningClock
 from tlog.sequencer import Commits, Sequencer
 from tlog.storage.base import Head, LogStore, Shared
 from tlog.submission import Frozen, Receipt, Submission
+from tlog.waiting import Caller
 
 if TYPE_CHECKING:  # the driver of its database is an extra
     from tlog.elected import Elected
@@ -101,12 +102,20 @@ class Log:
         return receipt
 
     def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
-        """As :meth:`submit`, for whoever brings many at once; he calls :attr:`grown` himself. Frozen: it has ended."""
+        """As :meth:`submit`; the caller calls :attr:`grown` himself. Frozen: it has ended."""
+        self._check_open()
+        return self._sequencer.offer(submission)
+
+    def bring(self, submission: Submission, caller: Caller) -> None:
+        """As :meth:`offer`, for whoever brings many at once and is told of each: see :meth:`tlog.sequencer.Sequencer.bring`."""
+        self._check_open()
+        self._sequencer.bring(submission, caller)
+
+    def _check_open(self) -> None:
         if self.frozen:
             raise Frozen("this log is frozen", "switch to the log that the newest signing config names")
         if self.damage:
             raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")
-        return self._sequencer.offer(submission)
 
     async def find(self, key: bytes) -> int | None:
         """The index of the entry with this identity or leaf hash; None when there is none."""

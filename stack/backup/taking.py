@@ -72,10 +72,10 @@ class Taken:
 
 
 def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> Taken:
-    """Write the archive ``target`` (0600): all of it, or nothing.
+    """Write the archive ``target`` (0600): all of it, or nothing. The caller has found the place free, and outside of ``home``.
 
     Raises:
-        NotFound: ``home`` holds no stack. Refused: ``target`` exists. Unavailable: a database cannot be read, or the settings
+        NotFound: ``home`` holds no stack. Refused: nothing of it lasts, or its logs are elsewhere. Unavailable: a database cannot be read, or the settings
             keep changing.
     """
     settings = load_settings(home)
@@ -84,10 +84,6 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
     if settings.database:
         hint = "copy the directory first, then the database with its own tools: no log may be behind its anchor"
         raise Refused(f"the logs of {home.path} are kept in PostgreSQL", hint)
-    if target.resolve().is_relative_to(home.path.resolve()):
-        raise Refused(f"{target} lies in the data directory", "what happens to that happens to it: take another disk")
-    if target.exists():
-        raise Refused(f"{target} exists", "give a name that is not taken: backups are not written over each other")
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         copies = Path(folder)
         sizes = _copy_settled(home.path, copies, progress)

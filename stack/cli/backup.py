@@ -19,7 +19,8 @@ from stack.backup.about import About
 from stack.backup.taking import Progress, Taken, take_backup
 from stack.cli.placing import add_data_option
 from stack.cli.table import ExitCode
-from stack.config import home_at
+from stack.cli.usage import Usage
+from stack.config import home_at, load_settings
 
 EXAMPLES = """\
 examples:
@@ -41,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Take the backup."""
     target: Path = options.file.absolute()
-    taken = take_backup(home_at(options.data), target, datetime.now(UTC), _progress())
+    home = home_at(options.data)
+    load_settings(home)  # that there is a stack
+    if target.exists():
+        raise Usage(f"{target} exists", "give a name that is not taken: backups are not written over each other")
+    if target.resolve().is_relative_to(home.path.resolve()):
+        raise Usage(f"{target} lies in the data directory", "what happens to that happens to it: take another disk")
+    taken = take_backup(home, target, datetime.now(UTC), _progress())
     print(json.dumps(_document(target, taken), indent=2) if options.json else _text(target, taken))
     return ExitCode.DONE
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from sigcore.errors import Refused
 from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, add_login, complete, default_url, keys_of, login_row
 from stack.cli.placing import add_data_option, add_passphrase_option
+from stack.cli.usage import Usage
 from stack.config import Home, Settings, home_at, load_settings, parse_organization, parse_services, parse_url
 from stack.passphrase import find_passphrase
 
@@ -72,14 +73,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_passphrase_option(parser)
     add("--yes", action="store_true", help="ask nothing, take the defaults")
+    add("--json", action="store_true", help="ask nothing, and print one JSON document: URL, fingerprint, places")
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the stack, or say that it is there."""
     fresh = not home_at(options.data).settings_file.exists()
-    complete(options, os.environ if fresh else {}, ask=fresh and not options.role)
+    complete(options, os.environ if fresh else {}, ask=fresh and not options.role and not options.json)
     home = replace(home_at(options.data), passphrase=find_passphrase(options.passphrase_file, os.environ))
     if options.role or options.pin:
+        if options.json:
+            raise Usage("--json and --role are given", "the keys of one role are told of in text only")
         # Deferred: it fetches.
         from stack.cli.init_role import run_role  # noqa: PLC0415 - see the line above
 
@@ -91,14 +95,39 @@ def run(options: argparse.Namespace) -> int:
     url = parse_url(options.url) if options.url else None
     organization = parse_organization(options.organization) if options.organization else ""
     settings = _make(home, options, url, organization)
-    print("\n".join(next_lines(home, settings, options)))
+    print(_document(home, settings, made=True) if options.json else "\n".join(next_lines(home, settings, options)))
     return 0
+
+
+def _document(home: Home, settings: Settings, *, made: bool) -> str:
+    # Deferred, like the next: a person who answers questions does not wait for them.
+    from json import dumps  # noqa: PLC0415 - see the line above
+
+    from stack.trust.serving import fingerprint  # noqa: PLC0415 - the same
+
+    return dumps(
+        {
+            "made": made,
+            "url": settings.url,
+            "organization": settings.organization,
+            "fingerprint": fingerprint(home),
+            "data": str(home.path),
+            "trusted_root": str(home.trusted_root),
+            "trust_config": str(home.trust_config),
+            "tuf_root": str(home.tuf_root),
+            "keysEncrypted": _encrypted(home),
+        },
+        indent=2,
+    )
 
 
 def _say_there(home: Home, options: argparse.Namespace) -> int:
     settings = load_settings(home)
     split = (home.folder_of("trust") / "tls.pem").exists()  # else the authority, if any, is that of `sigbox up`
     issued = _issue(home, settings) if options.tls == AUTO or split else ()
+    if options.json:
+        print(_document(home, settings, made=False))
+        return 0
     changed = f"new TLS certificates: {', '.join(issued)}" if issued else "nothing was changed"
     print(f"{home.path} holds a stack already; {changed}.")
     print("\n".join(next_lines(home, settings, options)))

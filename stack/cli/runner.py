@@ -9,13 +9,17 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
+from typing import Final, NoReturn
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
 from stack.cli.usage import NoPolicy, NotServed, Usage, one_line
 
+_HELP: Final = frozenset({"-h", "--help"})
+_JSON: Final = frozenset({"--json", "--explain=json"})
 _HINTS = {
     errno.EACCES: "run it as the owner of that file, or give another place",
     errno.EPERM: "run it as the owner of that file, or give another place",
@@ -33,23 +37,23 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     module = import_module(command.module)
     gc.freeze()
     gc.enable()
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"sigbox {name}",
-        description=module.__doc__,
+        description=_wrapped(module.__doc__ or "") if _HELP.intersection(arguments) else None,
         epilog=getattr(module, "EXAMPLES", None),
         formatter_class=_formatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        # Deferred: nothing is unknown, nearly always.
-        from stack.cli.cosign_flags import refused  # noqa: PLC0415 - see the line above
-
-        reason = refused(unknown)
-        if reason is not None:
-            parser.error(reason)
     try:
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            # Deferred: nothing is unknown, nearly always.
+            from stack.cli.cosign_flags import refused  # noqa: PLC0415 - see the line above
+
+            reason = refused(unknown)
+            if reason is not None:
+                parser.error(reason)
         code = _done(name, command, module, options)
     except KeyboardInterrupt:
         sys.stderr.write(f"sigbox {name}: interrupted\n")
@@ -59,8 +63,18 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
-        return _failed(name, command, error)
+        code = _failed(name, command, error)
+        if _JSON.intersection(arguments) and not getattr(error, "reported", False):
+            _print_failure(error, code)
     return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the command line in one line, like every other error, and not after a page of options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises :class:`Usage` instead of ending the process; the help of an action is named where it is the action's."""
+        raise Usage(message, f"{self.prog} --help shows what it takes")
 
 
 def _done(name: str, command: Command, module: ModuleType, options: argparse.Namespace) -> int:
@@ -82,11 +96,23 @@ def _elsewhere(name: str, options: argparse.Namespace) -> bool:
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """With the width given: argparse would import ``shutil`` to find it, for each option, in every run."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
     try:
-        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
     except (OSError, ValueError):
-        columns = 80
-    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
+        return 80
+
+
+def _wrapped(text: str) -> str:
+    """The paragraphs of a docstring, in lines that fit the terminal; what is indented stays as it is."""
+    # Deferred: help alone needs it.
+    from textwrap import fill  # noqa: PLC0415 - see the line above
+
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(one if "\n " in one else fill(one, _columns() - 2) for one in paragraphs)
 
 
 def _failed(name: str, command: Command, error: Exception) -> int:
@@ -110,8 +136,20 @@ def _failed(name: str, command: Command, error: Exception) -> int:
     return ExitCode.REFUSED
 
 
+def _print_failure(error: Exception, code: int) -> None:
+    """Who asked for JSON gets a document in every case: the error, what to do, the exit code."""
+    # Deferred: few runs fail, and fewer are read by a program.
+    from json import dumps  # noqa: PLC0415 - see the line above
+
+    message = error.message if isinstance(error, SigError) else str(error)
+    with suppress(OSError):  # nobody reads it; the exit code says it all the same
+        print(dumps({"error": message, "hint": getattr(error, "hint", ""), "exitCode": code}, indent=2))
+
+
 def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
+    if isinstance(error.__cause__, OSError):
+        return ExitCode.USAGE  # a place that cannot be written to
     if isinstance(error, NoPolicy):
         return ExitCode.POLICY
     if isinstance(error, NotServed):

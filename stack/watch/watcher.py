@@ -2,7 +2,8 @@
 """Follows the logs, holds every new entry against the rules, keeps what it finds, and tells it.
 
 1. Two tasks beside the logs: one judges, one tells. No log waits for either: both read what is published.
-2. The first time that a log is watched, it is from its end on; later from where the last process stopped.
+2. The first time that a log is watched, it is from its end on; later from where the last process stopped. A tree that a rotation
+   has added to it is watched from its first entry on.
 3. An alert is posted until it is taken: after 1 s, 4 s, 16 s ... an hour, TRIES times; then it is given up until the next start.
    It may be posted twice (an answer that was lost), and is never forgotten before it was taken, unless there are too many.
 """
@@ -102,8 +103,13 @@ class Watcher:
         self._tasks = [asyncio.create_task(self._steadily(name, work), name="watch") for name, work in works.items()]
 
     async def _open(self) -> None:
-        self._judged = await self._on_worker(partial(self._store.open, self._new(), told=self._post is not None))
+        self._judged = await self._begin(self._new(), told=self._post is not None)
         self._opened = True
+
+    async def _begin(self, new: dict[str, int], *, told: bool) -> dict[str, int]:
+        """The trees that a rotation has added follow the first one of their log."""
+        follows = {name: shard.log for name in new if (shard := Shard.of(name)).number > 1}
+        return await self._on_worker(partial(self._store.open, new, told=told, follows=follows))
 
     def _new(self) -> dict[str, int]:
         """The logs that were not looked at yet. One without an entry is a copy that has not come yet: its end is not known."""
@@ -156,7 +162,7 @@ class Watcher:
         """(2)"""
         pace = Gentle()
         if new := self._new():
-            self._judged |= await self._on_worker(partial(self._store.open, new, told=False))
+            self._judged |= await self._begin(new, told=False)
         for name in self._judged:
             while self._judged[name] < self._sources[name].log.size:
                 await self._judge(name)

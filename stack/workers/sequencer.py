@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process that commits: the logs, and every role that is not hot. It answers to the workers and to nobody else.
 
+It asks to interrupt nobody: a worker on the same core first finishes what it has in hand, and what all of them bring meanwhile
+shares one commit. On a core that is idle it runs at once.
+
 At the end it waits until the workers have gone, which need it for what they have under way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from stack.bootstrap import load_oidc_key
@@ -38,6 +42,7 @@ async def serve(
     edge: Edge,
 ) -> None:
     """Serve until it is told to stop. Start order: logs, links, HTTP."""
+    _interrupt_nobody()
     told, stopping = asyncio.Event(), asyncio.Event()
     stop_on_signals(told, lambda: None)
     stop_with(told, lifeline)
@@ -48,6 +53,13 @@ async def serve(
     ending = working(partial(_stop_after, intake, told, stopping))
     async with serving as (app, figures), _linked(intake, figures, place, floors), ending:
         await answer(app, figures, edge, place.bind(place.hop), None, ready, work, stopping)
+
+
+def _interrupt_nobody() -> None:
+    """For this process and the threads that it starts (sched(7) of Linux, SCHED_BATCH); elsewhere nothing is to be had."""
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):  # a filter of system calls may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 @asynccontextmanager

@@ -123,13 +123,13 @@ def test_the_output_says_that_it_holds_private_keys_and_the_file_is_for_its_owne
 
 def test_an_archive_is_never_written_over(kept: Kept):
     done = sigbox("backup", kept.archive, "--data", kept.data)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "exists" in done.stderr
 
 
 def test_a_backup_does_not_go_where_the_data_is(kept: Kept):
     done = sigbox("backup", kept.data / "backup.tar", "--data", kept.data)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "lies in the data directory" in done.stderr
     assert not (kept.data / "backup.tar").exists()
 

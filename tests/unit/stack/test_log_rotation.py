@@ -17,6 +17,7 @@ from sigcore.signing_config import select_services
 from stack import bootstrap, generations
 from stack.cli import main
 from stack.config import Home, Settings, load_settings, save_settings
+from stack.fsck import logs_of
 from stack.generations import load_generations, wait_begun
 from stack.lock import WORKERS, held
 from stack.shards import Shard, all_shards, anchored_shards
@@ -221,3 +222,10 @@ def test_a_tree_has_one_name_and_one_place(tmp_path: Path):
 def replace_url(folder: Path) -> Settings:
     url = "https://sigbox.test"
     return bootstrap.prepare(Home(folder / "named"), url=url, default_url=url, ephemeral=False, now=now())
+
+
+def test_fsck_looks_at_every_tree_that_was_opened_and_misses_one_that_is_gone(home: Home):
+    rotate(home, "ct", now())
+    assert logs_of(home) == ("ct", "rekor", "rekor-v1"), "no process has opened the new tree yet"
+    (home.path / "anchor" / "ct-2.checkpoint").touch()
+    assert logs_of(home) == ("ct", "ct-2", "rekor", "rekor-v1"), "what has signed something is somewhere"

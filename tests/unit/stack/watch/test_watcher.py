@@ -303,6 +303,33 @@ async def _is_judged(watching: Watcher, size: int) -> bool:
     return (await watching.look()).judged.get("rekor") == size
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_tree_that_a_rotation_adds_is_judged_from_its_first_entry_on(log, tmp_path, restarted):
+    """However late it is looked at: whoever signs under a name has no second in which nobody looks."""
+    added = await Site(tmp_path / "added", durable=False).open()
+    path, told = tmp_path / "alerts.db", []
+
+    async def tell(alert: Alert) -> str:
+        told.append(alert.name)
+        return ""
+
+    def made(sources) -> Watcher:
+        return Watcher(path, (RULE,), sources, lambda: datetime.now(UTC), tell, idle_s=0.02)
+
+    watching = made({"rekor": rekor_v2_source(log)})
+    await watching.start()
+    await added.submit(signed("mallory@example.com", 2))
+    if restarted:
+        await watching.stop()
+        watching = made({"rekor": rekor_v2_source(log), "rekor-2": rekor_v2_source(added)})
+        await watching.start()
+    else:
+        watching.follow("rekor-2", added)
+    await until(lambda: told == ["rekor-2:0:mallory"])
+    await watching.stop()
+    await added.stop()
+
+
 async def test_without_a_webhook_alerts_are_kept_and_counted(log):
     sources = {"rekor": rekor_v2_source(log)}
     watching = Watcher(None, (RULE,), sources, lambda: datetime.now(UTC), None, idle_s=0.01)
