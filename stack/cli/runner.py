@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
-from stack.cli.usage import NoPolicy, NotServed, Usage, one_line
+from stack.cli.usage import NoPolicy, NotServed, NotVerified, Usage, one_line
 
 _HELP: Final = frozenset({"-h", "--help"})
 _JSON: Final = frozenset({"--json", "--explain=json"})
@@ -154,6 +154,8 @@ def _refused(command: Command, error: SigError) -> int:
         return ExitCode.POLICY
     if isinstance(error, NotServed):
         return ExitCode.SERVICE
+    if isinstance(error, NotVerified):
+        return ExitCode.REFUSED
     if command.refused == ExitCode.REFUSED and not isinstance(error, NotFound | Usage):
         return ExitCode.REFUSED
     return ExitCode.USAGE if isinstance(error, Malformed | NotFound) else command.refused
