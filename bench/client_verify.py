@@ -24,7 +24,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.reference import Figure, pass_seconds, verifies_per_second
+from bench.reference import Figure, pass_seconds, verifies, verifies_per_second
 from bench.startup import PACKAGES, ROOT, environment
 from client.verify import verify_blob
 from client.verify.identity import IdentityPolicy
@@ -63,7 +63,12 @@ def cold(vectors: Path, rounds: int) -> list[Figure]:
     ours: list[str | Path] = [script, "verify-blob", file, "--bundle", bundle, "--trusted-root", root, *who]
     theirs: list[str | Path] = [sys.executable, "-m", "sigstore", "verify", "identity", "--offline", "--bundle", bundle]
     theirs += ["--cert-identity", PUBLIC_IDENTITY, "--cert-oidc-issuer", PUBLIC_ISSUER, file]
-    commands = {"help": [script, "--help"], "version": [script, "--version"], "ours": ours, "theirs": theirs}
+    commands: dict[str, list[str | Path]] = {
+        "help": [script, "--help"],
+        "version": [script, "--version"],
+        "ours": ours,
+        "theirs": theirs,
+    }
     for command in commands.values():
         seconds(command)
     samples: list[dict[str, float]] = []
@@ -171,15 +176,19 @@ def measure(kind: Series, rounds: int) -> list[Figure]:
             print(f"many {kind.name}: {number + 1} of {rounds}", file=sys.stderr)
             # New ones each time: nothing of a leaf is known before.
             bundles, more = ([encode_bundle(kind.make(kind.sigstore)) for _ in range(n * BUNDLES)] for n in (1, 2))
-            before = verifies_per_second(clock=time.process_time)
+            _, before = verifies(0.3)
             (rate, by_wall), (peer, _) = per_second(ours, bundles), per_second(theirs, bundles[:50])
-            reference = (before + verifies_per_second(clock=time.process_time)) / 2
-            over_r.append(rate / reference)
+            _, after = verifies(0.3)
+            over_r.append(rate / ((before + after) / 2))
             over_peer.append(rate / peer)
             rates.append(rate)
-            gains.append(spread(lambda n, of=more: ours(of[n]), len(more), cores) / by_wall)
+            gains.append(spread(partial(_nth, ours, more), len(more), cores) / by_wall)
             machine.append(spread(verification(), VERIFICATIONS, cores) / verifies_per_second())
     return rows(kind, cores, *map(statistics.median, (rates, over_r, over_peer, gains, machine)))
+
+
+def _nth(verify: Callable[[bytes], object], bundles: list[bytes], number: int) -> object:
+    return verify(bundles[number])
 
 
 def rows(

@@ -29,6 +29,9 @@ _FIXED: Final[tuple[tuple[str, bool, bytes | None], ...]] = (
     ("2.5.29.17", True, None),  # subjectAltName
 )
 _POISON: Final = ("1.3.6.1.4.1.11129.2.4.3", True, b"\x05\x00")
+_BEFORE: Final = [(oid, critical) for oid, critical, _ in _FIXED]
+_LAST: Final = [_POISON[:2]]
+_CONSTANT: Final = [(oid, value) for oid, _, value in (*_FIXED, _POISON) if value is not None]
 
 
 class Unsound(Exception):
@@ -92,14 +95,14 @@ def _frame(case: _Case) -> Iterator[str]:
 
 def _extensions(case: _Case) -> Iterator[str]:
     """Which extensions there are, in which order, how critical, and the values that never vary."""
-    found = case.certificate.extensions
-    expected = (*_FIXED, *((e.oid, False, None) for e in found[len(_FIXED) : -1]), _POISON)
-    if [(e.oid, e.critical) for e in found] != [(oid, critical) for oid, critical, _ in expected]:
+    found = [(extension.oid, extension.critical) for extension in case.certificate.extensions]
+    between = found[len(_BEFORE) : -1]
+    if found[: len(_BEFORE)] != _BEFORE or found[-1:] != _LAST or True in [critical for _, critical in between]:
         yield "extensions: KU, EKU, SKI, AKI, SAN, Fulcio's, poison; KU, SAN and poison critical"
-    if not all(extension.oid.startswith(_FULCIO) for extension in found[len(_FIXED) : -1]):
+    if not all(oid.startswith(_FULCIO) for oid, _ in between):
         yield "extensions: between SAN and poison only Fulcio's own"
-    for extension, (oid, _, value) in zip(found, expected, strict=False):
-        if value is not None and extension.value != value:
+    for oid, value in _CONSTANT:
+        if case.values.get(oid) != value:
             yield f"extension {oid}: value {value.hex()}"
     if case.values.get("2.5.29.14") != b"\x04\x14" + _key_hash(case.spki):
         yield "subjectKeyIdentifier: RFC 7093 method 1"
@@ -124,6 +127,5 @@ def _identity(case: _Case) -> Iterator[str]:
 
 def _key_hash(spki: bytes) -> bytes:
     """RFC 7093 section 2, method 1: the leftmost 160 bits of SHA-256 over the subjectPublicKey bits."""
-    reader = der.Reader(spki, "the key").enter()
-    reader.enter()
-    return hashlib.sha256(reader.bit_string()[0]).digest()[:20]
+    _, key = der.members(spki)
+    return hashlib.sha256(key[der.content_start(key, der.BIT_STRING) + 1 :]).digest()[:20]

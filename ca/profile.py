@@ -48,10 +48,9 @@ class Draft:
     head: bytes
     extensions: bytes
 
-    def encode(self, last: Extension | None) -> bytes:
-        """The TBSCertificate with ``last`` as its last extension."""
-        end = certify.encode_extension(last) if last else b""
-        return der.sequence(self.head, der.tlv(_EXTENSIONS, der.sequence(self.extensions, end)))
+    def encode(self, last: bytes) -> bytes:
+        """The TBSCertificate with ``last`` (Extension in DER, or nothing) as its last extension."""
+        return der.sequence(self.head, der.tlv(_EXTENSIONS, der.sequence(self.extensions, last)))
 
 
 class Profile:

@@ -52,7 +52,7 @@ def check_certifiable(key: PublicKey, *, what: str = "the public key") -> None:
         Refused: names the weakness.
     """
     keys.check_strength(key, what=what)  # 1
-    if not isinstance(key, rsa.RSAPublicKey):
+    if keys.is_ecdsa(key) or not isinstance(key, rsa.RSAPublicKey):
         return
     modulus = key.public_numbers().n
     if gcd(modulus, _PRODUCT) != 1:  # 2

@@ -106,7 +106,7 @@ def verify_chain(
     search = _Search(intermediates, roots, at, eku, keep=keep)
     path = search.extend((leaf,))
     if path is None:
-        raise search.failure
+        raise search.failure or Refused("no certification path was looked for")
     return path
 
 
@@ -129,7 +129,7 @@ class _Search:
         self._keep = keep
         self._checks_left = _CHECKS
         self._failed_at = 0
-        self.failure: SigError = Refused("no certification path was looked for")
+        self.failure: SigError | None = None
 
     def extend(self, path: tuple[Certificate, ...]) -> tuple[Certificate, ...] | None:
         """``path`` (leaf first) and what leads from it to a root, or None."""
@@ -232,7 +232,9 @@ def _check_leaf(leaf: Certificate, at: datetime, eku: str) -> None:
         keys.check_strength(key, what=f"the public key of {_called(leaf)}")  # the defect again, under its name
 
 
+@lru_cache(maxsize=128)
 def _check_authority(issuer: Certificate) -> None:
+    """Kept where it holds: issuers are few and sign much."""
     constraints = extensions.parse_basic_constraints(issuer)
     if constraints is None or not constraints.ca:
         raise Refused(f"{_called(issuer)} is no CA (basicConstraints)")

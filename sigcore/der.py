@@ -127,19 +127,19 @@ def members(element: bytes, tag: int = SEQUENCE) -> list[bytes]:
     position, end = content_start(element, tag), len(element)
     found = []
     while position < end:
-        start = position
-        size = element[start + 1]
+        size = element[position + 1]
         if size < 0x80:
-            position += 2 + size
-        elif size == 0x81 and element[start + 2] >= 0x80:
-            position += 3 + element[start + 2]
-        elif size == 0x82 and element[start + 2]:
-            position += 4 + (element[start + 2] << 8 | element[start + 3])
+            after = position + 2 + size
+        elif size == 0x81 and element[position + 2] >= 0x80:
+            after = position + 3 + element[position + 2]
+        elif size == 0x82 and element[position + 2]:
+            after = position + 4 + (element[position + 2] << 8 | element[position + 3])
         else:
             raise ValueError("a length that is not minimal, or long")
-        if element[start] & 0x1F == 0x1F:
+        if element[position] & 0x1F == 0x1F:
             raise ValueError("a tag of several bytes")
-        found.append(element[start:position])
+        found.append(element[position:after])
+        position = after
     if position != end:
         raise ValueError("an element that is longer than what holds it")
     return found
@@ -148,12 +148,13 @@ def members(element: bytes, tag: int = SEQUENCE) -> list[bytes]:
 def content_start(element: bytes, tag: int) -> int:
     """Where the content of the one element ``element`` begins; as :func:`members` otherwise."""
     size, start = element[1], 2
-    if size == 0x81 and element[2] >= 0x80:
-        size, start = element[2], 3
-    elif size == 0x82 and element[2]:
-        size, start = element[2] << 8 | element[3], 4
-    elif size >= 0x80:
-        raise ValueError("a length that is not minimal, or long")
+    if size >= 0x80:
+        if size == 0x81 and element[2] >= 0x80:
+            size, start = element[2], 3
+        elif size == 0x82 and element[2]:
+            size, start = element[2] << 8 | element[3], 4
+        else:
+            raise ValueError("a length that is not minimal, or long")
     if element[0] != tag or start + size != len(element):
         raise ValueError("another tag, or another length")
     return start

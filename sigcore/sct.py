@@ -46,6 +46,7 @@ _EXTENSIONS: Final = der.context(3)
 _X509_HEAD, _PRECERT_HEAD = tls.uint16(_X509_ENTRY), tls.uint16(_PRECERT_ENTRY)
 _LEAF_HEAD: Final = bytes((_VERSION, _TIMESTAMPED_ENTRY))
 _SIGNED_HEAD: Final = bytes((_VERSION, _CERTIFICATE_TIMESTAMP))
+_SCT_HEAD: Final = bytes((_VERSION,))
 _OWN: Final = frozenset((POISON_OID, SCT_LIST_OID))
 _POISON: Final = der.sequence(der.oid(POISON_OID), der.boolean(value=True), der.octet_string(der.null()))
 """The one encoding of a poison extension (section 3.1)."""
@@ -193,7 +194,7 @@ def _signature_algorithm(key: PublicKey | PrivateKey) -> int:
 # --- bytes <-> SCTs ------------------------------------------------------------------------------------
 def encode_digitally_signed(sct: SignedCertificateTimestamp) -> bytes:
     """DigitallySigned: the ``signature`` of the answer to add-chain (section 4.1), in binary."""
-    return tls.uint8(_SHA256) + tls.uint8(sct.signature_algorithm) + tls.opaque(sct.signature, 2)
+    return bytes((_SHA256, sct.signature_algorithm)) + tls.opaque(sct.signature, 2)
 
 
 def parse_digitally_signed(data: bytes) -> tuple[int, bytes]:
@@ -211,7 +212,7 @@ def parse_digitally_signed(data: bytes) -> tuple[int, bytes]:
 def encode_sct(sct: SignedCertificateTimestamp) -> bytes:
     """SignedCertificateTimestamp (section 3.2)."""
     _check_hash(sct.log_id, "log id")
-    head = tls.uint8(_VERSION) + sct.log_id + tls.uint64(sct.timestamp_ms)
+    head = _SCT_HEAD + sct.log_id + tls.uint64(sct.timestamp_ms)
     return head + tls.opaque(sct.extensions, 2) + encode_digitally_signed(sct)
 
 
@@ -327,16 +328,25 @@ def _usual_tbs(certificate: Certificate) -> bytes | None:
     *others, last = certificate.extensions or (None,)
     if not others or last is None or last.oid not in _OWN or not _OWN.isdisjoint([other.oid for other in others]):
         return None
+    end = _POISON if last.oid == POISON_OID else _sct_list_extension(last.value)
+    parts = _usual_parts(certificate.tbs)
+    if parts is None or not parts[1].endswith(end):
+        return None
+    head, listed = parts
+    return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(listed[: -len(end)])))
+
+
+def _usual_parts(tbs: bytes) -> tuple[bytes, bytes] | None:
+    """The fields of a TBSCertificate before its extensions, and these, one after the other; None where other fields are there."""
     try:
-        *head, wrapped = der.members(certificate.tbs)
+        start = der.content_start(tbs, der.SEQUENCE)
+        *before, wrapped = der.members(tbs)
+        if len(before) != len(_TBS_FIELDS) - 1:
+            return None
         listed = wrapped[der.content_start(wrapped, _EXTENSIONS) :]
-        kept = listed[der.content_start(listed, der.SEQUENCE) :]
+        return tbs[start : -len(wrapped)], listed[der.content_start(listed, der.SEQUENCE) :]
     except (ValueError, IndexError):
         return None
-    end = _POISON if last.oid == POISON_OID else _sct_list_extension(last.value)
-    if not kept.endswith(end):
-        return None
-    return der.sequence(*head, der.tlv(_EXTENSIONS, der.sequence(kept[: -len(end)])))
 
 
 def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
@@ -345,8 +355,12 @@ def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
     Raises:
         Malformed: ``tbs`` is no TBSCertificate that ends with extensions.
     """
-    head, wrapped = _split(tbs)
-    return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(_listed(wrapped), extension)))
+    parts = _usual_parts(tbs)
+    if parts is None:
+        before, wrapped = _split(tbs)
+        parts = before, _listed(wrapped)
+    head, listed = parts
+    return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(listed, extension)))
 
 
 def _split(tbs: bytes) -> tuple[bytes, bytes]:

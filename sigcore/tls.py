@@ -36,7 +36,8 @@ def opaque(data: bytes, length_bytes: int) -> bytes:
     Raises:
         Malformed: longer than its length field can say.
     """
-    return _uint(len(data), length_bytes) + data
+    size = len(data)
+    return (_uint(size, length_bytes) if size >> 8 * length_bytes else size.to_bytes(length_bytes, "big")) + data
 
 
 def _uint(value: int, size: int) -> bytes:

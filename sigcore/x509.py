@@ -28,6 +28,7 @@ EKU_CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 
 _NAME, _VERSION_3, _TRUE = "the certificate", bytes.fromhex("a003020102"), der.boolean(value=True)
+_EXTENSIONS = der.context(3)
 _SERIAL_BITS = 160
 """RFC 5280 section 4.1.2.2: at most 20 octets; some CAs set their top bit, which DER pads to 21."""
 _SMALL_TBS = 4096
@@ -158,26 +159,40 @@ def _parse_usual(data: bytes) -> Certificate | None:
 
 def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
     version, number, inner, issuer, validity, subject, spki, wrapped = der.members(tbs)
-    (listed,) = der.members(wrapped, der.context(3))
-    begin, end = der.members(validity)
+    listed = wrapped[der.content_start(wrapped, _EXTENSIONS) :]
     serial = int.from_bytes(number[2:], "big")
     _check_name(issuer, _NAME)
     _check_name(subject, _NAME)
-    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
-    found = tuple(map(_read_usual_extension, der.members(listed)))
+    not_before, not_after = _read_usual_validity(validity)
+    found = tuple(
+        [
+            _recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw)
+            for raw in der.members(listed)
+        ]
+    )
     if not (
         (version, number, inner, spki[0]) == (_VERSION_3, der.integer(serial), algorithm, der.SEQUENCE)
         and 0 < serial < 1 << _SERIAL_BITS
         and issuer != _EMPTY_NAME
-        and not_before <= not_after
         and 0 < len({extension.oid for extension in found}) == len(found)
     ):
         raise ValueError("not of the usual form")
     return serial, issuer, subject, not_before, not_after, spki, found
 
 
-_recent_tbs = lru_cache(maxsize=16)(_read_usual_tbs)
-"""An authority reads what it is about to sign, and the log next to it reads the same bytes with their signature."""
+@lru_cache(maxsize=64)
+def _read_usual_validity(validity: bytes) -> tuple[datetime, datetime]:
+    """Kept where it holds: what an authority issues in one second has the same."""
+    begin, end = der.members(validity)
+    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
+    if not_after < not_before:
+        raise ValueError("not of the usual form")
+    return not_before, not_after
+
+
+_recent_tbs = lru_cache(maxsize=128)(_read_usual_tbs)
+"""An authority reads what it is about to sign, and the log next to it reads the same bytes with their signature. Between the two
+lie as many others as there are requests under way."""
 
 
 def _read_tbs(tbs: bytes, algorithm: bytes, what: str = "the certificate") -> _Parts:
@@ -215,9 +230,7 @@ def _check_version(fields: der.Reader) -> None:
         raise Malformed(f"{fields.what} is an X.509 certificate of version {version + 1}, expected 3")
 
 
-@lru_cache(maxsize=64)
 def _moment(raw: bytes, what: str, name: str) -> datetime:
-    """Kept where it holds: what an authority issues in one second has the same times."""
     moment = der.Reader(raw, what).time()
     if der.time(moment) != raw:
         raise Malformed(
@@ -228,7 +241,7 @@ def _moment(raw: bytes, what: str, name: str) -> datetime:
 
 
 def _parse_extensions(fields: der.Reader) -> tuple[Extension, ...]:
-    explicit = fields.optional(der.context(3))
+    explicit = fields.optional(_EXTENSIONS)
     if explicit is None:
         return ()
     items = explicit.enter()
@@ -249,16 +262,13 @@ def _parse_extension(raw: bytes, what: str) -> Extension:
     return extension
 
 
-def _read_usual_extension(raw: bytes) -> Extension:
-    return _recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw)
-
-
 def _split_extension(raw: bytes) -> Extension:
-    oid, *critical, value = der.members(raw)
-    if critical not in ([], [_TRUE]):
-        raise ValueError("more than three members, or DEFAULT FALSE spelled out")
+    start = der.content_start(raw, der.SEQUENCE)
+    end = start + 2 + raw[start + 1]
+    critical = raw.startswith(_TRUE, end)
+    oid, value = raw[start:end], raw[end + 3 if critical else end :]
     identifier = der.dotted(oid[der.content_start(oid, der.OID) :])
-    return Extension(identifier, bool(critical), value[der.content_start(value, der.OCTET_STRING) :])
+    return Extension(identifier, critical, value[der.content_start(value, der.OCTET_STRING) :])
 
 
 _recent_extension = lru_cache(maxsize=256)(_split_extension)
@@ -410,7 +420,11 @@ def parse_san(certificate: Certificate) -> San:
     extension = certificate.extension(SUBJECT_ALTERNATIVE_NAME)
     if extension is None:
         raise Malformed("the certificate has no subject alternative name")
-    outer = der.Reader(extension.value, "the subject alternative name")
+    return (_recent_san if len(extension.value) <= _SMALL_EXTENSION else _read_san)(extension.value)
+
+
+def _read_san(value: bytes) -> San:
+    outer = der.Reader(value, "the subject alternative name")
     names = outer.enter()
     outer.finish()
     san = _parse_general_name(names)
@@ -418,6 +432,10 @@ def parse_san(certificate: Certificate) -> San:
         raise Malformed("the certificate has several subject alternative names, expected exactly one")
     _checked(san)
     return san
+
+
+_recent_san = lru_cache(maxsize=256)(_read_san)
+"""A few identities sign much."""
 
 
 def _parse_general_name(names: der.Reader) -> San:

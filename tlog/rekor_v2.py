@@ -7,7 +7,9 @@ Source: rekor-tiles ``api/proto/rekor/v2/rekor_service.proto`` (CreateEntry; pro
 from __future__ import annotations
 
 import asyncio
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import orjson
@@ -19,7 +21,6 @@ from sigcore.entries import HashedRekord
 from sigcore.entries_v2_dsse import DsseRequest, dsse_body, hashedrekord_body, parse_request
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.keys import PrivateKey
-from sigcore.strict import encode_base64
 from tlog.anchor import Anchor
 from tlog.http import (
     Encoded,
@@ -33,13 +34,9 @@ from tlog.http import (
 from tlog.log import Log, Receipt, Submission, seed
 from tlog.publish import CheckpointPublisher, Clock
 from tlog.storage.base import LogStore
-from tlog.submission import Intake
+from tlog.submission import Frozen, Intake
 
 _INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 6, 8, 12, 14
-
-
-class Frozen(Refused):
-    """The log takes nothing any more."""
 
 
 DsseKind: TypeAlias = Literal["hashedrekord", "dsse"]
@@ -65,6 +62,12 @@ _CODES: Final = {
     503: _UNAVAILABLE,
 }
 """HTTP status -> gRPC code, as the gateway of the original pairs them."""
+_ANSWER: Final = (
+    b'{"logIndex":"%d","logId":{"keyId":"%b"},"kindVersion":{"kind":"%b","version":"%b"},"integratedTime":"0",'
+    b'"inclusionPromise":null,"inclusionProof":{"logIndex":"%d","rootHash":"%b","treeSize":"%d","hashes":[%b],'
+    b'"checkpoint":{"envelope":%b}},"canonicalizedBody":"%b"}'
+)
+"""Kinds are lower-case letters and the rest is numbers and Base64: nothing to escape but the checkpoint."""
 
 
 class Front:
@@ -81,7 +84,7 @@ class Front:
     def __init__(self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord", frozen: bool = False) -> None:
         self.log = log
         self.log_id = log_id
-        self._log_id = encode_base64(log_id)
+        self._log_id = b2a_base64(log_id, newline=False)
         self._dsse_body = _DSSE_BODIES[dsse]
         self._frozen = frozen
 
@@ -107,25 +110,17 @@ class Front:
             await asyncio.sleep(0)
 
     def encode_answer(self, receipt: Receipt) -> bytes:
-        """A TransparencyLogEntry in proto-JSON, zero values written out; ``integratedTime`` is always 0 in Rekor v2."""
-        index = str(receipt.index)
-        return orjson.dumps(
-            {
-                "logIndex": index,
-                "logId": {"keyId": self._log_id},
-                "kindVersion": {"kind": entries.kind_of(receipt.leaf), "version": entries.VERSION_002},
-                "integratedTime": "0",
-                "inclusionPromise": None,
-                "inclusionProof": {
-                    "logIndex": index,
-                    "rootHash": encode_base64(receipt.root),
-                    "treeSize": str(receipt.size),
-                    "hashes": [encode_base64(hash_) for hash_ in receipt.proof],
-                    "checkpoint": {"envelope": receipt.checkpoint},
-                },
-                "canonicalizedBody": encode_base64(receipt.leaf),
-            }
-        )
+        """A TransparencyLogEntry in proto-JSON, zero values written out; ``integratedTime`` is always 0 in Rekor v2.
+
+        It is written straight from its fixed shape, half of the time of a general encoder; the tests compare the two.
+        """
+        index = receipt.index
+        kind, version = entries.kind_of(receipt.leaf).encode(), entries.VERSION_002.encode()
+        root, envelope = _shared(receipt.root, receipt.checkpoint)
+        hashes = b'","'.join([b2a_base64(hash_, newline=False) for hash_ in receipt.proof])
+        hashes = b'"%b"' % hashes if hashes else b""
+        body = b2a_base64(receipt.leaf, newline=False)
+        return _ANSWER % (index, self._log_id, kind, version, index, root, receipt.size, hashes, envelope, body)
 
 
 class RekorV2(Front):
@@ -167,6 +162,12 @@ class RekorV2(Front):
         await self.log.stop()
 
 
+@lru_cache(maxsize=4)
+def _shared(root: bytes, checkpoint: str) -> tuple[bytes, bytes]:
+    """What the answers of one batch have in common: the root in Base64, the checkpoint as a JSON string."""
+    return b2a_base64(root, newline=False), orjson.dumps(checkpoint)
+
+
 def submission(entry: HashedRekord) -> Submission:
     """``entry`` for the log: two entries are the same when their canonical bodies are."""
     return _submission(entries.encode_body(entry))
@@ -201,8 +202,8 @@ def make_routes(rekor: RekorV2) -> list[web.RouteDef]:
     return [*make_front_routes(rekor), *get("/checkpoint", checkpoint), *get("/tile/{path:.*}", tile)]
 
 
-def make_front_routes(front: Front) -> list[web.RouteDef]:
-    """The route that takes entries."""
+def make_front_routes(front: Front, prefix: str = "") -> list[web.RouteDef]:
+    """The route that takes entries, below ``prefix``."""
 
     async def add(request: web.Request) -> web.Response:
         body = await read_body(request, limit=limits.LOG_REQUEST)
@@ -215,7 +216,7 @@ def make_front_routes(front: Front) -> list[web.RouteDef]:
             content_type="application/json",
         )
 
-    return [web.post("/api/v2/log/entries", answering(add, _STATUS, _refusal))]
+    return [web.post(f"{prefix}/api/v2/log/entries", answering(add, _STATUS, _refusal))]
 
 
 def _refusal(status: int, error: SigError) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from sigcore import der, keys, sct
 from sigcore.errors import Malformed, Refused
@@ -14,6 +15,8 @@ from sigcore.trustroot import LogInstance
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
+_key_id = lru_cache(maxsize=64)(keys.key_id)
+"""Logs are few and sign much."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,7 +71,7 @@ def _verify(one: SignedCertificateTimestamp, entry: PrecertEntry, known: Sequenc
             "is the trusted root up to date?",
         )
     key = log.public_key()  # its SPKI has one spelling, so the id of the key is that of log.key
-    sct.verify_sct(one, entry, key, keys.key_id(log.key))
+    sct.verify_sct(one, entry, key, _key_id(log.key))
     return VerifiedSct(log.base_url, time, one, log)
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sigcore.strict import encode_time
+from stack.backup.about import About
 from stack.backup.taking import Progress, Taken, take_backup
 from stack.cli.placing import add_data_option
 from stack.cli.table import ExitCode
@@ -52,10 +53,14 @@ def run(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def keys_line(*, encrypted: bool) -> str:
+def keys_line(about: About) -> str:
     """What everybody must know who holds such a file."""
-    how = "encrypted with its passphrase, which is not in there" if encrypted else "NOT ENCRYPTED"
-    return f"it holds the private keys of the stack, {how}: keep it as you keep the data directory"
+    how = "encrypted with its passphrase, which is not in there" if about.encrypted else "NOT ENCRYPTED"
+    line = f"it holds the private keys of the stack, {how}: keep it as you keep the data directory"
+    if not about.in_tokens:
+        return line
+    names = ", ".join(about.in_tokens)
+    return f"{line}\n  NOT IN IT: the keys of {names}, which are in tokens: back these up with the tokens' own tools"
 
 
 def _document(target: Path, taken: Taken) -> dict[str, object]:
@@ -68,6 +73,7 @@ def _document(target: Path, taken: Taken) -> dict[str, object]:
         "url": taken.about.url,
         "keysEncrypted": taken.about.encrypted,
         "holdsPrivateKeys": True,
+        "keysInTokens": list(taken.about.in_tokens),
         "logs": dict(taken.about.logs),
     }
 
@@ -78,7 +84,7 @@ def _text(target: Path, taken: Taken) -> str:
         f"{target}: {taken.files} files of {taken.about.url}, {taken.size} bytes\n"
         f"  entries  {logs}\n"
         f"  sha256   {taken.sha256}\n"
-        f"  {keys_line(encrypted=taken.about.encrypted)}"
+        f"  {keys_line(taken.about)}"
     )
 
 

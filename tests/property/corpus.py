@@ -67,6 +67,7 @@ from sigcore import (
     limits,
     log_entry,
     note,
+    pkcs11_uri,
     sct,
     secretbox,
     signing_config,
@@ -570,6 +571,16 @@ PARSERS: dict[str, Parser] = {
     ),
     "stack.config.parse_service_url": Parser(
         stack.config.parse_service_url, [b"http://ct:7780", b"https://a.example/test"], str, exact=False, text=True
+    ),
+    "sigcore.pkcs11_uri.parse_key_uri": Parser(
+        pkcs11_uri.parse_key_uri,
+        [
+            pkcs11_uri.EXAMPLE.encode(),
+            b"pkcs11:token=a%20b;serial=01;object=k;id=%01%FF;type=private?pin-source=/pin&module-path=/p11.so",
+        ],
+        encode=pkcs11_uri.encode_key_uri,
+        exact=False,
+        text=True,
     ),
     "stack.config.parse_database": Parser(
         stack.config.parse_database,

@@ -35,7 +35,7 @@ def make_authority(honest: Certificate, now: datetime) -> tuple[Certified, Autho
     )
     principal = Principal(x509.parse_san(honest), "", fulcio.parse_extensions(honest))
     draft = Profile(authority).draft(principal, keys.encode_public_key(key.public_key()), now)
-    certificate = certify.sign_tbs(draft.encode(None), issuing)
+    certificate = certify.sign_tbs(draft.encode(b""), issuing)
     return Certified(key, certificate), _instance("authority", (authority.der, root.der), now)
 
 

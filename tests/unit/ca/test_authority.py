@@ -270,7 +270,7 @@ async def test_precertificate_and_certificate_that_differ_are_not_handed_out(
     genuine = Draft.encode
 
     def drifting(self, last):
-        if last is None or last.oid != sct.SCT_LIST_OID:
+        if der.oid(sct.SCT_LIST_OID) not in last:
             return genuine(self, last)
         return genuine(replace(self, **{part: change(getattr(self, part))}), last)
 
@@ -283,7 +283,7 @@ async def test_a_draft_that_is_not_what_was_logged_fails_at_the_sct(authority, t
     genuine = Draft.encode
 
     def drifting(self, last):
-        return genuine(self, last) if last else genuine(replace(self, extensions=self.extensions[:-1] + b"X"), None)
+        return genuine(self, last) if last else genuine(replace(self, extensions=self.extensions[:-1] + b"X"), b"")
 
     monkeypatch.setattr(Draft, "encode", drifting)
     with pytest.raises(Unsound, match="SCT is not good"):

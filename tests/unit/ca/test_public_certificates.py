@@ -14,7 +14,7 @@ from ca.lint import lint
 from ca.principal import make_principal
 from ca.profile import Profile
 from ca.token import Claims
-from sigcore import extensions, fulcio, x509
+from sigcore import certify, extensions, fulcio, x509
 from sigcore.strict import Fields
 from sigcore.x509 import Email
 from tests.unit.ca import fakes
@@ -83,7 +83,7 @@ def reissued(leaf, issuer, claims):
     """(our certificate's SAN and Fulcio extensions, theirs), as bytes; what theirs does not have yet is left out, and named."""
     made = make_principal(Claims(issuer, claims["sub"], Fields(claims, "token")))
     chain = fakes.make_chain()
-    tbs = Profile(chain.issuer).draft(made, leaf.spki, NOW).encode(extensions.poison())
+    tbs = Profile(chain.issuer).draft(made, leaf.spki, NOW).encode(certify.encode_extension(extensions.poison()))
     ours = lint(tbs, issuer=chain.issuer, principal=made, spki=leaf.spki, now=NOW)
     theirs = {e.oid for e in leaf.extensions}
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from sigcore import certify, extensions, keys, merkle, sct, tls
 from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.sct import SignedCertificateTimestamp, parse_digitally_signed, precert_entry, verify_sct
-from sigcore.x509 import parse_certificate
+from sigcore.x509 import Extension, parse_certificate
 from tlog import ct
 from tlog.anchor import MemoryAnchor
 from tlog.anchor_file import FileAnchor
@@ -46,7 +46,7 @@ class Authority:
             eku="1.3.6.1.5.5.7.3.3",
         )
 
-    def issue(self, *more: extensions.Extension, serial: int = 0, key=None) -> bytes:
+    def issue(self, *more: Extension, serial: int = 0, key=None) -> bytes:
         issuer = parse_certificate(self.intermediate)
         tbs = certify.encode_tbs(
             serial=serial or certify.random_serial(),
