@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from sigcore import fulcio, keys, x509
+from sigcore import fulcio, general_name, keys
 from sigcore.bundle import encode_bundle
 from sigcore.trustroot import encode_trusted_root
 from stack.cli import main
@@ -36,8 +36,8 @@ def folder(sigstore, tmp_path, monkeypatch):
     claims = fulcio.encode_extensions(fulcio.FulcioExtensions(CI, source_repository_owner_uri="https://ci.example/web"))
     bundles = {
         "notes.txt": sigstore.sign(),
-        "bob": sigstore.sign(san=x509.Email("bob@example.com")),
-        "job": sigstore.sign(san=x509.Uri(JOB), issuer=claims),
+        "bob": sigstore.sign(san=general_name.Email("bob@example.com")),
+        "job": sigstore.sign(san=general_name.Uri(JOB), issuer=claims),
         "keyed": sigstore.sign_v1(key=KEY),
         "it": sigstore.attest("hashedrekord 0.0.2", STATEMENT),
     }
