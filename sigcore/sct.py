@@ -46,7 +46,6 @@ _EXTENSIONS: Final = der.context(3)
 _X509_HEAD, _PRECERT_HEAD = tls.uint16(_X509_ENTRY), tls.uint16(_PRECERT_ENTRY)
 _LEAF_HEAD: Final = bytes((_VERSION, _TIMESTAMPED_ENTRY))
 _SIGNED_HEAD: Final = bytes((_VERSION, _CERTIFICATE_TIMESTAMP))
-_SCT_HEAD: Final = bytes((_VERSION,))
 _OWN: Final = frozenset((POISON_OID, SCT_LIST_OID))
 _POISON: Final = der.sequence(der.oid(POISON_OID), der.boolean(value=True), der.octet_string(der.null()))
 """The one encoding of a poison extension (section 3.1)."""
@@ -212,7 +211,7 @@ def parse_digitally_signed(data: bytes) -> tuple[int, bytes]:
 def encode_sct(sct: SignedCertificateTimestamp) -> bytes:
     """SignedCertificateTimestamp (section 3.2)."""
     _check_hash(sct.log_id, "log id")
-    head = _SCT_HEAD + sct.log_id + tls.uint64(sct.timestamp_ms)
+    head = bytes((_VERSION,)) + sct.log_id + tls.uint64(sct.timestamp_ms)
     return head + tls.opaque(sct.extensions, 2) + encode_digitally_signed(sct)
 
 
@@ -329,24 +328,22 @@ def _usual_tbs(certificate: Certificate) -> bytes | None:
     if not others or last is None or last.oid not in _OWN or not _OWN.isdisjoint([other.oid for other in others]):
         return None
     end = _POISON if last.oid == POISON_OID else _sct_list_extension(last.value)
-    parts = _usual_parts(certificate.tbs)
-    if parts is None or not parts[1].endswith(end):
+    head, listed = _parts(certificate.tbs)
+    if not listed.endswith(end):
         return None
-    head, listed = parts
     return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(listed[: -len(end)])))
 
 
-def _usual_parts(tbs: bytes) -> tuple[bytes, bytes] | None:
-    """The fields of a TBSCertificate before its extensions, and these, one after the other; None where other fields are there."""
+def _parts(tbs: bytes) -> tuple[bytes, bytes]:
+    """The fields of a TBSCertificate before its extensions, and these, one after the other; Malformed without them."""
     try:
-        start = der.content_start(tbs, der.SEQUENCE)
-        *before, wrapped = der.members(tbs)
-        if len(before) != len(_TBS_FIELDS) - 1:
-            return None
+        *head, wrapped = der.members(tbs)
         listed = wrapped[der.content_start(wrapped, _EXTENSIONS) :]
-        return tbs[start : -len(wrapped)], listed[der.content_start(listed, der.SEQUENCE) :]
+        kept = listed[der.content_start(listed, der.SEQUENCE) :]
     except (ValueError, IndexError):
-        return None
+        before, wrapped = _split(tbs)
+        return before, _listed(wrapped)
+    return b"".join(head), kept
 
 
 def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
@@ -355,11 +352,7 @@ def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
     Raises:
         Malformed: ``tbs`` is no TBSCertificate that ends with extensions.
     """
-    parts = _usual_parts(tbs)
-    if parts is None:
-        before, wrapped = _split(tbs)
-        parts = before, _listed(wrapped)
-    head, listed = parts
+    head, listed = _parts(tbs)
     return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(listed, extension)))
 
 
