@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import Final
 
 from sigcore import der
-from sigcore.errors import Refused
+from sigcore.errors import Malformed, Refused
 from sigcore.sct import POISON_OID, SCT_LIST_OID, PrecertEntry
 from sigcore.x509 import Certificate
 
@@ -54,24 +54,22 @@ def _usual_tbs(certificate: Certificate) -> bytes | None:
     if not others or last is None or last.oid not in _OWN or not _OWN.isdisjoint([other.oid for other in others]):
         return None
     end = _POISON if last.oid == POISON_OID else _sct_list_extension(last.value)
-    parts = _usual_parts(certificate.tbs)
-    if parts is None or not parts[1].endswith(end):
+    head, listed = _parts(certificate.tbs)
+    if not listed.endswith(end):
         return None
-    head, listed = parts
     return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(listed[: -len(end)])))
 
 
-def _usual_parts(tbs: bytes) -> tuple[bytes, bytes] | None:
-    """The fields of a TBSCertificate before its extensions, and these, one after the other; None where other fields are there."""
+def _parts(tbs: bytes) -> tuple[bytes, bytes]:
+    """The fields of a TBSCertificate before its extensions, and these, one after the other; Malformed without them."""
     try:
-        start = der.content_start(tbs, der.SEQUENCE)
-        *before, wrapped = der.members(tbs)
-        if len(before) != len(_TBS_FIELDS) - 1:
-            return None
+        *head, wrapped = der.members(tbs)
         listed = wrapped[der.content_start(wrapped, _EXTENSIONS) :]
-        return tbs[start : -len(wrapped)], listed[der.content_start(listed, der.SEQUENCE) :]
+        kept = listed[der.content_start(listed, der.SEQUENCE) :]
     except (ValueError, IndexError):
-        return None
+        before, wrapped = _split(tbs)
+        return before, _listed(wrapped)
+    return b"".join(head), kept
 
 
 def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
@@ -80,11 +78,7 @@ def with_sct_list(tbs: bytes, extension: bytes) -> bytes:
     Raises:
         Malformed: ``tbs`` is no TBSCertificate that ends with extensions.
     """
-    parts = _usual_parts(tbs)
-    if parts is None:
-        before, wrapped = _split(tbs)
-        parts = before, _listed(wrapped)
-    head, listed = parts
+    head, listed = _parts(tbs)
     return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(listed, extension)))
 
 

@@ -43,7 +43,6 @@ _RSA_KEY: Final = (rsa.RSAPublicKey, rsa.RSAPrivateKey)
 _X509_HEAD, _PRECERT_HEAD = tls.uint16(_X509_ENTRY), tls.uint16(_PRECERT_ENTRY)
 _LEAF_HEAD: Final = bytes((_VERSION, _TIMESTAMPED_ENTRY))
 _SIGNED_HEAD: Final = bytes((_VERSION, _CERTIFICATE_TIMESTAMP))
-_SCT_HEAD: Final = bytes((_VERSION,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +194,7 @@ def parse_digitally_signed(data: bytes) -> tuple[int, bytes]:
 def encode_sct(sct: SignedCertificateTimestamp) -> bytes:
     """SignedCertificateTimestamp (section 3.2)."""
     _check_hash(sct.log_id, "log id")
-    head = _SCT_HEAD + sct.log_id + tls.uint64(sct.timestamp_ms)
+    head = bytes((_VERSION,)) + sct.log_id + tls.uint64(sct.timestamp_ms)
     return head + tls.opaque(sct.extensions, 2) + encode_digitally_signed(sct)
 
 

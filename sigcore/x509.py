@@ -157,35 +157,22 @@ def _parse_usual(data: bytes) -> Certificate | None:
 
 def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
     version, number, inner, issuer, validity, subject, spki, wrapped = der.members(tbs)
-    listed = wrapped[der.content_start(wrapped, _EXTENSIONS) :]
+    listed = der.members(wrapped[der.content_start(wrapped, _EXTENSIONS) :])
     serial = int.from_bytes(number[2:], "big")
     _check_name(issuer, _NAME)
     _check_name(subject, _NAME)
-    not_before, not_after = _read_usual_validity(validity)
-    found = tuple(
-        [
-            _recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw)
-            for raw in der.members(listed)
-        ]
-    )
+    begin, end = der.members(validity)
+    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
+    found = tuple([(_recent_extension if len(raw) <= _SMALL_EXTENSION else _split_extension)(raw) for raw in listed])
     if not (
         (version, number, inner, spki[0]) == (_VERSION_3, der.integer(serial), algorithm, der.SEQUENCE)
         and 0 < serial < 1 << _SERIAL_BITS
         and issuer != _EMPTY_NAME
+        and not_before <= not_after
         and 0 < len({extension.oid for extension in found}) == len(found)
     ):
         raise ValueError("not of the usual form")
     return serial, issuer, subject, not_before, not_after, spki, found
-
-
-@lru_cache(maxsize=64)
-def _read_usual_validity(validity: bytes) -> tuple[datetime, datetime]:
-    """Kept where it holds: what an authority issues in one second has the same."""
-    begin, end = der.members(validity)
-    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
-    if not_after < not_before:
-        raise ValueError("not of the usual form")
-    return not_before, not_after
 
 
 _recent_tbs = lru_cache(maxsize=128)(_read_usual_tbs)
@@ -228,7 +215,9 @@ def _check_version(fields: der.Reader) -> None:
         raise Malformed(f"{fields.what} is an X.509 certificate of version {version + 1}, expected 3")
 
 
+@lru_cache(maxsize=64)
 def _moment(raw: bytes, what: str, name: str) -> datetime:
+    """Kept where it holds: what an authority issues in one second has the same times."""
     moment = der.Reader(raw, what).time()
     if der.time(moment) != raw:
         raise Malformed(
