@@ -181,6 +181,13 @@ def test_a_policy_is_found_beside_the_trusted_root(folder, monkeypatch, capsys):
     assert run("verify-blob", "notes.txt", "--no-policy") == 2
 
 
+def test_a_link_to_a_policy_that_is_not_there_is_no_leave_to_judge_without_one(folder):
+    (folder / "trust" / "policy.json").symlink_to("a disk that is not mounted")
+    assert run("verify-blob", "notes.txt", *WHO) == 2
+    assert run("verify-blob", "notes.txt") == 5
+    assert run("verify-blob", "notes.txt", *WHO, "--no-policy") == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
