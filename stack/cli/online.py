@@ -22,11 +22,12 @@ from stack.cli.verifying import Verify
 
 def add_online_options(parser: argparse.ArgumentParser) -> None:
     """``--online``, ``--rekor-url``, ``--ca-file``."""
-    group = parser.add_argument_group("asking the log", "nothing is asked without --online")
+    group = parser.add_argument_group("asking the log", "no log is asked without --online")
     text = "ask the log too: it must show the entry today, in a tree that has grown from the bundle's"
     group.add_argument("--online", action="store_true", help=text)
     group.add_argument("--rekor-url", metavar="URL", help="where it is asked (default: as the trusted root says)")
-    group.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
+    about = "certificate authorities to trust for https, there and where a TUF cache is stale"
+    group.add_argument("--ca-file", metavar="PEM", help=about)
 
 
 def add_detached_options(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +50,10 @@ def whole_bundle(options: argparse.Namespace) -> Iterator[None]:
     Raises:
         Usage: options that contradict each other. Else as :func:`client.logs.online.find_entries`, and of the parts.
     """
-    if not options.online and (options.rekor_url or options.ca_file):
-        given = "--rekor-url" if options.rekor_url else "--ca-file"
-        raise Usage(f"{given} is given without --online", "nothing is asked without it: add --online, or leave it out")
+    if options.rekor_url and not options.online:
+        raise Usage(
+            "--rekor-url is given without --online", "no log is asked without it: add --online, or leave it out"
+        )
     if not getattr(options, "signature", None):
         if getattr(options, "certificate", None) or getattr(options, "rfc3161_timestamp", None):
             raise Usage(

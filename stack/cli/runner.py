@@ -16,11 +16,13 @@ from typing import Final, NoReturn
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
-from stack.cli.usage import NoPolicy, NotServed, Usage, one_line
+from stack.cli.usage import NoPolicy, NotServed, NotVerified, Usage, one_line
 
 _HELP: Final = frozenset({"-h", "--help"})
 _JSON: Final = frozenset({"--json", "--explain=json"})
 _HINTS = {
+    errno.ENOENT: "make it first, or give another place",
+    errno.EEXIST: "a file is in the way: give another place",
     errno.EACCES: "run it as the owner of that file, or give another place",
     errno.EPERM: "run it as the owner of that file, or give another place",
     errno.EROFS: "the file system is mounted read-only: give another place",
@@ -124,8 +126,7 @@ def _failed(name: str, command: Command, error: Exception) -> int:
             sys.stderr.write(f"  hint: {one_line(error.hint)}\n")
         return ExitCode.UNREACHABLE if isinstance(error, Unavailable) else _refused(command, error)
     if isinstance(error, OSError):
-        where = f": {one_line(str(error.filename))}" if error.filename else ""
-        sys.stderr.write(f"sigbox {name}: {error.strerror or error}{where}\n")
+        sys.stderr.write(f"sigbox {name}: {one_line(_of_system(error))}\n")
         if error.errno in _HINTS:
             sys.stderr.write(f"  hint: {_HINTS[error.errno]}\n")
         return ExitCode.USAGE
@@ -136,12 +137,23 @@ def _failed(name: str, command: Command, error: Exception) -> int:
     return ExitCode.REFUSED
 
 
+def _of_system(error: OSError) -> str:
+    """What the system said, and about which place: a directory that is missing is named, and not the file in it."""
+    place = str(error.filename or "")
+    folder = os.path.dirname(place)  # noqa: PTH120 - pathlib would be imported for it
+    if error.errno == errno.ENOENT and folder and not os.path.isdir(folder):  # noqa: PTH112 - the same
+        return f"there is no directory {folder}"
+    return f"{error.strerror or error}" + (f": {place}" if place else "")
+
+
 def _print_failure(error: Exception, code: int) -> None:
     """Who asked for JSON gets a document in every case: the error, what to do, the exit code."""
     # Deferred: few runs fail, and fewer are read by a program.
     from json import dumps  # noqa: PLC0415 - see the line above
 
     message = error.message if isinstance(error, SigError) else str(error)
+    if isinstance(error, OSError):
+        message = _of_system(error)
     with suppress(OSError):  # nobody reads it; the exit code says it all the same
         print(dumps({"error": message, "hint": getattr(error, "hint", ""), "exitCode": code}, indent=2))
 
@@ -154,6 +166,8 @@ def _refused(command: Command, error: SigError) -> int:
         return ExitCode.POLICY
     if isinstance(error, NotServed):
         return ExitCode.SERVICE
+    if isinstance(error, NotVerified):
+        return ExitCode.REFUSED
     if command.refused == ExitCode.REFUSED and not isinstance(error, NotFound | Usage):
         return ExitCode.REFUSED
     return ExitCode.USAGE if isinstance(error, Malformed | NotFound) else command.refused

@@ -128,7 +128,6 @@ def test_a_log_that_nobody_reaches_is_4_and_no_verdict(signed: Signed, signature
         (("--signature", "s", "--certificate", "c", "--bundle", "b", "--online"), "--bundle and --signature"),
         (("--certificate", "c"), "without --signature"),
         (("--rekor-url", NOBODY), "--rekor-url is given without --online"),
-        (("--ca-file", "f"), "--ca-file is given without --online"),
     ],
 )
 def test_options_that_contradict_each_other_are_2_and_named(signed: Signed, given: tuple[str, ...], named: str):

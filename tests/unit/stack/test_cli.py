@@ -127,3 +127,14 @@ def test_help_fits_a_terminal_of_80_columns_but_for_examples(capsys, monkeypatch
         told = capsys.readouterr().out.partition("\nexamples:\n")[0]
         wide += [line for line in told.splitlines() if len(line) > 80]
     assert not wide
+
+
+def test_a_directory_that_is_missing_is_named_and_not_a_temporary_file_in_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    missing = tmp_path / "none" / ".kit.tar.x7"
+    failing(FileNotFoundError(2, "No such file or directory", str(missing)), monkeypatch, "--json")
+    assert runner.run("x", ASKING, ["--json"]) == 2
+    told = capsys.readouterr()
+    assert told.err.splitlines()[0] == f"sigbox x: there is no directory {tmp_path / 'none'}"
+    assert "hint: make it first" in told.err
+    assert json.loads(told.out)["error"] == f"there is no directory {tmp_path / 'none'}"

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from sigcore import certify, extensions, keys, merkle, sct, tls
 from sigcore.errors import Malformed, Refused, Unavailable
-from sigcore.sct import SignedCertificateTimestamp, parse_digitally_signed, precert_entry, verify_sct
+from sigcore.precertificate import precert_entry
+from sigcore.sct import SignedCertificateTimestamp, parse_digitally_signed, verify_sct
 from sigcore.x509 import Extension, parse_certificate
 from tlog import ct
 from tlog.anchor import MemoryAnchor
