@@ -24,14 +24,12 @@ from sigcore.values import dataclass
 SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
 COMMON_NAME, ORGANIZATION = "2.5.4.3", "2.5.4.10"
 FULCIO_OTHER_NAME = "1.3.6.1.4.1.57264.1.7"
-EKU_CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
-EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
+EKU_CODE_SIGNING, EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8"
 
 _NAME, _VERSION_3, _TRUE = "the certificate", bytes.fromhex("a003020102"), der.boolean(value=True)
 _SERIAL_BITS = 160
 """RFC 5280 section 4.1.2.2: at most 20 octets; some CAs set their top bit, which DER pads to 21."""
-_SMALL_TBS = 4096
-_SMALL_EXTENSION = 256
+_SMALL_TBS, _SMALL_EXTENSION = 4096, 256
 """Bytes; larger ones are not kept, so that what others send cannot fill the memory."""
 _PEM = re.compile(
     r"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----(?=\s|\Z)\s*", re.ASCII
@@ -56,9 +54,8 @@ class Certificate:
     tbs: bytes
     serial: int
     issuer: bytes
-    """Name, DER."""
     subject: bytes
-    """Name, DER."""
+    """Both are Names in DER."""
     not_before: datetime
     not_after: datetime
     """The last second of validity, itself included."""
@@ -336,8 +333,7 @@ def _attributes(name: der.Reader) -> Iterator[tuple[str, int, bytes]]:
 @lru_cache(maxsize=256)
 def _check_name(name: bytes, what: str) -> bytes:
     """Kept where it holds: an authority's name stands in every certificate that it issues."""
-    for _ in _attributes(der.Reader(name, what).enter()):
-        pass
+    tuple(_attributes(der.Reader(name, what).enter()))  # which looks at all of it
     return name
 
 
@@ -410,10 +406,11 @@ def parse_san(certificate: Certificate) -> San:
     extension = certificate.extension(SUBJECT_ALTERNATIVE_NAME)
     if extension is None:
         raise Malformed("the certificate has no subject alternative name")
-    return (_recent_san if len(extension.value) <= _SMALL_EXTENSION else _read_san)(extension.value)
+    return (_san if len(extension.value) <= _SMALL_EXTENSION else _san.__wrapped__)(extension.value)
 
 
-def _read_san(value: bytes) -> San:
+@lru_cache(maxsize=256)
+def _san(value: bytes) -> San:
     outer = der.Reader(value, "the subject alternative name")
     names = outer.enter()
     outer.finish()
@@ -422,10 +419,6 @@ def _read_san(value: bytes) -> San:
         raise Malformed("the certificate has several subject alternative names, expected exactly one")
     _checked(san)
     return san
-
-
-_recent_san = lru_cache(maxsize=256)(_read_san)
-"""A few identities sign much."""
 
 
 def _parse_general_name(names: der.Reader) -> San:
