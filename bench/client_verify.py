@@ -180,7 +180,7 @@ def series() -> list[Series]:
         Series("v1", ours, MiniSigstore.sign_v1, 0.12, 1.8, v1, 3.2),
         Series("v1 in a million", grown, MiniSigstore.sign_v1, 0.12, 1.8, v1, 3.2),
         Series("v2 + TSA", ours, MiniSigstore.sign, None, None, (*v2, generate_p256)),
-        Series("v2 + TSA of P-384", public, MiniSigstore.sign, None, 5.0, (*v2, p384)),
+        Series("v2 + TSA of P-384", public, MiniSigstore.sign, None, None, (*v2, p384), 5.0),
     ]
 
 

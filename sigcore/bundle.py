@@ -94,16 +94,11 @@ def _read_usual(document: plain.Members) -> tuple[Bundle, int]:
     entries = plain.items(material["tlogEntries"], limits.BUNDLE_LOG_ENTRIES)
     read = [read_plain_entry(entry) for entry in entries]
     stamped = "timestampVerificationData" in material
-    counts = (
-        (document, 3),
-        (material, 2 + stamped),
-        (certificate, 1),
-        (message, 2),
-        (hashed, 2),
-        (stamps, bool(stamps)),
-    )
-    for members, count in (*counts, *((response, 1) for response in responses)):
-        plain.only(members, count)
+    counted = len(document), len(material), len(certificate), len(message), len(hashed), len(stamps)
+    if counted != (3, 2 + stamped, 1, 2, 2, bool(stamps)):
+        raise ValueError("a member too many or too few")
+    for response in responses:
+        plain.only(response, 1)
     algorithm = HashAlgorithm[hashed["algorithm"]]
     bundle = Bundle(
         media_type=document["mediaType"],

@@ -74,7 +74,7 @@ def parse_note(text: str) -> Note:
     lines = tail[:-1].split("\n")
     if len(lines) > limits.NOTE_SIGNATURES:
         raise Malformed(f"the note has {len(lines)} signatures, the limit is {limits.NOTE_SIGNATURES}")
-    return Note(f"{body}\n", tuple(_parse_line(line) for line in lines))
+    return Note(f"{body}\n", tuple([_parse_line(line) for line in lines]))
 
 
 def encode_note(note: Note) -> str:

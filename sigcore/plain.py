@@ -9,16 +9,20 @@ decoder keeps the last, leaves a difference. The answer for any other text is No
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from sigcore.errors import Malformed
-from sigcore.strict import decode_plain, parse_base64, parse_decimal
+from sigcore.strict import parse_base64, parse_decimal
 
 Value = TypeVar("Value")
 Members: TypeAlias = Any
 """What the decoder gave: an object of the expected form, or something that raises one of ``NOT_PLAIN`` when it is taken apart."""
 NOT_PLAIN = (KeyError, TypeError, ValueError, Malformed, RecursionError)
+_DECODER: Final = json.JSONDecoder()
+_OTHER_ESCAPE: Final = re.compile(rb"\\(?!n|u2014)")
 
 
 def read_plain(data: bytes, read: Callable[[Members], tuple[Value, int]]) -> Value | None:
@@ -30,10 +34,25 @@ def read_plain(data: bytes, read: Callable[[Members], tuple[Value, int]]) -> Val
             text, or is not the one expected object. It must look at every member.
     """
     try:
-        value, strings = read(decode_plain(data))
+        value, strings = read(_decode(data))
     except NOT_PLAIN:
         return None
     return value if data.count(b'"') == 2 * strings else None
+
+
+def _decode(data: bytes) -> Members:
+    """JSON in which every quotation mark delimits a string; what else must be looked for is looked for by the caller.
+
+    Raises:
+        ValueError, RecursionError: no JSON, or an escape other than those of every checkpoint: line ends and the dash.
+    """
+    if _OTHER_ESCAPE.search(data):
+        raise ValueError("an escape")
+    text = data.decode("utf-8")
+    value, end = _DECODER.raw_decode(text)
+    if end != len(text) and text[end:].strip(" \t\n\r"):
+        raise ValueError("something after the value")
+    return value
 
 
 def only(members: Members, count: int) -> None:

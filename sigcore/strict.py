@@ -139,17 +139,6 @@ def parse_plain_json(data: bytes, *, strings: int) -> JSON:
     return value
 
 
-def decode_plain(data: bytes) -> JSON:
-    """JSON in which every quotation mark delimits a string, for :mod:`sigcore.plain`, which looks for what is not looked for here.
-
-    Raises:
-        ValueError, RecursionError: no JSON, or an escape other than those of every checkpoint: line ends and the dash.
-    """
-    if data.count(b"\\") != data.count(b"\\n") + data.count(b"\\u2014"):
-        raise ValueError("an escape")
-    return json.loads(data.decode("utf-8"))  # type: ignore[no-any-return]  # it is JSON
-
-
 def _check_json(value: JSON, what: str, depth: int) -> None:
     if depth == 0:
         raise Malformed(f"{what} is nested deeper than {limits.JSON_DEPTH} levels")

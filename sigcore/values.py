@@ -27,6 +27,11 @@ else:
         return _make
 
 
+_MANY = 5
+"""Members; from there on two changes of the class cost less than a call for each member."""
+_become = vars(object)["__class__"].__set__
+
+
 class _Fields(Mapping[str, Any]):
     """``__dataclass_fields__``, made when somebody looks: ``dataclasses.replace`` and ``fields`` read it."""
 
@@ -72,12 +77,18 @@ def _make(cls: type) -> type:
 
 
 def _initializer(made: Any, names: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
+    """``__init__``. Each member is set past the class that refuses it; many are set while the object is of a class that does not."""
     parameters = ", ".join(f"{name}=_default_{name}" if name in defaults else name for name in names)
-    lines = [f"    _set_{name}(self, {name})" for name in names]
+    scope: dict[str, Any] = {f"_default_{name}": value for name, value in defaults.items()}
+    if len(names) < _MANY:
+        lines = [f"    _set_{name}(self, {name})" for name in names]
+        scope |= {f"_set_{name}": getattr(made, name).__set__ for name in names}
+    else:
+        set_all = [f"    self.{name} = {name}" for name in names]
+        lines = ["    _become(self, _Open)", *set_all, "    self.__class__ = _made"]
+        scope |= {"_become": _become, "_Open": type("_Open", (), {"__slots__": names}), "_made": made}
     if hasattr(made, "__post_init__"):
         lines.append("    self.__post_init__()")
-    scope: dict[str, Any] = {f"_set_{name}": getattr(made, name).__set__ for name in names}
-    scope |= {f"_default_{name}": value for name, value in defaults.items()}
     source = "\n".join((f"def __init__(self, {parameters}):", *lines))
     exec(source, scope)  # noqa: S102 - names from a class body of ours, as in the standard library's decorator
     initializer: Callable[..., None] = scope["__init__"]

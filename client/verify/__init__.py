@@ -38,15 +38,12 @@ from client.verify.signed import ManagedKey, Signed, read_signed, verify_signatu
 from client.verify.steps import Step
 from client.verify.times import VerifiedTime, verify_times
 from sigcore.bundle import Bundle, MessageSignature
-from sigcore.errors import Refused
+from sigcore.errors import Refused, SigError
 from sigcore.intoto import Statement
 from sigcore.strict import shown
 from sigcore.trustroot import TrustedRoot
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
-
-_DIGEST, _MATERIAL, _TIMESTAMP, _CERTIFICATE = map(Step, ("digest", "material", "timestamp", "certificate"))
-_SCT, _IDENTITY, _ENTRY, _SIGNATURE = map(Step, ("SCT", "identity", "entry", "signature"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,31 +146,33 @@ def _verify(
     found: Recorder,
     stamped: bytes | None = None,
 ) -> Verified:
-    with _DIGEST:
+    step = "digest"
+    try:
         signed = found.signed = read_signed(bundle, digest, expected if isinstance(expected, ManagedKey) else None)  # 1
-    with _MATERIAL:
+        step = "material"
         _check_material(bundle)
-    with _TIMESTAMP:
+        step = "timestamp"
         times = found.times = _verify_times(bundle, signed, root, stamped)  # 2
-    moments = [verified.time for verified in times]
-    if signed.leaf is not None:
-        with _CERTIFICATE:
-            found.chain = verify_certificate(
-                signed.leaf, moments, root.certificate_authorities, bundle.intermediates
-            )  # 3
-        with _SCT:
+        moments = [verified.time for verified in times]
+        if signed.leaf is not None:
+            step, authorities = "certificate", root.certificate_authorities
+            found.chain = verify_certificate(signed.leaf, moments, authorities, bundle.intermediates)  # 3
+            step = "SCT"
             found.scts = verify_scts(signed.leaf, found.chain[1], root.ct_logs)  # 4
-        with _IDENTITY:
+            step = "identity"
             signer = found.signer = read_signer(signed.leaf)
             if isinstance(expected, IdentityPolicy):
                 verify_identity(signer, expected)  # 5
-    else:
-        signer = found.signer = key_signer(signed.key)
-    with _ENTRY:
+        else:
+            signer = found.signer = key_signer(signed.key)
+        step = "entry"
         for entry in bundle.log_entries:
             found.entries = (*found.entries, verify_log_entry(entry, signed, root.logs, moments))  # 6
-    with _SIGNATURE:
+        step = "signature"
         verify_signature(signed)  # 7
+    except SigError as error:
+        error.step = error.step or step  # the innermost name stays
+        raise
     return Verified(digest, signed.signature, found.chain, signer, times, found.scts, found.entries, signed.statement)
 
 

@@ -87,8 +87,8 @@ def _head_key(log: LogInstance, generation: int) -> NoteKey:
 def _checkpoint_v1(envelope: str, log: LogInstance, key: NoteKey) -> Checkpoint:
     note = parse_note(envelope)
     with_port, host = _hosts(log)
-    name = with_port if with_port in {line.name for line in note.signatures} else host
-    verify_note(note, NoteKey(name, key.key, key.id))
+    name = with_port if with_port in [line.name for line in note.signatures] else host
+    verify_note(note, key if name == key.name else NoteKey(name, key.key, key.id))
     checkpoint = parse_checkpoint(note.text)
     if checkpoint.origin != name and not (
         checkpoint.origin.startswith(name) and _TREE.fullmatch(checkpoint.origin[len(name) :])

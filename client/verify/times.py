@@ -40,8 +40,10 @@ def verify_times(
     """
     count = len(responses)
     return tuple(
-        verify_time(response, signature, authorities, what=f"timestamp {number} of {count}")
-        for number, response in enumerate(responses, 1)
+        [
+            verify_time(response, signature, authorities, what=f"timestamp {number} of {count}")
+            for number, response in enumerate(responses, 1)
+        ]
     )
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,14 @@ def count_and(number: int, do, at: int = 100):
 def test_rows_come_in_order():
     rows = verify_many(5 * CHUNK + 3, lambda number: count_and(number, lambda: None), 3)
     assert [row["number"] for row in rows] == list(range(5 * CHUNK + 3))
+
+
+@pytest.mark.parametrize("count", [2, 3, 2 * CHUNK + 1, 400, 1000])
+def test_every_worker_has_as_much_to_do(count):
+    rows = verify_many(count, lambda _number: {"verified": True, "worker": os.getpid()}, 2)
+    one, two = Counter(row["worker"] for row in rows).values()
+    assert one + two == count
+    assert abs(one - two) <= -(-count // (2 * CHUNK)), "each of a worker's chunks is at most one longer than another"
 
 
 @pytest.mark.parametrize(

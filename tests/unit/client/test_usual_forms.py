@@ -106,6 +106,15 @@ def test_another_form_is_left_to_the_close_reader(bundles, change):
     assert in_one_step(data) is None
 
 
+@pytest.mark.parametrize("end", ["\n", " \t\r\n", "\v", "\f", "\u00a0", "\u2028", "{}", ",", "x", "\\n", "\0"])
+@pytest.mark.parametrize("start", ["", "\n", "\v", "\ufeff"])
+def test_what_stands_around_a_bundle_is_read_alike(bundles, start, end):
+    data = start.encode() + bundles[0] + end.encode()
+    found = in_one_step(data)
+    assert found is None or found == outcome(bundle._parse_closely, data)
+    assert (found is not None) == (not start and not end.strip(" \t\r\n"))
+
+
 def test_one_step_takes_no_bundle_that_the_close_reader_refuses(bundles):
     taken = 0
     for data in mutants(bundles, Random(SEED), COUNT):
