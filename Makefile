@@ -10,8 +10,12 @@
 PYTHON = python3
 UV_VERSION = 0.13.9
 # fonts-vlgothic: 2 MB, so that the Japanese pages are letters and not boxes where their width is tested and pictures are taken.
-DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2
+# softhsm2: a PKCS#11 token in files, which the tests put keys into and take away.
+DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2 softhsm2
 ROUNDS = 10
+# Processes that run tests at a time, whole files each; what measures times waits for its turn (tests/turns.py). Thousands of
+# processes are started by the tests: each would compile our modules anew where the environment says to keep no bytecode.
+PROCESSES = 2
 DIST = dist
 PROGRAM =
 PICTURES = screenshots
@@ -37,7 +41,7 @@ up: $(VENV)/run.stamp ## a stack that stays, data in ./sigbox-data
 
 test: $(VENV)/test.stamp system ## all tests, the official clients included
 	@$(MAKE) --no-print-directory clients || echo "the tests of a missing client are skipped; in CI they fail" >&2
-	$(BIN)/pytest $(PYTEST_FLAGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh seeds, for ROUNDS rounds or until one fails
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round" >&2; \
@@ -89,8 +93,9 @@ requirements: ## pin anew what pyproject.toml asks for, with hashes
 	$(PYTHON) -m venv $(VENV)/uv
 	$(VENV)/uv/bin/pip install --quiet uv==$(UV_VERSION)
 	$(COMPILE) --output-file requirements/run.txt
-	$(COMPILE) --extra test --extra interop --extra postgres --output-file requirements/test.txt
+	$(COMPILE) --extra test --extra interop --extra postgres --extra pkcs11 --output-file requirements/test.txt
 	$(PINNED) --constraint requirements/run.txt --output-file requirements/postgres.txt requirements/postgres.in
+	$(PINNED) --constraint requirements/run.txt --output-file requirements/pkcs11.txt requirements/pkcs11.in
 	$(PINNED) --constraint requirements/run.txt --output-file requirements/binary.txt requirements/binary.in
 
 clean: ## remove .venv and every cache of the checkout; sigbox-data stays

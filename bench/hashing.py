@@ -108,7 +108,7 @@ def memory(folder: Path) -> Figure:
         key = generate_p256()
         bundle = sigstore.bundle_of(digest_file(path), key, sigstore.certify(key.public_key()))
         path.with_name(f"{name}.sigstore.json").write_bytes(encode_bundle(bundle))
-        command = [sys.executable, "-c", _PEAK, script, "verify-blob", path, *who]
+        command: list[str | Path] = [sys.executable, "-c", _PEAK, script, "verify-blob", path, *who]
         done = subprocess.run(command, env=environment(), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         peaks.append(int(done.stdout.split()[-1]) / 1024)
     growth = peaks[1] - peaks[0]

@@ -77,9 +77,10 @@ def _whole(answer: bytes) -> bytes | None:
 async def load(url: str, requests: list[bytes], clients: int, seconds: float, *, status: int) -> Sample:
     """Send for ``seconds``, taking requests off the end; another status, or too few requests, end the benchmark."""
     parts, loop = urlsplit(url), asyncio.get_running_loop()
+    host, port = parts.hostname or "", parts.port or 80
     start = time.perf_counter()
     connected = [
-        await loop.create_connection(lambda: _Client(requests, start + seconds, status), parts.hostname, parts.port)
+        await loop.create_connection(lambda: _Client(requests, start + seconds, status), host, port)
         for _ in range(clients)
     ]
     latencies = [latency for _, client in connected for latency in await client.done]

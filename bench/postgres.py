@@ -99,9 +99,9 @@ def costs(server: Server, front: Host, writer: Host, rounds: int, seconds: float
         figures.append(
             Figure(f"Rekor v2 in PostgreSQL, CPU of {what}", f"{cost_s * 1000:.3f} ms", cost_s * r, "verifies")
         )
-    before, size = cpu_seconds(front.pid), _log_size(server)
+    idle, size = cpu_seconds(front.pid), _log_size(server)
     _load(writer, max(CLIENTS), seconds, CERTIFIED)
-    cost_s = (cpu_seconds(front.pid) - before) / (_log_size(server) - size)
+    cost_s = (cpu_seconds(front.pid) - idle) / (_log_size(server) - size)
     following = "Rekor v2 in PostgreSQL, CPU of a host for an entry of another one"
     return [
         *figures,

@@ -20,6 +20,7 @@ from bench import (
     signing_cert,
     startup,
     timestamps,
+    tokens,
     whole_signature,
     workers,
 )
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "logins": logins.run,
     "whole-signature": whole_signature.run,
     "timestamps": timestamps.run,
+    "tokens": tokens.run,
     "client-verify": client_verify.run,
     "search": search.run,
     "pages": pages.run,

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,8 +20,9 @@ from ca.possession import Proof, verify_possession
 from ca.principal import make_principal
 from ca.profile import Draft, Profile
 from ca.token import verify_token
-from sigcore import certify, der, extensions, keys, sct, signatures, x509
+from sigcore import certify, der, extensions, keys, precertificate, sct, signatures, x509
 from sigcore.chain import verify_signed_by
+from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.keys import PublicKey
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
@@ -68,7 +70,7 @@ class _Signer:
         final, signature = self.sign(tbs)
         try:
             signatures.verify(_ALGORITHM, self.public_key, signature, tbs, what="the CA's signature")
-            if tbs != sct.with_sct_list(entry.tbs, sct_list):
+            if tbs != precertificate.with_sct_list(entry.tbs, sct_list):
                 raise Malformed("it differs from its precertificate in more than the last extension")
         except SigError as error:
             raise Unsound(f"the certificate is not what was logged: {error}") from error
@@ -78,6 +80,19 @@ class _Signer:
         """(the certificate, its signature alone)."""
         signature = signatures.sign(_ALGORITHM, self.key, tbs)
         return der.sequence(tbs, _ALGORITHM, der.bit_string(signature)), signature
+
+
+@dataclass(frozen=True, slots=True)
+class _LoggedBy:
+    """A certificate log, and what its SCTs verify with."""
+
+    log: CertificateLog
+    key: PublicKey
+    id: bytes
+
+    @classmethod
+    def of(cls, log: CertificateLog, key: PublicKey) -> _LoggedBy:
+        return cls(log, key, keys.key_id(keys.encode_public_key(key)))
 
 
 class Authority:
@@ -96,7 +111,7 @@ class Authority:
         Refused: a certificate of the chain is not signed by the next.
     """
 
-    __slots__ = ("_log", "_log_id", "_log_key", "_patience", "_signer", "_working", "issuers")
+    __slots__ = ("_logged_by", "_patience", "_signer", "_working", "issuers")
 
     def __init__(
         self,
@@ -110,9 +125,7 @@ class Authority:
     ) -> None:
         self._signer = _Signer.of(key, chain)
         self.issuers = issuers
-        self._log = log
-        self._log_key = log_key
-        self._log_id = keys.key_id(keys.encode_public_key(log_key))
+        self._logged_by = _LoggedBy.of(log, log_key)
         self._patience = Patience(patience_s)
         self._working = 0
         """Requests that are under way."""
@@ -122,12 +135,21 @@ class Authority:
         """DER of the issuing CA's certificate, then of its issuers up to the root."""
         return self._signer.chain
 
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """The issuing key."""
+        return self._signer.key
+
     def succeed(self, key: ec.EllipticCurvePrivateKey, chain: Sequence[bytes]) -> None:
         """Sign with another key from the next request on; those under way end with the key that they began with.
 
         The caller has seen to it that the log accepts the new root, and that readers can know of it. Errors: as of the class.
         """
         self._signer = _Signer.of(key, chain)
+
+    def log_to(self, log: CertificateLog, log_key: PublicKey) -> None:
+        """Log elsewhere from the next request on, as :meth:`succeed`: readers can know of ``log_key``, whose window has begun."""
+        self._logged_by = _LoggedBy.of(log, log_key)
 
     async def issue(self, token: str, proof: Proof, *, now: datetime) -> IssuedCertificate:
         """A certificate for the identity in ``token`` and the key in ``proof``, logged before it exists.
@@ -173,11 +195,12 @@ class Authority:
         tbs = draft.encode(_POISON)
         lint(tbs, issuer=signer.certificates[0], principal=principal, spki=spki, now=now)  # 5
         await self._take_turns()
-        precert, _ = signer.sign(tbs)  # 6
+        precert, _ = await aside(signer.key, partial(signer.sign, tbs))  # 6
         entry = PrecertEntry(signer.key_hash, draft.encode(b""))
         stamp = await self._logged((precert, *signer.chain), entry, now)  # 7, 8
         await self._take_turns()
-        return IssuedCertificate((signer.finish(draft, entry, stamp), *signer.chain))  # 9, 10
+        final = await aside(signer.key, partial(signer.finish, draft, entry, stamp))  # 9, 10
+        return IssuedCertificate((final, *signer.chain))
 
     async def _take_turns(self) -> None:
         """One turn of the event loop where there are others; nothing is waited for."""
@@ -186,9 +209,10 @@ class Authority:
 
     async def _logged(self, chain: Sequence[bytes], entry: PrecertEntry, now: datetime) -> SignedCertificateTimestamp:
         """Steps 7 and 8."""
+        by = self._logged_by
         try:
             with self._patience:
-                stamp = await self._log.add_pre_chain(chain)
+                stamp = await by.log.add_pre_chain(chain)
         except TimeoutError as error:
             raise Unavailable(f"the certificate log did not answer within {self._patience.seconds} seconds") from error
         except Unavailable:
@@ -197,7 +221,7 @@ class Authority:
             raise Unavailable("the certificate log did not take the precertificate", str(error)) from error
         await self._take_turns()
         try:
-            sct.verify_sct(stamp, entry, self._log_key, self._log_id)
+            sct.verify_sct(stamp, entry, by.key, by.id)
             _check_moment(stamp, now)
         except SigError as error:
             raise Unsound(f"the certificate log's SCT is not good: {error}") from error

@@ -98,6 +98,25 @@ async def _add_v1(transport: Transport, url: str, signed: Signed) -> LogEntry:
     return _parse_v1(found, proposal)
 
 
+async def find_entry(transport: Transport, url: str, signed: Signed) -> LogEntry | None:
+    """The entry of ``signed`` in the log of Rekor v1 at ``url``; None where it has none. What it says is not verified.
+
+    Raises:
+        ServiceRefused, Unavailable: as :func:`client.transport.call`. Malformed: the answer is no log entry.
+    """
+    proposal = proposal_v1(signed)
+    answer = await call(
+        transport,
+        "POST",
+        f"{url.rstrip('/')}/api/v1/log/entries/retrieve",
+        service=_SERVICE,
+        headers=_HEADERS,
+        body=json.dumps({"entries": [proposal]}).encode("utf-8"),
+    )
+    answers = parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE)
+    return _parse_v1(answers[0], proposal) if isinstance(answers, list) and answers else None
+
+
 async def prove_entry(transport: Transport, url: str, entry: LogEntry) -> LogEntry:
     """``entry`` of Rekor v1 with a proof and checkpoint of today, which the log at ``url`` is asked for.
 

@@ -12,6 +12,7 @@ Only commands that talk to services import this module: aiohttp takes 280 ms to 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -179,9 +180,18 @@ async def explained(
     except (aiohttp.ClientError, OSError) as error:
         # The text of an answer's error ends with the whole URL, and a query may be a secret.
         said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            said = str(error.os_error)
-        raise Unavailable(f"{url} cannot be reached: {shown(said, _WORDS)}", hint) from error
+        reason = _connecting(error) if isinstance(error, aiohttp.ClientConnectorError) else shown(said, _WORDS)
+        raise Unavailable(f"{url} cannot be reached: {reason}", hint) from error
+
+
+def _connecting(error: aiohttp.ClientConnectorError) -> str:
+    """Why there is no connection, in the system's words: of the name (DNS), or of whoever should listen there."""
+    failed = error.os_error
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name {shown(error.host, _WORDS)} has no address (DNS: {shown(failed.strerror or str(failed), _WORDS)})"
+    if failed.errno is None:
+        return shown(str(failed), _WORDS)  # of several addresses
+    return f"{os.strerror(failed.errno).lower()} (port {error.port})"
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import ssl
 import tempfile
 import urllib.error
@@ -19,6 +20,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
 from tuf.api.metadata import Metadata
@@ -28,8 +30,8 @@ from tuf.ngclient.fetcher import FetcherInterface
 from client.files import save_whole
 from client.root import load_trusted_root
 from client.tuf_cache import CONFIG, POLICY, ROOT, STATE, TufCache
-from sigcore import limits
-from sigcore.errors import Malformed, Refused, Unavailable
+from sigcore import limits, x509
+from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.strict import encode_time, shown
 
 TIMEOUT_S: Final = 15
@@ -71,15 +73,42 @@ def _in_our_words(mirror: str) -> Iterator[None]:
     try:
         yield
     except DownloadError as error:
-        reason = error.__cause__ or error
-        raise Unavailable(
-            f"the TUF mirror {mirror} does not answer: {error} ({reason})", "is the URL right?"
-        ) from error
+        raise _unreached(mirror, error) from error
     except RepositoryError as error:
         raise Refused(
             f"the TUF repository {mirror} does not verify: {error}",
             "is the root that of this mirror, is the clock right, and is the repository kept up to date?",
         ) from error
+
+
+def _unreached(mirror: str, error: DownloadError) -> Unavailable:
+    """In the words that every other service gets: of the name, of whoever should listen, of the certificate's authority."""
+    cause: BaseException | None = error.__cause__
+    reason = cause.reason if isinstance(cause, urllib.error.URLError) else cause
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return Unavailable(
+            f"the TUF mirror {mirror} shows a TLS certificate by {shown(_issuer_at(mirror) or 'an unknown authority')}, "
+            f"which is not trusted here: {reason.verify_message}",
+            "name the file of that authority with --ca-file, or in SSL_CERT_FILE; check it first with whoever runs the mirror",
+        )
+    if isinstance(reason, socket.gaierror):
+        why = f"its name has no address (DNS: {reason.strerror})"
+    elif isinstance(reason, OSError) and reason.errno is not None:
+        why = os.strerror(reason.errno).lower()
+    else:
+        why = f"{error}" + (f" ({reason})" if reason is not None else "")
+    return Unavailable(f"the TUF mirror {mirror} does not answer: {why}", "is the URL right, and does the stack run?")
+
+
+def _issuer_at(mirror: str) -> str:
+    """Who issued the certificate that is shown there. A second connection, on which nothing is believed."""
+    parts = urlsplit(mirror)
+    try:
+        pem = ssl.get_server_certificate((parts.hostname or "", parts.port or 443), timeout=TIMEOUT_S)
+        issuer = x509.parse_certificates_pem(pem.encode("ascii"), what="the certificate")[0].issuer
+    except (OSError, SigError):
+        return ""
+    return x509.common_name(issuer) or x509.organization(issuer)
 
 
 def trust_for(ca_file: str | None) -> ssl.SSLContext | None:

@@ -92,7 +92,7 @@ class _Endpoints:
         self._cookie, self._session_cookie = f"{prefix}sigbox-login", f"{prefix}sigbox-session"
 
     async def _parts(self) -> Parts:
-        if self._loading is None:
+        if self._loading is None or (self._loading.done() and self._loading.exception()):  # a failure is not kept
             self._loading = asyncio.ensure_future(asyncio.to_thread(assemble, self._provider, self._directory))
         return await asyncio.shield(self._loading)
 

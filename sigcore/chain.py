@@ -106,7 +106,7 @@ def verify_chain(
     search = _Search(intermediates, roots, at, eku, keep=keep)
     path = search.extend((leaf,))
     if path is None:
-        raise search.failure
+        raise search.failure or Refused("no certification path was looked for")
     return path
 
 
@@ -129,7 +129,7 @@ class _Search:
         self._keep = keep
         self._checks_left = _CHECKS
         self._failed_at = 0
-        self.failure: SigError = Refused("no certification path was looked for")
+        self.failure: SigError | None = None
 
     def extend(self, path: tuple[Certificate, ...]) -> tuple[Certificate, ...] | None:
         """``path`` (leaf first) and what leads from it to a root, or None."""

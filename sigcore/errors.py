@@ -15,7 +15,8 @@ class SigError(Exception):
         message: what was found and what was expected, one sentence, no trailing full stop.
         hint: what the reader can do about it; may be empty.
 
-    ``step`` is set on its way up by a caller whose algorithm has named steps: the one that failed.
+    ``step`` is set on its way up by a caller whose algorithm has named steps: the one that failed; ``reported``
+    where a report that was asked for has told of it already.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -23,6 +24,7 @@ class SigError(Exception):
         self.message = message
         self.hint = hint
         self.step = ""
+        self.reported = False
 
     def at(self, where: str) -> SigError:
         """The same error, with its place in front."""

@@ -3,7 +3,7 @@
 
 Arcs 1 to 6 hold the text's UTF-8 bytes as they are, arcs 8 to 24 a DER UTF8String. Which of the two is decided by the arc
 alone: a raw value that happens to look like DER, or that holds a NUL, is still just text. Arc 7 is no extension but the type
-of an otherName (``x509.OtherName``). Arcs 1 and 8 both carry the issuer, and always both: sigstore-python reads arc 1, the
+of an otherName (``general_name.OtherName``). Arcs 1 and 8 both carry the issuer, and always both: sigstore-python reads arc 1, the
 others arc 8.
 
 Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.
@@ -81,6 +81,8 @@ _TABLE: tuple[tuple[int, str], ...] = (
 _LAST_RAW_ARC = 6
 _SMALL_TEXT = 256
 """Characters; longer ones are not kept, so that what others send cannot fill the memory."""
+_SMALL_ALL = 1024
+"""Bytes in all values together; the same."""
 _texts = attrgetter(*(field for _, field in _TABLE))
 _OIDS = {arc: f"{ARC}.{arc}" for arc, _ in _TABLE}
 _FIELDS = {_OIDS[arc]: (arc, field) for arc, field in _TABLE}
@@ -148,16 +150,23 @@ def parse_extensions(certificate: Certificate) -> FulcioExtensions:
     Raises:
         Malformed: a value is not UTF-8 or not in its arc's form, or arcs 1 and 8 name two issuers.
     """
+    own = tuple([(one.oid, one.value) for one in certificate.extensions if one.oid in _FIELDS])
+    return (_recent_all if sum([len(value) for _, value in own]) <= _SMALL_ALL else _parse_all)(own)
+
+
+def _parse_all(own: tuple[tuple[str, bytes], ...]) -> FulcioExtensions:
     values: dict[str, str] = {}
-    for extension in certificate.extensions:
-        if extension.oid not in _FIELDS:
-            continue
-        arc, field = _FIELDS[extension.oid]
-        read = _recent_text if len(extension.value) <= _SMALL_TEXT else _parse
-        text = read(arc, field, extension.value)
+    for oid, value in own:
+        arc, field = _FIELDS[oid]
+        read = _recent_text if len(value) <= _SMALL_TEXT else _parse
+        text = read(arc, field, value)
         if values.setdefault(field, text) != text:
             raise Malformed(f"the certificate names two issuers, {shown(values[field])} and {shown(text)}")
     return FulcioExtensions(**values)
+
+
+_recent_all = lru_cache(maxsize=64)(_parse_all)
+"""Who signs twice says the same of himself twice."""
 
 
 def _parse(arc: int, field: str, value: bytes) -> str:

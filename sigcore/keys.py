@@ -7,7 +7,6 @@ Sources: RFC 5280 section 4.1.2.7 (SubjectPublicKeyInfo), RFC 7468 (PEM), RFC 59
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NewType, TypeAlias, TypeGuard
@@ -48,13 +47,16 @@ _DEFAULTS = {
 }
 """Family and size -> the first row of the registry that fits."""
 _BY_CURVE = {name: _DEFAULTS["ecdsa", size] for name, size in _CURVES.items()}
+_USUAL: Final = {name: (details, details.hash) for name, details in _BY_CURVE.items()}
+"""The same with its hash, which costs two calls to look up."""
+_NO_CURVE: Final[tuple[None, None]] = (None, None)
 
 
 # --- bytes <-> keys --------------------------------------------------------------------------------
-_SPKI: Final[dict[str, tuple[bytes, Callable[[], ec.EllipticCurve], int]]] = {
-    "secp256r1": (bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), ec.SECP256R1, 32),
-    "secp384r1": (bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"), ec.SECP384R1, 48),
-    "secp521r1": (bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004"), ec.SECP521R1, 66),
+_SPKI: Final[dict[str, tuple[bytes, ec.EllipticCurve, int]]] = {
+    "secp256r1": (bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), ec.SECP256R1(), 32),
+    "secp384r1": (bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"), ec.SECP384R1(), 48),
+    "secp521r1": (bytes.fromhex("30819b301006072a8648ce3d020106052b810400230381860004"), ec.SECP521R1(), 66),
 }
 """Curve -> what stands before the two coordinates of a point in its SPKI, and the size of each (RFC 5480 section 2)."""
 _ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
@@ -104,7 +106,7 @@ def _parse_fixed(der: bytes) -> PublicKey | None:
     """The key of one of the fixed forms, or None. Kept: one verification asks for the same few keys ten times."""
     for head, curve, size in _SPKI.values():
         if der.startswith(head) and len(der) == len(head) + 2 * size:
-            return ec.EllipticCurvePublicKey.from_encoded_point(curve(), b"\x04" + der[len(head) :])
+            return ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + der[len(head) :])
     if der.startswith(_ED25519_SPKI) and len(der) == len(_ED25519_SPKI) + 32:
         return ed25519.Ed25519PublicKey.from_public_bytes(der[len(_ED25519_SPKI) :])
     return None
@@ -283,9 +285,10 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
     """
     try:
         if is_ecdsa(key):
-            usual = _BY_CURVE.get(key.curve.name)
-            if usual is not None and details in (None, usual):
-                key.verify(signature, message, _ECDSA[usual.hash])
+            usual, hashing = _USUAL.get(key.curve.name, _NO_CURVE)
+            if hashing is not None and (details is None or details is usual):
+                # The library looks at a hash that it is to make in four calls of Python, at one that is made in none.
+                key.verify(signature, hashing.digest(message), _ECDSA_PREHASHED[hashing])
                 return
         details = details or default_details(key)
         if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
@@ -316,14 +319,14 @@ def verify_digest(
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
     if is_ecdsa(key):
-        usual = _BY_CURVE.get(key.curve.name)
+        usual, own = _USUAL.get(key.curve.name, _NO_CURVE)
         if (
-            usual is not None
-            and details in (None, usual)
-            and hashing in (None, usual.hash)
-            and len(digest) == usual.hash.size
+            own is not None
+            and (details is None or details is usual)
+            and (hashing is None or hashing is own)
+            and len(digest) == own.size
         ):
-            _verify_ecdsa_digest(key, signature, digest, usual.hash, what)
+            _verify_ecdsa_digest(key, signature, digest, own, what)
             return
     details = details or digest_details(key)
     scheme = details.value

@@ -30,6 +30,8 @@ CSR: Final = 16 * 1024
 CHAIN_CERTIFICATES: Final = 8
 PASSPHRASE: Final = 1024
 """One line that somebody chose; PBKDF2 takes any length."""
+KEY_URI: Final = 2 * 1024
+"""The URI of a key in a token: labels have 32 characters, paths up to 255 for each folder."""
 IDENTITY_TOKEN: Final = 16 * 1024
 TOKEN_KEY_SET: Final = 256 * 1024
 """Keys come with certificate chains (x5c) at some providers."""

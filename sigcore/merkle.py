@@ -128,7 +128,9 @@ def inclusion_proofs(first: int, end: int, size: int, node: NodeReader) -> tuple
             descend(level, left, path)
             return
         if first < middle:
-            descend(level, left, (_range_root(middle, min(middle + (1 << level), size), node), *path))
+            right = middle + (1 << level)
+            beside = node(level, left + 1) if right <= size else _range_root(middle, size, node)
+            descend(level, left, (beside, *path))
         if end > middle:
             descend(level, left + 1, (node(level, left), *path))
 
@@ -223,20 +225,26 @@ def verify_inclusions(
         Malformed, Refused: as :func:`verify_inclusion`, for the first proof that does not hold.
     """
     _check_hashes((root,), "the root")
+    _check_hashes(leaf_hashes, "the leaves")
+    if leaf_hashes:
+        _check_index(first, size)
+        _check_index(first + len(leaf_hashes) - 1, size)
     reached: dict[tuple[int, int], tuple[Hash, tuple[Hash, ...]]] = {}
     for index, (leaf_hash, proof) in enumerate(zip(leaf_hashes, proofs, strict=True), first):
-        _check_index(index, size)
-        _check_hashes((leaf_hash, *proof), "the inclusion proof")
         inner, border = _shape(index, size)
-        _check_length(proof, inner + border, "the inclusion proof")
+        if len(proof) != inner + border:
+            _check_length(proof, inner + border, "the inclusion proof")
         node = leaf_hash
         for height in range(inner):
-            place = height, index >> height
-            earlier = reached.setdefault(place, (node, proof))
+            earlier = reached.setdefault((height, index >> height), (node, proof))
             if earlier[1] is not proof and earlier[0] == node and earlier[1][height:] == proof[height:]:
+                if height:
+                    _check_hashes(proof[:height], "the inclusion proof")
                 break
-            node = _climb(node, index >> height, proof[height : height + 1], ())
+            sibling = proof[height]
+            node = hash_node(sibling, node) if index >> height & 1 else hash_node(node, sibling)
         else:
+            _check_hashes(proof, "the inclusion proof")
             _check_root(_climb(node, 0, (), proof[inner:]), root)
 
 

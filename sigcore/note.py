@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -93,12 +94,10 @@ def _parse_line(line: str) -> NoteSignature:
     name, separator, blob = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not separator:
         raise Malformed(f"the note has {shown(line)} where a signature line was expected")
-    _check_name(name)
-    data = parse_base64(blob, what=f"the note signature of {shown(name)}")
+    what = _signature_of(name)
+    data = parse_base64(blob, what=what)
     if len(data) <= KEY_HASH_SIZE:
-        raise Malformed(
-            f"the note signature of {shown(name)} has {len(data)} bytes, expected more than {KEY_HASH_SIZE}"
-        )
+        raise Malformed(f"{what} has {len(data)} bytes, expected more than {KEY_HASH_SIZE}")
     return NoteSignature(name, data[:KEY_HASH_SIZE], data[KEY_HASH_SIZE:])
 
 
@@ -111,6 +110,13 @@ def _check_text(text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise Malformed(f"the note has a lone surrogate (character {error.start})") from error
+
+
+@lru_cache(maxsize=64)
+def _signature_of(name: str) -> str:
+    """What a refusal calls a signature. Kept, like that the name is one: signers are few."""
+    _check_name(name)
+    return f"the note signature of {shown(name)}"
 
 
 def _check_name(name: str) -> None:

@@ -86,10 +86,12 @@ def _initializer(made: Any, names: tuple[str, ...], defaults: dict[str, Any]) ->
 
 
 def _methods(made: type, names: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
-    values = attrgetter(*names)
+    values, first = attrgetter(*names), attrgetter(names[0])
 
     def equal(self: Any, other: object) -> Any:
-        return values(self) == values(other) if other.__class__ is made else NotImplemented
+        if other.__class__ is not made:
+            return NotImplemented
+        return first(self) == first(other) and values(self) == values(other)  # most that differ do so at once
 
     def hashed(self: Any) -> int:
         return hash(values(self))

@@ -109,7 +109,7 @@ def _prepare(home: Home, folder: Path, keep: Keep) -> None:
         return
     if (folder / "log.db").exists():
         raise Refused(f"{folder} has lost its log.pub", "restore it from a backup")
-    if keep.passphrase is None and (home.path / "ca" / "intermediate.key").read_bytes().startswith(ENCRYPTED):
+    if keep.passphrase is None and (home.path / "oidc" / "signing.key").read_bytes().startswith(ENCRYPTED):
         raise Refused("the keys are encrypted, and so is that of the record", UNLOCK_HINT)
     make_folder(folder, durable=keep.durable)
     key = ed25519.Ed25519PrivateKey.generate()
@@ -252,14 +252,11 @@ async def _opened(home: Home, read: Callable[[SqliteStore], Coroutine[Any, Any, 
 
 
 class _Reader:
-    """A publisher that verifies and signs nothing: whoever reads needs no secret."""
+    """Whoever reads needs no secret."""
 
     def __init__(self, origin: str, key: NoteKey) -> None:
         self.origin = origin
         self._key = key
-
-    def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:  # noqa: ARG002  # the Protocol's
-        raise Refused("a reader of the record signs nothing")
 
     def verify(self, envelope: str) -> Checkpoint:
         return verify_checkpoint(envelope, self._key)

@@ -8,10 +8,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from sigcore import certify, keys, x509
+from sigcore.device_key import in_device
 from sigcore.values import dataclass
 from stack.config import Settings
-from stack.files import SECRET, save_file
+from stack.files import PUBLIC, SECRET, save_file
 from stack.seed import LIFE, KeySource
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
@@ -28,8 +31,12 @@ class Keep:
     durable: bool
 
     def save_keys(self, folder: Path, secrets: Mapping[str, keys.PrivateKey]) -> None:
-        """Private keys, by name."""
+        """Private keys, by name; of a key that is in a token the public half, as ``NAME.pub``."""
         for name, key in secrets.items():
+            if in_device(key):
+                pem = keys.encode_public_key_pem(key.public_key()).encode("ascii")
+                save_file(folder / f"{name}.pub", pem, mode=PUBLIC, durable=self.durable)
+                continue
             data = keys.encode_private_key(key, self.passphrase)
             save_file(folder / f"{name}.key", data, mode=SECRET, durable=self.durable)
 
@@ -42,7 +49,7 @@ class Keep:
 
 def make_ca(folder: Path, settings: Settings, keep: Keep, since: datetime, number: int = 1) -> None:
     """The authority's keys and chain in ``folder``; ``number`` is its generation, ``since`` the first moment of its certificates."""
-    root_key, key = (KeySource(settings.seed).p256(_named(f"ca/{name}", number)) for name in ("root", "intermediate"))
+    root_key, key = (_made("ca", name, number, settings) for name in ("root", "intermediate"))
     root = certify.make_root(root_key, _subject("certificate authority root", settings, since, number))
     intermediate = certify.make_intermediate(
         x509.parse_certificate(root),
@@ -58,7 +65,7 @@ def make_ca(folder: Path, settings: Settings, keep: Keep, since: datetime, numbe
 def make_tsa(folder: Path, settings: Settings, keep: Keep, since: datetime, number: int = 1) -> None:
     """The timestamp authority's keys and chain, as :func:`make_ca`."""
     eku, names = x509.EKU_TIME_STAMPING, ("root", "intermediate", "leaf")
-    root_key, middle_key, key = (KeySource(settings.seed).p256(_named(f"tsa/{name}", number)) for name in names)
+    root_key, middle_key, key = (_made("tsa", name, number, settings) for name in names)
     middle_spki, spki = (keys.encode_public_key(one.public_key()) for one in (middle_key, key))
 
     def subject(role: str) -> certify.Subject:
@@ -71,6 +78,23 @@ def make_tsa(folder: Path, settings: Settings, keep: Keep, since: datetime, numb
     leaf = certify.make_leaf(x509.parse_certificate(middle), middle_key, spki, subject("timestamp authority"), eku=eku)
     keep.save_keys(folder, {"root": root_key, "intermediate": middle_key, "leaf": key})
     keep.save_chain(folder, {"root": root, "intermediate": middle, "leaf": leaf})
+
+
+def make_log_key(role: str, settings: Settings, number: int = 1) -> keys.PrivateKey:
+    """The key of a log's tree ``number``: in the token that ``[keys]`` names for it, else in memory; there Ed25519 for Rekor v2, else ECDSA P-256."""
+    if role == "rekor" and role not in settings.keys:
+        return KeySource(settings.seed).ed25519(_named(role, number))
+    return _made(role, "log", number, settings)
+
+
+def _made(role: str, name: str, number: int, settings: Settings) -> ec.EllipticCurvePrivateKey:
+    if role in settings.keys:
+        # Deferred: it is for tokens alone.
+        from stack.pkcs11.making import TokenSource  # noqa: PLC0415 - see the line above
+
+        return TokenSource(role, settings.keys[role]).signing_key(name, number)
+    named = role if name == "log" else f"{role}/{name}"
+    return KeySource(settings.seed).p256(_named(named, number))
 
 
 def _named(name: str, number: int) -> str:

@@ -16,15 +16,18 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from sigcore import keys, x509
-from sigcore.errors import Malformed, Refused
+from sigcore.device_key import in_device
+from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.values import dataclass
-from stack.authorities import Keep, make_ca, make_tsa
+from stack.authorities import Keep, make_ca, make_log_key, make_tsa
 from stack.config import Home, Settings, load_settings, save_settings
 from stack.files import leftover_of, load_file, load_secret, make_folder
-from stack.generations import current_folder
+from stack.generations import current_folder, load_generations
 from stack.seed import CREATED, KeySource
+from stack.shards import shards_of
 
 ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor", "console")
+LOG_FOLDERS: Final = ("ct", "rekor", "rekor-v1")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 RSA_BITS: Final = 2048
 ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
@@ -36,17 +39,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Every key and chain of the serving process. The TUF keys are not among them: only the publisher reads those."""
+    """Every key and chain of the serving process that signs what is new. The TUF keys are not among them: only the publisher reads those."""
 
     ca_key: ec.EllipticCurvePrivateKey
     ca_chain: tuple[x509.Certificate, ...]
     """Intermediate, root."""
     ct_key: ec.EllipticCurvePrivateKey
-    rekor_key: ed25519.Ed25519PrivateKey
+    rekor_key: keys.PrivateKey
+    """Ed25519, or ECDSA P-256 where it is in a token."""
     rekor_v1_key: ec.EllipticCurvePrivateKey
     tsa_key: ec.EllipticCurvePrivateKey
     tsa_chain: tuple[x509.Certificate, ...]
     """Leaf, intermediate, root."""
+
+    @property
+    def secrets(self) -> tuple[keys.PrivateKey, ...]:
+        """The private keys."""
+        return (self.ca_key, self.ct_key, self.rekor_key, self.rekor_v1_key, self.tsa_key)
 
     @property
     def public(self) -> PublicMaterial:
@@ -81,6 +90,7 @@ def prepare(
     organization: str = "",
     seed: int | None = None,
     services: Mapping[str, str] | None = None,
+    in_token: Mapping[str, str] | None = None,
 ) -> Settings:
     """Bring ``home`` to a state that can be served, and say under which URL.
 
@@ -89,7 +99,7 @@ def prepare(
     3. The URL is the one given, else the one of the first run, else it follows the listening address.
 
     ``organization`` is what a new stack's certificates name; empty for a name that follows from the host. ``services`` are the
-    URLs of its roles that are not reached at ``url``.
+    URLs of its roles that are not reached at ``url``, ``in_token`` the URIs of its keys that are in tokens.
 
     Raises:
         Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
@@ -105,6 +115,7 @@ def prepare(
             name=organization,
             seed=seed,
             services=services or {},
+            keys=in_token or {},
         )
         _create(home, settings)
         save_settings(home, settings)
@@ -146,10 +157,9 @@ def _create(home: Home, settings: Settings) -> None:
     keep = keep_for(home, settings)
     make_ca(home.path / "ca", settings, keep, settings.created)
     make_tsa(home.path / "tsa", settings, keep, settings.created)
+    for role in LOG_FOLDERS:
+        _save_keys(home, role, {"log": make_log_key(role, settings)}, settings)
     source = KeySource(settings.seed)
-    _save_keys(home, "ct", {"log": source.p256("ct")}, settings)
-    _save_keys(home, "rekor", {"log": source.ed25519("rekor")}, settings)
-    _save_keys(home, "rekor-v1", {"log": source.p256("rekor-v1")}, settings)
     _save_keys(home, "tuf", {role: source.ed25519(f"tuf/{role}") for role in TUF_ROLES}, settings)
 
 
@@ -161,8 +171,8 @@ def prepare_role(home: Home, settings: Settings, role: str) -> bool:
     """
     if not home.settings_file.exists():
         _refuse_foreign(home)
-    folder, keep, source = home.folder_of(role), keep_for(home, settings), KeySource(None)
-    if any(folder.glob("*.key")):
+    folder, keep = home.folder_of(role), keep_for(home, settings)
+    if any(folder.glob("*.key")) or any(folder.glob("*.pub")):
         return False
     for name in (folder, *([home.path / "rekor-v1"] if role == "log" else []), home.path / "anchor"):
         make_folder(name)
@@ -172,26 +182,24 @@ def prepare_role(home: Home, settings: Settings, role: str) -> bool:
     elif role in ("ca", "tsa"):
         (make_ca if role == "ca" else make_tsa)(folder, settings, keep, settings.created)
     elif role == "trust":
-        _save_keys(home, "tuf", {name: source.ed25519(f"tuf/{name}") for name in TUF_ROLES}, settings)
-    elif role == "ct":
-        _save_keys(home, "ct", {"log": source.p256("ct")}, settings)
+        _save_keys(home, "tuf", {name: KeySource(None).ed25519(f"tuf/{name}") for name in TUF_ROLES}, settings)
     else:
-        _save_keys(home, "rekor-v1", {"log": source.p256("rekor-v1")}, settings)
-        _save_keys(home, "rekor", {"log": source.ed25519("rekor")}, settings)
+        for log in ("ct",) if role == "ct" else ("rekor-v1", "rekor"):
+            _save_keys(home, log, {"log": make_log_key(log, settings)}, settings)
     return True
 
 
 def _add_rekor_v1(home: Home, settings: Settings) -> None:
     """Only where that log never was: a log that has entries and no key lost it, and a new one would not be its key."""
     folder = home.path / "rekor-v1"
-    if (folder / "log.key").exists():
+    if (folder / "log.key").exists() or (folder / "log.pub").exists():
         return
     anchors = [home.path / "anchor" / f"rekor-v1.{ending}" for ending in ("checkpoint", "db")]
     for trace in (folder / "log.db", *anchors):
         if trace.exists():
             raise Refused(f"{folder} has no log.key, but {trace} exists", "restore the key from a backup")
     make_folder(folder, durable=not settings.ephemeral)
-    _save_keys(home, "rekor-v1", {"log": keys.generate_p256()}, settings)
+    _save_keys(home, "rekor-v1", {"log": make_log_key("rekor-v1", settings)}, settings)
     _log.warning("%s is from before the Rekor v1 log: made a key for that log in %s", home.path, folder)
 
 
@@ -218,6 +226,13 @@ def keep_for(home: Home, settings: Settings) -> Keep:
     return Keep(home.passphrase, durable=not settings.ephemeral)
 
 
+def prove(*secrets: keys.PrivateKey) -> None:
+    """That what is in a token signs, before anything is promised that needs it. Errors: as :meth:`DeviceKey.prove`."""
+    for key in secrets:
+        if in_device(key):
+            key.prove()
+
+
 # --- load ------------------------------------------------------------------------------------------
 def load_material(home: Home) -> Material:
     """The keys and chains of ``home``.
@@ -227,11 +242,12 @@ def load_material(home: Home) -> Material:
     """
     ca_key, ca_chain = load_ca(home)
     tsa_key, tsa_chain = load_tsa(home)
+    rotated = load_generations(home)
     return Material(
         ca_key=ca_key,
         ca_chain=ca_chain,
-        ct_key=load_ecdsa(home, "ct/log.key"),
-        rekor_key=load_ed25519(home, "rekor/log.key"),
+        ct_key=load_ecdsa(home, shards_of(rotated, "ct")[-1].key_file),
+        rekor_key=load_rekor(home, shards_of(rotated, "rekor")[-1].key_file),
         rekor_v1_key=load_ecdsa(home, "rekor-v1/log.key"),
         tsa_key=tsa_key,
         tsa_chain=tsa_chain,
@@ -283,6 +299,15 @@ def save_oidc_key(home: Home, name: str, key: keys.PrivateKey, settings: Setting
     _save_keys(home, "oidc", {name: key}, settings)
 
 
+def load_rekor(home: Home, name: str = "rekor/log.key") -> keys.PrivateKey:
+    """The key of a Rekor v2 log in the file ``name``; errors as :func:`load_material`."""
+    key = _load_key(home, name)
+    expected = isinstance(key, ed25519.Ed25519PrivateKey) or in_device(key)
+    if not expected:
+        raise _another_kind(home.path / name, "Ed25519")
+    return key
+
+
 def load_ed25519(home: Home, name: str) -> ed25519.Ed25519PrivateKey:
     """The Ed25519 key in the file ``name`` of ``home``; errors as :func:`load_material`."""
     key = _load_key(home, name)
@@ -301,7 +326,15 @@ def load_ecdsa(home: Home, name: str) -> ec.EllipticCurvePrivateKey:
 
 def _load_key(home: Home, name: str) -> keys.PrivateKey:
     path = home.path / name
-    pem = load_secret(path, what="the key")
+    try:
+        pem = load_secret(path, what="the key")
+    except NotFound:
+        if path.with_suffix(".pub").exists() and (uri := load_settings(home).keys.get(Path(name).parts[0])):
+            # Deferred: it is for tokens alone.
+            from stack.pkcs11.making import TokenSource  # noqa: PLC0415 - see the line above
+
+            return TokenSource(Path(name).parts[0], uri).load(path.parent, path.stem)
+        raise
     if home.passphrase is None and pem.startswith(ENCRYPTED):
         raise Refused(f"{path} is encrypted", UNLOCK_HINT)
     return keys.parse_private_key(pem, home.passphrase, what=str(path), ours=True)

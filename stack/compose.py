@@ -15,10 +15,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import ca.http
 import oidc_dev.http
@@ -34,13 +34,19 @@ from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
-from sigcore import keys
+from sigcore import device_key, keys
 from sigcore.floor import Floor
 from sigcore.note import note_key
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from stack import health, metrics
-from stack.bootstrap import Chained, Material, PublicMaterial, load_ca, load_oidc_key, load_tsa
+from stack.bootstrap import (
+    Chained,
+    Material,
+    load_ca,
+    load_oidc_key,
+    load_tsa,
+)
 from stack.config import Home, Settings
 from stack.console_rules import ConsoleRules
 from stack.edge import Edge, make_edge_app
@@ -48,27 +54,25 @@ from stack.elsewhere import Elsewhere
 from stack.figures import Figures
 from stack.generations import Generations, load_generations
 from stack.issuers import FEDERATED
+from stack.kept_logs import accept_all, make_ct, make_rekor, make_rekor_v1
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
 from stack.room import watch_room
 from stack.service import During, Service, working
+from stack.shards import Shard, shards_of
 from stack.succession import succeeding
+from stack.trees import Arrival, Trees, unseen
 from stack.trust import serving
 from stack.upkeep import published
 from stack.web import front
 from stack.web.console.around import Around
 from stack.web.console.routes import Console
-from stack.web.console.shelf import NAMES, Shelf
-from tlog.anchor import Anchor, MemoryAnchor
+from stack.web.console.shelf import Shelf, shelf_of, shelves_of
 from tlog.certificate_log import CertificateFront
 from tlog.ct import CertificateLogService
 from tlog.log import Log
-from tlog.rekor_v2 import RekorV2
-from tlog.signature_log import FrontV1, RekorV1
-from tlog.storage.base import LogStore
-from tlog.storage.memory import MemoryStore
-from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
+from tlog.signature_log import FrontV1
 from tlog.submission import Intake
 from tsa.authority import Office, TimestampAuthority
 
@@ -89,16 +93,20 @@ class Part:
     Attributes:
         routes: where it answers.
         checks: what readiness asks, by name.
-        logs: those that it keeps, by the folder that holds them.
+        logs: those that it keeps, by name.
+        trees: where logs may come later.
         services: started in this order, stopped in the other.
         watcher: that one of them which follows watch rules.
+        arrived: is told of a log that came later.
     """
 
     routes: Sequence[web.RouteDef]
     checks: Mapping[str, health.Check] = MappingProxyType({})
     logs: Mapping[str, Log] = MappingProxyType({})
+    trees: Sequence[Trees[Any]] = ()
     services: Sequence[Service] = ()
     watcher: Watcher | None = None
+    arrived: Callable[[Shard, Published], None] = unseen
 
 
 @asynccontextmanager
@@ -126,24 +134,27 @@ async def compose(
     registered = console.registered(settings)
     directory = replace(_directory(home, rules, elsewhere or Elsewhere(), provider), registered=registered)
     own = own_issuer(provider)
-    ct = _ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
+    ct = make_ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
     table = issuers.table(own, _persona_rows(own) if control_api else ())
-    authority = _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key())
+    authority = _authority((material.ca_key, material.ca_chain), table, ct.newest, material.ct_key.public_key())
     kept = (_ct_part(home, ct, clock), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
     asked: dict[str, health.Check] = {}
     watcher = console.watcher(home, settings, logs, clock)
     login = (console.login, registered, rules, directory.accounts) if console.login and registered else None
     around = Around(control_api, clock, asked, provider.keys, watcher, login)
+    shown = console_part(home, settings, shelves_of(logs, material.public, load_generations(home)), around)
+    for part in kept:
+        _take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
-        watch_room(home.path, logs)
+        watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
     parts = (
         _oidc_part(home, settings, provider, directory),
-        _ca_part(home, authority, clock),
+        _ca_part(home, authority, clock, lambda number, _key: ct.tree(number)),
         *kept,
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
-        console_part(home, settings, shelves_of(logs, material.public), around),
+        shown,
         *([_control_part(provider, directory)] if control_api else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
@@ -163,15 +174,28 @@ async def assembled(
         app.add_routes(part.routes)
         answering |= part.checks
         logs |= part.logs
+        _take_in(part.trees, logs, lambda shard, log: all_checks.update({shard.name: health.log_check(log)}))
     watcher = next((part.watcher for part in parts if part.watcher), None)
     figures = Figures(home, edge.traffic, logs, clock, watcher=watcher)
-    app.add_routes(health.make_routes({**answering, **checks}, clock))
+    all_checks = {**answering, **checks}
+    app.add_routes(health.make_routes(all_checks, clock))
     app.add_routes(metrics.make_routes(figures))
     async with AsyncExitStack() as opened:
         for service in (service for part in parts for service in part.services):
             await service.start()
             opened.push_async_callback(service.stop)
         yield app, figures
+
+
+def _take_in(trees: Sequence[Trees[Any]], logs: dict[str, Log], arrived: Arrival) -> None:
+    """A log that comes later is in ``logs`` from then on, and ``arrived`` is told."""
+
+    def take_in(shard: Shard, log: Log) -> None:
+        logs[shard.name] = log
+        arrived(shard, log)
+
+    for one in trees:
+        one.arrivals.append(take_in)
 
 
 # --- a part for each role: of `sigbox up` all of them, of `sigbox serve` one --------------------------------
@@ -197,18 +221,26 @@ def ca_part(
 ) -> Part:
     """``ca``, whose log and provider are elsewhere."""
     authority = _authority(ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S)
-    part = _ca_part(home, authority, clock)
+    part = _ca_part(home, authority, clock, log.tree)
     services = (During(log.open), During(partial(working, issuers.watch)), *part.services)
     return replace(part, checks={**part.checks, "ct": log.check}, services=services)
 
 
-def _ca_part(home: Home, authority: Authority, clock: Clock) -> Part:
+def _ca_part(
+    home: Home, authority: Authority, clock: Clock, log_of: Callable[[int, keys.PublicKey], CertificateLog]
+) -> Part:
+    """``log_of`` gives the tree of certificates with this number and key."""
+
     def adopt(rotated: Generations) -> None:
         if "ca" in rotated:
             key, chain = load_ca(home)
             authority.succeed(key, tuple(certificate.der for certificate in chain))
+        if "ct" in rotated:
+            log_key = keys.parse_public_key(rotated["ct"][-1].public[0])
+            authority.log_to(log_of(len(rotated["ct"]), log_key), log_key)
 
     def check(now: datetime) -> None:
+        device_key.check(authority.key)
         health.ca_check(tuple(map(parse_certificate, authority.chain)))(now)
 
     follows = During(partial(succeeding, home, adopt, clock))
@@ -217,7 +249,7 @@ def _ca_part(home: Home, authority: Authority, clock: Clock) -> Part:
 
 def ct_part(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock) -> Part:
     """``ct``, which takes what chains to ``root``."""
-    return _ct_part(home, _ct(home, settings, key, root, clock), clock)
+    return _ct_part(home, make_ct(home, settings, key, root, clock), clock)
 
 
 @asynccontextmanager
@@ -242,18 +274,22 @@ async def compose_front(
     own = own_issuer(provider)
     table = issuers.table(own, _persona_rows(own) if control_api else ())
     ct = CertificateFront(logs["ct"], key=material.ct_key, roots=(material.ca_chain[-1].der,))
-    rekor_id = note_key(settings.host_of("log"), material.rekor_key.public_key()).id
+    newest = shards_of(load_generations(home), "rekor")[-1]
+    rekor_id = note_key(newest.origin(settings), material.rekor_key.public_key()).id
     rekor = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse)
     rekor_v1 = FrontV1(logs["rekor-v1"], material.rekor_v1_key)
     parts = (
         _ca_part(
-            home, _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()), clock
+            home,
+            _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()),
+            clock,
+            lambda _number, _key: ct,  # a log is not rotated under workers
         ),
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock, floor),
-        Part((*tlog.rekor_v2.make_front_routes(rekor), *tlog.rekor_v1.make_front_routes(rekor_v1))),
+        Part((*tlog.rekor_v2.make_front_routes(rekor, newest.prefix), *tlog.rekor_v1.make_front_routes(rekor_v1))),
         Part(elsewhere),
     )
-    follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, ct, clock))
+    follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, {1: ct}, clock))
     app = make_edge_app(edge)
     for part in parts:
         app.add_routes(part.routes)
@@ -264,33 +300,39 @@ async def compose_front(
         yield app, Figures(home, edge.traffic, {}, clock)
 
 
-def _ct_part(home: Home, ct: CertificateLogService, clock: Clock) -> Part:
-    follows = _accepting(home, ct, clock)
-    return Part(tlog.ct.make_routes(ct), {"ct": health.log_check(ct.log)}, {"ct": ct.log}, (ct, follows))
+def _ct_part(home: Home, ct: Trees[CertificateLogService], clock: Clock) -> Part:
+    return _trees_part(ct, _accepting(home, ct.served, clock))
 
 
-def _accepting(home: Home, ct: CertificateFront, clock: Clock) -> Service:
-    """``ct`` takes certificates of every authority that the stack has had, and of the next one as soon as it is there."""
+def _trees_part(trees: Trees[Any], *others: Service) -> Part:
+    logs = trees.logs
+    checks = {name: health.log_check(log) for name, log in logs.items()}
+    return Part(trees.make_routes(), checks, logs, (trees,), (trees, *others))
+
+
+def _accepting(home: Home, fronts: Mapping[int, CertificateFront], clock: Clock) -> Service:
+    """``fronts`` take certificates of every authority that the stack has had, and of the next one as soon as it is there."""
 
     def adopt(rotated: Generations) -> None:
-        for one in rotated.get("ca", ()):
-            ct.accept(one.public[-1])
+        for one in tuple(fronts.values()):
+            accept_all(one, rotated)
 
     adopt(load_generations(home))
     return During(partial(succeeding, home, adopt, clock, wait=False))
 
 
 def log_part(
-    home: Home, settings: Settings, secrets: tuple[ed25519.Ed25519PrivateKey, ec.EllipticCurvePrivateKey], clock: Clock
+    home: Home, settings: Settings, secrets: tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey], clock: Clock
 ) -> Part:
     """``log``: Rekor v2 and v1, with the keys in ``secrets``."""
-    rekor, rekor_v1 = _rekor(home, settings, secrets[0], clock), _rekor_v1(home, settings, secrets[1], clock)
-    logs = {"rekor": rekor.log, "rekor-v1": rekor_v1.log}
-    return Part(
-        (*tlog.rekor_v2.make_routes(rekor), *tlog.rekor_v1.make_routes(rekor_v1)),
-        {name: health.log_check(log) for name, log in logs.items()},
-        logs,
-        (rekor, rekor_v1),
+    rekor = _trees_part(make_rekor(home, settings, secrets[0], clock))
+    rekor_v1 = make_rekor_v1(home, settings, secrets[1], clock)
+    return replace(
+        rekor,
+        routes=(*rekor.routes, *tlog.rekor_v1.make_routes(rekor_v1)),
+        checks={**rekor.checks, "rekor-v1": health.log_check(rekor_v1.log)},
+        logs={**rekor.logs, "rekor-v1": rekor_v1.log},
+        services=(*rekor.services, rekor_v1),
     )
 
 
@@ -324,9 +366,17 @@ def served_trust_part(home: Home, settings: Settings) -> Part:
 
 def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], around: Around) -> Part:
     """The console, beside the logs that it shows."""
+    shelves = dict(shelves)
     console = Console(home, settings, shelves, around)
+
+    def arrived(shard: Shard, log: Published) -> None:
+        shelves[shard.name] = shelf_of(shard, log, load_generations(home))
+        console.renew()
+        if around.watcher is not None:
+            around.watcher.follow(shard.name, log)
+
     services: tuple[Service, ...] = (*([around.watcher] if around.watcher else []), console)
-    return Part(console.make_routes(), services=services, watcher=around.watcher)
+    return Part(console.make_routes(), services=services, watcher=around.watcher, arrived=arrived)
 
 
 def _control_part(provider: Provider, directory: Directory) -> Part:
@@ -340,12 +390,6 @@ def _persona_rows(own: Issuer) -> tuple[Issuer, ...]:
     from stack.personas import issuer_rows  # noqa: PLC0415 - as the control API, which they belong to
 
     return issuer_rows(own)
-
-
-def shelves_of(logs: Mapping[str, Published], material: PublicMaterial) -> dict[str, Shelf]:
-    """The logs as the console shows them."""
-    public = {"ct": material.ct_key, "rekor": material.rekor_key, "rekor-v1": material.rekor_v1_key}
-    return {name: Shelf(name, NAMES[name], log, keys.encode_public_key(public[name])) for name, log in logs.items()}
 
 
 def own_issuer(provider: Provider) -> Issuer:
@@ -388,58 +432,3 @@ def _timestamps(
 ) -> TimestampAuthority:
     path, durable = home.path / "anchor" / "tsa.time", not settings.ephemeral
     return TimestampAuthority.of(*secret, now=clock(), timekeeper=make_timekeeper(path, durable=durable, floor=floor))
-
-
-# --- the logs: one engine, a tree and a key each -------------------------------------------------------------
-def _ct(
-    home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock
-) -> CertificateLogService:
-    return CertificateLogService(
-        *_kept(home, settings, "ct"),
-        origin=f"{settings.host_of('ct')}/ct",
-        key=key,
-        roots=(root.der,),
-        clock=clock,
-    )
-
-
-def _rekor(home: Home, settings: Settings, key: ed25519.Ed25519PrivateKey, clock: Clock) -> RekorV2:
-    return RekorV2(
-        *_kept(home, settings, "rekor"),
-        origin=settings.host_of("log"),
-        key=key,
-        clock=clock,
-        dsse=settings.rekor_v2_dsse,
-    )
-
-
-def _rekor_v1(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, clock: Clock) -> RekorV1:
-    return RekorV1(
-        *_kept(home, settings, "rekor-v1"),
-        _index(home, settings, "rekor-v1"),
-        host=settings.host_of("log"),
-        key=key,
-        clock=clock,
-    )
-
-
-def _kept(home: Home, settings: Settings, role: str) -> tuple[LogStore, Anchor]:
-    """Where a log is kept, and where its last checkpoint is remembered."""
-    if settings.ephemeral:
-        return MemoryStore(), MemoryAnchor()
-    # Deferred: what lasts does not matter to what ends with its process.
-    from tlog.anchor_file import FileAnchor  # noqa: PLC0415 - see the line above
-
-    anchor = FileAnchor(home.path / "anchor" / f"{role}.checkpoint")
-    if settings.database:
-        from stack.database import shared_store  # noqa: PLC0415 - its driver is an extra
-
-        return shared_store(home, settings, role), anchor
-    from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - as the anchor
-
-    return SqliteStore(home.path / role / "log.db"), anchor
-
-
-def _index(home: Home, settings: Settings, role: str) -> SearchIndex:
-    """Where a log's search index is kept; it can be made anew, so nothing remembers it."""
-    return MemoryIndex() if settings.ephemeral else SqliteIndex(home.path / role / "search.db")

@@ -28,6 +28,9 @@ ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust", "console")
 FOLDERS = {"log": "rekor", "trust": "tuf"}
 """Where a role's secrets and its lock lie, when not in the folder of its name."""
 SERVICES = "services"
+KEYS = "keys"
+IN_TOKEN = ("ca", "ct", "rekor", "rekor-v1", "tsa")
+"""The folders whose keys can be in a PKCS#11 token: rows of ``[keys]``."""
 ORGANIZATION_LIMIT = 40
 """A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
 _SERVICE_URL = re.compile(r"(https?://[^/?#]+)((?:/[A-Za-z0-9._~-]+)*)/?\Z", re.ASCII)
@@ -143,6 +146,8 @@ class Settings:
     """Of an ephemeral stack whose keys are the same every time: :mod:`stack.seed`."""
     services: Mapping[str, str] = field(default_factory=dict)
     """The URLs of roles that clients reach elsewhere than at ``url``."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """The folders of :data:`IN_TOKEN` whose next keys are made in a token, and their URIs (RFC 7512)."""
     database: str = ""
     """Where the logs are kept when several hosts share them (``postgresql://...``); empty for files in the data directory."""
 
@@ -218,6 +223,25 @@ def parse_services(table: object) -> dict[str, str]:
     return {role: parse_url(str(url)) for role, url in table.items()}
 
 
+def key_uris(table: object) -> dict[str, str]:
+    """``[keys]``: the URIs of keys in PKCS#11 tokens.
+
+    Raises:
+        Malformed, Refused: no such table, a URI that says not enough or holds a PIN, or one key for two folders.
+    """
+    # Deferred: most stacks have no such table.
+    from stack.pkcs11.making import check_distinct  # noqa: PLC0415 - see the line above
+
+    if not isinstance(table, dict):
+        raise Malformed(f"{KEYS} is {shown(table)}, expected a table of roles and URIs")
+    for role in table:
+        if role not in IN_TOKEN:
+            raise Malformed(f"{KEYS} names {shown(role)}", f"expected {', '.join(IN_TOKEN)}")
+    rows = {role: str(uri) for role, uri in table.items()}
+    check_distinct(rows)
+    return rows
+
+
 def parse_database(text: str) -> str:
     """The URL of a PostgreSQL database, without a password: this one stands in settings, process lists and messages.
 
@@ -286,9 +310,10 @@ def load_settings(home: Home) -> Settings:
             name=parse_organization(table["organization"]) if "organization" in table else "",
             seed=table.get("seed"),
             services=parse_services(table.get(SERVICES, {})),
+            keys=key_uris(table[KEYS]) if KEYS in table else {},
             database=parse_database(table["database"]) if "database" in table else "",
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
     if found != FORMAT:
         raise Refused(f"{home.path} has layout {found}, this version knows {FORMAT}", "use a newer sigbox")
@@ -315,16 +340,16 @@ def save_settings(home: Home, settings: Settings) -> None:
         *([] if settings.rekor_v2_dsse == "hashedrekord" else [f'rekor_v2_dsse = "{settings.rekor_v2_dsse}"']),
         *([f"organization = {json.dumps(settings.name, ensure_ascii=False)}"] if settings.name else []),
         *([f'database = "{settings.database}"'] if settings.database else []),
-        *(_tables(home) or _services(settings)),
+        *(_tables(home) or [*_rows(SERVICES, settings.services), *_rows(KEYS, settings.keys)]),
         *([] if settings.seed is None else [f"seed = {settings.seed}"]),
         "",
     )
     save_file(home.settings_file, "\n".join(lines).encode(), durable=not settings.ephemeral)
 
 
-def _services(settings: Settings) -> list[str]:
-    rows = [f'{role} = "{url}"' for role, url in settings.services.items()]
-    return ["", f"[{SERVICES}]", *rows] if rows else []
+def _rows(name: str, table: Mapping[str, str]) -> list[str]:
+    rows = [f'{role} = "{value}"' for role, value in table.items()]
+    return ["", f"[{name}]", *rows] if rows else []
 
 
 def _tables(home: Home) -> list[str]:

@@ -65,7 +65,7 @@ def _load(path: Path) -> dict[str, Any]:
     text = load_file(path, what="the configuration", limit=limits.TRUSTED_ROOT)
     try:
         return tomllib.loads(text.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"{path} is not TOML: {error}") from error
 
 

@@ -60,7 +60,7 @@ def load_login_demand(files: Iterable[Path]) -> LoginDemand | None:
             table = tomllib.loads(text.decode("utf-8")).get(TABLE)
             if table is not None:
                 found = _demand(table)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Malformed(f"{file} is not TOML: {error}") from error
         except SigError as error:
             raise type(error)(f"{file}: {error.message}", error.hint) from error

@@ -16,6 +16,7 @@ from sigcore import limits
 from sigcore.values import dataclass
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder
+from stack.shards import Shard
 
 if TYPE_CHECKING:
     from oidc_dev.clients import Registered
@@ -57,7 +58,9 @@ class ConsoleRules:
             folder = home.folder_of("console")
             make_folder(folder)
             path = folder / "alerts.db"
-        sources = {name: SOURCES[name](log) for name, log in logs.items() if name in SOURCES}
+        sources = {
+            name: SOURCES[Shard.of(name).log](log) for name, log in logs.items() if Shard.of(name).log in SOURCES
+        }
         webhook = self.watching.webhook
         return Watcher(path, self.watching.rules, sources, clock, _teller(webhook, settings.url) if webhook else None)
 

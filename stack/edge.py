@@ -44,6 +44,8 @@ class Edge:
     requests: RequestLog
     draining: bool = False
     behind_proxy: bool = False
+    under_way: int = 0
+    """Requests that are being answered."""
     passed_on: str = ""
     """The route whose requests another process answers, counts and logs."""
 
@@ -64,7 +66,7 @@ def _make_middleware(edge: Edge) -> Middleware:
     4. Add the headers of every answer; count and log the request.
 
     Between (3) and (4) lies a turn of the event loop: the answers of all requests that came together are made first and written
-    then, so that each half of the work finds its code in the processor's caches.
+    then, so that each half of the work finds its code in the processor's caches. A request that is alone does not wait for it.
     """
     prefix, numbers = secrets.token_hex(5), count()
 
@@ -80,14 +82,17 @@ def _make_middleware(edge: Edge) -> Middleware:
         request_id.set(identifier)
         if edge.behind_proxy:
             request = _as_forwarded(request)
+        edge.under_way += 1
         try:
             response = _refused_body(request) or await handler(request)  # (2), (3)
-            await asyncio.sleep(0)
+            if edge.under_way > 1:
+                await asyncio.sleep(0)
         except web.HTTPException as error:
-            response = plain.from_exception(error)
+            response = plain.from_exception(error, request.path)
         except Exception as error:  # noqa: BLE001 - the outer edge: logged with its traceback, answered without
             response = _failed(request, error, identifier)
         finally:
+            edge.under_way -= 1
             if connection is not None:
                 connection.end()
         own = response.headers  # (4)
@@ -117,19 +122,21 @@ def _as_forwarded(request: web.Request) -> web.Request:
 
 def _failed(request: web.Request, error: Exception, identifier: str) -> web.StreamResponse:
     if isinstance(error, ConnectionError) and request.content.exception() is not None:
-        return plain.refusal(400, "the request did not arrive whole")  # for the log; its sender has gone
+        return plain.refusal(400, "the request did not arrive whole", request.path)  # for the log; its sender has gone
     _log.error("%s %s failed", method_of(request), route_of(request), exc_info=error)
-    return plain.refusal(500, f"internal error, request {identifier}")
+    return plain.refusal(500, f"internal error, request {identifier}", request.path)
 
 
 def _refused_body(request: web.Request) -> web.StreamResponse | None:
     headers = request.headers
     if CONTENT_LENGTH in headers and (request.content_length or 0) > limits.LOG_REQUEST:
         return plain.refusal(
-            413, f"the request body is {request.content_length} bytes long, the limit is {limits.LOG_REQUEST}"
+            413,
+            f"the request body is {request.content_length} bytes long, the limit is {limits.LOG_REQUEST}",
+            request.path,
         )
     if CONTENT_ENCODING not in headers or headers[CONTENT_ENCODING].lower() == "identity":
         return None
-    response = plain.refusal(415, "the request body is compressed; send it as it is")
+    response = plain.refusal(415, "the request body is compressed; send it as it is", request.path)
     response.headers["Accept-Encoding"] = "identity"
     return response

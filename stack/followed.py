@@ -7,8 +7,8 @@ thing is not in the tree, the time of an entry of Rekor v1: it is believed with 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -24,8 +24,11 @@ from sigcore.log_entry import LogEntry
 from sigcore.strict import Fields, parse_json
 from sigcore.tiles import WIDTH, encode_entries_path, parse_entry_bundle
 from stack.bootstrap import PublicMaterial
-from stack.config import Settings
+from stack.config import Home, Settings
+from stack.generations import Generations
 from stack.health import Check
+from stack.shards import Shard, all_shards
+from stack.succession import succeeding
 from tlog.kept import Kept, encode_kept
 from tlog.mirror import Mirror, Remote
 from tlog.publish import CheckpointReader, HeadReader
@@ -147,41 +150,91 @@ def make_mirrors(
     folder: Path,
     settings: Settings,
     public: PublicMaterial,
+    rotated: Generations,
     places: Mapping[str, str],
     transport: Transport,
     clock: Callable[[], datetime],
 ) -> dict[str, Mirror]:
-    """Copies of the three logs of a stack.
+    """Copies of the logs of a stack, of each all trees.
 
     Args:
         folder: where they are kept.
         clock: the time of day.
         settings: for the names that the logs sign with.
-        public: their keys, as the trust root has them.
+        public: their keys, as the trust root has them, of the newest trees.
+        rotated: the keys of the others.
         places: the URLs of ``ct`` and ``log``.
         transport: open while the copies are.
     """
-    ct = TreeHeadReader(f"{settings.host_of('ct')}/ct", public.ct_key)
-    host = settings.host_of("log")
-    remotes: dict[str, tuple[HeadReader, Remote]] = {
-        "ct": (ct, CertificateLog(places["ct"], transport, ct)),
-        "rekor": (CheckpointReader(host, public.rekor_key), TiledLog(places["log"], transport)),
-        "rekor-v1": (
-            make_reader(host, public.rekor_v1_key),
-            PromisedLog(places["log"], transport, public.rekor_v1_key),
-        ),
-    }
-    return {name: _mirror(folder / f"{name}.db", *remote, clock) for name, remote in remotes.items()}
+    newest = {"ct": public.ct_key, "rekor": public.rekor_key, "rekor-v1": public.rekor_v1_key}
+    mirrors = {}
+    for shard in all_shards(rotated):
+        rows = rotated.get(shard.log)
+        key = keys.parse_public_key(rows[shard.number - 1].public[0]) if rows else newest[shard.log]
+        remote = _remote(shard, key, settings, places, transport)
+        mirrors[shard.name] = _mirror(folder / f"{shard.name}.db", *remote, clock)
+    return mirrors
 
 
-@asynccontextmanager
-async def following(mirrors: Collection[Mirror], transport: AiohttpTransport) -> AsyncIterator[None]:
-    """Follow the logs for the length of a block. Unavailable, Refused: as :meth:`tlog.mirror.Mirror.start`."""
-    async with transport, AsyncExitStack() as opened:
-        for mirror in mirrors:
-            await mirror.start()
-            opened.push_async_callback(mirror.stop)
-        yield
+def _remote(
+    shard: Shard, key: PublicKey, settings: Settings, places: Mapping[str, str], transport: Transport
+) -> tuple[HeadReader, Remote]:
+    url = f"{places['ct' if shard.log == 'ct' else 'log']}{shard.prefix}"
+    if shard.log == "ct":
+        reader = TreeHeadReader(shard.origin(settings), key)
+        return reader, CertificateLog(url, transport, reader)
+    if shard.log == "rekor":
+        return CheckpointReader(shard.origin(settings), key), TiledLog(url, transport)
+    return make_reader(settings.host_of("log"), key), PromisedLog(url, transport, key)
+
+
+class Following:
+    """Copies that are open, and those that a rotation adds; a :class:`~stack.service.Service`.
+
+    Args:
+        mirrors: those that there are; what comes later is added.
+        make: all of them, for what was rotated.
+        arrived: is told of one that came later.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        mirrors: dict[str, Mirror],
+        make: Callable[[Generations], Mapping[str, Mirror]],
+        transport: AiohttpTransport,
+        clock: Callable[[], datetime],
+        arrived: Callable[[str, Mirror], None],
+    ) -> None:
+        self._home, self._mirrors, self._make, self._transport = home, mirrors, make, transport
+        self._clock, self._arrived = clock, arrived
+        self._opened = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Follow the logs. Unavailable, Refused: as :meth:`tlog.mirror.Mirror.start`."""
+        try:
+            await self._opened.enter_async_context(self._transport)
+            for mirror in self._mirrors.values():
+                await self._open(mirror)
+        except BaseException:
+            await self.stop()
+            raise
+        await self._opened.enter_async_context(succeeding(self._home, self._adopt, self._clock))
+
+    async def stop(self) -> None:
+        """Close all."""
+        await self._opened.aclose()
+
+    async def _open(self, mirror: Mirror) -> None:
+        await mirror.start()
+        self._opened.push_async_callback(mirror.stop)
+
+    async def _adopt(self, rotated: Generations) -> None:
+        for name, mirror in self._make(rotated).items():
+            if name not in self._mirrors:
+                await self._open(mirror)
+                self._mirrors[name] = mirror
+                self._arrived(name, mirror)
 
 
 def followed_check(mirror: Mirror) -> Check:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
 
-from sigcore.errors import SigError
-from stack.bootstrap import Material, load_material
+from sigcore.errors import NotFound, SigError
+from stack.bootstrap import load_ecdsa, load_material, load_rekor
 from stack.config import Home, Settings, load_settings
+from stack.generations import load_generations
+from stack.shards import Shard, all_shards
 from tlog.anchor_file import load_anchored
 from tlog.audit import Audit, Progress, audit
 from tlog.publish import CheckpointPublisher, Publisher
@@ -21,13 +22,28 @@ from tlog.storage.base import LogStore
 from tlog.storage.sqlite import SqliteStore
 from tlog.tree_head import TreeHeadPublisher
 
-_PUBLISHERS: Final[dict[str, Callable[[Settings, Material], Publisher]]] = {
-    "ct": lambda settings, material: TreeHeadPublisher(f"{settings.host_of('ct')}/ct", material.ct_key),
-    "rekor": lambda settings, material: CheckpointPublisher(settings.host_of("log"), material.rekor_key),
-    "rekor-v1": lambda settings, material: make_publisher(settings.host_of("log"), material.rekor_v1_key),
-}
-"""Who signs for each log, as :mod:`stack.compose` has it."""
-LOGS: Final = tuple(_PUBLISHERS)
+
+def _publisher(home: Home, settings: Settings, shard: Shard) -> Publisher:
+    """Who signs for a tree, as :mod:`stack.compose` has it."""
+    if shard.log == "rekor":
+        return CheckpointPublisher(shard.origin(settings), load_rekor(home, shard.key_file))
+    key = load_ecdsa(home, shard.key_file)
+    if shard.log == "ct":
+        return TreeHeadPublisher(shard.origin(settings), key)
+    return make_publisher(settings.host_of("log"), key)
+
+
+def logs_of(home: Home) -> tuple[str, ...]:
+    """Every tree of every log in ``home``, by name, but those of a rotation that nobody has opened yet.
+
+    Raises:
+        Malformed: what is said of them is damaged.
+    """
+
+    def opened(shard: Shard) -> bool:
+        return shard.database(home.path).exists() or shard.anchor(home.path / "anchor").exists()
+
+    return tuple(shard.name for shard in all_shards(load_generations(home)) if shard.number == 1 or opened(shard))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +56,24 @@ class Finding:
     hint: str = ""
 
 
-async def check(home: Home, progress: Callable[[str], Progress], logs: Collection[str] = LOGS) -> list[Finding]:
-    """A finding for each of ``logs`` of ``home``; ``progress`` gives what to call while a log is read.
+async def check(home: Home, progress: Callable[[str], Progress], logs: Collection[str] | None = None) -> list[Finding]:
+    """A finding for each of ``logs`` of ``home``, of all by default; ``progress`` gives what to call while a log is read.
 
     Raises:
         NotFound, Malformed, Refused: ``home`` is no stack, or its keys cannot be read.
     """
-    settings, material = load_settings(home), load_material(home)
+    settings = load_settings(home)
+    if settings.ephemeral:
+        raise NotFound(
+            f"{home.path} is the directory of an ephemeral stack: its logs are in memory, there is nothing to hash",
+            "read them from outside: sigbox log info",
+        )
+    load_material(home)  # every key can be read, or nothing is hashed
     findings = []
-    for log in logs:
-        publisher = _PUBLISHERS[log]
+    for log in logs_of(home) if logs is None else logs:
+        publisher = _publisher(home, settings, Shard.of(log))
         try:
-            found = Finding(log, await _audit(home, settings, log, publisher(settings, material), progress(log)))
+            found = Finding(log, await _audit(home, settings, log, publisher, progress(log)))
         except SigError as error:
             found = Finding(log, problem=error.message, hint=error.hint)
         findings.append(found)
@@ -60,7 +82,7 @@ async def check(home: Home, progress: Callable[[str], Progress], logs: Collectio
 
 async def _audit(home: Home, settings: Settings, log: str, publisher: Publisher, progress: Progress) -> Audit:
     # The anchor first: it is never ahead of a head that is read after it.
-    anchored = load_anchored(home.path / "anchor" / f"{log}.checkpoint")
+    anchored = load_anchored(Shard.of(log).anchor(home.path / "anchor"))
     store = open_log(home, settings, log)
     try:
         return await audit(store, publisher, anchored, progress=progress)
@@ -74,6 +96,6 @@ def open_log(home: Home, settings: Settings, log: str) -> LogStore:
         from stack.database import store_to_read  # noqa: PLC0415 - its driver is an extra
 
         return store_to_read(settings, log)
-    store = SqliteStore(home.path / log / "log.db")
+    store = SqliteStore(Shard.of(log).database(home.path))
     store.open_for_reading()
     return store

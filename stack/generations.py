@@ -8,7 +8,9 @@ in the folder ``N`` below that.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,8 @@ from stack.files import load_file, save_file
 
 AUTHORITIES: Final = ("ca", "tsa")
 """Roles whose generation is a chain of certificates."""
+LOGS: Final = ("ct", "rekor")
+"""Roles whose generation is a tree with a key of its own; see :mod:`stack.shards`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Generation:
     public: tuple[bytes, ...]
 
 
+LEAD: Final = timedelta(seconds=10)
+"""From a rotation to the first moment of a new tree; a running log looks every two seconds whether there is one."""
 Generations = Mapping[str, tuple[Generation, ...]]
 """Role to its generations, oldest first; only roles that were rotated."""
 
@@ -49,7 +55,7 @@ def load_generations(home: Home) -> Generations:
     if not path.exists():
         return {}
     fields = Fields.parse(load_file(path, what="the generations of keys"), what=str(path), limit=limits.TRUSTED_ROOT)
-    fields.only(*AUTHORITIES)
+    fields.only(*AUTHORITIES, *LOGS)
     found = {role: tuple(map(_row, fields.objects(role, limit=limits.TRUST_INSTANCES))) for role in fields.names()}
     for role, rows in found.items():
         if len(rows) < 2 or rows[-1].validity.end is not None or any(row.validity.end is None for row in rows[:-1]):
@@ -68,6 +74,18 @@ def path_of(home: Home) -> Path:
     return home.public / "generations.json"
 
 
+def wait_begun(rotated: Generations) -> None:
+    """Return when the newest key of each role counts, at once but for a start within seconds of a rotation."""
+    since = max((rows[-1].validity.start for rows in rotated.values()), default=None)
+    if since is not None and timedelta() < (ahead := since - datetime.now(UTC)) <= LEAD:
+        time.sleep(ahead.total_seconds())
+
+
+def number_of(rotated: Generations, role: str) -> int:
+    """The number of the newest generation of a role; 1 where nothing was rotated."""
+    return len(rotated.get(role, ())) or 1
+
+
 def folder_of(home: Home, role: str, number: int) -> Path:
     """Where generation ``number`` of a role has its secrets; the first is 1."""
     return home.path / role if number == 1 else home.path / role / str(number)
@@ -75,7 +93,7 @@ def folder_of(home: Home, role: str, number: int) -> Path:
 
 def current_folder(home: Home, role: str) -> Path:
     """Where the generation that signs has its secrets. Errors: as :func:`load_generations`."""
-    return folder_of(home, role, len(load_generations(home).get(role, ())) or 1)
+    return folder_of(home, role, number_of(load_generations(home), role))
 
 
 def _row(fields: Fields) -> Generation:

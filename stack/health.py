@@ -14,6 +14,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from oidc_dev.provider import Provider
+from sigcore import device_key
 from sigcore.errors import SigError, Unavailable
 from sigcore.x509 import Certificate, common_name
 from stack.config import Home
@@ -68,7 +69,7 @@ def oidc_check(provider: Provider) -> Check:
 
 
 def ca_check(chain: Sequence[Certificate]) -> Check:
-    """Of the certificate authority with this chain."""
+    """Of the certificates of the authority with this chain."""
     return lambda now: _check_validity(chain, now)
 
 
@@ -76,6 +77,7 @@ def tsa_check(timestamps: TimestampAuthority) -> Check:
     """Of the timestamp authority."""
 
     def check(now: datetime) -> None:
+        device_key.check(timestamps.key)
         _check_validity(timestamps.chain, now)
         timestamps.timekeeper.check(now)
 
@@ -93,6 +95,7 @@ def log_check(log: Log) -> Check:
     def check(now: datetime) -> None:
         if log.damage:
             raise Unavailable(log.damage)
+        device_key.check(log.publisher.key)
         if log.fault:
             raise Unavailable(f"the log takes no entries: {log.fault}")
         ahead = timedelta(milliseconds=log.head.timestamp_ms) - timedelta(seconds=now.timestamp())

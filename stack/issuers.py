@@ -172,7 +172,7 @@ def _toml_rows(file: Path, text: bytes) -> Iterator[tuple[str, Row]]:
 
     try:
         tables = tomllib.loads(text.decode("utf-8")).get(TABLE, [])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"{file} is not TOML: {error}") from error
     if not isinstance(tables, list):
         raise Malformed(f"{file}: {TABLE} is no list of tables", f"write [[{TABLE}]] above each of them")

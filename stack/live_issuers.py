@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from ca.issuers import Issuer, IssuerTable
-from sigcore.errors import SigError
 from stack.config import Home
 from stack.issuers import Accepted, KeyRing, load_issuers
 
@@ -82,7 +81,7 @@ class LiveIssuers:
         try:
             accepted = await asyncio.to_thread(load_all, self._files, self._ring)
             self._table.replace(self._rows(accepted), accepted.patterns)
-        except (SigError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - said in the log; the issuers must go on being followed
             self._seen = ()  # tried again at the next look: what is missing may come
             if str(error) != self._failure:
                 _log.error("the issuers were changed and cannot be used, so the old ones stay: %s", error)

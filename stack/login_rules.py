@@ -54,7 +54,7 @@ def _table(file: Path) -> object:
 
     try:
         return tomllib.loads(text.decode("utf-8")).get(TABLE, {})
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"it is not TOML: {error}") from error
 
 

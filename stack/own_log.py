@@ -12,6 +12,8 @@ from sigcore.errors import NotFound
 from sigcore.tiles import WIDTH
 from stack.config import Home, load_settings
 from stack.fsck import open_log
+from stack.generations import load_generations
+from stack.shards import Shard
 from tlog.anchor_file import load_anchored
 
 
@@ -19,11 +21,16 @@ class OwnLog:
     """A :class:`~stack.log_export.Source`. Nothing is written, and who serves is not disturbed.
 
     Its head is the one in the anchor: what stands there may have been seen, and is in the database.
+
+    Args:
+        key: SPKI of the tree that is meant, where there are several; another one is taken for the first, and refused by ``read_checkpoint``.
     """
 
-    def __init__(self, home: Home, read_checkpoint: Callable[[str], SignedHead]) -> None:
-        self._anchor = home.path / "anchor" / "rekor.checkpoint"
-        self._store = open_log(home, load_settings(home), "rekor")
+    def __init__(self, home: Home, key: bytes, read_checkpoint: Callable[[str], SignedHead]) -> None:
+        keys = [one.public[0] for one in load_generations(home).get("rekor", ())]
+        shard = Shard("rekor", keys.index(key) + 1 if key in keys else 1)
+        self._anchor = shard.anchor(home.path / "anchor")
+        self._store = open_log(home, load_settings(home), shard.name)
         self._read = read_checkpoint
 
     async def __aenter__(self) -> Self:

@@ -24,16 +24,30 @@ HEADERS: Final = {
 _log = logging.getLogger("sigbox.http")
 
 
-def refusal(status: int, message: str) -> web.Response:
-    """``{"code", "message"}``, the members that every Sigstore client prints."""
-    return web.json_response({"code": status, "message": message}, status=status)
+_GRPC: Final = {401: 16, 403: 7, 404: 5, 405: 12, 409: 6, 429: 8, 500: 13, 503: 14}
+"""Of grpc-gateway, which answers 405 as "unimplemented"; everything else is an invalid argument, 3."""
+_GATEWAY: Final = ("/api/v2/", "/api/v1/signingCert", "/api/v1/rootCert")
+_OAUTH: Final = ("/auth/token", "/auth/device/code", "/auth/userinfo")
 
 
-def from_exception(error: web.HTTPException) -> web.Response:
+def refusal(status: int, message: str, path: str = "") -> web.Response:
+    """In the form of the role that ``path`` belongs to, which a client of that role can read; else ``{"code", "message"}``."""
+    document: dict[str, object] = {"code": status, "message": message}
+    if path.startswith(_GATEWAY):
+        document = {"code": _GRPC.get(status, 3), "message": message, "details": []}
+    elif path.startswith("/ct/v1/"):
+        document = {"error_message": message, "success": False}
+    elif path in _OAUTH:
+        document = {"error": "server_error" if status >= 500 else "invalid_request", "error_description": message}
+    return web.json_response(document, status=status)
+
+
+def from_exception(error: web.HTTPException, path: str = "") -> web.Response:
     """404, 405, 413 and the like, which aiohttp raises before a role is asked."""
-    response = refusal(error.status, error.reason)
-    if "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
+    allowed = error.headers.get("Allow")
+    response = refusal(error.status, f"{error.reason} (expected {allowed})" if allowed else error.reason, path)
+    if allowed:
+        response.headers["Allow"] = allowed
     return response
 
 

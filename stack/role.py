@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sigcore import keys, trustroot
 from sigcore.errors import Refused
@@ -20,11 +20,16 @@ from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
 from stack.files import load_file, make_folder
+from stack.generations import Generations, load_generations
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.login_rules import load_login_rules
 from stack.own_keys import key_set, publishing
 from stack.service import During
-from stack.trust.documents import load_public, load_public_key, save_documents
+from stack.shards import Shard, shards_of
+from stack.trust.documents import load_public, save_documents
+
+if TYPE_CHECKING:
+    from tlog.mirror import Mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +91,35 @@ def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     home = plan.home
     ca = bootstrap.load_ca(home)
     _check_published(home, "ca", ca[0].public_key())
+    bootstrap.prove(ca[0])
     issuers = LiveIssuers(issuer_files(home, plan.config))
     own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home))
-    log_key = load_public_key(home, "ctfe.pub")
-    log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key, tls=trusting_own(home))
+    log_key, tree = load_public(home).ct_key, shards_of(load_generations(home), "ct")[-1]
+    _check_published(home, "ct", log_key)
+    log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key, tree, tls=trusting_own(home))
     return compose.ca_part(home, ca, issuers, own, log, log_key, clock)
 
 
 def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
-    key = bootstrap.load_ecdsa(plan.home, "ct/log.key")
+    key = bootstrap.load_ecdsa(plan.home, shards_of(load_generations(plan.home), "ct")[-1].key_file)
     _check_published(plan.home, "ct", key.public_key())
+    bootstrap.prove(key)
     return compose.ct_part(plan.home, settings, key, load_public(plan.home).ca_chain[-1], clock)
 
 
 def _logs(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
-    v2, v1 = bootstrap.load_ed25519(plan.home, "rekor/log.key"), bootstrap.load_ecdsa(plan.home, "rekor-v1/log.key")
+    v2 = bootstrap.load_rekor(plan.home, shards_of(load_generations(plan.home), "rekor")[-1].key_file)
+    v1 = bootstrap.load_ecdsa(plan.home, "rekor-v1/log.key")
     for key in (v2, v1):
         _check_published(plan.home, "log", key.public_key())
+        bootstrap.prove(key)
     return compose.log_part(plan.home, settings, (v2, v1), clock)
 
 
 def _tsa(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     tsa = bootstrap.load_tsa(plan.home)
     _check_published(plan.home, "tsa", tsa[0].public_key())
+    bootstrap.prove(tsa[0])
     return compose.tsa_part(plan.home, settings, tsa, clock)
 
 
@@ -122,10 +133,11 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     """The console, which has no key and follows the logs as anybody could, with their keys from the trust root."""
     # Deferred: it imports all of aiohttp.
     from client.transport import AiohttpTransport  # noqa: PLC0415 - see the line above
-    from stack.followed import followed_check, following, make_mirrors  # noqa: PLC0415 - the same
+    from stack.followed import Following, followed_check, make_mirrors  # noqa: PLC0415 - the same
     from stack.tls import trusting_own  # noqa: PLC0415 - the same
     from stack.web import front  # noqa: PLC0415 - the same
     from stack.web.console.around import Around  # noqa: PLC0415 - the same
+    from stack.web.console.shelf import shelves_of  # noqa: PLC0415 - the same
 
     home, public, rules = plan.home, load_public(plan.home), load_console_rules(plan.tables)
     if rules.login is not None:
@@ -137,12 +149,21 @@ def _console(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     make_folder(folder)
     places = {"ct": plan.ct_log_url or settings.at("ct"), "log": plan.log_url or settings.at("log")}
     transport = AiohttpTransport(tls=trusting_own(home))
-    mirrors = make_mirrors(folder, settings, public, places, transport, clock)
+    rotated = load_generations(home)
+
+    def make(found: Generations) -> dict[str, Mirror]:
+        return make_mirrors(folder, settings, public, found, places, transport, clock)
+
+    def arrived(name: str, mirror: Mirror) -> None:
+        checks[name] = followed_check(mirror)
+        part.arrived(Shard.of(name), mirror)
+
+    mirrors = make(rotated)
     checks = {name: followed_check(mirror) for name, mirror in mirrors.items()}
     around = Around(clock=clock, checks=checks, watcher=rules.watcher(home, settings, mirrors, clock))
-    part = compose.console_part(home, settings, compose.shelves_of(mirrors, public), around)
+    part = compose.console_part(home, settings, shelves_of(mirrors, public, rotated), around)
     routes = (*front.make_routes(home, settings, mirrors), *part.routes)
-    follows = During(partial(following, mirrors.values(), transport))
+    follows = Following(home, mirrors, make, transport, clock, arrived)
     return replace(part, routes=routes, checks=checks, services=(follows, *part.services))
 
 

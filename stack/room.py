@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from stack.shards import Shard
 
 if TYPE_CHECKING:
+    from stack.trees import Trees
     from tlog.log import Log
 
 SPARE: Final = 16 * 2**20
@@ -48,7 +51,13 @@ class Room:
         return "" if free >= SPARE else f"the disk is full: {free >> 20} MiB are free, {SPARE >> 20} are kept"
 
 
-def watch_room(folder: Path, logs: Mapping[str, Log]) -> None:
-    """Let each of ``logs``, which lie in ``folder`` under their names, look at its disk before it takes an entry."""
+def watch_room(home: Path, logs: Mapping[str, Log], trees: Iterable[Trees[Any]] = ()) -> None:
+    """Let each of ``logs``, and of those that come to ``trees`` later, look at its disk before it takes an entry."""
+
+    def watch(shard: Shard, log: Log) -> None:
+        log.heed(Room(home / shard.place))
+
     for name, log in logs.items():
-        log.heed(Room(folder / name))
+        watch(Shard.of(name), log)
+    for one in trees:
+        one.arrivals.append(watch)

@@ -25,7 +25,7 @@ def toml_of(text: bytes, what: str) -> dict[str, JSON]:
     """
     try:
         document = tomllib.loads(text.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"{what} is not TOML: {error}") from error
     try:
         json.dumps(document, allow_nan=False)

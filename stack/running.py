@@ -150,7 +150,7 @@ async def answer(
         gc.set_threshold(GC_OBJECTS)
         gc.enable()
         background = [asyncio.create_task(one()) for one in work]
-        background.append(asyncio.create_task(_audit(figures.logs.values())))
+        background.append(asyncio.create_task(audit_all(figures.logs)))
         await stopping.wait()
         for task in background:
             task.cancel()
@@ -212,10 +212,16 @@ async def keep_up(prepared: Prepared) -> None:
             await attempt("the TLS certificate was not renewed", partial(prepared.tls.renew, utc_now()))
 
 
-async def _audit(logs: Iterable[Log]) -> None:
-    """Every byte that the logs hold, one after the other: the start has looked at a sample only."""
-    for log in logs:
-        await log.audit_in_background()
+async def audit_all(logs: Mapping[str, Log]) -> None:
+    """Every byte that the logs hold, one after the other: the start has looked at a sample only. Logs may be added meanwhile."""
+    done = set[str]()
+    while ahead := [name for name in logs if name not in done]:
+        log = logs[ahead[0]]
+        done.add(ahead[0])
+        try:
+            await log.audit_in_background()
+        except Exception:  # noqa: BLE001 - logged; the other logs are audited all the same
+            _log.exception("the audit of the log %s failed", log.publisher.origin)
 
 
 def _import_jwt() -> None:

@@ -27,6 +27,7 @@ from stack.config import ROLES, Home, Settings
 from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
+from stack.generations import load_generations, wait_begun
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.lock import LOCK, held, serving
 from stack.login_rules import load_login_rules
@@ -64,8 +65,12 @@ def serve(plan: Plan) -> int:
         if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
         tls = tls_of(plan.tls, home, settings, now)
-        oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
+        thread = ThreadPoolExecutor(1, "oidc-key")
+        undo.callback(thread.shutdown)  # before the rest is taken away: it writes a key
+        oidc_key = thread.submit(bootstrap.oidc_key, home, settings)
+        wait_begun(load_generations(home))
         material = bootstrap.load_material(home)
+        bootstrap.prove(*material.secrets)
         save_documents(home, material.public, settings)
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]

@@ -21,6 +21,7 @@ from stack.compose import Part, assembled
 from stack.config import Settings, load_settings
 from stack.edge import Edge
 from stack.files import save_file
+from stack.generations import load_generations, wait_begun
 from stack.lock import serving
 from stack.offering import Arrival, offering_part, waits_for_trust
 from stack.role import RolePlan, make_part
@@ -63,8 +64,9 @@ def _offer(plan: RolePlan, settings: Settings) -> bool:
 
 def _serve_part(plan: RolePlan, settings: Settings, listener: socket.socket) -> None:
     tls = _tls(plan, settings)
+    wait_begun(load_generations(plan.home))
     part = make_part(plan, settings, utc_now)
-    watch_room(plan.home.path, part.logs)
+    watch_room(plan.home.path, part.logs, part.trees)
     run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
 
 

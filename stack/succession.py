@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,7 +27,8 @@ AHEAD: Final = timedelta(seconds=5)
 TRUSTED_ROOT: Final = "trusted_root.json"
 
 _log = logging.getLogger(__name__)
-Adopt = Callable[[Generations], None]
+Adopt = Callable[[Generations], Awaitable[None] | None]
+"""Takes new generations over; on a thread where it is no coroutine."""
 
 
 @asynccontextmanager
@@ -53,7 +54,10 @@ async def _follow(home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wa
                 continue
             rotated = await asyncio.to_thread(load_generations, home)
             if not wait or (_begun(rotated, clock()) and await asyncio.to_thread(is_published, home)):
-                await asyncio.to_thread(adopt, rotated)
+                if asyncio.iscoroutinefunction(adopt):
+                    await adopt(rotated)
+                else:
+                    await asyncio.to_thread(adopt, rotated)
                 seen = stamp
         except Exception:  # noqa: BLE001 - logged; the keys in memory stay good
             _log.exception("the next generation of keys cannot be taken over; next try in %s s", FOLLOW_S)
@@ -72,6 +76,7 @@ def is_published(home: Home) -> bool:
         return False
     root = parse_trusted_root(data)
     named = {authority.chain for authority in (*root.certificate_authorities, *root.timestamp_authorities)}
+    named |= {(log.key,) for log in (*root.logs, *root.ct_logs)}
     return all(one.public in named for rows in load_generations(home).values() for one in rows)
 
 

@@ -86,12 +86,20 @@ def make_context(files: TlsFiles, host: str, now: datetime) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])
-    load_files(context, files, host, now)
+    _give(context, files, host, now)
     return context
 
 
 def load_files(context: ssl.SSLContext, files: TlsFiles, host: str, now: datetime) -> None:
-    """Give ``context`` the files; also a context in use, whose next handshakes then use them. Errors: as above."""
+    """Give the files to a ``context`` in use, whose next handshakes then use them. Errors: as above; it stays as it was then.
+
+    They are tried on another one before: OpenSSL would take the certificate, and lose the key, before it sees that the two differ.
+    """
+    make_context(files, host, now)
+    _give(context, files, host, now)
+
+
+def _give(context: ssl.SSLContext, files: TlsFiles, host: str, now: datetime) -> None:
     check_certificate(files.certificate, host, now)
     load_file(files.key, what="the TLS key")  # for its message when it is not there
     try:

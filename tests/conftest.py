@@ -11,7 +11,7 @@ import pytest
 
 from tests.postgres_server import Server, running_server
 
-pytest_plugins = ["tests.ci_skips"]
+pytest_plugins = ["tests.ci_skips", "tests.turns"]
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
+from tests.ports import free_port
 from tests.stack_process import READY_S, SIGBOX, STOP_S, environment, sigbox
 
 ELECTED = "this host writes the log localhost from now on"
@@ -148,7 +149,7 @@ def make_hosts(folder: Path, *databases: str) -> Hosts:
         place = folder / f"host-{number}"
         place.mkdir()
         shutil.copytree(folder / "made", place / "data")
-        hosts.append(Host(place, database))
+        hosts.append(Host(place, database, port=free_port()))
     return Hosts(hosts)
 
 

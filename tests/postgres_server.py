@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 USER = "postgres"
 ROLE = "sigbox"
@@ -41,12 +42,6 @@ def bindir() -> Path | None:
 def _owner() -> str | None:
     """PostgreSQL does not run as root."""
     return USER if os.geteuid() == 0 else None
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 @dataclass
@@ -118,7 +113,7 @@ def running_server(settings: str = "") -> Iterator[Server]:
     if bindir() is None:
         pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     with _folder() as folder:
-        server = Server(folder, _free_port())
+        server = Server(folder, free_port())
         server._run("initdb", "-D", server.data, "-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
         with (server.data / "postgresql.conf").open("a") as file:
             file.write(_SETTINGS + settings)
@@ -134,7 +129,7 @@ def running_server(settings: str = "") -> Iterator[Server]:
 def running_standby(primary: Server) -> Iterator[Server]:
     """A replica that follows ``primary`` by streaming."""
     with _folder() as folder:
-        standby = Server(folder, _free_port())
+        standby = Server(folder, free_port())
         source = f"host=127.0.0.1 port={primary.port} user={USER}"
         standby._run("pg_basebackup", "-D", standby.data, "-d", source, "-R", "-X", "stream", "-c", "fast")
         standby.start()

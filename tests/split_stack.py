@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -24,22 +23,13 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import yaml
 
+from tests.ports import free_ports
 from tests.stack_process import READY_S, ROOT, SIGBOX, STOP_S, RunningStack, environment
 
 ROLES = ("trust", "oidc", "ct", "ca", "log", "tsa", "console")
 """In the order in which the tests start them; they need no order."""
 INSIDE = "7780"
 """The port that every container listens on."""
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody has now; taken all at once, so that no two are the same."""
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    try:
-        return [one.getsockname()[1] for one in taken]
-    finally:
-        for one in taken:
-            one.close()
 
 
 @dataclass

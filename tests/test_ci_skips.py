@@ -18,7 +18,7 @@ XFAILING = "import pytest\n@pytest.mark.xfail(reason='known')\ndef test_fails():
 COLLECTING = "import pytest\npytest.importorskip('no_such_module')\n"
 
 
-def session(folder, text: str, ci: str) -> subprocess.CompletedProcess[str]:
+def session(folder, text: str, ci: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(text)
     command = [
         sys.executable,
@@ -26,20 +26,24 @@ def session(folder, text: str, ci: str) -> subprocess.CompletedProcess[str]:
         "pytest",
         "-q",
         "-p",
+        "xdist",
+        "-p",
         "tests.ci_skips",
         "--rootdir",
         folder,
         "-c",
         os.devnull,
+        *options,
         folder,
     ]
-    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("text", [SKIPPING, XFAILING, COLLECTING])
-def test_in_ci_a_test_that_does_not_run_fails_the_session(tmp_path, text):
-    done = session(tmp_path, text, ci="true")
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two processes"])
+@pytest.mark.parametrize("text", [SKIPPING, XFAILING, COLLECTING], ids=["skipped", "expected to fail", "not collected"])
+def test_in_ci_a_test_that_does_not_run_fails_the_session(tmp_path, text, options):
+    done = session(tmp_path, text, "true", *options)
     assert done.returncode == 1, done.stdout
     assert "1 tests did not run and expected_skips.txt does not say why" in done.stdout
 

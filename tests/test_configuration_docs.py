@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stack import broker, console_login, issuers, login_rules, upstreams
 from stack.cli.table import COMMANDS
-from stack.config import ROLES, Home, Settings, save_settings
+from stack.config import IN_TOKEN, ROLES, Home, Settings, save_settings
 from stack.watch import rules as watch
 from tests import architecture_rules as rules
 
@@ -58,6 +58,10 @@ def test_every_key_of_the_settings_file_is_described(tmp_path):
     )
     keys = set(re.findall(r"^(\w+) =", (tmp_path / "sigbox.toml").read_text(), re.MULTILINE))
     assert first_cells(section("The settings file")) == keys
+
+
+def test_every_key_that_can_be_in_a_token_is_described():
+    assert first_cells(section("Keys in tokens")) >= set(IN_TOKEN)
 
 
 def test_every_variable_that_is_read_is_described():

@@ -22,8 +22,10 @@ DIRECT = {
         *EXTRAS["test"],
         *EXTRAS["interop"],
         *EXTRAS["postgres"],
+        *EXTRAS["pkcs11"],
     ],
     "postgres": EXTRAS["postgres"],
+    "pkcs11": EXTRAS["pkcs11"],
     "binary": (ROOT / "requirements" / "binary.in").read_text("utf-8").splitlines()[-1:],
 }
 
@@ -54,12 +56,13 @@ def test_a_test_installation_contains_the_runtime_pins():
     assert pins(lines("run")).items() <= pins(lines("test")).items()
 
 
-def test_what_postgresql_needs_is_beside_the_runtime_pins_and_the_same_everywhere():
-    source = (ROOT / "requirements" / "postgres.in").read_text("utf-8").splitlines()
-    assert source[-len(EXTRAS["postgres"]) :] == EXTRAS["postgres"]
-    run, postgres, test = (pins(lines(name)) for name in ("run", "postgres", "test"))
-    assert postgres.items() <= test.items()
-    assert all(run.get(name, version) == version for name, version in postgres.items())
+@pytest.mark.parametrize("extra", ["postgres", "pkcs11"])
+def test_what_an_extra_needs_is_beside_the_runtime_pins_and_the_same_everywhere(extra):
+    source = (ROOT / "requirements" / f"{extra}.in").read_text("utf-8").splitlines()
+    assert source[-len(EXTRAS[extra]) :] == EXTRAS[extra]
+    run, more, test = (pins(lines(name)) for name in ("run", extra, "test"))
+    assert more.items() <= test.items()
+    assert all(run.get(name, version) == version for name, version in more.items())
 
 
 def test_what_makes_the_binary_agrees_with_what_is_in_it():

@@ -20,6 +20,7 @@ import hashlib
 import os
 import sqlite3
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -90,6 +91,8 @@ class FileAnchor:
         self._content = b""
         """The file as it was read or written last."""
         self._record: _Record | None = None
+        self._using = threading.Lock()
+        """A write goes on when its caller is cancelled; until then the descriptor is not closed, and so not another file's."""
 
     async def open(self) -> None:
         """See :class:`~tlog.anchor.Anchor`. What an earlier version recorded is carried over."""
@@ -106,12 +109,16 @@ class FileAnchor:
 
     async def close(self) -> None:
         """See :class:`~tlog.anchor.Anchor`."""
-        self._opened, descriptor, self._descriptor = False, self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with self._using:
+            self._opened, descriptor, self._descriptor = False, self._descriptor, -1
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _open(self) -> None:
-        with _failures():
+        with self._using, _failures():
             _carry_over(self._path)
             self._opened, self._record = True, None
             if self._path.exists():
@@ -136,16 +143,17 @@ class FileAnchor:
         2. Write the next record over the older one.
         3. Synchronise.
         """
-        self._check_open()
-        try:
-            with _failures():
-                if self._record is None:
-                    self._begin(previous, current)
-                else:
-                    self._replace(self._record, previous, _Record(self._record.turn + 1, current))
-        except Unavailable:
-            self._opened = False
-            raise
+        with self._using:
+            self._check_open()
+            try:
+                with _failures():
+                    if self._record is None:
+                        self._begin(previous, current)
+                    else:
+                        self._replace(self._record, previous, _Record(self._record.turn + 1, current))
+            except Unavailable:
+                self._opened = False
+                raise
 
     def _begin(self, previous: Anchored | None, current: Anchored) -> None:
         if previous is not None or self._path.exists():

@@ -18,7 +18,7 @@ from sigcore.merkle import Frontier, Hash
 from sigcore.tiles import WIDTH
 from sigcore.values import dataclass
 from tlog.anchor import Anchored
-from tlog.publish import Publisher
+from tlog.publish import HeadReader
 from tlog.recovery import keys_of
 from tlog.storage.base import LogStore, prefix_of
 from tlog.submission import Submission
@@ -80,7 +80,7 @@ class Gentle:
 
 async def audit(
     store: LogStore,
-    publisher: Publisher,
+    publisher: HeadReader,
     anchored: Anchored | None = None,
     *,
     progress: Progress = quiet,

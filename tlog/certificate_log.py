@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Final
 
 from sigcore import der, keys, limits, tls
 from sigcore.chain import verify_signed_by
+from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey
+from sigcore.precertificate import precert_entry
 from sigcore.sct import (
     POISON_OID,
     PrecertEntry,
@@ -27,7 +29,6 @@ from sigcore.sct import (
     encode_leaf,
     encode_sct,
     parse_sct,
-    precert_entry,
     sign_sct,
 )
 from sigcore.values import dataclass
@@ -117,7 +118,8 @@ class CertificateFront:
         if path.issuers:
             verify_signed_by(leaf, path.issuers[0])
         entry = make_entry(leaf, path)
-        sct = sign_sct(entry, self.log.clock.now_ms(), self._key, self.log_id)
+        signed = partial(sign_sct, entry, self.log.clock.now_ms(), self._key, self.log_id)
+        sct = await aside(self._key, signed)
         # PrecertChainEntry, or the certificate_chain of X509ChainEntry (RFC 6962 section 3.1).
         head = tls.opaque(leaf.der, 3) if isinstance(entry, PrecertEntry) else b""
         extra = b"".join((tls.opaque(encode_sct(sct), 2), head, path.encoded))

@@ -16,6 +16,7 @@ from sigcore.sct import SignedCertificateTimestamp, encode_digitally_signed
 from sigcore.strict import Fields, encode_base64, parse_base64, parse_decimal
 from tlog.certificate_log import CertificateLogService
 from tlog.http import Encoded, Handler, TooLarge, answering, query, read_body
+from tlog.submission import Frozen
 
 __all__ = ["CertificateLogService", "make_routes"]
 
@@ -24,6 +25,7 @@ ENTRIES: Final = 256
 BODY: Final = limits.CHAIN_CERTIFICATES * limits.CERTIFICATE * 4 // 3 + 1024
 
 _STATUS: Final[Mapping[type[SigError], int]] = {
+    Frozen: 403,
     TooLarge: 413,
     Encoded: 415,
     Malformed: 400,

@@ -35,7 +35,7 @@ from tlog.storage.base import prefix_of
 from tlog.storage.postgres_shared import SharedStore
 from tlog.submission import Receipt, Submission
 from tlog.view import View
-from tlog.waiting import Waiting
+from tlog.waiting import Caller, Waiting
 
 BEAT_S: Final = 0.5
 """How often a host looks for the writer, and the writer shows that it lives."""
@@ -135,6 +135,24 @@ class Elected:
         if self._sequencer is not None:
             return self._sequencer.offer(submission)
         return asyncio.ensure_future(self._wait_for_writer(submission))
+
+    def bring(self, submission: Submission, caller: Caller) -> None:
+        """As :meth:`tlog.sequencer.Sequencer.bring`."""
+        if self._sequencer is not None:
+            self._sequencer.bring(submission, caller)
+        else:
+            self._run_errand(self._tell(submission, caller))
+
+    async def _tell(self, submission: Submission, caller: Caller) -> None:
+        try:
+            receipt = await self._wait_for_writer(submission)
+        except SigError as error:
+            caller.set_exception(error)
+        except BaseException:
+            caller.set_exception(Unavailable("the log failed", "submitting again later is safe"))
+            raise
+        else:
+            caller.set_result(receipt)
 
     async def _wait_for_writer(self, submission: Submission) -> Receipt:
         if len(submission.leaf) > limits.ENTRY:

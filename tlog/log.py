@@ -17,7 +17,8 @@ from tlog.audit import Audit, Gentle, Pace, Progress, at_once, audit, quiet
 from tlog.publish import Clock, Publisher, SigningClock
 from tlog.sequencer import Commits, Sequencer
 from tlog.storage.base import Head, LogStore, Shared
-from tlog.submission import Receipt, Submission
+from tlog.submission import Frozen, Receipt, Submission
+from tlog.waiting import Caller
 
 if TYPE_CHECKING:  # the driver of its database is an extra
     from tlog.elected import Elected
@@ -59,6 +60,8 @@ class Log:
         """What the background audit found wrong; the log takes no entries any more. Empty when all is well."""
         self.grown: Callable[[], None] = nothing
         """Called after an entry was answered, for whoever follows the log."""
+        self.ends_ms: int | None = None
+        """From when on it takes no entry, for good (Unix time, milliseconds); None for a log that goes on."""
         self._sequencer = _make_sequencer(store, anchor, publisher, self.clock)
 
     def heed(self, room: Callable[[], str]) -> None:
@@ -99,10 +102,20 @@ class Log:
         return receipt
 
     def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
-        """As :meth:`submit`, for whoever brings many at once; he calls :attr:`grown` himself."""
+        """As :meth:`submit`; the caller calls :attr:`grown` himself. Frozen: it has ended."""
+        self._check_open()
+        return self._sequencer.offer(submission)
+
+    def bring(self, submission: Submission, caller: Caller) -> None:
+        """As :meth:`offer`, for whoever brings many at once and is told of each: see :meth:`tlog.sequencer.Sequencer.bring`."""
+        self._check_open()
+        self._sequencer.bring(submission, caller)
+
+    def _check_open(self) -> None:
+        if self.ends_ms is not None and self.frozen:
+            raise Frozen("this log is frozen", "switch to the log that the newest signing config names")
         if self.damage:
             raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")
-        return self._sequencer.offer(submission)
 
     async def find(self, key: bytes) -> int | None:
         """The index of the entry with this identity or leaf hash; None when there is none."""
@@ -137,6 +150,11 @@ class Log:
                 _log.warning("the audit of the log %s begins again: %s", self.publisher.origin, unavailable)
                 await asyncio.sleep(RETRY_S)
         return await self.audit(pace=Gentle(lambda: self.waiting))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it takes entries no more, for good; everything else goes on."""
+        return self.ends_ms is not None and self.clock.latest_ms() >= self.ends_ms
 
     # --- what is published -------------------------------------------------------------------------------
     @property

@@ -12,6 +12,7 @@ One round:
 
 So whatever lies between is believed nothing, and all that is shown is under a head that the log has signed. The copy can be made
 anew at any time; a batch that was stored and not confirmed when the process ended is confirmed by the next head, or thrown away.
+After a write that failed, what is stored is read back before the next round.
 """
 
 from __future__ import annotations
@@ -83,17 +84,15 @@ class Mirror:
         """The last one that is confirmed; the view may be ahead of it."""
         self._store: LogStore
         self._view: View
+        self._settled = False
+        """The view is what is stored."""
         self._task: asyncio.Task[None] | None = None
 
     # --- start and stop ----------------------------------------------------------------------------------
     async def start(self) -> None:
         """Open the copy and begin to follow. Unavailable: the storage failed. Refused: another process has it."""
         await self._open()
-        try:
-            await self._load()
-        except (Refused, NotFound, Malformed) as error:
-            _log.warning("the copy of the log %s is made anew: %s", self.publisher.origin, error)
-            await self._begin_anew()
+        await self._settle()
         self._task = asyncio.create_task(self._follow(), name=f"copy of {self.publisher.origin}")
 
     async def stop(self) -> None:
@@ -108,6 +107,13 @@ class Mirror:
         self._store = self._make_store()
         await self._store.open()
 
+    async def _settle(self) -> None:
+        try:
+            await self._load()
+        except (Refused, NotFound, Malformed) as error:
+            _log.warning("the copy of the log %s is made anew: %s", self.publisher.origin, error)
+            await self._begin_anew()
+
     async def _load(self) -> None:
         """What is stored, if it fits together. Refused, NotFound, Malformed: it does not."""
         head = await self._store.head()
@@ -119,8 +125,10 @@ class Mirror:
             if (found := self.publisher.verify(head.checkpoint)) != Checkpoint(found.origin, head.size, head.root):
                 raise Refused("the stored head is not the one that was signed")
             self._head = head
+        self._settled = True
 
     async def _begin_anew(self) -> None:
+        self._settled = False
         await self._store.close()
         self._forget()
         await self._open()
@@ -144,6 +152,10 @@ class Mirror:
         Raises:
             Unavailable: the log gives no usable answer. Refused, Malformed: what it gives is not what it has signed.
         """
+        if not self._settled:
+            await self._store.close()
+            await self._open()
+            await self._settle()
         envelope = await self._remote.head()
         signed = self.publisher.verify(envelope)  # (1)
         if signed.size <= self._view.size:
@@ -179,7 +191,9 @@ class Mirror:
         if confirmed and root != signed.root:  # (4)
             await self._reject(signed)
         head = Head(size, root, self._now_ms(), envelope if confirmed else "")
+        self._settled = False  # until it is known what came of it
         await self._store.commit(Batch(self._view.size, entries, growth.tiles, head))
+        self._settled = True
         self._view.publish(growth, head)
         if confirmed:
             self._head = head

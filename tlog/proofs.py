@@ -66,12 +66,15 @@ class Nodes:
 
     def append(self, nodes: Iterable[Node]) -> None:
         """The tree has grown by ``nodes``, which come in the order in which they were completed."""
-        for node in nodes:
-            row, inner = divmod(node.level, HEIGHT)
-            place = row, node.index >> (HEIGHT - inner)
-            self._edge.setdefault(place, [[] for _ in range(HEIGHT)])[inner].append(node.hash)
+        for level, index, hash_ in nodes:
+            row, inner = divmod(level, HEIGHT)
+            place = row, index >> (HEIGHT - inner)
+            rows = self._edge.get(place)
+            if rows is None:
+                rows = self._edge[place] = [[] for _ in range(HEIGHT)]
+            rows[inner].append(hash_)
             if row and not inner:
-                self._keep(row - 1, node.index, self._edge.pop((row - 1, node.index)))
+                self._keep(row - 1, index, self._edge.pop((row - 1, index)))
 
     def _keep(self, row: int, tile: int, rows: _Rows) -> None:
         self._full[row, tile] = rows

@@ -23,7 +23,7 @@ from sigcore.errors import NotFound, Refused, SigError
 from sigcore.tiles import HEIGHT, WIDTH
 from tlog.anchor import Anchor, Anchored
 from tlog.proofs import tile_root
-from tlog.publish import Publisher
+from tlog.publish import HeadReader
 from tlog.recent import Recent
 from tlog.storage.base import Head, LogStore
 from tlog.submission import Submission
@@ -36,7 +36,7 @@ SAMPLE_TILES: Final = 16
 _DAMAGED: Final = "the database was changed or damaged: restore the newest backup; never delete the anchor to go on"
 
 
-async def recover(store: LogStore, anchor: Anchor, publisher: Publisher) -> tuple[View, Recent]:
+async def recover(store: LogStore, anchor: Anchor, publisher: HeadReader) -> tuple[View, Recent]:
     """The state of the log in ``store``.
 
     Raises:
@@ -69,7 +69,7 @@ async def read_tree(store: LogStore, size: int) -> Tree:
 
 
 # --- 2 -------------------------------------------------------------------------------------------------
-def check_signed(head: Head, tree: Tree, publisher: Publisher) -> None:
+def check_signed(head: Head, tree: Tree, publisher: HeadReader) -> None:
     """``head`` is that of ``tree``, and its checkpoint the log's signature over it. Refused otherwise."""
     root = tree.frontier.root()
     if root != head.root:

@@ -73,7 +73,7 @@ def make_front_routes(front: FrontV1) -> list[web.RouteDef]:
             message = f"an equivalent entry already exists in the transparency log with UUID {entry_id}"
             response = _error(web.HTTPConflict.status_code, message)
         else:
-            response = _json(front.answer(receipt, attestation=False), status=web.HTTPCreated.status_code)
+            response = _json(await front.answer(receipt, attestation=False), status=web.HTTPCreated.status_code)
             # Bare, without the quotes of RFC 9110: sigstore-go looks it up in the body as it stands.
             response.headers["ETag"] = entry_id
         response.headers["Location"] = f"{ENTRIES}/{entry_id}"
@@ -92,13 +92,13 @@ class _Face:
         with _described():
             (text,) = query(request, "logIndex")
             index = parse_decimal(text, what="the parameter logIndex")
-        return self._entry(await self._log.receipt(index))
+        return await self._entry(await self._log.receipt(index))
 
     async def by_id(self, request: web.Request) -> web.Response:
         with _described():
             query(request)
             parse_entry_id(entry_id := request.match_info["entry_id"])
-        return self._entry(await self._rekor.by_id(entry_id))
+        return await self._entry(await self._rekor.by_id(entry_id))
 
     async def retrieve(self, request: web.Request) -> web.Response:
         fields = Fields.parse(await _body(request), what="the query", limit=limits.LOG_REQUEST)
@@ -114,7 +114,7 @@ class _Face:
             found += await _if_found(self._by_proposal(proposal))
         for index in indexes:
             found += await _if_found(self._log.receipt(_index(index)))
-        return _json([self._rekor.answer(receipt, attestation=True) for receipt in found])
+        return _json([await self._rekor.answer(receipt, attestation=True) for receipt in found])
 
     async def _by_proposal(self, proposal: JSON) -> Receipt:
         body = entries_v1.sought_body(proposal)
@@ -122,8 +122,8 @@ class _Face:
             raise NotFound("entries of this kind were never logged")
         return await self._rekor.by_leaf_hash(merkle.hash_leaf(body))
 
-    def _entry(self, receipt: Receipt) -> web.Response:
-        return _json(self._rekor.answer(receipt, attestation=True))
+    async def _entry(self, receipt: Receipt) -> web.Response:
+        return _json(await self._rekor.answer(receipt, attestation=True))
 
     # --- the log -------------------------------------------------------------------------------------------
     async def log_info(self, request: web.Request) -> web.Response:

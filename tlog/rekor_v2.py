@@ -7,7 +7,9 @@ Source: rekor-tiles ``api/proto/rekor/v2/rekor_service.proto`` (CreateEntry; pro
 from __future__ import annotations
 
 import asyncio
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import orjson
@@ -19,7 +21,6 @@ from sigcore.entries import HashedRekord
 from sigcore.entries_v2_dsse import DsseRequest, dsse_body, hashedrekord_body, parse_request
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.keys import PrivateKey
-from sigcore.strict import encode_base64
 from tlog.anchor import Anchor
 from tlog.http import (
     Encoded,
@@ -33,13 +34,9 @@ from tlog.http import (
 from tlog.log import Log, Receipt, Submission, seed
 from tlog.publish import CheckpointPublisher, Clock
 from tlog.storage.base import LogStore
-from tlog.submission import Intake
+from tlog.submission import Frozen, Intake
 
 _INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 6, 8, 12, 14
-
-
-class Frozen(Refused):
-    """The log takes nothing any more."""
 
 
 DsseKind: TypeAlias = Literal["hashedrekord", "dsse"]
@@ -65,6 +62,12 @@ _CODES: Final = {
     503: _UNAVAILABLE,
 }
 """HTTP status -> gRPC code, as the gateway of the original pairs them."""
+_ANSWER: Final = (
+    b'{"logIndex":"%d","logId":{"keyId":"%b"},"kindVersion":{"kind":"%b","version":"%b"},"integratedTime":"0",'
+    b'"inclusionPromise":null,"inclusionProof":{"logIndex":"%d","rootHash":"%b","treeSize":"%d","hashes":[%b],'
+    b'"checkpoint":{"envelope":%b}},"canonicalizedBody":"%b"}'
+)
+"""Kinds are lower-case letters and the rest is numbers and Base64: nothing to escape but the checkpoint."""
 
 
 class Front:
@@ -75,25 +78,21 @@ class Front:
         log_id: as clients know it.
         dsse: the kind of entry that an envelope is logged as. Newer clients verify hashedrekord only; dsse is for those who sign
             with sigstore-go before 1.2 or sigstore-python before 4.3 and look at what they get.
-        frozen: take no new entry, for good: the shard that clients were told to leave.
     """
 
-    def __init__(self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord", frozen: bool = False) -> None:
+    def __init__(self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord") -> None:
         self.log = log
         self.log_id = log_id
-        self._log_id = encode_base64(log_id)
+        self._log_id = b2a_base64(log_id, newline=False)
         self._dsse_body = _DSSE_BODIES[dsse]
-        self._frozen = frozen
 
     async def add(self, entry: HashedRekord | DsseRequest) -> Receipt:
         """Verify ``entry`` and log it.
 
         Raises:
             Malformed, Refused: as :func:`sigcore.entries.verify_entry` and :meth:`DsseRequest.verify`.
-            Frozen: the log is closed for good. Unavailable: as :meth:`tlog.log.Log.submit`.
+            Frozen, Unavailable: as :meth:`tlog.log.Log.submit`.
         """
-        if self._frozen:
-            raise Frozen("this log is frozen", "switch to the log that the newest signing config names")
         if isinstance(entry, DsseRequest):
             return await self.log.submit(_submission(self._dsse_body(entry)))
         await self._take_turns()
@@ -107,25 +106,17 @@ class Front:
             await asyncio.sleep(0)
 
     def encode_answer(self, receipt: Receipt) -> bytes:
-        """A TransparencyLogEntry in proto-JSON, zero values written out; ``integratedTime`` is always 0 in Rekor v2."""
-        index = str(receipt.index)
-        return orjson.dumps(
-            {
-                "logIndex": index,
-                "logId": {"keyId": self._log_id},
-                "kindVersion": {"kind": entries.kind_of(receipt.leaf), "version": entries.VERSION_002},
-                "integratedTime": "0",
-                "inclusionPromise": None,
-                "inclusionProof": {
-                    "logIndex": index,
-                    "rootHash": encode_base64(receipt.root),
-                    "treeSize": str(receipt.size),
-                    "hashes": [encode_base64(hash_) for hash_ in receipt.proof],
-                    "checkpoint": {"envelope": receipt.checkpoint},
-                },
-                "canonicalizedBody": encode_base64(receipt.leaf),
-            }
-        )
+        """A TransparencyLogEntry in proto-JSON, zero values written out; ``integratedTime`` is always 0 in Rekor v2.
+
+        It is written straight from its fixed shape, half of the time of a general encoder; the tests compare the two.
+        """
+        index = receipt.index
+        kind, version = entries.kind_of(receipt.leaf).encode(), entries.VERSION_002.encode()
+        root, envelope = _shared(receipt.root, receipt.checkpoint)
+        hashes = b'","'.join([b2a_base64(hash_, newline=False) for hash_ in receipt.proof])
+        hashes = b'"%b"' % hashes if hashes else b""
+        body = b2a_base64(receipt.leaf, newline=False)
+        return _ANSWER % (index, self._log_id, kind, version, index, root, receipt.size, hashes, envelope, body)
 
 
 class RekorV2(Front):
@@ -136,7 +127,7 @@ class RekorV2(Front):
         origin: the bare host name of the URL that clients are given (no scheme, port or path).
         key: Ed25519 or ECDSA P-256, of this log only.
         clock: the time of day.
-        dsse, frozen: see :class:`Front`.
+        dsse: see :class:`Front`.
     """
 
     log: Log
@@ -150,12 +141,11 @@ class RekorV2(Front):
         key: PrivateKey,
         clock: Clock,
         dsse: DsseKind = "hashedrekord",
-        frozen: bool = False,
     ) -> None:
         publisher = CheckpointPublisher(origin, key)
         self.origin = origin
         self.key = publisher.note_key
-        super().__init__(Log(store, anchor, publisher, clock), publisher.note_key.id, dsse=dsse, frozen=frozen)
+        super().__init__(Log(store, anchor, publisher, clock), publisher.note_key.id, dsse=dsse)
 
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
@@ -165,6 +155,12 @@ class RekorV2(Front):
     async def stop(self) -> None:
         """Commit what waits and release the log."""
         await self.log.stop()
+
+
+@lru_cache(maxsize=4)
+def _shared(root: bytes, checkpoint: str) -> tuple[bytes, bytes]:
+    """What the answers of one batch have in common: the root in Base64, the checkpoint as a JSON string."""
+    return b2a_base64(root, newline=False), orjson.dumps(checkpoint)
 
 
 def submission(entry: HashedRekord) -> Submission:
@@ -201,8 +197,8 @@ def make_routes(rekor: RekorV2) -> list[web.RouteDef]:
     return [*make_front_routes(rekor), *get("/checkpoint", checkpoint), *get("/tile/{path:.*}", tile)]
 
 
-def make_front_routes(front: Front) -> list[web.RouteDef]:
-    """The route that takes entries."""
+def make_front_routes(front: Front, prefix: str = "") -> list[web.RouteDef]:
+    """The route that takes entries, below ``prefix``."""
 
     async def add(request: web.Request) -> web.Response:
         body = await read_body(request, limit=limits.LOG_REQUEST)
@@ -215,7 +211,7 @@ def make_front_routes(front: Front) -> list[web.RouteDef]:
             content_type="application/json",
         )
 
-    return [web.post("/api/v2/log/entries", answering(add, _STATUS, _refusal))]
+    return [web.post(f"{prefix}/api/v2/log/entries", answering(add, _STATUS, _refusal))]
 
 
 def _refusal(status: int, error: SigError) -> web.Response:

@@ -29,6 +29,7 @@ from functools import partial
 from typing import Final
 
 from sigcore import limits, merkle
+from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.merkle import Hash
 from tlog.anchor import Anchor, Anchored
@@ -39,7 +40,7 @@ from tlog.storage.base import Batch, Head, LogStore, prefix_of
 from tlog.submission import Receipt, Submission
 from tlog.tree import Growth, grow
 from tlog.view import View
-from tlog.waiting import Waiting
+from tlog.waiting import Caller, Waiting
 
 BATCH_ENTRIES: Final = 256
 """Entries of one commit: large enough that its cost is shared well, small enough that callers do not wait for others."""
@@ -89,6 +90,8 @@ class Sequencer:
         self.room: Callable[[], str] = str
         """Why the disk has no room for entries; empty while it has. Asked before one is taken, so nothing is left half done."""
         self._stopping = False
+        self._crowded = True
+        """The last batch was not a lone entry: who comes alone again is not made to wait for others."""
         self._generation = 0
         self.commits = Commits()
         self.view: View
@@ -122,6 +125,13 @@ class Sequencer:
             Malformed: the leaf is longer than an entry bundle can hold. Unavailable: the log cannot take or answer it now;
                 it may or may not have been stored, and submitting it again is safe.
         """
+        return self._waiting_for(submission).join()
+
+    def bring(self, submission: Submission, caller: Caller) -> None:
+        """As :meth:`offer`; ``caller`` is told instead, and must not raise: others are told after him."""
+        self._waiting_for(submission).callers.append(caller)
+
+    def _waiting_for(self, submission: Submission) -> Waiting:
         if len(submission.leaf) > limits.ENTRY:
             raise Malformed(f"the log entry is {len(submission.leaf)} bytes long, the limit is {limits.ENTRY}")
         waiting = self._pending.get(submission.identity)
@@ -133,7 +143,7 @@ class Sequencer:
             waiting = self._pending[submission.identity] = Waiting(submission)
             self._pool.append(waiting)
             self._wake.set()
-        return waiting.join()
+        return waiting
 
     async def find(self, key: bytes) -> int | None:
         """The index of the published entry with this identity or leaf hash; exact."""
@@ -186,10 +196,12 @@ class Sequencer:
                 return
 
     async def _advance(self) -> None:
-        await self._gather()
+        if len(self._pool) > 1 or self._crowded:
+            await self._gather()
         waiting = await self._answer_known([self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool)))])
+        self._crowded = len(waiting) > 1
         if waiting:
-            step = self._prepare(waiting)
+            step = await self._prepare(waiting)
             began = time.perf_counter()
             # --- commit point: the batch is durable. What fails from there on is answered with "try again", which finds it.
             await self._store.commit(step.batch, self._anchoring(step.batch.head))
@@ -233,13 +245,13 @@ class Sequencer:
             one.fail(error)
         del self._pending[one.submission.identity]
 
-    def _prepare(self, waiting: tuple[Waiting, ...]) -> _Step:
+    async def _prepare(self, waiting: tuple[Waiting, ...]) -> _Step:
         entries = tuple(one.submission for one in waiting)
         leaf_hashes = tuple(merkle.hash_leaf(entry.leaf) for entry in entries)
         tree = self.view.tree
         growth = grow(tree, leaf_hashes)
         size, root, timestamp_ms = growth.tree.size, growth.tree.frontier.root(), self._clock.latest_ms()
-        checkpoint = self._publisher.sign(size, root, timestamp_ms)
+        checkpoint = await aside(self._publisher.key, partial(self._publisher.sign, size, root, timestamp_ms))
         batch = Batch(tree.size, entries, growth.tiles, Head(size, root, timestamp_ms, checkpoint))
         return _Step(waiting, leaf_hashes, growth, batch)
 

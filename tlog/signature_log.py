@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sigcore import keys, merkle
 from sigcore.algorithms import HashAlgorithm
+from sigcore.device_key import aside
 from sigcore.entries_v1_artifact import HashedRekordV1
 from sigcore.entries_v1_verifier import LoggableEntry, parse_verifier
 from sigcore.entry_id import encode_entry_id, parse_entry_id, tree_id_of
@@ -78,13 +80,14 @@ class FrontV1:
         """The id of the entry with this body."""
         return encode_entry_id(self.tree_id, merkle.hash_leaf(leaf))
 
-    def answer(self, receipt: Receipt, *, attestation: bool) -> dict[str, Answer]:
+    async def answer(self, receipt: Receipt, *, attestation: bool) -> dict[str, Answer]:
         """A LogEntry: the id and what is under it, proof and checkpoint for the receipt's head, the promise signed for it.
 
         ``attestation`` asks for the payload too where one is kept; the answer to an addition leaves it out.
         """
         kept = parse_kept(receipt.extra)
         body = encode_base64(receipt.leaf)
+        promise = await aside(self._key, partial(self._promise, body, kept.integrated_time, receipt.index))
         found: dict[str, Answer] = {
             "body": body,
             "integratedTime": kept.integrated_time,
@@ -98,7 +101,7 @@ class FrontV1:
                     "rootHash": receipt.root.hex(),
                     "treeSize": receipt.size,
                 },
-                "signedEntryTimestamp": encode_base64(self._promise(body, kept.integrated_time, receipt.index)),
+                "signedEntryTimestamp": encode_base64(promise),
             },
         }
         if attestation and kept.attestation:

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from sigcore.errors import Refused
 from sigcore.values import dataclass
 
 if TYPE_CHECKING:
     from tlog.publish import SigningClock
+
+
+class Frozen(Refused):
+    """The log takes nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ the incomplete tile of each row is the *edge*, kept in memory and found again fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from sigcore.errors import Malformed
 from sigcore.merkle import HASH_SIZE, Frontier, Hash
@@ -21,13 +21,8 @@ from sigcore.values import dataclass
 TILE_SIZE: Final = WIDTH * HASH_SIZE
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """The root of a complete subtree: it covers the leaves [index << level, (index + 1) << level)."""
-
-    level: int
-    index: int
-    hash: Hash
+Node: TypeAlias = tuple[int, int, Hash]
+"""(level, index, root) of a complete subtree: it covers the leaves [index << level, (index + 1) << level)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +59,18 @@ class Growth:
 def grow(tree: Tree, leaf_hashes: Iterable[Hash]) -> Growth:
     """``tree`` with ``leaf_hashes`` appended."""
     nodes: list[Node] = []
-    frontier = tree.frontier.extend(leaf_hashes, lambda level, index, hash_: nodes.append(Node(level, index, hash_)))
+    frontier = tree.frontier.extend(leaf_hashes, lambda *node: nodes.append(node))
     edge = [bytearray(hashes) for hashes in tree.edge]
     tiles: list[FullTile] = []
-    for node in nodes:
-        row, inner = divmod(node.level, HEIGHT)
+    for level, index, hash_ in nodes:
+        row, inner = divmod(level, HEIGHT)
         if inner:
             continue
         if row == len(edge):
             edge.append(bytearray())
-        edge[row] += node.hash
+        edge[row] += hash_
         if len(edge[row]) == TILE_SIZE:
-            tiles.append(FullTile(row, node.index // WIDTH, bytes(edge[row])))
+            tiles.append(FullTile(row, index // WIDTH, bytes(edge[row])))
             edge[row].clear()
     return Growth(Tree(frontier, tuple(map(bytes, edge))), tuple(nodes), tuple(tiles))
 

@@ -88,12 +88,12 @@ class TreeHeadPublisher(TreeHeadReader):
 
     def __init__(self, origin: str, key: PrivateKey) -> None:
         super().__init__(origin, key.public_key())
-        self._key = key
+        self.key = key
 
     def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
         """See :class:`tlog.publish.Publisher`."""
         data = sth_signed_data(size, timestamp_ms, root)
-        signature = keys.sign(self._key, data)
+        signature = keys.sign(self.key, data)
         keys.verify(self._public_key, signature, data, what="the tree head's own signature")
         signed = bytes((_SHA256, self._algorithm or 0)) + opaque(signature, 2)
         return self.encode(TreeHead(size, root, timestamp_ms, signed))

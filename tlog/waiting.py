@@ -5,9 +5,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Protocol
 
 from sigcore.errors import SigError
 from tlog.submission import Receipt, Submission
+
+
+class Caller(Protocol):
+    """Whoever is told what became of an entry: a future, or who brings so many that a future for each would cost more."""
+
+    def done(self) -> bool:
+        """Nobody waits any more."""
+
+    def set_result(self, result: Receipt, /) -> None:
+        """It is in the log."""
+
+    def set_exception(self, exception: SigError, /) -> None:
+        """It may or may not be."""
 
 
 class Waiting:
@@ -17,7 +31,7 @@ class Waiting:
 
     def __init__(self, submission: Submission) -> None:
         self.submission = submission
-        self.callers: list[asyncio.Future[Receipt]] = []
+        self.callers: list[Caller] = []
 
     def join(self) -> asyncio.Future[Receipt]:
         """An answer for one caller more; who gives up cancels his own only."""

@@ -41,6 +41,7 @@ class TimestampAuthority:
 
     signer: TimestampSigner
     chain: tuple[Certificate, ...]
+    key: PrivateKey = field(repr=False)
     policy: str = POLICY
     timekeeper: TimeKeeper = field(default_factory=TimeKeeper)
 
@@ -62,7 +63,7 @@ class TimestampAuthority:
         if len(chain) < 2:
             raise Refused(f"the timestamp chain has {len(chain)} certificates, expected leaf to root")
         signer = TimestampSigner.of(key, chain[0], chain[1:-1])
-        authority = cls(signer, tuple(chain), policy, timekeeper or TimeKeeper())
+        authority = cls(signer, tuple(chain), key, policy, timekeeper or TimeKeeper())
         for moment in (now, now + REMAINING):
             authority._prove(moment)
         return authority

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeAlias
 
 from aiohttp import web
 
 from sigcore import limits
 from sigcore.certify import random_serial
+from sigcore.device_key import aside
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.timestamp import FailureInfo, Rejected, TimestampRequest, parse_request
 from sigcore.x509 import encode_certificate_pem
@@ -49,7 +51,9 @@ def make_routes(office: Office, clock: Clock) -> list[web.RouteDef]:
         parse, limit = parser
         try:
             asked = parse(await _body(request, limit))
-            reply = office.authority.respond(asked, now=clock(), serial=random_serial())
+            authority = office.authority
+            respond = partial(authority.respond, asked, now=clock(), serial=random_serial())
+            reply = await aside(authority.key, respond)
         except SigError as error:
             return _error(_status(error), str(error))
         return web.Response(body=reply, headers={"Content-Type": REPLY})

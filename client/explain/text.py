@@ -9,36 +9,37 @@ from collections.abc import Iterator, Sequence
 from client.explain.part import Part
 from sigcore.strict import JSON
 
-_WIDTH = 110
+WIDEST = 110
+"""Columns; longer lines are hard to read."""
 _INDENT = " " * 15
 
 
-def encode_text(parts: Sequence[Part]) -> str:
-    """Numbered steps. Shell lines stay whole, so that they can be copied."""
-    return "\n".join(line for number, part in enumerate(parts, 1) for line in _part(number, part))
+def encode_text(parts: Sequence[Part], width: int = WIDEST) -> str:
+    """Numbered steps in lines of ``width`` columns. Shell lines stay whole, so that they can be copied."""
+    return "\n".join(line for number, part in enumerate(parts, 1) for line in _part(number, part, width))
 
 
-def _part(number: int, part: Part) -> Iterator[str]:
+def _part(number: int, part: Part, width: int) -> Iterator[str]:
     yield f"{number:2}. {part.name}: {'REFUSED' if part.refusal else 'holds'}"
-    yield _row("checked", part.checks)
+    yield _row("checked", part.checks, width)
     for name, value in part.facts:
-        yield _row(name, value)
+        yield _row(name, value, width)
     if part.refusal:
-        yield _row("found", part.refusal)
+        yield _row("found", part.refusal, width)
     if part.hint:
-        yield _row("do", part.hint)
-    yield _row("who could lie", part.liar)
+        yield _row("do", part.hint, width)
+    yield _row("who could lie", part.liar, width)
     for line in part.lines:
         yield f"    $ {line}"
     yield ""
 
 
-def _row(name: str, value: str) -> str:
+def _row(name: str, value: str, width: int) -> str:
     head = f"    {name}"
-    first = f"{head:<{len(_INDENT) + 3}}" if len(head) < len(_INDENT) + 2 else f"{head}  "
+    first = f"{head:<{len(_INDENT) + 3}}" if len(head) < len(_INDENT) + 3 else f"{head}  "
     return textwrap.fill(
         value,
-        _WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=f"{_INDENT}   ",
         break_long_words=False,

@@ -4,6 +4,9 @@
 The API counts entries over all trees (shards) of the log; proofs count within the active tree. Only that one is followed; entries
 of older trees are found, and proved in their own tree.
 
+An entry that is read by its index counts when its proof is for that place, in a tree that is one with the head that is followed: a
+log could else show its monitors other entries than everybody else.
+
 Source: rekor ``openapi.yaml``.
 """
 
@@ -14,6 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from client.logs.reader import SignedHead, kind_and_version, signed_head
+from client.logs.seen import verify_follows
 from client.rekor import read_entry_v1
 from client.transport import ServiceRefused, Transport, call
 from client.verify.log import verify_head
@@ -43,6 +47,8 @@ class RekorV1Log:
         self._tree_id = ""
         self._older = 0
         """Entries in the trees before the active one."""
+        self._one_with: dict[tuple[int, Hash], SignedHead] = {}
+        """Trees that were found to have grown out of a head, or to be its beginning, and that head."""
 
     async def _ask(self, path: str, body: JSON = None) -> JSON:
         sent = None if body is None else json.dumps(body).encode("utf-8")
@@ -102,6 +108,8 @@ class RekorV1Log:
         (entry,) = self._verified([await self._ask(f"log/entries?logIndex={index}")])
         if entry.index != index:
             raise Refused(f"the log answers with entry {entry.index} where {index} is asked for")
+        if index >= self._older:
+            await self._check_place(entry, head)
         return entry
 
     async def find(self, entry_id: str) -> LogEntry:
@@ -128,7 +136,27 @@ class RekorV1Log:
             if set(found) != set(asked):
                 raise Refused(f"the log does not answer with the entries {begin} to {asked[-1]}, which are in it")
             for index in asked:
+                await self._check_place(found[index], head)
                 yield found[index]
+
+    async def _check_place(self, entry: LogEntry, head: SignedHead) -> None:
+        """Of an entry of the active tree, whose proof was verified: it is for this place, and for one tree with ``head``.
+
+        Raises:
+            Refused: it is for another place. Forked: the log has signed two trees.
+        """
+        proof = entry.proof
+        if proof is None or proof.index != entry.index - self._older:
+            place = "none" if proof is None else f"place {proof.index} of the tree"
+            raise Refused(
+                f"the proof of entry {entry.index} is for {place}, expected place {entry.index - self._older}"
+            )
+        tree = proof.size, proof.root
+        if tree == (head.size, head.root) or self._one_with.get(tree) == head:
+            return
+        other = signed_head(proof.checkpoint, self.log, 1)
+        await verify_follows(self, *sorted((head, other), key=lambda one: one.size))
+        self._one_with = {tree: head}
 
     def _verified(self, answers: JSON) -> list[LogEntry]:
         if not isinstance(answers, list):

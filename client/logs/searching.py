@@ -8,6 +8,7 @@ Sources: rekor ``openapi.yaml`` (SearchIndex); ``stack/web/console/search.py``.
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 from urllib.parse import urlencode
 
@@ -27,6 +28,8 @@ _CONSOLE: Final = "the console's search"
 _HEADERS: Final = {"Accept": "application/json", "Content-Type": "application/json"}
 _NAMES: Final = {1: "rekor-v1", 2: "rekor"}
 """What the console calls the logs, by generation."""
+_TREE: Final = re.compile(r"(.*)/log/([0-9]{1,3})\Z", re.ASCII | re.DOTALL)
+"""URL of a later tree of a stack's log of v2; that of the stack, whose console has them all, is what comes before."""
 _PAGES: Final = 20
 """Of the console's answer, which mixes all logs."""
 
@@ -112,8 +115,16 @@ async def search_index(transport: Transport, url: str, sought: Sought, limit: in
     return Hits(tuple(reversed(ids))[:limit], len(ids) > limit)
 
 
-async def search_console(transport: Transport, url: str, sought: Sought, generation: int, limit: int) -> Hits:
-    """What the console of a sigbox stack at ``url`` names in its log of this generation.
+def console_of(log_url: str) -> tuple[str, str]:
+    """The URL of the console of the stack that a log of v2 belongs to, and what its later tree is called there; empty for the first."""
+    found = _TREE.match(log_url.rstrip("/"))
+    return (found[1], f"{_NAMES[2]}-{found[2]}") if found else (log_url.rstrip("/"), "")
+
+
+async def search_console(
+    transport: Transport, url: str, sought: Sought, generation: int, limit: int, *, tree: str = ""
+) -> Hits:
+    """What the console of a sigbox stack at ``url`` names in its log of this generation, or in a later ``tree`` of that.
 
     Raises:
         NotFound: there is no console. ServiceRefused, Unavailable: as :func:`client.transport.call`. Malformed: its answer is
@@ -129,7 +140,7 @@ async def search_console(transport: Transport, url: str, sought: Sought, generat
         query = urlencode({"q": text, "limit": str(limit), "after": after})
         page = await _ask_console(transport, f"{url}/search.json?{query}", url)
         rows = page.objects("entries", limit=limits.SEARCH_RESULTS)
-        places += [row.int64("index") for row in rows if row.text("log") == _NAMES[generation]]
+        places += [row.int64("index") for row in rows if row.text("log") == (tree or _NAMES[generation])]
         after = page.optional_text("next")
         if not after or len(places) > limit:
             break

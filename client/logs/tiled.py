@@ -35,6 +35,8 @@ _GONE: Final = (404, 410)
 _SERVICE: Final = "the transparency log"
 _KEPT: Final = 1024
 """Tiles, 40 KB each. One proof needs two of each level at most."""
+_HEADS_KEPT: Final = 2
+"""Heads whose tiles are kept."""
 _BUNDLE: Final = WIDTH * (limits.ENTRY + 2)
 
 
@@ -121,6 +123,9 @@ class TiledLog:
 
     async def _computed(self, size: int, compute: Callable[[merkle.NodeReader], _T]) -> _T:
         nodes = self._nodes.setdefault(size, TileNodes(size))
+        for other in [*self._nodes][:-_HEADS_KEPT]:  # whoever follows a log for months asks for each of its heads once
+            if other != size:
+                del self._nodes[other]
         while True:
             try:
                 return compute(nodes.node)

@@ -16,7 +16,8 @@ Unlike cosign, no image is given the tag ``sha256-HEX``: that is where referrers
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ from client.oci.reference import Reference
 from client.oci.walking import Node, walk
 from client.oci.writing import add_layers
 from sigcore import limits
-from sigcore.errors import NotFound, Refused
+from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.values import dataclass
 
 EVERYTHING: Final = ("image", SIGNATURES, ATTESTATIONS, SBOMS, "referrers")
@@ -99,14 +100,19 @@ async def _copy_node(copying: Copying, node: Node) -> None:
 
 async def _copy_blobs(copying: Copying, source: Reference, target: Reference, document: Document) -> None:
     """By way of a file each: a layer may be larger than the memory."""
+    for blob in await _missing(copying, target, document):
+        with tempfile.TemporaryDirectory(prefix="sigbox-") as folder:
+            path = Path(folder) / "blob"
+            await copying.source.save_blob(source, blob, path)
+            await copying.target.load_blob(target, blob, path)
+
+
+async def _missing(copying: Copying, target: Reference, document: Document) -> list[Descriptor]:
+    """The blobs that the target lacks."""
     if not isinstance(document, ImageManifest):
-        return
-    for blob in {one.digest: one for one in (document.config, *document.layers)}.values():
-        if not await copying.target.has_blob(target, blob):
-            with tempfile.TemporaryDirectory(prefix="sigbox-") as folder:
-                path = Path(folder) / "blob"
-                await copying.source.save_blob(source, blob, path)
-                await copying.target.load_blob(target, blob, path)
+        return []
+    blobs = {one.digest: one for one in (document.config, *document.layers)}.values()
+    return [blob for blob in blobs if not await copying.target.has_blob(target, blob)]
 
 
 def _homes(copying: Copying, node: Node) -> tuple[Home, Home]:
@@ -135,11 +141,37 @@ async def _copy_referrers(copying: Copying, node: Node) -> None:
     source, target = _homes(copying, node)
     for listed in await copying.source.referrers(source.subject):
         try:
-            data = await copying.source.referrer(source.subject, listed)
-            document = parse_manifest(data, listed.media_type, what=f"the referrer {listed.digest}")
-        except (NotFound, Refused) as error:
-            copying.tell(f"left out: the referrer {listed.digest}: {error.message}")
-            continue
-        await _copy_blobs(copying, source.repository, target.repository, document)
-        await copying.target.attach(target.subject, document.media_type, data)
-        copying.tell(f"copied the referrer {listed.digest}")
+            await _copy_referrer(copying, source, target, listed)
+        except _Unreadable as error:
+            copying.tell(f"left out: the referrer {listed.digest}: {error}")
+        else:
+            copying.tell(f"copied the referrer {listed.digest}")
+
+
+class _Unreadable(Exception):
+    """A referrer, or a blob of it, that the source has not or not as it says."""
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (NotFound, Refused, Malformed) as error:
+        raise _Unreadable(error.message) from error
+
+
+async def _copy_referrer(copying: Copying, source: Home, target: Home, listed: Descriptor) -> None:
+    """All of it is read before any of it is written."""
+    with _reading():
+        data = await copying.source.referrer(source.subject, listed)
+        document = parse_manifest(data, listed.media_type, what=f"the referrer {listed.digest}")
+    with tempfile.TemporaryDirectory(prefix="sigbox-") as folder:
+        files = {
+            Path(folder) / str(at): blob for at, blob in enumerate(await _missing(copying, target.repository, document))
+        }
+        with _reading():
+            for path, blob in files.items():
+                await copying.source.save_blob(source.repository, blob, path)
+        for path, blob in files.items():
+            await copying.target.load_blob(target.repository, blob, path)
+    await copying.target.attach(target.subject, document.media_type, data)

@@ -45,6 +45,9 @@ from sigcore.trustroot import TrustedRoot
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
+_DIGEST, _MATERIAL, _TIMESTAMP, _CERTIFICATE = map(Step, ("digest", "material", "timestamp", "certificate"))
+_SCT, _IDENTITY, _ENTRY, _SIGNATURE = map(Step, ("SCT", "identity", "entry", "signature"))
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -146,42 +149,43 @@ def _verify(
     found: Recorder,
     stamped: bytes | None = None,
 ) -> Verified:
-    with Step("digest"):
+    with _DIGEST:
         signed = found.signed = read_signed(bundle, digest, expected if isinstance(expected, ManagedKey) else None)  # 1
-    with Step("material"):
+    with _MATERIAL:
         _check_material(bundle)
-    with Step("timestamp"):
+    with _TIMESTAMP:
         times = found.times = _verify_times(bundle, signed, root, stamped)  # 2
     moments = [verified.time for verified in times]
     if signed.leaf is not None:
-        with Step("certificate"):
+        with _CERTIFICATE:
             found.chain = verify_certificate(
                 signed.leaf, moments, root.certificate_authorities, bundle.intermediates
             )  # 3
-        with Step("SCT"):
+        with _SCT:
             found.scts = verify_scts(signed.leaf, found.chain[1], root.ct_logs)  # 4
-        with Step("identity"):
+        with _IDENTITY:
             signer = found.signer = read_signer(signed.leaf)
             if isinstance(expected, IdentityPolicy):
                 verify_identity(signer, expected)  # 5
     else:
         signer = found.signer = key_signer(signed.key)
-    with Step("entry"):
+    with _ENTRY:
         for entry in bundle.log_entries:
             found.entries = (*found.entries, verify_log_entry(entry, signed, root.logs, moments))  # 6
-    with Step("signature"):
+    with _SIGNATURE:
         verify_signature(signed)  # 7
     return Verified(digest, signed.signature, found.chain, signer, times, found.scts, found.entries, signed.statement)
 
 
 def _check_material(bundle: Bundle) -> None:
-    if not bundle.log_entries:
+    entries, stamps = bundle.log_entries, bundle.timestamps
+    if not entries:
         raise Refused("the bundle holds no log entry, so the signature was never made public", "sign with a log")
-    for entry in bundle.log_entries:
+    for entry in entries:
         kind_of(entry)
-    if len({(entry.log_id, entry.body) for entry in bundle.log_entries}) < len(bundle.log_entries):
+    if len(entries) > 1 and len({(entry.log_id, entry.body) for entry in entries}) < len(entries):
         raise Refused("the bundle holds one log entry twice", "a second copy is no second witness")
-    if len(set(bundle.timestamps)) < len(bundle.timestamps):
+    if len(stamps) > 1 and len(set(stamps)) < len(stamps):
         raise Refused("the bundle holds one timestamp twice", "a second copy is no second witness")
 
 

@@ -19,6 +19,8 @@ from sigcore.log_entry import InclusionProof, LogEntry
 from sigcore.trustroot import LogInstance
 from sigcore.values import dataclass
 
+_CHECKPOINT, _PATH = Step("checkpoint"), Step("path")
+
 
 @dataclass(frozen=True, slots=True)
 class VerifiedEntry:
@@ -62,11 +64,11 @@ def verify_log_entry(
         return VerifiedEntry(log.base_url, kind, entry.index, 0, b"", log)
     if proof is None or not proof.checkpoint:
         raise Refused("the log entry has no proof with a checkpoint" + ("" if proof else ", and no promise of the log"))
-    with Step("checkpoint"):
+    with _CHECKPOINT:
         verify_head(proof, log, generation=generation)  # 5
     if generation == 2 and entry.index != proof.index:  # 6
         raise Refused(f"the log entry says index {entry.index}, its proof is for index {proof.index}")
-    with Step("path"):
+    with _PATH:
         _verify_inclusion(entry.body, proof)  # 7
     return VerifiedEntry(log.base_url, kind, proof.index, proof.size, proof.root, log)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
-from sigcore import der, keys, sct
+from sigcore import der, keys, precertificate, sct
 from sigcore.errors import Malformed, Refused
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
 from sigcore.strict import encode_time
@@ -14,6 +15,8 @@ from sigcore.trustroot import LogInstance
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
+_key_id = lru_cache(maxsize=64)(keys.key_id)
+"""Logs are few and sign much."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,7 +49,7 @@ def verify_scts(leaf: Certificate, issuer: Certificate, logs: Sequence[LogInstan
     reader = der.Reader(extension.value, "the SCT extension")
     found = sct.parse_sct_list(reader.octet_string())
     reader.finish()
-    entry = sct.precert_entry(leaf, issuer.spki)
+    entry = precertificate.precert_entry(leaf, issuer.spki)
     verified = tuple(
         _verify(one, entry, known) for one in found if (known := [log for log in logs if log.log_id == one.log_id])
     )
@@ -68,7 +71,7 @@ def _verify(one: SignedCertificateTimestamp, entry: PrecertEntry, known: Sequenc
             "is the trusted root up to date?",
         )
     key = log.public_key()  # its SPKI has one spelling, so the id of the key is that of log.key
-    sct.verify_sct(one, entry, key, keys.key_id(log.key))
+    sct.verify_sct(one, entry, key, _key_id(log.key))
     return VerifiedSct(log.base_url, time, one, log)
 
 

@@ -18,7 +18,8 @@ from stack.backup.survivors import Behind, compare, keep_later
 from stack.bootstrap import ROLE_FOLDERS
 from stack.config import Home
 from stack.files import make_folder
-from stack.fsck import LOGS, Finding, check
+from stack.fsck import Finding, check, logs_of
+from stack.shards import Shard
 from tlog.audit import Progress
 
 ANCHOR: Final = "anchor"
@@ -93,7 +94,7 @@ async def restore(wanted: Wanted, progress: Callable[[str], Progress]) -> Restor
 async def _judge(
     wanted: Wanted, about: About, working: Path, anchors: Path | None, progress: Callable[[str], Progress]
 ) -> Restored:
-    logs = [log for log in LOGS if (working / log / "log.db").exists()]
+    logs = [log for log in logs_of(Home(working)) if Shard.of(log).database(working).exists()]
     findings = await check(replace(wanted.home, path=working), progress, logs)  # 4
     for found in findings:
         if found.problem:

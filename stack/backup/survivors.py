@@ -17,6 +17,7 @@ from sigcore import limits
 from sigcore.errors import Refused
 from sigcore.strict import encode_time, parse_time
 from stack.files import load_file, save_file
+from stack.shards import Shard, anchored_shards
 from stack.trust.versions import Versions
 from tlog.anchor import Anchored
 from tlog.anchor_file import load_anchored
@@ -39,19 +40,21 @@ class Behind:
 
 
 async def compare(home: Path, anchors: Path, logs: Collection[str]) -> tuple[Behind, ...]:
-    """The logs of ``home`` that are behind the anchors in the folder ``anchors``.
+    """The logs of ``home`` that are behind the anchors in the folder ``anchors``, and trees that a later rotation has added.
 
     Raises:
         Refused: a log of ``home`` is not the one that was published: it is of another stack, or of another history.
     """
     behind = []
     for log in logs:
-        anchored = load_anchored(anchors / f"{log}.checkpoint")
+        anchored = load_anchored(Shard.of(log).anchor(anchors))
         if anchored is not None:
-            size = await _compare(home / log / "log.db", log, anchored)
+            size = await _compare(Shard.of(log).database(home), log, anchored)
             if size < anchored.size:
                 behind.append(Behind(log, size, anchored.size))
-    return tuple(behind)
+    later = ((shard.name, load_anchored(shard.anchor(anchors))) for shard in anchored_shards(anchors))
+    gone = [Behind(name, 0, anchored.size) for name, anchored in later if anchored is not None and name not in logs]
+    return (*behind, *gone)
 
 
 async def _compare(database: Path, log: str, anchored: Anchored) -> int:

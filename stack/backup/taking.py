@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NoReturn
 from urllib.parse import quote
 
 from client.files import writing_whole
@@ -47,7 +47,8 @@ from stack.backup.archive import (
 from stack.bootstrap import ENCRYPTED
 from stack.config import Home, load_settings
 from stack.files import PUBLIC, SECRET, leftover_of
-from stack.fsck import LOGS
+from stack.generations import load_generations
+from stack.shards import Shard, all_shards
 from tlog.anchor_file import load_anchored
 
 Progress = Callable[[str, int, int], None]
@@ -58,7 +59,6 @@ _SQLITE: Final = b"SQLite format 3\0"
 _REMADE: Final = frozenset(("console/catalog.db", "rekor-v1/search.db"))
 _LAST: Final = ("anchor/tsa.time", "anchor/tuf.json")
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")
-_FIRST_DATABASES: Final = ("rekor/log.db", "rekor-v1/log.db", "ct/log.db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ class Taken:
 
 
 def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> Taken:
-    """Write the archive ``target`` (0600): all of it, or nothing.
+    """Write the archive ``target`` (0600): all of it, or nothing. The caller has found the place free, and outside of ``home``.
 
     Raises:
-        NotFound: ``home`` holds no stack. Refused: ``target`` exists. Unavailable: a database cannot be read, or the settings
+        NotFound: ``home`` holds no stack. Refused: nothing of it lasts, or its logs are elsewhere. Unavailable: a database cannot be read, or the settings
             keep changing.
     """
     settings = load_settings(home)
@@ -84,14 +84,11 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
     if settings.database:
         hint = "copy the directory first, then the database with its own tools: no log may be behind its anchor"
         raise Refused(f"the logs of {home.path} are kept in PostgreSQL", hint)
-    if target.resolve().is_relative_to(home.path.resolve()):
-        raise Refused(f"{target} lies in the data directory", "what happens to that happens to it: take another disk")
-    if target.exists():
-        raise Refused(f"{target} exists", "give a name that is not taken: backups are not written over each other")
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         copies = Path(folder)
         sizes = _copy_settled(home.path, copies, progress)
-        about = About(now.replace(microsecond=0), settings.url, _encrypted(copies), sizes)
+        away = tuple(name for name in settings.keys if any((copies / name).rglob("*.pub")))
+        about = About(now.replace(microsecond=0), settings.url, _encrypted(copies), sizes, away)
         with writing_whole(target, what="the backup", mode=SECRET) as out:
             files = _pack(copies, about, out)
             out.flush()
@@ -102,15 +99,21 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
 
 # --- which files ---------------------------------------------------------------------------------------
 def _files(root: Path) -> Iterator[str]:
-    """The names of all that a backup holds, in order. Links are followed, once: what they lead to is what a stack reads."""
+    """The names of all that a backup holds, in order. Links are followed, once: what they lead to is what a stack reads.
+
+    Raises:
+        Refused: a link leads nowhere, or to a place a second time. OSError: a folder cannot be listed.
+    """
     been = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise):
         if (place := os.path.realpath(folder)) in been:
             raise Refused(f"{folder} leads to {place} a second time", "a backup takes each folder once")
         been.add(place)
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
+            if path.is_symlink() and not path.exists():
+                raise Refused(f"{path} leads to {path.readlink()}, which is not there", "mount it, or remove the link")
             relative = path.relative_to(root).as_posix()
             if not (
                 name == "lock"
@@ -121,6 +124,10 @@ def _files(root: Path) -> Iterator[str]:
             ):
                 check_name(f"{DATA}{relative}")
                 yield relative
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _is_database(path: Path) -> bool:
@@ -162,7 +169,9 @@ def _copy_all(root: Path, copies: Path, progress: Progress) -> dict[str, int]:
     before = _settled(root, small)  # 1
     for name in anchors:  # 2
         _copy_anchor(root, copies, name)
-    first = [name for name in _FIRST_DATABASES if name in databases]
+    shards = all_shards(load_generations(Home(root)))
+    trees = [f"{shard.place}/log.db" for shard in sorted(shards, key=lambda one: one.log == "ct")]
+    first = [name for name in trees if name in databases]
     for name in (*first, *(name for name in databases if name not in first)):  # 3
         _copy_database(root / name, _place(copies, name), partial(progress, name))
     for name in (*small, *(name for name in _LAST if name in names)):  # 4
@@ -170,7 +179,7 @@ def _copy_all(root: Path, copies: Path, progress: Progress) -> dict[str, int]:
     again = [name for name in _files(root) if name not in {*databases, *anchors, *_LAST}]
     if again != small or _settled(root, small) != before:  # 5
         raise _Changed
-    return {log: _size_of(copies, log) for log in LOGS if _is_here(copies, log)}
+    return {shard.name: _size_of(copies, shard) for shard in shards if _is_here(copies, shard)}
 
 
 # --- copying -------------------------------------------------------------------------------------------
@@ -210,23 +219,25 @@ def _copy_database(source: Path, target: Path, progress: Callable[[int, int], No
         raise Unavailable(f"the database {source} cannot be copied: {error}", "sigbox fsck says more") from error
 
 
-def _is_here(copies: Path, log: str) -> bool:
+def _is_here(copies: Path, shard: Shard) -> bool:
     """Whether the log is in the backup. Refused: it has signed something, and lies elsewhere."""
-    if (copies / log / "log.db").exists():
+    if shard.database(copies).exists():
         return True
-    if load_anchored(copies / "anchor" / f"{log}.checkpoint") is not None:
-        raise Refused(f"the log {log} has an anchor, and is not in the data directory", "was its log.db moved away?")
+    if load_anchored(shard.anchor(copies / "anchor")) is not None:
+        raise Refused(
+            f"the log {shard.name} has an anchor, and is not in the data directory", "was its log.db moved away?"
+        )
     return False
 
 
-def _size_of(copies: Path, log: str) -> int:
+def _size_of(copies: Path, shard: Shard) -> int:
     """The number of entries of a copied log, which must not be behind its anchor. Refused: it is."""
-    with closing(sqlite3.connect(f"file:{quote(str(copies / log / 'log.db'))}?mode=ro", uri=True)) as copy:
+    with closing(sqlite3.connect(f"file:{quote(str(shard.database(copies)))}?mode=ro", uri=True)) as copy:
         (size,) = copy.execute("SELECT size FROM head").fetchone()
-    anchored = load_anchored(copies / "anchor" / f"{log}.checkpoint")
+    anchored = load_anchored(shard.anchor(copies / "anchor"))
     if anchored is not None and anchored.size > size:
         raise Refused(
-            f"the log {log} has {size} entries, but a checkpoint of {anchored.size} has been published",
+            f"the log {shard.name} has {size} entries, but a checkpoint of {anchored.size} has been published",
             "it is no backup that is wanted here, but a restore: sigbox fsck",
         )
     return int(size)

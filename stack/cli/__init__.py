@@ -13,18 +13,33 @@ from stack.cli.table import COMMANDS, ExitCode
 
 _EXITS = """\
 exit codes:
-  0 done and verified   1 verification refused   2 usage   3 the service refused   4 unreachable
-  5 policy expired or absent"""
+  0 done and verified       1 verification refused   2 usage
+  3 the service refused     4 unreachable            5 policy expired or absent"""
+
+
+_HEADINGS = {
+    "init": "your stack",
+    "sign-blob": "files",
+    "sign": "images in a registry",
+    "policy": "policies, keys, bundles, trust",
+    "doctor": "looking after a stack and its logs",
+    "demo": "and",
+}
+"""Before the command that each begins with."""
 
 
 def overview() -> str:
     """The text of ``sigbox --help``."""
-    width = max(map(len, COMMANDS))
-    rows = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    groups: list[list[str]] = []
+    for name in COMMANDS:
+        if name in _HEADINGS:
+            groups.append([])
+        groups[-1].append(name)
+    rows = "\n\n".join(map(_group, groups))
     return (
         "usage: sigbox COMMAND [options]\n\n"
         "Sigstore in a box: everything that keyless signing needs, in one process.\n\n"
-        f"commands:\n{rows}\n\n"
+        f"{rows}\n\n"
         "first steps:\n"
         "  sigbox demo                       see one signature happen, explained\n"
         "  sigbox up                         a stack that stays, data in ./sigbox-data\n"
@@ -33,16 +48,23 @@ def overview() -> str:
     )
 
 
+def _group(names: list[str]) -> str:
+    width = max(map(len, names))
+    return "\n".join((f"{_HEADINGS[names[0]]}:", *(f"  {name:<{width}}  {COMMANDS[name].summary}" for name in names)))
+
+
 def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
     """Run one command line; the answer is the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if len(arguments) == 2 and arguments[0] == "help":
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview())
         return ExitCode.DONE if arguments else ExitCode.USAGE
     name = "version" if arguments[0] == "--version" else arguments[0]
     command = COMMANDS.get(name)
     if command is None:
-        sys.stderr.write(f"sigbox: there is no command {name!a}; known: {', '.join(COMMANDS)}\n")
+        sys.stderr.write(f"sigbox: there is no command {name!a}\n  hint: {_nearest(name)}\n")
         return ExitCode.USAGE
     if arguments == ["--version"]:
         # Deferred, like the rest: a script may ask this before every run.
@@ -56,6 +78,15 @@ def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
     if argv is None and command.refused == ExitCode.REFUSED:
         _leave(code)
     return code
+
+
+def _nearest(name: str) -> str:
+    """What may have been meant."""
+    # Deferred: most commands are spelled right.
+    from difflib import get_close_matches  # noqa: PLC0415 - see the line above
+
+    meant = get_close_matches(name, COMMANDS, n=3)
+    return f"did you mean {' or '.join(meant)}?" if meant else "sigbox --help lists the commands"
 
 
 def _leave(code: int) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from client.files import digest_file
 from sigcore.algorithms import HashAlgorithm
-from sigcore.errors import NotFound, Refused
+from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.strict import parse_hex, shown
+from stack.cli.usage import Usage
 
 SUFFIX = ".sigstore.json"
 """Where a bundle lies beside its file."""
@@ -20,7 +21,7 @@ def digest_of(file: str, algorithm: HashAlgorithm) -> bytes:
     """The digest of FILE by ``algorithm``.
 
     Raises:
-        NotFound: no readable file. Malformed: not hexadecimal, or of another length.
+        NotFound: no readable file. Usage: not hexadecimal, or of another length.
         Refused: FILE is a digest by another algorithm.
     """
     given, text = _digest(file)
@@ -31,7 +32,12 @@ def digest_of(file: str, algorithm: HashAlgorithm) -> bytes:
             f"the digest is by {given.hashlib_name}, the bundle was made over {algorithm.hashlib_name}",
             f"give the file, or {algorithm.hashlib_name}:HEX",
         )
-    return parse_hex(text, what="the artifact's digest", size=algorithm.size)
+    try:
+        return parse_hex(text, what="the artifact's digest", size=algorithm.size)
+    except Malformed as error:
+        raise Usage(
+            error.message, f"give {algorithm.hashlib_name}: and {2 * algorithm.size} hexadecimal digits"
+        ) from error
 
 
 def is_digest(file: str) -> bool:

@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sigcore.strict import encode_time
+from stack.backup.about import About
 from stack.backup.taking import Progress, Taken, take_backup
 from stack.cli.placing import add_data_option
 from stack.cli.table import ExitCode
-from stack.config import home_at
+from stack.cli.usage import Usage
+from stack.config import home_at, load_settings
 
 EXAMPLES = """\
 examples:
@@ -40,15 +42,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Take the backup."""
     target: Path = options.file.absolute()
-    taken = take_backup(home_at(options.data), target, datetime.now(UTC), _progress())
+    home = home_at(options.data)
+    load_settings(home)  # that there is a stack
+    if target.exists():
+        raise Usage(f"{target} exists", "give a name that is not taken: backups are not written over each other")
+    if target.resolve().is_relative_to(home.path.resolve()):
+        raise Usage(f"{target} lies in the data directory", "what happens to that happens to it: take another disk")
+    taken = take_backup(home, target, datetime.now(UTC), _progress())
     print(json.dumps(_document(target, taken), indent=2) if options.json else _text(target, taken))
     return ExitCode.DONE
 
 
-def keys_line(*, encrypted: bool) -> str:
+def keys_line(about: About) -> str:
     """What everybody must know who holds such a file."""
-    how = "encrypted with its passphrase, which is not in there" if encrypted else "NOT ENCRYPTED"
-    return f"it holds the private keys of the stack, {how}: keep it as you keep the data directory"
+    how = "encrypted with its passphrase, which is not in there" if about.encrypted else "NOT ENCRYPTED"
+    line = f"it holds the private keys of the stack, {how}: keep it as you keep the data directory"
+    if not about.in_tokens:
+        return line
+    names = ", ".join(about.in_tokens)
+    return f"{line}\n  NOT IN IT: the keys of {names}, which are in tokens: back these up with the tokens' own tools"
 
 
 def _document(target: Path, taken: Taken) -> dict[str, object]:
@@ -61,6 +73,7 @@ def _document(target: Path, taken: Taken) -> dict[str, object]:
         "url": taken.about.url,
         "keysEncrypted": taken.about.encrypted,
         "holdsPrivateKeys": True,
+        "keysInTokens": list(taken.about.in_tokens),
         "logs": dict(taken.about.logs),
     }
 
@@ -71,7 +84,7 @@ def _text(target: Path, taken: Taken) -> str:
         f"{target}: {taken.files} files of {taken.about.url}, {taken.size} bytes\n"
         f"  entries  {logs}\n"
         f"  sha256   {taken.sha256}\n"
-        f"  {keys_line(encrypted=taken.about.encrypted)}"
+        f"  {keys_line(taken.about)}"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-_LOG_IN: Final = "log in with `sigbox login`, which has --flow and --client-id, or give --identity-token"
+_LOG_IN: Final = "log in with `sigbox login`, which has --flow and --oidc-client-id, or give --identity-token"
 _HARDWARE: Final = "keys in hardware are not supported; give --key FILE, or sign with an identity"
 _CHAIN: Final = (
     "the certificate comes from the certificate authority of the signing config, its chain from the trusted root"
@@ -20,8 +20,15 @@ _CLIENT_TLS: Final = (
 _ALWAYS: Final = "nothing is verified without it"
 _WORKFLOW: Final = 'a policy demands it of files: "claims" of its identities, see docs/policy.md'
 
+_SERVICES: Final = "the services are those of the signing config: give --signing-config FILE, or --trust-config FILE"
+_ROOTS: Final = "what is trusted is the trusted root: give --trusted-root FILE; `sigbox trusted-root create` makes one of such files"
+_LAYOUT: Final = "--format says which layout is meant"
+
 REASONS: Final = {
     "--allow-certificate-chain": _CHAIN,
+    "--attachment": "name what is meant by its digest: sigbox triangulate prints the tag",
+    "--ca-intermediates": _ROOTS,
+    "--ca-roots": _ROOTS,
     "--certificate": _CHAIN,
     "--certificate-chain": _CHAIN,
     "--certificate-github-workflow-name": _WORKFLOW,
@@ -33,29 +40,49 @@ REASONS: Final = {
     "--check-claims": "the claims are always checked; --signed-as says what a payload may call a copied image",
     "--digest": "give sha256:HEX in place of FILE",
     "--digestAlg": "give ALGORITHM:HEX in place of FILE",
+    "--experimental-oci11": _LAYOUT,
     "--fulcio-auth-flow": _LOG_IN,
+    "--fulcio-url": _SERVICES,
     "--hash": "give sha256:HEX in place of FILE",
     "--insecure-ignore-sct": f"{_ALWAYS}: a certificate that is not in a certificate log proves nothing",
     "--insecure-ignore-tlog": f"{_ALWAYS}: without a log entry nobody knows of the signature",
+    "--insecure-skip-verify": f"{_ALWAYS}: what the services hand out is checked",
+    "--issue-certificate": "a key signs without a certificate; leave --key out to sign with an identity",
     "--k8s-keychain": "credentials are those of docker and podman: mount the secret as their config.json",
     "--kms": "keys in the cloud are not supported",
+    "--new-bundle-format": "bundles are of the new format; verifying reads the old ones too",
+    "--offline": "verifying is offline unless you say --online",
     "--oidc-client-id": _LOG_IN,
     "--oidc-client-secret-file": _LOG_IN,
+    "--oidc-issuer": _SERVICES,
     "--oidc-provider": _LOG_IN,
     "--oidc-redirect-url": _LOG_IN,
+    "--output-file": "redirect standard output: > FILE",
     "--password": "this logs in to the identity provider; registries' passwords: --registry-password, or docker login",
     "--password-stdin": "this logs in to the identity provider; registries' passwords: --registry-password, or docker login",
+    "--payload": "`sigbox bundle create` makes a bundle of such parts",
+    "--private-infrastructure": f"{_ALWAYS}: a log of your own is a log too",
     "--registry-referrers-mode": "the referrers API and the fallback tag are both read; --format says what is written",
+    "--rekor-entry-type": "attestations are logged as the log's version does it",
+    "--rekor-url": _SERVICES,
+    "--rfc3161-timestamp": "timestamps are in the bundle",
+    "--rfc3161-timestamp-bundle": "timestamps are in the bundle",
+    "--sct": _CHAIN,
     "--show-descriptions": "`sigbox env CLIENT` prints the lines for a client; docs/configuration.md lists the variables",
     "--show-sensitive-values": "`sigbox env CLIENT` prints the lines for a client",
+    "--signature": "`sigbox bundle create` makes a bundle of such parts",
     "--signing-algorithm": "identities sign with ECDSA P-256; a key signs with its own algorithm",
     "--sk": _HARDWARE,
     "--slot": _HARDWARE,
     "--staging": "give --mirror and --root of the instance that is meant",
+    "--timeout": "each request has 30 seconds; timeout(1) ends a command earlier",
+    "--timestamp-certificate-chain": _ROOTS,
     "--timestamp-client-cacert": _CLIENT_TLS,
     "--timestamp-client-cert": _CLIENT_TLS,
     "--timestamp-client-key": _CLIENT_TLS,
     "--timestamp-server-name": _CLIENT_TLS,
+    "--timestamp-server-url": _SERVICES,
+    "--tlog-upload": f"{_ALWAYS}: every signature is logged",
     "--username": "this logs in to the identity provider; registries' passwords: --registry-password, or docker login",
 }
 SO_ANYWAY: Final = frozenset(
@@ -64,11 +91,19 @@ SO_ANYWAY: Final = frozenset(
         "--check-claims=true",
         "--insecure-ignore-sct=false",
         "--insecure-ignore-tlog=false",
+        "--new-bundle-format",
+        "--new-bundle-format=true",
+        "--offline",
+        "--offline=true",
         "--sk=false",
+        "--tlog-upload",
+        "--tlog-upload=true",
         "--use-signed-timestamps",
         "--use-signed-timestamps=true",
         "--use-signing-config",
         "--use-signing-config=true",
+        "--verbose",
+        "-d",
     }
 )
 

@@ -22,6 +22,7 @@ from client.transport import AiohttpTransport, tls_context
 from client.trust import load_trust
 from oidc_dev.claims import Identity, make_claims
 from oidc_dev.signing import SigningKey, mint
+from sigcore.errors import NotFound
 from stack.bootstrap import load_oidc_key
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.cli.table import ExitCode
@@ -57,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make the checks, print each."""
     home = unlocked(options)
+    if options.data and not options.url and not home.path.is_dir():
+        raise NotFound(f"{home.path} is no directory", "give the stack's own with --data, or its URL with --url")
     local = home.settings_file.exists() and not options.url
     tell = (lambda _: None) if options.json else partial(print_finding, color=sys.stdout.isatty())
     findings = asyncio.run(_examine(options, home, tell, local=local))

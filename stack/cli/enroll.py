@@ -21,7 +21,9 @@ from client import tuf_mirror
 from client.tuf_cache import cache_folder
 from sigcore.errors import Refused, Unavailable
 from sigcore.values import dataclass
+from stack.cli.fingerprint import given_fingerprint
 from stack.cli.table import ExitCode
+from stack.cli.usage import verifying
 from stack.files import make_folder, save_file
 
 EXAMPLES = """\
@@ -63,7 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = ("all", "sigbox", *OFFICIAL)
     parser.add_argument("url", metavar="URL", help="the stack's URL")
     parser.add_argument(
-        "--fingerprint", metavar="F", required=True, help="SHA-256 of its first TUF root, in hexadecimal"
+        "--fingerprint",
+        metavar="F",
+        type=given_fingerprint,
+        required=True,
+        help="SHA-256 of its first TUF root, as it prints it",
     )
     parser.add_argument("--client", choices=known, default="all", metavar="C", help=f"one of: {', '.join(known)}")
     parser.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
@@ -74,11 +80,13 @@ def run(options: argparse.Namespace) -> int:
     """Compare, keep the root, tell each client."""
     tls = tuf_mirror.trust_for(options.ca_file)
     mirror = tuf_mirror.check_mirror(f"{options.url.rstrip('/')}/tuf")
-    root = tuf_mirror.fetch_first_root(mirror, options.fingerprint, tls)
+    with verifying():
+        root = tuf_mirror.fetch_first_root(mirror, options.fingerprint, tls)
     kept = _keep(root, options.fingerprint)
     rows = []
     if options.client in ("all", "sigbox"):
-        cache = tuf_mirror.initialize(cache_folder(os.environ), mirror, root, tls)
+        with verifying():
+            cache = tuf_mirror.initialize(cache_folder(os.environ), mirror, root, tls)
         rows.append(Enrolled("sigbox", "set up", f"trust in {cache.folder}"))
     wanted = OFFICIAL if options.client == "all" else {options.client: OFFICIAL.get(options.client)}
     rows += [_enroll(name, one, mirror, kept, options.ca_file) for name, one in wanted.items() if one is not None]
@@ -98,7 +106,7 @@ def _keep(root: bytes, fingerprint: str) -> Path:
     """The root as a file: some clients want a path, and remember it."""
     folder = Path(cache_folder(os.environ)).parent / "sigbox-roots"
     make_folder(folder, 0o755, durable=False)
-    path = folder / f"{fingerprint.lower()}.root.json"
+    path = folder / f"{fingerprint}.root.json"
     save_file(path, root, durable=False)
     return path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from client.explain.part import Part
-from client.explain.text import encode_text, explanation_json
+from client.explain.text import WIDEST, encode_text, explanation_json
 from sigcore.strict import JSON
 from stack.cli.artifact import is_digest
 from stack.cli.usage import Usage
@@ -46,7 +47,8 @@ class Explainer:
                 save_file(folder / name, data, durable=False)
         if not self._json:
             self._out.write(f"{ascii(file)[1:-1]}, step by step; the lines are for this folder:\n")
-            self._out.write(f"    $ cd {shlex.quote(str(folder))}\n\n{encode_text(parts)}\n")
+            width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
+            self._out.write(f"    $ cd {shlex.quote(str(folder))}\n\n{encode_text(parts, width)}\n")
         return {"folder": str(folder), "steps": explanation_json(parts)}
 
 

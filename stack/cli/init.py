@@ -15,8 +15,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from sigcore.errors import Refused
-from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, add_login, complete, default_url, login_row
+from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, add_login, complete, default_url, keys_of, login_row
 from stack.cli.placing import add_data_option, add_passphrase_option
+from stack.cli.usage import Usage
 from stack.config import Home, Settings, home_at, load_settings, parse_organization, parse_services, parse_url
 from stack.passphrase import find_passphrase
 
@@ -26,7 +27,9 @@ examples:
   sigbox init --data /srv/sigbox --url https://sigstore.corp.example --organization 'ACME Build'
   sigbox init --data /srv/sigbox --yes --passphrase-file /etc/sigbox/passphrase
   sigbox init --data /srv/sigbox --url https://sigstore.corp.example --tls auto \\
-    --login https://login.corp.example/realms/corp,sigbox,corp.example"""
+    --login https://login.corp.example/realms/corp,sigbox,corp.example
+  sigbox init --data /srv/sigbox --url https://sigstore.corp.example --yes --key \
+    'ca=pkcs11:token=sigbox;object=ca?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/sigbox/pin'"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,16 +63,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="of --role trust: what the role's own init has printed; its keys are then fetched from its URL",
     )
+    add(
+        "--key",
+        metavar="ROLE=URI",
+        action="append",
+        default=[],
+        help="keep this role's keys in a PKCS#11 token (RFC 7512), made there where they are not there; "
+        "ca, ct, rekor, rekor-v1 or tsa; may be repeated",
+    )
     add_passphrase_option(parser)
     add("--yes", action="store_true", help="ask nothing, take the defaults")
+    add("--json", action="store_true", help="ask nothing, and print one JSON document: URL, fingerprint, places")
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the stack, or say that it is there."""
     fresh = not home_at(options.data).settings_file.exists()
-    complete(options, os.environ if fresh else {}, ask=fresh and not options.role)
+    complete(options, os.environ if fresh else {}, ask=fresh and not options.role and not options.json)
     home = replace(home_at(options.data), passphrase=find_passphrase(options.passphrase_file, os.environ))
     if options.role or options.pin:
+        if options.json:
+            raise Usage("--json and --role are given", "the keys of one role are told of in text only")
         # Deferred: it fetches.
         from stack.cli.init_role import run_role  # noqa: PLC0415 - see the line above
 
@@ -81,14 +95,39 @@ def run(options: argparse.Namespace) -> int:
     url = parse_url(options.url) if options.url else None
     organization = parse_organization(options.organization) if options.organization else ""
     settings = _make(home, options, url, organization)
-    print("\n".join(next_lines(home, settings, options)))
+    print(_document(home, settings, made=True) if options.json else "\n".join(next_lines(home, settings, options)))
     return 0
+
+
+def _document(home: Home, settings: Settings, *, made: bool) -> str:
+    # Deferred, like the next: a person who answers questions does not wait for them.
+    from json import dumps  # noqa: PLC0415 - see the line above
+
+    from stack.trust.serving import fingerprint  # noqa: PLC0415 - the same
+
+    return dumps(
+        {
+            "made": made,
+            "url": settings.url,
+            "organization": settings.organization,
+            "fingerprint": fingerprint(home),
+            "data": str(home.path),
+            "trusted_root": str(home.trusted_root),
+            "trust_config": str(home.trust_config),
+            "tuf_root": str(home.tuf_root),
+            "keysEncrypted": _encrypted(home),
+        },
+        indent=2,
+    )
 
 
 def _say_there(home: Home, options: argparse.Namespace) -> int:
     settings = load_settings(home)
     split = (home.folder_of("trust") / "tls.pem").exists()  # else the authority, if any, is that of `sigbox up`
     issued = _issue(home, settings) if options.tls == AUTO or split else ()
+    if options.json:
+        print(_document(home, settings, made=False))
+        return 0
     changed = f"new TLS certificates: {', '.join(issued)}" if issued else "nothing was changed"
     print(f"{home.path} holds a stack already; {changed}.")
     print("\n".join(next_lines(home, settings, options)))
@@ -118,7 +157,7 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
     from stack.trust.documents import save_documents  # noqa: PLC0415 - the same
     from stack.trust.publisher import finish_publisher, start_publisher  # noqa: PLC0415 - the same
 
-    services = _services(options)
+    services, in_token = _services(options), keys_of(options)
     if options.tls == AUTO:
         for given in services.values():
             check_https(given)
@@ -132,6 +171,7 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
             now=now,
             organization=organization,
             services=services,
+            in_token=in_token,
         )
         if options.login:
             add_login(home, options.login)
@@ -151,6 +191,9 @@ def _refuse_other(home: Home, options: argparse.Namespace) -> None:
     if options.service and (services := _services(options)) != settings.services:
         hint = "edit the table [services] of sigbox.toml, and start all roles anew"
         raise Refused(f"{home.path} holds a stack with the services {dict(settings.services)}, not {services}", hint)
+    if options.key and keys_of(options) != settings.keys:
+        hint = "edit the table [keys] of sigbox.toml; sigbox trust rotate ca then makes the next key there"
+        raise Refused(f"the keys of {home.path} are kept elsewhere", hint)
     if options.organization and options.organization != settings.organization:
         hint = "the name stands in its certificates; another one needs another --data"
         raise Refused(f"{home.path} holds a stack of {settings.organization!a}", hint)
@@ -166,7 +209,7 @@ def next_lines(home: Home, settings: Settings, options: argparse.Namespace) -> t
     own_tls = home.tls_ca.exists() and settings.url.startswith("https:")
     tls = AUTO if own_tls else options.tls if options.tls not in (None, AUTO, NONE) else ""
     serving = f"{opening} --tls {shlex.quote(tls)}" if tls else opening
-    folders = sorted(path.name for path in home.path.iterdir() if any(path.glob("*.key")))
+    folders = sorted(path.name for path in home.path.iterdir() if any(path.glob("*.key")) or any(path.glob("*.pub")))
     return (
         "root fingerprint",
         f"  sha256:{fingerprint(home)}",
@@ -174,6 +217,7 @@ def next_lines(home: Home, settings: Settings, options: argparse.Namespace) -> t
         f"keys             {'encrypted with the passphrase' if _encrypted(home) else 'readable by you alone (0600)'}",
         f"files            {home.path}: one folder of keys for each role ({', '.join(folders)});",
         f"                 {home.public.name}/ is for everybody, {home.settings_file.name} has the settings",
+        *_token_lines(settings),
         *_login_lines(options),
         "",
         "# start it; it answers at " + settings.url,
@@ -183,6 +227,16 @@ def next_lines(home: Home, settings: Settings, options: argparse.Namespace) -> t
         "# what clients find in the trust root, and how long it is good for",
         f"sigbox trust show --data {data}",
     )
+
+
+def _token_lines(settings: Settings) -> tuple[str, ...]:
+    if not settings.keys:
+        return ()
+    # Deferred: most stacks have no token.
+    from sigcore.pkcs11_uri import parse_key_uri  # noqa: PLC0415 - see the line above
+
+    rows = (f"{role} in {parse_key_uri(uri).place}" for role, uri in settings.keys.items())
+    return (f"in tokens        {', '.join(rows)}; no backup of ours has them",)
 
 
 def _login_lines(options: argparse.Namespace) -> tuple[str, ...]:
@@ -197,4 +251,4 @@ def _encrypted(home: Home) -> bool:
     # Deferred: see above.
     from stack.bootstrap import ENCRYPTED  # noqa: PLC0415 - see the line above
 
-    return (home.path / "ca" / "intermediate.key").read_bytes().startswith(ENCRYPTED)
+    return (home.path / "oidc" / "signing.key").read_bytes().startswith(ENCRYPTED)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed, Refused, SigError
 from sigcore.strict import shown
-from stack.config import DEFAULT_DATA, Home, home_at, parse_organization, parse_url
+from stack.config import DEFAULT_DATA, Home, home_at, key_uris, parse_organization, parse_url
 from stack.files import save_file
 from stack.passphrase import VARIABLE as PASSPHRASE
 from stack.passphrase import find_passphrase
@@ -68,6 +68,17 @@ def default_url(options: argparse.Namespace) -> str:
     return DEFAULT_URL.replace("http:", "https:") if options.tls else DEFAULT_URL
 
 
+def keys_of(options: argparse.Namespace) -> dict[str, str]:
+    """``--key``. Errors: as :func:`stack.config.key_uris`, and Malformed where a role is given twice."""
+    rows: dict[str, str] = {}
+    for text in options.key:
+        role, _, uri = text.partition("=")
+        if role in rows:
+            raise Malformed(f"--key is given twice for {role}", "a role has one URI")
+        rows[role] = uri
+    return key_uris(rows) if rows else {}
+
+
 def login_row(text: str) -> dict[str, str | list[str]]:
     """``ISSUER,CLIENT_ID,DOMAIN[,DOMAIN...]`` as a row of ``[[upstreams]]``.
 
@@ -104,7 +115,7 @@ def _login_table(text: str) -> str:
 
 # --- at a terminal -------------------------------------------------------------------------------------
 def _may_ask(options: argparse.Namespace, environ: Mapping[str, str]) -> bool:
-    given = [getattr(options, name) for name in ("yes", "service", "passphrase_file", *VARIABLES)]
+    given = [getattr(options, name) for name in ("yes", "service", "key", "passphrase_file", *VARIABLES)]
     return not any(given) and not environ.get(PASSPHRASE) and sys.stdin.isatty() and sys.stderr.isatty()
 
 

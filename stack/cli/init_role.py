@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from client.transport import AiohttpTransport
 from sigcore.errors import Malformed, Refused
 from stack import bootstrap
-from stack.cli.init_questions import add_login
+from stack.cli.init_questions import add_login, keys_of
 from stack.config import Home, Settings, load_settings, parse_organization, parse_url, save_settings
 from stack.lock import held
 from stack.trust.collect import OFFERED, collect, offer_of, pin_of, place_of, read_pins
@@ -69,13 +69,18 @@ def _settings(options: argparse.Namespace, home: Home, services: Mapping[str, st
         url_follows_listen=False,
         name=parse_organization(options.organization) if options.organization else "",
         services=services,
+        keys=keys_of(options),
     )
     if not home.settings_file.exists():
         return wanted
     there = load_settings(home)
-    if (there.url, there.name, dict(there.services)) != (wanted.url, wanted.name, dict(wanted.services)):
-        raise Refused(f"{home.path} was made with other URLs or another organization", "give another --data")
+    if _told(there) != _told(wanted):
+        raise Refused(f"{home.path} was made with other URLs, keys or another organization", "give another --data")
     return there
+
+
+def _told(settings: Settings) -> tuple[object, ...]:
+    return settings.url, settings.name, dict(settings.services), dict(settings.keys)
 
 
 def _pin_lines(home: Home, role: str) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from client import tuf_mirror
 from client.root import read_trust_file
 from client.tuf_cache import TufCache, cache_folder, find_cache
 from sigcore.strict import encode_time
-from stack.cli.usage import Usage
+from stack.cli.fingerprint import given_fingerprint
+from stack.cli.usage import Usage, verifying
 
 EXAMPLES = """\
 examples:
@@ -30,14 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox initialize``."""
     parser.add_argument("--mirror", metavar="URL", help="the TUF repository")
     parser.add_argument("--root", metavar="FILE", help="the root to trust")
-    parser.add_argument("--root-checksum", metavar="SHA256", help="of the root, in hexadecimal")
+    parser.add_argument("--root-checksum", metavar="SHA256", type=given_fingerprint, help="of the root, in hexadecimal")
     parser.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
 
 
 def run(options: argparse.Namespace) -> int:
     """Fetch, verify, keep."""
-    cache = _initialized(options)
+    with verifying():
+        cache = _initialized(options)
     if options.json:
         report = {"mirror": cache.mirror, "folder": cache.folder, "expires": encode_time(cache.expires)}
         print(json.dumps(report, indent=2))

@@ -25,6 +25,7 @@ from sigcore.errors import Malformed
 from sigcore.strict import JSON, parse_time
 from stack.bootstrap import load_oidc_key
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.cli.usage import Usage
 from stack.config import Home, home_at, load_settings
 from stack.files import load_file
 from stack.issuer_file import (
@@ -112,8 +113,13 @@ def _add_row_arguments(add: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; the result goes to standard output, what was done to standard error."""
-    action = {"add": _add, "list": _list, "test": _test, "remove": _remove}[options.action]
-    action(options)
+    if options.action == "test":
+        _test(options)
+        return 0
+    try:
+        {"add": _add, "list": _list, "remove": _remove}[options.action](options)
+    except Malformed as error:  # of the command line or a file: nobody's token was judged
+        raise Usage(error.message, error.hint) from error
     return 0
 
 

@@ -161,7 +161,7 @@ async def _export_own(options: argparse.Namespace) -> Exported:
         options.trusted_root = str(home.trusted_root)
     options.rekor_version = 2
     log = chosen_log(options)
-    async with OwnLog(home, partial(signed_head, log=log, generation=generation_of(log))) as own:
+    async with OwnLog(home, log.key, partial(signed_head, log=log, generation=generation_of(log))) as own:
         return await _export_from(own, options)
 
 

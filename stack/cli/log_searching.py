@@ -10,7 +10,7 @@ from typing import Final
 
 from client.files import digest_file, read_file
 from client.logs.matching import match_json, match_line
-from client.logs.searching import Sought, fetch_hits, search_console, search_index
+from client.logs.searching import Sought, console_of, fetch_hits, search_console, search_index
 from sigcore import keys, limits
 from sigcore.entry_id import parse_entry_id
 from sigcore.errors import Malformed
@@ -49,8 +49,9 @@ async def _search(options: argparse.Namespace) -> int:
         if reader.generation == 1 and not (options.console_url or sought.text or sought.entry):
             hits = await search_index(transport, open_log.url, sought, options.limit)
         else:
-            url = (options.console_url or open_log.url).rstrip("/")
-            hits = await search_console(transport, url, sought, reader.generation, options.limit)
+            url, tree = console_of(open_log.url)
+            url = (options.console_url or url).rstrip("/")
+            hits = await search_console(transport, url, sought, reader.generation, options.limit, tree=tree)
         entries = await fetch_hits(reader, head, hits, sought)
     if options.json:
         print(json.dumps({"entries": [*map(match_json, entries)], "more": hits.more}, indent=2))

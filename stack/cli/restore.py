@@ -76,6 +76,7 @@ def _document(wanted: Wanted, done: Restored) -> dict[str, object]:
         "created": encode_time(done.about.created),
         "url": done.about.url,
         "keysEncrypted": done.about.encrypted,
+        "keysInTokens": list(done.about.in_tokens),
         "logs": {
             found.log: {"entries": found.audit.entries, "root": found.audit.root.hex()}
             for found in done.findings
@@ -94,7 +95,7 @@ def _text(wanted: Wanted, done: Restored) -> str:
         if one.audit
     ]
     rows += [
-        f"  {keys_line(encrypted=done.about.encrypted)}",
+        f"  {keys_line(done.about)}",
         "" if done.compared else f"  {_UNKNOWN}",
         "" if wanted.only_check else f"  next: sigbox up --data {wanted.home.path}",
     ]

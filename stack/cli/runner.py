@@ -9,14 +9,20 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
+from typing import Final, NoReturn
 
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from stack.cli.table import Command, ExitCode
-from stack.cli.usage import NoPolicy, NotServed, Usage, one_line
+from stack.cli.usage import NoPolicy, NotServed, NotVerified, Usage, one_line
 
+_HELP: Final = frozenset({"-h", "--help"})
+_JSON: Final = frozenset({"--json", "--explain=json"})
 _HINTS = {
+    errno.ENOENT: "make it first, or give another place",
+    errno.EEXIST: "a file is in the way: give another place",
     errno.EACCES: "run it as the owner of that file, or give another place",
     errno.EPERM: "run it as the owner of that file, or give another place",
     errno.EROFS: "the file system is mounted read-only: give another place",
@@ -33,23 +39,23 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     module = import_module(command.module)
     gc.freeze()
     gc.enable()
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"sigbox {name}",
-        description=module.__doc__,
+        description=_wrapped(module.__doc__ or "") if _HELP.intersection(arguments) else None,
         epilog=getattr(module, "EXAMPLES", None),
         formatter_class=_formatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        # Deferred: nothing is unknown, nearly always.
-        from stack.cli.cosign_flags import refused  # noqa: PLC0415 - see the line above
-
-        reason = refused(unknown)
-        if reason is not None:
-            parser.error(reason)
     try:
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            # Deferred: nothing is unknown, nearly always.
+            from stack.cli.cosign_flags import refused  # noqa: PLC0415 - see the line above
+
+            reason = refused(unknown)
+            if reason is not None:
+                parser.error(reason)
         code = _done(name, command, module, options)
     except KeyboardInterrupt:
         sys.stderr.write(f"sigbox {name}: interrupted\n")
@@ -59,8 +65,18 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
-        return _failed(name, command, error)
+        code = _failed(name, command, error)
+        if _JSON.intersection(arguments) and not getattr(error, "reported", False):
+            _print_failure(error, code)
     return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the command line in one line, like every other error, and not after a page of options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises :class:`Usage` instead of ending the process; the help of an action is named where it is the action's."""
+        raise Usage(message, f"{self.prog} --help shows what it takes")
 
 
 def _done(name: str, command: Command, module: ModuleType, options: argparse.Namespace) -> int:
@@ -82,11 +98,23 @@ def _elsewhere(name: str, options: argparse.Namespace) -> bool:
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """With the width given: argparse would import ``shutil`` to find it, for each option, in every run."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
     try:
-        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
     except (OSError, ValueError):
-        columns = 80
-    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
+        return 80
+
+
+def _wrapped(text: str) -> str:
+    """The paragraphs of a docstring, in lines that fit the terminal; what is indented stays as it is."""
+    # Deferred: help alone needs it.
+    from textwrap import fill  # noqa: PLC0415 - see the line above
+
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(one if "\n " in one else fill(one, _columns() - 2) for one in paragraphs)
 
 
 def _failed(name: str, command: Command, error: Exception) -> int:
@@ -98,8 +126,7 @@ def _failed(name: str, command: Command, error: Exception) -> int:
             sys.stderr.write(f"  hint: {one_line(error.hint)}\n")
         return ExitCode.UNREACHABLE if isinstance(error, Unavailable) else _refused(command, error)
     if isinstance(error, OSError):
-        where = f": {one_line(str(error.filename))}" if error.filename else ""
-        sys.stderr.write(f"sigbox {name}: {error.strerror or error}{where}\n")
+        sys.stderr.write(f"sigbox {name}: {one_line(_of_system(error))}\n")
         if error.errno in _HINTS:
             sys.stderr.write(f"  hint: {_HINTS[error.errno]}\n")
         return ExitCode.USAGE
@@ -110,12 +137,37 @@ def _failed(name: str, command: Command, error: Exception) -> int:
     return ExitCode.REFUSED
 
 
+def _of_system(error: OSError) -> str:
+    """What the system said, and about which place: a directory that is missing is named, and not the file in it."""
+    place = str(error.filename or "")
+    folder = os.path.dirname(place)  # noqa: PTH120 - pathlib would be imported for it
+    if error.errno == errno.ENOENT and folder and not os.path.isdir(folder):  # noqa: PTH112 - the same
+        return f"there is no directory {folder}"
+    return f"{error.strerror or error}" + (f": {place}" if place else "")
+
+
+def _print_failure(error: Exception, code: int) -> None:
+    """Who asked for JSON gets a document in every case: the error, what to do, the exit code."""
+    # Deferred: few runs fail, and fewer are read by a program.
+    from json import dumps  # noqa: PLC0415 - see the line above
+
+    message = error.message if isinstance(error, SigError) else str(error)
+    if isinstance(error, OSError):
+        message = _of_system(error)
+    with suppress(OSError):  # nobody reads it; the exit code says it all the same
+        print(dumps({"error": message, "hint": getattr(error, "hint", ""), "exitCode": code}, indent=2))
+
+
 def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
+    if isinstance(error.__cause__, OSError):
+        return ExitCode.USAGE  # a place that cannot be written to
     if isinstance(error, NoPolicy):
         return ExitCode.POLICY
     if isinstance(error, NotServed):
         return ExitCode.SERVICE
+    if isinstance(error, NotVerified):
+        return ExitCode.REFUSED
     if command.refused == ExitCode.REFUSED and not isinstance(error, NotFound | Usage):
         return ExitCode.REFUSED
     return ExitCode.USAGE if isinstance(error, Malformed | NotFound) else command.refused

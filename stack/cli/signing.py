@@ -27,7 +27,7 @@ from client.transport import AiohttpTransport, Transport, tls_context
 from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
-from sigcore.errors import SigError
+from sigcore.errors import NotFound, SigError
 from sigcore.intoto import parse_statement
 from sigcore.keys import PrivateKey
 from sigcore.strict import JSON, encode_base64
@@ -94,9 +94,29 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
     if len(files) > 1 and any(single):
         raise Usage("one output file is named for several files", "leave --bundle and --output-* out")
     jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
+    outputs = (options.output_signature, options.output_certificate)
+    _check_places([*(job.target for job in jobs), *filter(None, outputs)])
     show = _explainer(options)
     _print_rows(options, asyncio.run(_sign_all(options, jobs, make, show)))
     return 0
+
+
+def _check_places(places: Sequence[Path]) -> None:
+    """That each can be written, before anything is signed: a log keeps the entry also of a bundle that could not be saved.
+
+    Raises:
+        NotFound: one cannot.
+    """
+    for place in places:
+        folder = place.absolute().parent
+        if place.is_dir() or not folder.is_dir():
+            why = "it is a directory" if place.is_dir() else f"there is no directory {folder}"
+            raise NotFound(f"{place} cannot be written: {why}", "give another place; nothing was signed")
+        if not os.access(folder, os.W_OK):
+            raise NotFound(
+                f"{place} cannot be written: {folder} is not yours to write to",
+                "give another place; nothing was signed",
+            )
 
 
 def _print_rows(options: argparse.Namespace, rows: Sequence[dict[str, object]]) -> None:
@@ -149,6 +169,7 @@ async def _sign_all(
                 if show is not None:
                     rows.append({"file": str(job.file), "error": error.message, **show(signing, job, error, issued)})
                     _print_rows(options, rows)
+                    error.reported = options.json or options.explain == "json"
                 raise
             save_bundle(bundle, job.target)
             _save_parts(options, bundle)

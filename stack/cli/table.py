@@ -43,7 +43,7 @@ COMMANDS = {
         "stack.cli.init", "make a stack without starting it: keys, chains, trust root, settings", audited=("init",)
     ),
     "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
-    "serve": Command("stack.cli.serve", "serve one role of your stack as a process of its own, with its keys alone"),
+    "serve": Command("stack.cli.serve", "serve one role as a process of its own, with its keys alone"),
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
     "user": Command(
         "stack.cli.user",
@@ -63,7 +63,7 @@ COMMANDS = {
     ),
     "trust": Command(
         "stack.cli.trust",
-        "show the trust root, rotate its keys, sign it anew; what breaks by a date",
+        "show the trust root, rotate keys, sign it anew; what breaks by a date",
         audited=("refresh", "policy", "rotate"),
     ),
     "audit": Command("stack.cli.audit", "who did what to your stack: show the record, verify it", ExitCode.REFUSED),
@@ -77,28 +77,26 @@ COMMANDS = {
     ),
     "sign": Command("stack.cli.sign_image", "sign images in a registry"),
     "verify": Command("stack.cli.verify_image", "verify the signatures of images", ExitCode.REFUSED),
-    "attest": Command("stack.cli.attest_image", "sign a statement about an image: provenance, bill of materials"),
+    "attest": Command("stack.cli.attest_image", "attest to an image: provenance, bill of materials"),
     "verify-attestation": Command(
         "stack.cli.verify_image_attestation", "verify statements about images", ExitCode.REFUSED
     ),
     "tree": Command("stack.cli.image_tree", "show what is attached to an image"),
     "copy": Command("stack.cli.copy_image", "copy an image with everything attached to it"),
-    "save": Command("stack.cli.save_image", "save an image with everything attached to it in a directory"),
+    "save": Command("stack.cli.save_image", "save an image and what is attached to it in a directory"),
     "load": Command("stack.cli.load_image", "put a saved image into a registry"),
     "download": Command("stack.cli.download", "print the signatures or attestations of an image"),
     "clean": Command("stack.cli.clean_image", "remove what is attached to an image"),
     "triangulate": Command("stack.cli.triangulate", "print at which tag something is attached to an image"),
-    "repair": Command(
-        "stack.cli.repair_image", "give an image's attestations and signatures the layout that they lack"
-    ),
+    "repair": Command("stack.cli.repair_image", "add the layout that signatures and attestations lack"),
     "policy": Command("stack.cli.policy", "who may sign what: check, try, draft, explain, hand on", ExitCode.REFUSED),
     "generate-key-pair": Command("stack.cli.generate_key_pair", "make a key pair under a password, in cosign's format"),
     "import-key-pair": Command("stack.cli.import_key_pair", "put a private key of yours into cosign's format"),
     "public-key": Command("stack.cli.public_key", "print the public half of a private key"),
-    "bundle": Command("stack.cli.bundle", "look into bundles, make them from parts, bring old ones to version 0.3"),
+    "bundle": Command("stack.cli.bundle", "look into bundles, make them from parts, renew old ones"),
     "trusted-root": Command("stack.cli.trusted_root", "make a trusted root of certificates and keys in files"),
     "signing-config": Command("stack.cli.signing_config", "make a signing config: which services are asked"),
-    "login": Command("stack.cli.login", "log in with a browser; signing takes that token while it is good"),
+    "login": Command("stack.cli.login", "log in with a browser; signing then takes that token"),
     "initialize": Command("stack.cli.initialize", "pin a TUF mirror: after that no trust option is needed"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),
     "doctor": Command("stack.cli.doctor", "check a stack from end to end; each failure with its fix"),
@@ -110,7 +108,7 @@ COMMANDS = {
         "stack.cli.restore", "make a stack out of a backup, every byte verified", ExitCode.REFUSED, ("restore",)
     ),
     "fsck": Command("stack.cli.fsck", "re-hash everything that the logs of your stack hold", ExitCode.REFUSED),
-    "demo": Command("stack.cli.demo", "sign, verify and refuse, explained step by step; leaves nothing behind"),
+    "demo": Command("stack.cli.demo", "sign, verify and refuse, explained; leaves nothing behind"),
     "completion": Command("stack.cli.completion", "print a script that completes commands and options in your shell"),
     "version": Command("stack.cli.version", "print the version"),
 }

@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     refresh = actions.add_parser("refresh", help="sign targets, snapshot and timestamp now", allow_abbrev=False)
     add_data_option(refresh)
     add_passphrase_option(refresh)
+    refresh.add_argument("--json", action="store_true", help="what was signed, as JSON on standard output")
     policy = actions.add_parser("policy", help="publish who may sign what, in a role of its own", allow_abbrev=False)
     policy.add_argument("file", metavar="POLICY", help="the policy: see docs/policy.md")
     add_data_option(policy)
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do what was asked for."""
     if options.action == "refresh":
-        return _refresh(unlocked(options))
+        return _refresh(unlocked(options), options)
     if options.action == "policy":
         return _publish_policy(unlocked(options), options.file)
     if options.action == "rotate":
@@ -96,13 +97,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _refresh(home: Home) -> int:
+def _refresh(home: Home, options: argparse.Namespace) -> int:
     resume(home, load_settings(home))
-    signed = finish_publisher(start_publisher(home, force=True))
-    state = load_state(home)
-    for role in state.roles:
-        if role.role in signed.split():
-            print(f"{role.role} version {role.version}, good until {encode_time(role.expires)}")
+    signed = finish_publisher(start_publisher(home, force=True)).split()
+    roles = [role for role in load_state(home).roles if role.role in signed]
+    if options.json:
+        rows = [{"role": one.role, "version": one.version, "expires": encode_time(one.expires)} for one in roles]
+        print(json.dumps({"signed": rows}, indent=2))
+        return 0
+    for role in roles:
+        print(f"{role.role} version {role.version}, good until {encode_time(role.expires)}")
     return 0
 
 

@@ -14,6 +14,7 @@ from client.tuf_cache import TufCache, cache_folder
 from client.tuf_kit import PLAIN, encode_kit, install_kit, parse_kit
 from sigcore import limits
 from sigcore.strict import encode_time
+from stack.cli.usage import verifying
 from stack.config import home_at, load_settings
 from stack.files import load_file, save_file
 from stack.trust.kit import collect_kit
@@ -40,7 +41,8 @@ def run_export(options: argparse.Namespace) -> int:
 def run_import(options: argparse.Namespace) -> int:
     """Verify, keep, and say how each client uses it."""
     kit = parse_kit(load_file(options.kit, what="the kit", limit=limits.TRUST_KIT))
-    cache = install_kit(cache_folder(os.environ), kit, options.fingerprint)
+    with verifying():
+        cache = install_kit(cache_folder(os.environ), kit, options.fingerprint)
     folder = _keep_plain(cache)
     if options.json:
         report = {

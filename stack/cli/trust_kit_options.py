@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from stack.cli.fingerprint import given_fingerprint
 from stack.cli.placing import add_data_option
 
 
@@ -21,6 +22,7 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kit", metavar="FILE", type=Path, help="the kit")
     parser.add_argument(
         "--fingerprint",
+        type=given_fingerprint,
         metavar="F",
         required=True,
         help="SHA-256 of the first TUF root, which you have over a way that you trust",

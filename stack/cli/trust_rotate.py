@@ -14,12 +14,14 @@ from sigcore.errors import Refused
 from sigcore.strict import encode_time
 from stack.cli.placing import add_data_option, add_passphrase_option
 from stack.config import Home, Settings, load_settings
+from stack.shards import Shard
 from stack.trust.publisher import finish_publisher, start_publisher
-from stack.trust.rotation import rotate_authority
+from stack.trust.rotation import rotate_authority, rotate_log
 from stack.trust.state import load_state
 
-LOGS: Final = ("ct", "log", "rekor-v1")
-ROLES: Final = ("oidc", "ca", "tsa", "tuf", *LOGS, "all")
+LIFELONG: Final = ("log", "rekor-v1")
+"""Rekor v1 has one tree, so that not both trees of the role ``log`` can be replaced."""
+ROLES: Final = ("oidc", "ca", "tsa", "tuf", "ct", "rekor-v2", *LIFELONG, "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,16 @@ class Report:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox trust rotate``."""
-    roles = "oidc: identity tokens; ca: certificates; tsa: timestamps; tuf: the trust root itself; all: these four"
+    roles = (
+        "oidc: identity tokens; ca: certificates; tsa: timestamps; tuf: the trust root itself; all: these four; "
+        "ct, rekor-v2: a new tree of that log, with a key and a URL of its own, while the old one stays readable"
+    )
     parser.add_argument("role", choices=ROLES, metavar="ROLE", help=roles)
     parser.add_argument(
-        "--now", action="store_true", help="also where the next key of oidc has been published for minutes only"
+        "--now",
+        action="store_true",
+        help="also where the next key of oidc has been published for minutes only; freeze the old tree of a log within half a "
+        "minute, not after an hour",
     )
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_data_option(parser)
@@ -46,15 +54,16 @@ def run(home: Home, options: argparse.Namespace) -> int:
     """Rotate; a running stack follows by itself within seconds.
 
     Raises:
-        Refused: the role is a log, or as the role's own rotation.
+        Refused: the role is a log that has one tree, or as the role's own rotation.
     """
     settings = load_settings(home)
-    if options.role in LOGS:
+    if options.role in LIFELONG:
         raise Refused(
-            f"the key of {options.role} is its tree's for life: entries, proofs and log id hang on it",
-            "a new key needs a new stack beside this one; keep this one's log readable, and both in the trusted root",
+            "the key of Rekor v1 is its tree's for life: entries, proofs and log id hang on it",
+            "sigbox trust rotate rekor-v2 replaces the other tree. A new key of v1 needs a new stack beside this one; keep this "
+            "one's log readable, and both in the trusted root",
         )
-    roles = tuple(_ROTATIONS) if options.role == "all" else (options.role,)
+    roles = ALL if options.role == "all" else (options.role,)
     reports = []
     for role in roles:
         reports.append(_ROTATIONS[role](home, settings, options.now))
@@ -93,6 +102,27 @@ def _authority(role: str, home: Home, settings: Settings) -> Report:
     )
 
 
+def _log(log: str, home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT001 - as :func:`_oidc`
+    done = rotate_log(home, settings, log, datetime.now(UTC), at_once=at_once)
+    finish_publisher(start_publisher(home))
+    shard, since, until = Shard(log, done.number), encode_time(done.since), encode_time(done.old_until)
+    url = f"{settings.at('ct' if log == 'ct' else 'log')}{shard.prefix}"
+    how = "an interrupted rotation was finished: " if done.resumed else ""
+    return Report(
+        f"{how}{shard.name} is a new tree with a key of its own at {url}, published, counting since {since}; a running stack logs"
+        f" there from then on, without a restart. The tree before takes entries until {until}, and stays readable where it is",
+        {
+            "role": log,
+            "generation": done.number,
+            "log": shard.name,
+            "url": url,
+            "since": since,
+            "oldUntil": until,
+            "resumed": done.resumed,
+        },
+    )
+
+
 def _tuf(home: Home) -> Report:
     finish_publisher(start_publisher(home, rotate=True))
     root = load_state(home).roles[0]
@@ -110,4 +140,8 @@ _ROTATIONS: Final[Mapping[str, Rotation]] = {
     "tsa": lambda home, settings, _at_once: _authority("tsa", home, settings),
     "tuf": lambda home, _settings, _at_once: _tuf(home),
     "oidc": _oidc,
+    "ct": lambda home, settings, at_once: _log("ct", home, settings, at_once),
+    "rekor-v2": lambda home, settings, at_once: _log("rekor", home, settings, at_once),
 }
+ALL: Final = ("ca", "tsa", "tuf", "oidc")
+"""Not the logs: a tree is served for ever, so nobody adds one in passing."""

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from sigcore.errors import Malformed, SigError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sigcore.errors import Malformed, Refused, SigError
 
 
 class Usage(Malformed):
@@ -16,6 +19,19 @@ class NoPolicy(SigError):
 
 class NotServed(SigError):
     """A service answered and said no, in a command where a refusal is a verdict of our own. Exit code 3."""
+
+
+class NotVerified(SigError):
+    """What was fetched or given does not verify, in a command that else asks services. Exit code 1."""
+
+
+@contextmanager
+def verifying() -> Iterator[None]:
+    """A refusal inside is a verdict of our own, and not a service's: :class:`NotVerified`."""
+    try:
+        yield
+    except Refused as error:
+        raise NotVerified(error.message, error.hint) from error
 
 
 def one_line(text: str) -> str:

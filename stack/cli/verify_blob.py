@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verify files and their bundles, offline: who signed, when, and that it is in the logs. No socket is opened.
+"""Verify files and their bundles, offline: who signed, when, and that it is in the logs. No socket is opened unless you say --online.
 
 FILE may be sha256:HEX, or a directory: then every file in it that has a bundle. The verifier must say whom it expects: an
-identity and the issuer that vouches for it, or a key; or have a policy that says it for every file.
+identity and the issuer that vouches for it, or a key; or have a policy that says it for every file. With --online the log is asked
+too: whether it still shows the entry, or for the entry of a detached signature.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 from client.verify import Verified, verify_blob
 from client.verify.recorder import Recorder
 from sigcore.bundle import Bundle
+from stack.cli.online import add_detached_options, add_online_options, also_shown, whole_bundle
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
 from stack.cli.verifying import add_verify_options, read_signer, verify_files
@@ -22,24 +24,32 @@ examples:
       --certificate-oidc-issuer http://localhost:7780/auth
   sigbox verify-blob dist/ --certificate-identity-regexp '.*@example\\.com' --certificate-oidc-issuer URL --json
   sigbox verify-blob sha256:8fd1...  --bundle release.sigstore.json --key release.pub
-  sigbox verify-blob release.tar.gz --policy policy.json --as release.tar.gz"""
+  sigbox verify-blob release.tar.gz --policy policy.json --as release.tar.gz
+  sigbox verify-blob release.tar.gz --signature release.sig --certificate release.pem --online --certificate-identity I ..."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox verify-blob``."""
     add_verify_options(parser)
+    add_detached_options(parser)
+    add_online_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Verify every file; 0 only if all of them hold."""
+    with whole_bundle(options):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     if (path := policy_path(options)) is not None:
         # Deferred: a verification without a policy pays nothing for it.
         from stack.cli.policing import Police  # noqa: PLC0415 - see the line above
 
-        return verify_files(options, Police.of(path, options).verifier)
+        return verify_files(options, also_shown(options, Police.of(path, options).verifier))
     signer, root = read_signer(options), load_trusted_root(options)
 
     def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
         return verify_blob(bundle, digest, root=root, identity=signer, recorder=found)
 
-    return verify_files(options, lambda _file: verify)
+    return verify_files(options, also_shown(options, lambda _file: verify))

@@ -7,11 +7,13 @@ The file must be a subject of the statement. What the statement says is printed 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from client.verify import Verified, verify_attestation
 from client.verify.recorder import Recorder
 from sigcore.bundle import Bundle
 from sigcore.intoto import predicate_type_uri
+from stack.cli.online import add_online_options, also_shown, whole_bundle
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
 from stack.cli.verifying import add_verify_options, read_signer, verify_files
@@ -28,20 +30,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--type", metavar="T", help="the predicate type that is demanded: a URI, or cosign's short name"
     )
+    add_online_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Verify every file; 0 only if all of them hold."""
+    with whole_bundle(options):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     wanted = predicate_type_uri(options.type) if options.type else ""
     if (path := policy_path(options)) is not None:
         # Deferred: a verification without a policy pays nothing for it.
         from stack.cli.policing import Police  # noqa: PLC0415 - see the line above
 
         police = Police.of(path, options)
-        return verify_files(options, lambda file: police.verifier(file, attestation=True, predicate_type=wanted))
+        asked = partial(police.verifier, attestation=True, predicate_type=wanted)
+        return verify_files(options, also_shown(options, asked))
     signer, root = read_signer(options), load_trusted_root(options)
 
     def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
         return verify_attestation(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
 
-    return verify_files(options, lambda _file: verify)
+    return verify_files(options, also_shown(options, lambda _file: verify))

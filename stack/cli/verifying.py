@@ -17,14 +17,14 @@ from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore import keys, limits
 from sigcore.bundle import Bundle
-from sigcore.errors import NotFound, Refused, SigError
+from sigcore.errors import NotFound, Refused, SigError, Unavailable
 from sigcore.strict import JSON
 from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
-from stack.cli.usage import Usage
+from stack.cli.usage import NotServed, Usage
 
 Signer: TypeAlias = IdentityPolicy | ManagedKey
 Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Verified]
@@ -182,8 +182,8 @@ def _verdict(
         bundle = attempt.bundle = load_bundle(path)
         attempt.digest = digest_of(file, digest_algorithm(bundle))
         verified = attempt.verified = verifier(file)(bundle, attempt.digest, attempt.found)
-    except (NotFound, Usage):
-        raise
+    except (NotFound, NotServed, Unavailable, Usage):
+        raise  # no verdict about the signature
     except SigError as error:
         attempt.error = error
         sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n")

@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Final
 
 import stack
+from sigcore.device_key import in_device
 from sigcore.errors import Refused
+from sigcore.keys import PrivateKey
 from sigcore.strict import encode_time
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, common_name
-from stack.bootstrap import ROLE_FOLDERS, load_ca, load_tsa
+from stack.bootstrap import ROLE_FOLDERS, load_ca, load_ecdsa, load_rekor, load_tsa
 from stack.config import Home, load_settings
 from stack.doctor.finding import Check, Skipped, Warned
+from stack.generations import load_generations
+from stack.shards import shards_of
 
 PACKAGES: Final = ("sigcore", "oidc_dev", "ca", "tlog", "tsa", "client", "stack")
 KEYED: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf")
@@ -71,6 +75,7 @@ def files(here: Here) -> str:
     """That secrets are readable by their owner only."""
     home = here.folder()
     settings, secrets, away = load_settings(home), 0, []
+    in_token = [name for name in settings.keys if any((home.path / name).glob("*.pub"))]
     for name in (*ROLE_FOLDERS, "audit"):
         folder = home.path / name
         if folder.exists():
@@ -79,10 +84,36 @@ def files(here: Here) -> str:
         for key in found:
             _check_mode(key, 0o077)
         secrets += len(found)
-        if name in KEYED and not found:
+        if name in KEYED and not found and name not in in_token:
             away.append(name)
     rest = f"; not here: the keys of {', '.join(away)}" if away else ""
+    rest = f"{rest}; in tokens: those of {', '.join(in_token)}" if in_token else rest
     return f"{home.path}: {secrets} secret keys, none readable by others; URL {settings.url}{rest}"
+
+
+def tokens(here: Here) -> str:
+    """That the tokens of ``[keys]`` answer, and hold the keys that this stack was made with."""
+    home = here.folder()
+    rows = {role: uri for role, uri in load_settings(home).keys.items() if (home.path / role).exists()}
+    if not rows:
+        raise Skipped("no key is in a token")
+    there, files = {role: _signing_key(home, role) for role in rows}, []
+    for role, key in there.items():
+        if in_device(key):
+            key.prove()
+        else:
+            files.append(role)
+    if files:
+        hint = "sigbox trust rotate makes the next key in the token; rekor-v1 keeps its one for as long as it lives"
+        raise Warned(f"the keys of {', '.join(files)} are in files, although [keys] names tokens for them", hint)
+    return f"the keys of {', '.join(rows)} sign in their tokens"
+
+
+def _signing_key(home: Home, role: str) -> PrivateKey:
+    if role in ("ca", "tsa"):
+        return (load_ca if role == "ca" else load_tsa)(home)[0]
+    newest = shards_of(load_generations(home), role)[-1]
+    return (load_rekor if role == "rekor" else load_ecdsa)(home, newest.key_file)
 
 
 def _check_mode(path: Path, forbidden: int) -> None:
@@ -135,5 +166,6 @@ CHECKS: Final = (
     Check("program", program),
     Check("files", files),
     Check("disk", disk, "files"),
+    Check("tokens", tokens, "files"),
     Check("certificates", certificates, "files"),
 )

@@ -41,7 +41,7 @@ def offer_of(home: Home, role: str) -> bytes:
     elif role == "ct":
         public = [encode_public_key(bootstrap.load_ecdsa(home, "ct/log.key").public_key())]
     else:
-        v2, v1 = bootstrap.load_ed25519(home, "rekor/log.key"), bootstrap.load_ecdsa(home, "rekor-v1/log.key")
+        v2, v1 = bootstrap.load_rekor(home), bootstrap.load_ecdsa(home, "rekor-v1/log.key")
         public = [encode_public_key(key.public_key()) for key in (v2, v1)]
     document = {"role": role, "public": [encode_base64(der) for der in public]}
     return json.dumps(document, indent=2).encode() + b"\n"

@@ -6,7 +6,7 @@ Source: sigstore protobuf-specs ``sigstore_trustroot.proto``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -25,6 +25,7 @@ from stack.bootstrap import PublicMaterial
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder, save_file
 from stack.generations import Generation, Generations, load_generations
+from stack.shards import Shard, shards_of
 from stack.trust.targets import former_target
 
 CA_API = 1
@@ -48,11 +49,13 @@ def trusted_root(
 
     Those that sign come first, and the v1 log before v2: sigstore-python asks the first one.
     """
-    v1, v2, ct = map(encode_public_key, (material.rekor_v1_key, material.rekor_key, material.ct_key))
-    v2_id = note.note_key(settings.host_of("log"), material.rekor_key).id
+    v1 = encode_public_key(material.rekor_v1_key)
     return trustroot.TrustedRoot(
-        logs=(_log(settings, "log", v1, key_id(v1)), _log(settings, "log", v2, v2_id)),
-        ct_logs=(_log(settings, "ct", ct, key_id(ct)),),
+        logs=(
+            _log(settings, settings.at("log"), v1, key_id(v1), _since_creation(settings)),
+            *_trees(settings, "rekor", rotated, material.rekor_key),
+        ),
+        ct_logs=_trees(settings, "ct", rotated, material.ct_key),
         certificate_authorities=_authorities(settings, rotated.get("ca"), material.ca_chain, settings.at("ca")),
         timestamp_authorities=_authorities(settings, rotated.get("tsa"), material.tsa_chain, timestamp_url(settings)),
     )
@@ -72,13 +75,27 @@ def chain_of(generation: Generation) -> tuple[x509.Certificate, ...]:
     return tuple(x509.parse_certificate(der, what="a certificate of a generation") for der in generation.public)
 
 
-def _log(settings: Settings, role: str, spki: bytes, log_id: bytes) -> trustroot.LogInstance:
+def _trees(settings: Settings, log: str, rotated: Generations, newest: PublicKey) -> tuple[trustroot.LogInstance, ...]:
+    """Newest first."""
+    first = Generation(_since_creation(settings), (encode_public_key(newest),))
+    rows = []
+    for shard, one in zip(shards_of(rotated, log), rotated.get(log, (first,)), strict=True):
+        (spki,) = one.public
+        v2 = note.note_key(shard.origin(settings), parse_public_key(spki)).id
+        log_id, role = (key_id(spki), "ct") if log == "ct" else (v2, "log")
+        rows.append(_log(settings, f"{settings.at(role)}{shard.prefix}", spki, log_id, one.validity))
+    return tuple(reversed(rows))
+
+
+def _log(
+    settings: Settings, url: str, spki: bytes, log_id: bytes, validity: trustroot.Validity
+) -> trustroot.LogInstance:
     return trustroot.LogInstance(
-        base_url=settings.at(role),
+        base_url=url,
         hash=HashAlgorithm.SHA2_256,
         key=spki,
         details=default_details(parse_public_key(spki)),
-        validity=_since_creation(settings),
+        validity=validity,
         log_id=log_id,
         operator=settings.organization,
     )
@@ -102,22 +119,35 @@ def _since_creation(settings: Settings) -> trustroot.Validity:
     return trustroot.Validity(start=settings.created, end=None)
 
 
-def services(settings: Settings, rekor: Sequence[int] = (REKOR_V2_API, REKOR_V1_API)) -> signing_config.SigningConfig:
+def services(
+    settings: Settings,
+    rekor: Sequence[int] = (REKOR_V2_API, REKOR_V1_API),
+    rotated: Generations = MappingProxyType({}),
+) -> signing_config.SigningConfig:
     """Where to sign; ``rekor`` are the API versions of the logs to list.
 
     One operator, ANY, one start for all: every client picks the same service. Of the two logs that is v2: sigstore-go and
     sigstore-python take the highest version that they know, sigstore-js the first of those that began last. A client that
     knows version 1 only drops the other and takes v1.
+
+    Of the trees of v2 each has its window; where two of them hold, the one that began last counts, which for sigstore-python is
+    the last one of the list.
     """
 
-    def service(url: str, version: int) -> signing_config.Service:
-        return signing_config.Service(url, version, _since_creation(settings), settings.organization)
+    def service(url: str, version: int, validity: trustroot.Validity | None = None) -> signing_config.Service:
+        window = validity or _since_creation(settings)
+        return signing_config.Service(url, version, window, settings.organization)
+
+    def logs(version: int) -> Iterator[signing_config.Service]:
+        windows = [one.validity for one in rotated.get("rekor", ())] if version == REKOR_V2_API else []
+        for number, window in enumerate(windows or [None], 1):
+            yield service(f"{settings.at('log')}{Shard('rekor', number).prefix}", version, window)
 
     one = signing_config.Selector(signing_config.SelectorKind.ANY)
     return signing_config.SigningConfig(
         ca=(service(settings.at("ca"), CA_API),),
         oidc=(service(settings.issuer, OIDC_API),),
-        rekor=tuple(service(settings.at("log"), version) for version in rekor),
+        rekor=tuple(one for version in rekor for one in logs(version)),
         tsa=(service(timestamp_url(settings), TSA_API),),
         rekor_selector=one,
         tsa_selector=one,
@@ -127,7 +157,8 @@ def services(settings: Settings, rekor: Sequence[int] = (REKOR_V2_API, REKOR_V1_
 def public_keys(material: PublicMaterial, rotated: Generations = MappingProxyType({})) -> dict[str, bytes]:
     """Every public key and certificate as a PEM file, by name: the TUF targets of the first generation, and what a split stack's roles need.
 
-    Of an authority for certificates also the chains before, each under its number, and all of them in ``fulcio_chain.pem``.
+    Of an authority for certificates also the chains before, each under its number, and all of them in ``fulcio_chain.pem``; of
+    the certificate log the keys before, likewise.
     """
     former = {number: chain_of(one) for number, one in enumerate(rotated.get("ca", ())[:-1], 1)}
     intermediate, root = (_pem(certificate) for certificate in material.ca_chain)
@@ -145,6 +176,10 @@ def public_keys(material: PublicMaterial, rotated: Generations = MappingProxyTyp
         "tsa_root.crt.pem": tsa_root,
         "tsa_chain.pem": tsa_leaf + tsa_intermediate + tsa_root,
         **{former_target(name, number): _pem(chain[at]) for number, chain in former.items() for at, name in _FORMER},
+        **{
+            former_target("ctfe.pub", number): encode_public_key_pem(parse_public_key(one.public[0])).encode("ascii")
+            for number, one in enumerate(rotated.get("ct", ())[:-1], 1)
+        },
     }
 
 
@@ -158,12 +193,15 @@ def load_public(home: Home) -> PublicMaterial:
     def certificates(name: str) -> tuple[x509.Certificate, ...]:
         return x509.parse_certificates_pem(_read(home, name).decode("latin-1"), what=name)
 
+    def tree_key(log: str, name: str) -> PublicKey:
+        return parse_public_key(rotated[log][-1].public[0]) if log in rotated else load_public_key(home, name)
+
     rotated = load_generations(home)
     return PublicMaterial(
         ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem"),
         tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem"),
-        ct_key=load_public_key(home, "ctfe.pub"),
-        rekor_key=load_public_key(home, "rekor_v2.pub"),
+        ct_key=tree_key("ct", "ctfe.pub"),
+        rekor_key=tree_key("rekor", "rekor_v2.pub"),
         rekor_v1_key=load_public_key(home, "rekor.pub"),
     )
 
@@ -184,12 +222,12 @@ def _pem(certificate: x509.Certificate) -> bytes:
 def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> None:
     """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone."""
     rotated = load_generations(home)
-    root, config = trusted_root(material, settings, rotated), services(settings)
+    root, config = trusted_root(material, settings, rotated), services(settings, rotated=rotated)
     documents = {
         home.trusted_root: trustroot.encode_trusted_root(root),
         home.signing_config: signing_config.encode_signing_config(config),
         home.signing_config_v1: signing_config.encode_signing_config(services(settings, (REKOR_V1_API,))),
-        home.signing_config_v2: signing_config.encode_signing_config(services(settings, (REKOR_V2_API,))),
+        home.signing_config_v2: signing_config.encode_signing_config(services(settings, (REKOR_V2_API,), rotated)),
         home.trust_config: signing_config.encode_trust_config(root, config),
     }
     make_folder(home.public, 0o755, durable=not settings.ephemeral)

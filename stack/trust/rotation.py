@@ -13,34 +13,43 @@ An authority (``ca``, ``tsa``):
 
 Nothing is taken out of the trusted root: what the old key signed lies in its window.
 
+A log (``ct``, ``rekor``) gets another tree in the same steps, with these differences:
+
+- The window of the new tree begins :data:`LEAD` later, when the running log has opened it: clients of the new signing config find it.
+- The old tree takes entries until its window ends, and is frozen from then on; its URL, its tiles and its last head stay.
+
 The TUF roles (``tuf``) are the publisher's: :meth:`stack.trust.repository.Repository.rotate`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from sigcore.errors import Refused
+from sigcore.keys import encode_public_key
 from sigcore.trustroot import Validity
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
-from stack.authorities import Keep, make_ca, make_tsa
-from stack.bootstrap import keep_for, load_ca, load_tsa
+from stack.authorities import Keep, make_ca, make_log_key, make_tsa
+from stack.bootstrap import keep_for, load_ca, load_ecdsa, load_rekor, load_tsa
 from stack.config import Home, Settings
 from stack.files import make_folder
-from stack.generations import Generation, folder_of, load_generations, save_generations
-from stack.lock import alone
+from stack.generations import LEAD, LOGS, Generation, folder_of, load_generations, save_generations
+from stack.lock import WORKERS, alone, held
+from stack.shards import Shard
 from stack.succession import is_published
 from stack.trust.documents import load_public, save_documents
 
 OVERLAP: Final = timedelta(hours=1)
 """The old key counts for so long after the new one began: certificates live ten minutes, and a process may have to be restarted."""
+AT_ONCE: Final = timedelta(seconds=15)
+"""The overlap of two trees where the old one shall end soon: an authority elsewhere has changed over by then."""
 Maker = Callable[[Path, Settings, Keep, datetime, int], None]
-_MAKERS: Final[Mapping[str, Maker]] = {"ca": make_ca, "tsa": make_tsa}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,42 @@ def rotate_authority(home: Home, settings: Settings, role: str, now: datetime) -
     Raises:
         NotFound, Malformed, Refused: the keys of that role are not here, or no good. OSError: the disk refuses.
     """
+    return _rotate(home, settings, role, now, OVERLAP)
+
+
+def rotate_log(home: Home, settings: Settings, log: str, now: datetime, *, at_once: bool = False) -> Rotated:
+    """The same for a log; ``at_once`` freezes the old tree as soon as can be.
+
+    Raises:
+        Refused: the log is not kept here, is in a database, or served by workers. Others as :func:`rotate_authority`.
+    """
+    with _growable(home, settings, log):
+        return _rotate(home, settings, log, now + LEAD, AT_ONCE if at_once else OVERLAP)
+
+
+@contextmanager
+def _growable(home: Home, settings: Settings, log: str) -> Iterator[None]:
+    """That another tree can be served, for the length of a block."""
+    if settings.database:
+        hint = (
+            "a new tree needs a new stack beside this one; keep this one's logs readable, and both in the trusted root"
+        )
+        raise Refused(
+            f"the logs of {home.path} are in a database, which several hosts may share: none is rotated", hint
+        )
+    if not settings.ephemeral and not Shard(log, 1).database(home.path).exists():
+        hint = "where it was never served, start it once: sigbox up"
+        raise Refused(f"there is no log in {home.path / log}: it has no entry yet, or is kept elsewhere", hint)
+    with ExitStack() as unserved:
+        try:
+            unserved.enter_context(held(home.path / "ct", WORKERS))
+        except Refused as error:
+            message = "the stack is served with --workers, which cannot take a new tree while they run"
+            raise Refused(message, "stop it, rotate, start it again") from error
+        yield
+
+
+def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: timedelta) -> Rotated:
     now = now.replace(microsecond=0)
     with alone(home.public):  # one rotation at a time
         rotated = dict(load_generations(home))
@@ -72,7 +117,7 @@ def rotate_authority(home: Home, settings: Settings, role: str, now: datetime) -
             raise Refused(f"the clock is before the start of the key that signs, {before[-1].validity.start}")
         now = max(now, before[-1].validity.start + timedelta(seconds=1))  # each key has a start of its own
         _make(home, settings, role, len(before) + 1, now)  # 2
-        ended = Generation(Validity(before[-1].validity.start, now + OVERLAP), before[-1].public)
+        ended = Generation(Validity(before[-1].validity.start, now + overlap), before[-1].public)
         fresh = Generation(Validity(now), _public(role, home, folder_of(home, role, len(before) + 1)))
         rotated[role] = (*before[:-1], ended, fresh)
         save_generations(home, rotated, durable=not settings.ephemeral)  # 3
@@ -101,9 +146,19 @@ def _first(home: Home, settings: Settings, role: str) -> Generation:
 
 
 def _public(role: str, home: Home, folder: Path) -> tuple[bytes, ...]:
-    """The chain in ``folder``, whose key is there too and belongs to it."""
+    """The chain in ``folder``, whose key is there too and belongs to it; of a log the one key."""
+    if role in LOGS:
+        load = load_ecdsa if role == "ct" else load_rekor
+        return (encode_public_key(load(home, f"{folder.relative_to(home.path)}/log.key").public_key()),)
     chain: tuple[Certificate, ...] = (load_ca if role == "ca" else load_tsa)(home, folder)[1]
     return tuple(certificate.der for certificate in chain)
+
+
+def _make_log_key(folder: Path, settings: Settings, keep: Keep, _since: datetime, number: int) -> None:
+    keep.save_keys(folder, {"log": make_log_key(folder.parent.name, settings, number)})
+
+
+_MAKERS: Final[Mapping[str, Maker]] = {"ca": make_ca, "tsa": make_tsa, "ct": _make_log_key, "rekor": _make_log_key}
 
 
 def _said(role: str, rows: tuple[Generation, ...], *, resumed: bool = False) -> Rotated:

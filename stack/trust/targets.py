@@ -54,7 +54,8 @@ def carried_targets(rotated: Generations) -> tuple[Carried, ...]:
         for number in range(1, len(rotated.get("ca", ())))
         for name in ("fulcio_v1.crt.pem", "fulcio_intermediate_v1.crt.pem")
     ]
-    return (*TARGETS, *former)
+    logs = [_key(former_target("ctfe.pub", number), CTFE) for number in range(1, len(rotated.get("ct", ())))]
+    return (*TARGETS, *former, *logs)
 
 
 TARGETS: Final = (

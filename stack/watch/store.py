@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from sigcore.errors import Unavailable
@@ -38,6 +39,7 @@ _SCHEMA: Final = (
     "CREATE TABLE tally (name TEXT PRIMARY KEY, number INTEGER NOT NULL)",
     f"PRAGMA user_version = {FORMAT}",
 )
+_NONE: Final = MappingProxyType[str, str]({})
 _ALERT: Final = "id, rule, log, idx, identity, issuer, expected, time_ms, found_ms, state, tries, said"
 
 
@@ -91,17 +93,20 @@ class AlertStore:
         self._most = most
         self._opened: sqlite3.Connection | None = None
 
-    def open(self, sizes: dict[str, int], *, told: bool) -> dict[str, int]:
+    def open(self, sizes: dict[str, int], *, told: bool, follows: Mapping[str, str] = _NONE) -> dict[str, int]:
         """How many entries of each log were judged; a log that was never watched begins at its size of now.
 
-        What waits or was given up is tried anew when ``told`` says that there is a webhook.
+        One that ``follows`` another one, which was watched, begins at 0: nothing lies between the two. What waits or was given
+        up is tried anew when ``told`` says that there is a webhook.
         """
         with self._transaction() as db:
             if db.execute("PRAGMA user_version").fetchone() == (0,):
                 for statement in _SCHEMA:
                     db.execute(statement)
+            known = {log for (log,) in db.execute("SELECT log FROM position")}
             for log, size in sizes.items():
-                db.execute("INSERT OR IGNORE INTO position VALUES (?, ?)", (log, size))
+                begin = 0 if follows.get(log) in known else size
+                db.execute("INSERT OR IGNORE INTO position VALUES (?, ?)", (log, begin))
                 db.execute("UPDATE position SET size = ? WHERE log = ? AND size > ?", (size, log, size))
             if told:
                 db.execute(

@@ -2,7 +2,8 @@
 """Follows the logs, holds every new entry against the rules, keeps what it finds, and tells it.
 
 1. Two tasks beside the logs: one judges, one tells. No log waits for either: both read what is published.
-2. The first time that a log is watched, it is from its end on; later from where the last process stopped.
+2. The first time that a log is watched, it is from its end on; later from where the last process stopped. A tree that a rotation
+   has added to it is watched from its first entry on.
 3. An alert is posted until it is taken: after 1 s, 4 s, 16 s ... an hour, TRIES times; then it is given up until the next start.
    It may be posted twice (an answer that was lost), and is never forgotten before it was taken, unless there are too many.
 """
@@ -19,10 +20,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sigcore.errors import SigError, Unavailable
+from stack.shards import Shard
 from stack.watch.matching import WatchRule, sightings
 from stack.watch.store import Alert, AlertStore, State, Watched
 from tlog.audit import Gentle
-from tlog.catalog.catalog import Source, facts_of
+from tlog.catalog.catalog import SOURCES, Source, facts_of
+from tlog.published import Published
 from tlog.storage.worker import Worker
 
 BATCH_ENTRIES: Final = 256
@@ -68,8 +71,8 @@ class Watcher:
         self.delivered = 0
         self.failed = 0
         """Posts that were taken, and tries that were not."""
-        self.fault = ""
-        """Why the rules are not followed now; empty when all is well."""
+        self._faults: dict[str, str] = {}
+        """By the task that failed."""
         self._store = AlertStore(path)
         self._sources = dict(sources)
         self._clock = clock
@@ -82,6 +85,10 @@ class Watcher:
         self._fresh = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
+    def follow(self, name: str, log: Published) -> None:
+        """Watch another log too, from now on."""
+        self._sources[name] = SOURCES[Shard.of(name).log](log)
+
     # --- start and stop ----------------------------------------------------------------------------------
     async def start(self) -> None:
         """Open, begin to follow. A storage that fails stops no log: it is said, and tried again."""
@@ -89,16 +96,20 @@ class Watcher:
         try:
             await self._open()
         except SigError as error:
-            self._failing(error)
-        works: list[Callable[[], Awaitable[None]]] = [
-            self._follow,
-            *([partial(self._tell, self._post)] if self._post is not None else []),
-        ]
-        self._tasks = [asyncio.create_task(self._steadily(work), name="watch") for work in works]
+            self._failing("judge", error)
+        works: dict[str, Callable[[], Awaitable[None]]] = {"judge": self._follow}
+        if self._post is not None:
+            works["tell"] = partial(self._tell, self._post)
+        self._tasks = [asyncio.create_task(self._steadily(name, work), name="watch") for name, work in works.items()]
 
     async def _open(self) -> None:
-        self._judged = await self._on_worker(partial(self._store.open, self._new(), told=self._post is not None))
+        self._judged = await self._begin(self._new(), told=self._post is not None)
         self._opened = True
+
+    async def _begin(self, new: dict[str, int], *, told: bool) -> dict[str, int]:
+        """The trees that a rotation has added follow the first one of their log."""
+        follows = {name: shard.log for name in new if (shard := Shard.of(name)).number > 1}
+        return await self._on_worker(partial(self._store.open, new, told=told, follows=follows))
 
     def _new(self) -> dict[str, int]:
         """The logs that were not looked at yet. One without an entry is a copy that has not come yet: its end is not known."""
@@ -117,23 +128,28 @@ class Watcher:
             await worker.run(self._store.close)
             worker.close()
 
-    async def _steadily(self, work: Callable[[], Awaitable[None]]) -> None:
+    @property
+    def fault(self) -> str:
+        """Why the rules are not followed now; empty when all is well."""
+        return next(iter(self._faults.values()), "")
+
+    async def _steadily(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """``work`` again and again; what fails is said, and tried again."""
         while True:
             try:
                 if not self._opened:
                     await self._open()
                 await work()
-                self.fault = ""
+                self._faults.pop(name, None)
             except Exception as error:  # noqa: BLE001 - said in the log and on the page; the rules must go on being followed
-                self._failing(error)
+                self._failing(name, error)
                 await asyncio.sleep(self._idle_s)
 
-    def _failing(self, error: Exception) -> None:
+    def _failing(self, name: str, error: Exception) -> None:
         said = str(error) or type(error).__name__
-        if said != self.fault:
+        if said not in self._faults.values():
             _log.error("the watch rules are not followed: %s", said)
-        self.fault = said
+        self._faults[name] = said
 
     async def look(self) -> Watched:
         """What there is now. Unavailable: the storage failed, or it is not open."""
@@ -146,7 +162,7 @@ class Watcher:
         """(2)"""
         pace = Gentle()
         if new := self._new():
-            self._judged |= await self._on_worker(partial(self._store.open, new, told=False))
+            self._judged |= await self._begin(new, told=False)
         for name in self._judged:
             while self._judged[name] < self._sources[name].log.size:
                 await self._judge(name)
@@ -159,7 +175,7 @@ class Watcher:
         alerts: list[Alert] = []
         for index, entry in enumerate(await source.log.entries(first, end), first):
             facts = facts_of(source, entry)
-            for seen in sightings(self.rules, name, facts):
+            for seen in sightings(self.rules, Shard.of(name).log, facts):
                 found = (seen.rule, name, index, seen.identity, seen.issuer, seen.expected, facts.time_ms or 0)
                 alerts.append(Alert(0, *found, self._now_ms(), self._first_state))
         await self._on_worker(lambda: self._store.add(name, end, alerts))
@@ -190,7 +206,7 @@ class Watcher:
                     await self._fresh.wait()
             return
         alert = due[1]
-        said = await post(alert)
+        said = await _told(post, alert)
         if not said:
             self.delivered += 1
             await self._on_worker(partial(self._store.settle, alert.id, State.DELIVERED))
@@ -210,3 +226,12 @@ class Watcher:
         if self._worker is None:
             raise Unavailable("the watch rules are not followed")
         return await self._worker.run(work)
+
+
+async def _told(post: Post, alert: Alert) -> str:
+    """What ``post`` says. Whatever it has not thought of is a failed try too: else this alert would hold up all others for ever."""
+    try:
+        return await post(alert)
+    except Exception as error:  # noqa: BLE001 - logged with its traceback
+        _log.exception("alert %s could not be posted", alert.name)
+        return type(error).__name__

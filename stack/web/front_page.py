@@ -15,10 +15,12 @@ from typing import Final
 from sigcore.errors import SigError
 from stack.clients.table import FIRST, GUIDES, guide
 from stack.config import Home, Settings
+from stack.generations import load_generations
+from stack.shards import all_shards
 from stack.trust.documents import timestamp_url
 from stack.trust.serving import fingerprint
 from stack.trust.state import load_roles
-from stack.web.console.shelf import NAMES
+from stack.web.console.shelf import title_of
 from tlog.published import Published
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -53,21 +55,22 @@ class Front:
 def describe(home: Home, settings: Settings, logs: Mapping[str, Published]) -> Front:
     """What the page says of this stack."""
     now, log, mirror = datetime.now(UTC), settings.at("log"), f"{settings.at('trust')}/tuf"
+    newest = {shard.log: shard for shard in all_shards(load_generations(home))}
     return Front(
         url=settings.url,
         mirror=mirror,
         organization=settings.organization,
         untrusted=settings.ephemeral,
         fingerprint=fingerprint(home),
-        logs=tuple(_log_state(NAMES.get(name, name), log) for name, log in logs.items()),
+        logs=tuple(_log_state(title_of(name), log) for name, log in logs.items()),
         trust=tuple(
             (role.role, role.version, role.left(now) // timedelta(days=1)) for role in load_roles(home.tuf_repository)
         ),
         services=(
             ("Identity (OpenID Connect)", settings.issuer),
             ("Certificates (Fulcio)", f"{settings.at('ca')}/api/v2/signingCert"),
-            ("Certificate log (RFC 6962)", f"{settings.at('ct')}/ct/v1/get-sth"),
-            ("Signature log (Rekor v2)", f"{log}/api/v2/checkpoint"),
+            ("Certificate log (RFC 6962)", f"{settings.at('ct')}{newest['ct'].prefix}/ct/v1/get-sth"),
+            ("Signature log (Rekor v2)", f"{log}{newest['rekor'].prefix}/api/v2/checkpoint"),
             ("Signature log (Rekor v1)", f"{log}/api/v1/log"),
             ("Timestamps (RFC 3161)", timestamp_url(settings)),
             ("Trust root (TUF)", f"{mirror}/timestamp.json"),

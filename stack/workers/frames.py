@@ -26,7 +26,7 @@ from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.merkle import HASH_SIZE
 from sigcore.values import dataclass
-from tlog.submission import Receipt, Submission
+from tlog.submission import Frozen, Receipt, Submission
 
 LENGTH: Final = 4
 FRAME: Final = 1 << 20
@@ -46,7 +46,7 @@ _REPORT_HEAD: Final = struct.Struct(">BI")
 _ADDED_HEAD: Final = struct.Struct(">BQQB")
 _KNOWN_HEAD: Final = struct.Struct(">BQQBII")
 _FAILURE_HEAD: Final = struct.Struct(">BQBII")
-_KINDS: Final[tuple[type[SigError], ...]] = (Malformed, Refused, NotFound, Unavailable)
+_KINDS: Final[tuple[type[SigError], ...]] = (Frozen, Malformed, Refused, NotFound, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +99,20 @@ Told: TypeAlias = Answer | Failure
 # --- write ---------------------------------------------------------------------------------------------
 def encode_asked(messages: Iterable[Asked]) -> Iterator[bytes]:
     """The frames of a worker."""
+    return encode_frames(map(_encode_asked, messages))
+
+
+def _encode_asked(message: Asked) -> bytes:
+    if isinstance(message, Entry):
+        return encode_entry(message.number, message.log, message.submission)
+    return encode_report(message)
+
+
+def encode_frames(messages: Iterable[bytes]) -> Iterator[bytes]:
+    """The frames of a worker whose messages are encoded already."""
     frame = _Frame()
     for message in messages:
-        if isinstance(message, Entry):
-            frame.add(_encode_entry(message))
-        else:
-            frame.add(_REPORT_HEAD.pack(_REPORT, len(message.counts)) + message.counts)
+        frame.add(message)
         if frame.size >= FRAME:
             yield frame.take()
     if frame.size:
@@ -148,10 +156,15 @@ class _Frame:
         return frame
 
 
-def _encode_entry(entry: Entry) -> bytes:
-    sent = entry.submission
-    sizes = len(sent.leaf), len(sent.extra)
-    return _ENTRY_HEAD.pack(_ENTRY, entry.number, entry.log, sent.identity, *sizes) + sent.leaf + sent.extra
+def encode_entry(number: int, log: int, sent: Submission) -> bytes:
+    """The message that :class:`Entry` is."""
+    leaf, extra = sent.leaf, sent.extra
+    return _ENTRY_HEAD.pack(_ENTRY, number, log, sent.identity, len(leaf), len(extra)) + leaf + extra
+
+
+def encode_report(report: Report) -> bytes:
+    """The message that :class:`Report` is."""
+    return _REPORT_HEAD.pack(_REPORT, len(report.counts)) + report.counts
 
 
 def _encode_head(receipt: Receipt) -> bytes:
@@ -209,7 +222,7 @@ def parse_asked(frame: bytes) -> tuple[Asked, ...]:
     """
     reader = _Reader(frame)
     found: list[Asked] = []
-    while reader.left:
+    while reader.at < reader.end:
         kind = frame[reader.at]
         if kind == _ENTRY:
             _, number, log, identity, leaf, extra = reader.head(_ENTRY_HEAD)
@@ -233,7 +246,7 @@ def parse_told(frame: bytes) -> tuple[Told, ...]:
     reader = _Reader(frame)
     found: list[Told] = []
     head: tuple[int, bytes, str] | None = None
-    while reader.left:
+    while reader.at < reader.end:
         kind = frame[reader.at]
         if kind == _HEAD:
             _, size, root, length = reader.head(_HEAD_HEAD)
@@ -267,17 +280,19 @@ def _failure(reader: _Reader) -> Failure:
 class _Reader:
     """One message after the other. Not :class:`sigcore.tls.Reader`: a call for each number would be half of an entry's cost."""
 
-    __slots__ = ("_data", "at", "left")
+    __slots__ = ("_data", "at", "end")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.at = 0
-        self.left = len(data)
+        self.end = len(data)
 
     def head(self, form: struct.Struct) -> tuple[Any, ...]:
         """The numbers at the begin of a message."""
         at = self.at
-        self._skip(form.size)
+        self.at += form.size
+        if self.at > self.end:
+            raise self._short()
         return form.unpack_from(self._data, at)
 
     def take(self, size: int, limit: int) -> bytes:
@@ -285,8 +300,10 @@ class _Reader:
         if size > limit:
             raise Malformed(f"a frame has a part of {size} bytes, the limit is {limit}")
         at = self.at
-        self._skip(size)
-        return self._data[at : at + size]
+        self.at += size
+        if self.at > self.end:
+            raise self._short()
+        return self._data[at : self.at]
 
     def text(self, size: int, limit: int) -> str:
         """The same as UTF-8."""
@@ -295,8 +312,5 @@ class _Reader:
         except UnicodeDecodeError as error:
             raise Malformed("a frame holds a text that is not UTF-8") from error
 
-    def _skip(self, size: int) -> None:
-        if size > self.left:
-            raise Malformed(f"a frame ends after {self.left} bytes of {size}")
-        self.at += size
-        self.left -= size
+    def _short(self) -> Malformed:
+        return Malformed(f"a frame ends {self.at - self.end} bytes before the end of its last part")

@@ -10,10 +10,10 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from typing import cast
 
 from sigcore.errors import Malformed, SigError, Unavailable
+from stack.shards import Shard
 from stack.traffic import Traffic
 from stack.workers.counts import NONE, Counts, add_to, parse_counts
 from stack.workers.frames import Asked, Entry, Splitter, encode_told, parse_asked
@@ -42,8 +42,9 @@ class Links:
         self._none.set()
 
     def begin(self, logs: Mapping[str, Log]) -> None:
-        """Take entries for ``logs``, by the names that :data:`~stack.workers.link.LOGS` has."""
-        self.logs = tuple(logs[name] for name in LOGS)
+        """Take entries for ``logs``, by the names that :data:`~stack.workers.link.LOGS` has: the newest tree of each."""
+        newest = {Shard.of(name).log: log for name, log in logs.items()}
+        self.logs = tuple(newest[name] for name in LOGS)
 
     def check(self, _now: datetime) -> None:
         """Raises Unavailable while a worker is missing."""
@@ -112,21 +113,12 @@ class WorkerLink(asyncio.Protocol):
             raise Malformed(f"there is no log {message.log}")
         log = self._intake.logs[message.log]
         try:
-            answer = log.offer(message.submission)
+            log.bring(message.submission, _Brought(self, log, message.number))
         except SigError as error:
-            self._tell(message.number, error)
-            return
-        answer.add_done_callback(partial(self._answered, log, message.number))
+            self.tell(message.number, error)
 
-    def _answered(self, log: Log, number: int, answer: asyncio.Future[Receipt]) -> None:
-        error = answer.exception()
-        if error is None:
-            log.grown()
-            self._tell(number, answer.result())
-        else:
-            self._tell(number, error if isinstance(error, SigError) else Unavailable("the log failed"))
-
-    def _tell(self, number: int, outcome: Receipt | SigError) -> None:
+    def tell(self, number: int, outcome: Receipt | SigError) -> None:
+        """What became of the entry with this number."""
         if not self._outcomes:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outcomes.append((number, outcome))
@@ -135,3 +127,25 @@ class WorkerLink(asyncio.Protocol):
         outcomes, self._outcomes = self._outcomes, []
         if self._transport is not None:
             self._transport.writelines(encode_told(outcomes))
+
+
+class _Brought:
+    """An entry of a worker that waits: a :class:`tlog.waiting.Caller`."""
+
+    __slots__ = ("_link", "_log", "_number")
+
+    def __init__(self, link: WorkerLink, log: Log, number: int) -> None:
+        self._link, self._log, self._number = link, log, number
+
+    def done(self) -> bool:
+        """A worker always waits; one that has gone is not told."""
+        return False
+
+    def set_result(self, result: Receipt) -> None:
+        """It is in the log."""
+        self._log.grown()
+        self._link.tell(self._number, result)
+
+    def set_exception(self, exception: SigError) -> None:
+        """It may or may not be."""
+        self._link.tell(self._number, exception)

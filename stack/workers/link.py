@@ -16,7 +16,7 @@ from typing import Final, cast
 from sigcore.errors import Malformed, Unavailable
 from stack.service import working
 from stack.workers.floors import SharedFloor
-from stack.workers.frames import Asked, Entry, Failure, Report, Splitter, encode_asked, parse_told
+from stack.workers.frames import Failure, Report, Splitter, encode_entry, encode_frames, encode_report, parse_told
 from tlog.publish import Clock, SigningClock
 from tlog.submission import Receipt, Submission
 
@@ -60,7 +60,8 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._splitter = Splitter()
         self._lost = asyncio.Event()
-        self._outgoing: list[Asked] = []
+        self._outgoing: list[bytes] = []
+        """Messages."""
         self._numbers = 0
         self._pending: dict[int, tuple[Submission, asyncio.Future[Receipt]]] = {}
         self.connected = asyncio.Event()
@@ -100,17 +101,17 @@ class Link(asyncio.Protocol):
         number = self._numbers
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._pending[number] = submission, answer
-        self._send(Entry(number, log, submission))
+        self._send(encode_entry(number, log, submission))
         return answer
 
     def report(self, report: Report) -> bool:
         """Tell what was counted; whether there is somebody to tell it to."""
         if self._transport is None:
             return False
-        self._send(report)
+        self._send(encode_report(report))
         return True
 
-    def _send(self, message: Asked) -> None:
+    def _send(self, message: bytes) -> None:
         if not self._outgoing:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outgoing.append(message)
@@ -118,7 +119,7 @@ class Link(asyncio.Protocol):
     def _flush(self) -> None:
         messages, self._outgoing = self._outgoing, []
         if self._transport is not None:
-            self._transport.writelines(encode_asked(messages))
+            self._transport.writelines(encode_frames(messages))
 
     # --- as asyncio tells it -----------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

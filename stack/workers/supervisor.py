@@ -26,6 +26,7 @@ from typing import Final
 
 from sigcore.errors import SigError, Unavailable
 from stack import logs
+from stack.lock import WORKERS, held
 from stack.running import announce, run_loop
 from stack.start import Plan, Prepared
 from stack.trust.publisher import finish_publisher
@@ -54,17 +55,17 @@ def supervise(prepared: Prepared, plan: Plan) -> int:
     workers = plan.workers or 1
     prepared.oidc_key.result()
     finish_publisher(prepared.publisher)
-    lifeline, held = os.pipe()
+    lifeline, life = os.pipe()
     sockets, floors = spread(prepared.listener, workers), Floors(workers + 1)
 
     def foreign(own: socket.socket | None) -> None:
-        os.close(held)
+        os.close(life)
         for one in sockets:
             if one is not own:
                 one.close()
 
     try:
-        with meeting() as place:
+        with held(prepared.home.path / "ct", WORKERS), meeting() as place:
             children = _children(prepared, plan, place, floors, sockets, lifeline, foreign)
             now_ready = partial(announce, prepared, plan.ready_file)
             return Supervisor(children, sockets, now_ready, mortal=prepared.settings.ephemeral).run()

@@ -275,9 +275,7 @@ def test_v14_a_key_in_the_bundle_is_nobody(sigstore, folder, capsys):
 
 def test_v15_an_option_that_nobody_knows_is_an_error(sigstore, folder, capsys):
     for option in ("--certificate-oid=1", "--certificate-identit", "--insecure-ignore-tlog", "--offline=maybe"):
-        with pytest.raises(SystemExit) as ended:
-            run(sigstore.sign(), *WHO, option)
-        assert ended.value.code == 2
+        assert run(sigstore.sign(), *WHO, option) == 2
         said = capsys.readouterr().err
         assert "unrecognized arguments" in said or "of cosign is not taken here" in said
 

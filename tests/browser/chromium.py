@@ -118,7 +118,7 @@ class Hook:
         (program.parent / "xdg-open").symlink_to(program)
         return cls(program, note)
 
-    def url(self, timeout_s: float = WAIT_MS / 1000) -> str:
+    def url(self, timeout_s: float = 60) -> str:
         """The page, as soon as the client has asked for it."""
         deadline = time.monotonic() + timeout_s
         while not self.note.exists():

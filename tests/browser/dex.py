@@ -7,7 +7,6 @@ Its connector ``Mock`` knows one person without asking: Kilgore Trout, of the gr
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 import subprocess
 import time
@@ -23,6 +22,7 @@ from stack.config import Home, Settings
 from stack.tls import TlsFiles
 from stack.tls_authority import prepare
 from tests.interop.clients import DEX
+from tests.ports import free_port
 
 READY_S = 30
 BOND, EVE, DEX_PASSWORD = "bond@corp.example", "eve@elsewhere.example", "correct horse"
@@ -43,8 +43,7 @@ class Address:
 
 def choose_address(folder: Path) -> Address:
     """A free port of this machine, and a certificate for it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = int(server.getsockname()[1])
+    port = free_port()
     now = datetime.now(UTC)
     (folder / "public").mkdir()
     url = f"https://localhost:{port}"

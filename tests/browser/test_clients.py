@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +17,7 @@ from tests.browser.waiting import waiting
 from tests.interop.conftest import require
 from tests.interop.places import ALICE, Kind, Place, Signed, succeed
 from tests.interop.tools import JS, V2, V3, Cosign
+from tests.ports import free_port
 from tests.stack_process import RunningStack, running_stack, sigbox
 from tests.unit.oidc_dev.visitor import PASSWORD
 
@@ -42,11 +42,6 @@ def place(stack: RunningStack, tmp_path: Path) -> Place:
 @pytest.fixture
 def hook(tmp_path: Path) -> Hook:
     return Hook.make(tmp_path)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def signing(cosign: Cosign, place: Place, flow: str, *options: str | Path) -> tuple[Signed, list[str | Path]]:

@@ -13,13 +13,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.chromium import Hook, visitor
-from tests.browser.test_clients import free_port
 from tests.browser.test_login import add_account, log_in
 from tests.browser.waiting import waiting
 from tests.interop.clients import CREDENTIAL_CACHE, GITSIGN
 from tests.interop.conftest import needed
 from tests.interop.places import ALICE, Place, refuse, succeed
 from tests.interop.repository import Repository
+from tests.ports import free_port
 from tests.stack_process import RunningStack, running_stack
 from tests.unit.oidc_dev.visitor import PASSWORD
 

@@ -123,13 +123,13 @@ def test_the_output_says_that_it_holds_private_keys_and_the_file_is_for_its_owne
 
 def test_an_archive_is_never_written_over(kept: Kept):
     done = sigbox("backup", kept.archive, "--data", kept.data)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "exists" in done.stderr
 
 
 def test_a_backup_does_not_go_where_the_data_is(kept: Kept):
     done = sigbox("backup", kept.data / "backup.tar", "--data", kept.data)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "lies in the data directory" in done.stderr
     assert not (kept.data / "backup.tar").exists()
 
@@ -151,6 +151,16 @@ def test_links_are_followed_once(kept: Kept, tmp_path: Path):
     (data / "public" / "again").symlink_to(data)
     done = sigbox("backup", tmp_path / "next", "--data", data)
     assert "a second time" in done.stderr
+
+
+def test_a_link_that_leads_nowhere_is_not_left_out_in_silence(kept: Kept, tmp_path: Path):
+    data = Path(shutil.copytree(kept.data, tmp_path / "data"))
+    (data / "oidc").rename(tmp_path / "other disk")
+    (data / "oidc").symlink_to(tmp_path / "a disk that is not mounted")
+    done = sigbox("backup", tmp_path / "backup", "--data", data)
+    assert done.returncode == 1
+    assert "oidc leads to" in done.stderr
+    assert not (tmp_path / "backup").exists()
 
 
 def test_a_full_disk_leaves_nothing(kept: Kept, tmp_path: Path):

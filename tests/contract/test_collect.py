@@ -16,7 +16,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from tests.split_stack import free_ports
+from tests.ports import free_ports
 from tests.stack_process import READY_S, SIGBOX, STOP_S, environment, sigbox
 
 MAKERS = ("ca", "ct", "log", "tsa")

@@ -92,6 +92,11 @@ def test_a_stack_that_does_not_run_and_a_name_that_is_none(stack, tmp_path):
     assert "DNS" in checks["name"]["fix"]
 
 
+def test_a_directory_that_is_not_there_is_a_usage_error_and_no_other_stack_is_looked_at_instead(stack, tmp_path):
+    done = sigbox("doctor", "--data", tmp_path / "none", SIGBOX_TRUST_CONFIG=str(stack.trust_config))
+    assert (done.returncode, "is no directory" in done.stderr) == (2, True), (done.stdout, done.stderr)
+
+
 def test_files_that_others_may_read_and_a_key_that_is_not_that_of_its_certificate(tmp_path):
     home = Home(tmp_path / "data")
     assert sigbox("init", "--data", home.path).returncode == 0

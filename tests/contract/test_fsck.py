@@ -101,6 +101,13 @@ def test_a_directory_without_a_stack_is_a_usage_error(tmp_path: Path):
     assert "holds no stack" in done.stderr
 
 
+def test_an_ephemeral_stack_has_nothing_to_hash_and_is_not_called_damaged(tmp_path: Path):
+    with running_stack(tmp_path, "--ephemeral") as stack:
+        done = sigbox("fsck", "--data", stack.data)
+    assert (done.returncode, "its logs are in memory" in done.stderr) == (2, True), done.stderr
+    assert "DAMAGED" not in done.stdout
+
+
 def test_a_stack_finds_in_its_background_what_its_start_did_not(stopped: Path, tmp_path: Path):
     data = copied(stopped, tmp_path)
     # The start hashes the last entries and the key index is trusted: this row is neither.

@@ -196,6 +196,7 @@ def test_pipelined_requests_are_answered_in_order(stack):
     assert re.findall(rb"there is no '(\d+)'", answer) == [str(number).encode() for number in range(50)]
 
 
+@pytest.mark.alone
 def test_10_000_pipelined_requests_cost_no_more_than_their_answers_d04(stack):
     began = time.monotonic()
     answer = talk(stack, b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n" * 10_000 + get(b"/nothing"))
@@ -207,6 +208,35 @@ def test_a_body_in_chunks_of_one_byte_is_read_and_refused_d04(stack):
     body = b"1\r\n{\r\n" * 100_000 + b"0\r\n\r\n"
     answer = talk(stack, post(body, b"Transfer-Encoding: chunked", b"Connection: close"))
     assert statuses(answer) in ([400], [413]), answer
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "document"),
+    [
+        (
+            b"PUT /api/v2/signingCert",
+            405,
+            {"code": 12, "message": "Method Not Allowed (expected OPTIONS,POST)", "details": []},
+        ),
+        (
+            b"GET /api/v1/signingCert",
+            405,
+            {"code": 12, "message": "Method Not Allowed (expected OPTIONS,POST)", "details": []},
+        ),
+        (b"GET /api/v2/nothing", 404, {"code": 5, "message": "Not Found", "details": []}),
+        (b"GET /ct/v1/nothing", 404, {"error_message": "Not Found", "success": False}),
+        (b"PUT /api/v1/log/entries", 405, {"code": 405, "message": "Method Not Allowed (expected GET,HEAD,POST)"}),
+        (
+            b"GET /auth/token",
+            405,
+            {"error": "invalid_request", "error_description": "Method Not Allowed (expected POST)"},
+        ),
+    ],
+)
+def test_what_no_role_is_asked_has_the_form_of_the_role_that_it_was_meant_for(stack, line, status, document):
+    answer = talk(stack, get(b"/x").replace(b"GET /x", line, 1))
+    assert statuses(answer) == [status]
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == document
 
 
 # --- sizes ---------------------------------------------------------------------------------------------------

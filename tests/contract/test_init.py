@@ -196,3 +196,26 @@ def test_up_serves_what_init_made_with_its_passphrase_and_not_without(tmp_path: 
         assert shown["url"] == stack.url
         started = Path(f"/proc/{stack.process.pid}/environ").read_bytes()
         assert b"correct horse" not in started + Path(f"/proc/{stack.process.pid}/cmdline").read_bytes()
+
+
+def test_a_script_reads_what_was_made_as_one_document(tmp_path: Path):
+    first = sigbox("init", "--data", tmp_path / "d", "--json")
+    assert first.returncode == 0, first.stderr
+    made = json.loads(first.stdout)
+    root = Path(made["tuf_root"]).read_bytes()
+    assert (made["made"], made["url"], made["data"]) == (True, "http://localhost:7780", str(tmp_path / "d"))
+    assert made["fingerprint"] == hashlib.sha256(root).hexdigest()
+    again = json.loads(sigbox("init", "--data", tmp_path / "d", "--json").stdout)
+    assert again == {**made, "made": False}
+    signed = json.loads(sigbox("trust", "refresh", "--data", tmp_path / "d", "--json").stdout)["signed"]
+    assert {row["role"] for row in signed} == {"targets", "snapshot", "timestamp"}
+
+
+def test_a_failure_is_a_document_for_a_script_and_names_what_is_there(tmp_path: Path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("precious")
+    done = sigbox("init", "--data", tmp_path / "full", "--json")
+    assert done.returncode != 0
+    failure = json.loads(done.stdout)
+    assert failure["exitCode"] == done.returncode
+    assert str(tmp_path / "full") in failure["error"]

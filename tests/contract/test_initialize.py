@@ -86,14 +86,17 @@ def test_the_fingerprint_of_the_root_is_enough(client: Client):
     done = client("initialize", "--mirror", client.stack.tuf_mirror, "--root-checksum", checksum, "--json")
     assert json.loads(done.stdout)["mirror"] == client.stack.tuf_mirror
     client.initialize("--root-checksum", checksum.upper())
+    client.initialize("--root-checksum", f"sha256:{checksum}")  # as `sigbox up` prints it
     assert (client.cache / "targets" / "trusted_root.json").read_bytes() == client.stack.trusted_root.read_bytes()
 
 
 def test_nothing_is_trusted_on_first_use(client: Client):
     mirror = client.stack.tuf_mirror
     assert "not trusted on first use" in client("initialize", "--mirror", mirror, code=2).stderr
-    assert "expected '00'" in client("initialize", "--mirror", mirror, "--root-checksum", "00", code=3).stderr
-    client("initialize", "--mirror", mirror, "--root", client.stack.tuf_root, "--root-checksum", "00", code=3)
+    other = "0" * 64
+    assert f"expected '{other}'" in client("initialize", "--mirror", mirror, "--root-checksum", other, code=1).stderr
+    client("initialize", "--mirror", mirror, "--root", client.stack.tuf_root, "--root-checksum", other, code=1)
+    assert "is no SHA-256" in client("initialize", "--mirror", mirror, "--root-checksum", "00", code=2).stderr
     client("initialize", "--root", client.stack.tuf_root, code=2)
     client("initialize", code=2)
     assert not client.cache.exists()
@@ -105,10 +108,10 @@ def test_another_root_is_refused_and_what_was_there_stays(client: Client):
     with running_stack(client.home, "--ephemeral") as other:
         stranger = client.home / "stranger.json"
         stranger.write_bytes(other.tuf_root.read_bytes())
-    said = client("initialize", "--mirror", client.stack.tuf_mirror, "--root", stranger, code=3).stderr
+    said = client("initialize", "--mirror", client.stack.tuf_mirror, "--root", stranger, code=1).stderr
     assert "does not verify" in said
     stranger.write_text("{}")
-    client("initialize", "--mirror", client.stack.tuf_mirror, "--root", stranger, code=3)
+    client("initialize", "--mirror", client.stack.tuf_mirror, "--root", stranger, code=1)
     assert (client.cache / "cache.json").read_bytes() == before
     assert [path.name for path in client.cache.parent.iterdir()] == ["tuf"]
 
@@ -195,3 +198,19 @@ def test_a_published_policy_comes_with_it_and_then_no_option_is_needed(tmp_path:
         assert row["step"] == "policy"
         assert [step["name"] for step in row["steps"] if not step["holds"]] == ["policy"]
         assert [step["name"] for step in row["steps"]][-2:] == ["signature", "policy"]
+
+
+def test_a_mirror_that_is_not_reached_says_whether_it_is_the_name_the_port_or_the_certificate(client: Client):
+    given = ("--root", client.stack.tuf_root)
+    port = unused_port()
+    for mirror, why in (
+        (f"http://127.0.0.1:{port}/tuf", "does not answer: connection refused"),
+        ("http://no.invalid/tuf", "does not answer: its name has no address (DNS: "),
+    ):
+        assert why in client("initialize", "--mirror", mirror, *given, code=4).stderr
+    with running_stack(client.home, "--ephemeral", "--tls", "auto") as stack:
+        said = client("initialize", "--mirror", stack.tuf_mirror, "--root", stack.tuf_root, code=4).stderr
+        assert "shows a TLS certificate by 'sigbox TLS authority of localhost', which is not trusted here" in said
+        assert "--ca-file" in said
+        authority = stack.data / "public" / "tls_ca.pem"
+        client("initialize", "--mirror", stack.tuf_mirror, "--root", stack.tuf_root, "--ca-file", authority)

@@ -316,3 +316,9 @@ def test_the_provider_of_these_tests_is_known_to_nobody():
     """Else the tests above would pass without the option."""
     with provider() as idp, pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         urllib.request.urlopen(f"{idp.url}/keys", timeout=10, context=ssl.create_default_context())
+
+
+def test_a_row_that_cannot_be_one_is_a_usage_error_and_no_verdict(tmp_path):
+    assert sigbox("init", "--data", tmp_path / "d", "--yes").returncode == 0
+    code, _, said = typed("add", "https://idp.example", "--data", tmp_path / "d")
+    assert (code, "an issuer has a URL and a kind" in said) == (2, True), said

@@ -19,7 +19,7 @@ import pytest
 
 from stack.config import ROLES, Home, Settings, load_settings
 from stack.tls_authority import prepare, prepare_roles
-from tests.split_stack import free_ports
+from tests.ports import free_ports
 from tests.stack_process import READY_S, SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
 
 URLS = {"ca": "http://localhost:1111", "tsa": "https://time.example"}
@@ -257,7 +257,8 @@ def test_a_console_that_shall_ask_for_a_login_does_not_open_without_it(data: Pat
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_a_way_out(data: Path, arguments: tuple[str, ...], reason: str):
-    done = sigbox(*arguments, "--data", data)
+    listen = ("--listen", "127.0.0.1:0") if arguments[0] == "serve" else ()
+    done = sigbox(*arguments, *listen, "--data", data)
     assert done.returncode in (2, 3)
     assert reason in done.stderr
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -22,8 +23,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sigcore.errors import Refused
 from stack.config import Home, Settings
-from stack.tls import names_of
+from stack.tls import TlsFiles, load_files, make_context, names_of
 from stack.tls_authority import prepare
 from tests.stack_process import running_stack, sigbox
 
@@ -309,3 +311,32 @@ def test_a_key_with_a_passphrase_is_refused_instead_of_asking_nobody(tmp_path):
     cipher = serialization.BestAvailableEncryption(b"secret")
     path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, cipher))
     assert "is encrypted" in refused(tmp_path, pair)
+
+
+def shaken(server: ssl.SSLContext, authority: Path) -> str | None:
+    """The version that a handshake in memory agrees on."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context(cafile=authority).wrap_bio(to_client, to_server, server_hostname="localhost")
+    serving = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(3):
+        for end in (client, serving):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    return client.version()
+
+
+def test_a_pair_that_does_not_fit_leaves_a_context_in_use_as_it_was(tmp_path):
+    """Whoever renews a certificate writes one of the two files first."""
+    (tmp_path / "old").mkdir()
+    files = TlsFiles.given(write_pair(tmp_path / "old", "localhost"))
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(files.certificate.read_bytes())
+    context = make_context(files, "localhost", datetime.now(UTC))
+    renewed = TlsFiles.given(write_pair(tmp_path, "localhost"))
+    shutil.copy(renewed.certificate, files.certificate)
+    with pytest.raises(Refused, match="is not the key of"):
+        load_files(context, files, "localhost", datetime.now(UTC))
+    assert shaken(context, authority) == "TLSv1.3"
+    shutil.copy(renewed.key, files.key)
+    load_files(context, files, "localhost", datetime.now(UTC))
+    assert shaken(context, renewed.certificate) == "TLSv1.3"

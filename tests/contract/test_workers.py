@@ -112,6 +112,7 @@ def test_figures_are_sums_of_all_workers(stack):
     assert metric(stack, "sigbox_log_up") == 3
 
 
+@pytest.mark.alone
 def test_without_the_sequencer_a_worker_says_at_once_to_come_again(tmp_path):
     """Stopped, and not killed: it would be there again too soon to be missed. So the supervisor is stopped, too."""
     stack = start_stack(tmp_path, "--data", tmp_path / "data", "--workers", "1")

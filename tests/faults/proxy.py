@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 
+from tests.ports import free_port
+
 WAIT_S = 60
 """Longer than anybody waits for an answer."""
 
@@ -41,8 +43,8 @@ class Proxy:
         """How many requests the fault is for; 0 for all of them."""
         self.requests = 0
         """Answered or not, since the fault was set."""
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self.port = free_port()
+        self._listener = socket.create_server(("127.0.0.1", self.port))
         self._stopped = threading.Event()
         self._before = b""
         """The last good answer to a POST."""

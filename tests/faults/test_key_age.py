@@ -18,7 +18,8 @@ import jwt
 import pytest
 
 from tests.faults.recorder import build
-from tests.split_stack import ROLES, SplitStack, free_ports
+from tests.ports import free_ports
+from tests.split_stack import ROLES, SplitStack
 from tests.stack_process import running_stack, sigbox
 
 pytestmark = pytest.mark.slow

@@ -58,7 +58,7 @@ def test_kill_9_at_any_moment_of_a_rotation(tmp_path: Path):
         trust = ("--trust-config", stack.trust_config)
         who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", stack.oidc_issuer)
         for number in range(KILLS):
-            role = chance.choice(["ca", "tsa", "tuf"])
+            role = chance.choice(["ca", "tsa", "tuf", "ct", "rekor-v2"])
             hit = kill_a_rotation(home, role, (0.3 + 0.6 * chance.random()) * whole_s)
             hits += hit
             whole_s *= 1.0 if hit else 0.8  # the machine has become faster
@@ -68,6 +68,7 @@ def test_kill_9_at_any_moment_of_a_rotation(tmp_path: Path):
                 assert done.returncode == 0, (number, done.stderr)
         assert sigbox("trust", "refresh", "--data", home.path).returncode == 0
         assert is_published(home)
+        assert sigbox("fsck", "--data", home.path).returncode == 0
         assert follower.fetch("trusted_root.json") == home.trusted_root.read_bytes()
         done = sigbox("verify-blob", artifact, *who, *trust)
         assert done.returncode == 0, done.stderr

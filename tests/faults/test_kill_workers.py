@@ -18,6 +18,7 @@ import pytest
 from tests.chance import chosen_seed
 from tests.faults.audit import Journal, audit, find_sent, read_key, read_log
 from tests.faults.writers import Writers
+from tests.ports import free_port
 from tests.stack_process import RunningStack, running_stack, start_stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -78,6 +79,7 @@ async def kill_and_heal(stack: RunningStack, writers: Writers, moments: random.R
     return longest
 
 
+@pytest.mark.alone
 def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path):
     seed = chosen_seed()
     moments, seen = random.Random(seed), Counter()
@@ -99,15 +101,15 @@ def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path)
 
 
 def test_when_the_supervisor_is_killed_the_others_end_and_leave_the_port_and_the_data(tmp_path: Path):
-    stack = start_stack(tmp_path, "--data", tmp_path / "data", "--workers", str(WORKERS))
+    where = ("--data", tmp_path / "data", "--listen", f"127.0.0.1:{free_port()}")
+    stack = start_stack(tmp_path, *where, "--workers", str(WORKERS))
     left = children(stack.process.pid)
     stack.kill()
     end = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in left):
         assert time.monotonic() < end, stack.output()
         time.sleep(0.01)
-    port = stack.url.rpartition(":")[2]
-    with running_stack(tmp_path, "--data", tmp_path / "data", "--workers", "1", "--listen", f"127.0.0.1:{port}"):
+    with running_stack(tmp_path, *where, "--workers", "1"):
         pass
 
 

@@ -64,6 +64,7 @@ def one_late(folder: Path, owner: int) -> float:
     return seconds
 
 
+@pytest.mark.alone
 def test_f09_of_many_starts_one_serves_and_the_others_name_it(tmp_path: Path):
     """Fifty at once wait for a processor most of the time: of each it is counted how much of one it needed, and one alone is timed."""
     processes = [start(tmp_path, str(number)) for number in range(STARTS)]

@@ -48,6 +48,7 @@ async def slow(stack: RunningStack, first: bytes) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone
 def test_slow_clients_are_cut_off_and_the_others_do_not_notice_d01(tmp_path: Path):
     async def attack(stack: RunningStack) -> tuple[list[float], list[float]]:
         heads = [slow(stack, b"GET / HTTP/1.1\r\nHost: h\r\nX: ") for _ in range(DRIBBLING)]

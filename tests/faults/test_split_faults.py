@@ -13,7 +13,8 @@ import pytest
 from stack.cli.table import ExitCode
 from tests.faults.proxy import Fault, Proxy
 from tests.interop.places import ALICE, Done, shown
-from tests.split_stack import ROLES, SplitStack, free_ports, split_stack
+from tests.ports import free_ports
+from tests.split_stack import ROLES, SplitStack, split_stack
 from tests.stack_process import READY_S, sigbox
 
 pytestmark = pytest.mark.slow

@@ -62,11 +62,13 @@ from sigcore import (
     entries_v2_dsse,
     extensions,
     fulcio,
+    general_name,
     intoto,
     keys,
     limits,
     log_entry,
     note,
+    pkcs11_uri,
     sct,
     secretbox,
     signing_config,
@@ -372,10 +374,13 @@ PARSERS: dict[str, Parser] = {
         exact=False,
         text=True,
     ),
-    "sigcore.x509.parse_san": replace(
-        in_certificate(x509.parse_san, "2.5.29.17"),
-        seeds=[x509.encode_san(one) for one in (x509.Email("a@b.c"), x509.Uri("https://a/b"), x509.OtherName("a!b"))],
-        encode=x509.encode_san,
+    "sigcore.general_name.parse_san": replace(
+        in_certificate(general_name.parse_san, "2.5.29.17"),
+        seeds=[
+            general_name.encode_san(one)
+            for one in (general_name.Email("a@b.c"), general_name.Uri("https://a/b"), general_name.OtherName("a!b"))
+        ],
+        encode=general_name.encode_san,
     ),
     "sigcore.extensions.parse_basic_constraints": in_certificate(extensions.parse_basic_constraints, "2.5.29.19"),
     "sigcore.extensions.parse_key_usage": in_certificate(extensions.parse_key_usage, "2.5.29.15"),
@@ -570,6 +575,16 @@ PARSERS: dict[str, Parser] = {
     ),
     "stack.config.parse_service_url": Parser(
         stack.config.parse_service_url, [b"http://ct:7780", b"https://a.example/test"], str, exact=False, text=True
+    ),
+    "sigcore.pkcs11_uri.parse_key_uri": Parser(
+        pkcs11_uri.parse_key_uri,
+        [
+            pkcs11_uri.EXAMPLE.encode(),
+            b"pkcs11:token=a%20b;serial=01;object=k;id=%01%FF;type=private?pin-source=/pin&module-path=/p11.so",
+        ],
+        encode=pkcs11_uri.encode_key_uri,
+        exact=False,
+        text=True,
     ),
     "stack.config.parse_database": Parser(
         stack.config.parse_database,

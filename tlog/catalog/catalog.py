@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sigcore import merkle
-from sigcore.errors import Malformed, SigError
+from sigcore.errors import Malformed, SigError, Unavailable
 from sigcore.limits import INT64_MAX
 from sigcore.values import dataclass
 from tlog.audit import Gentle
@@ -36,6 +36,8 @@ BATCH_ENTRIES: Final = 256
 """Entries of one transaction."""
 CATCH_UP_ENTRIES: Final = 1024
 """A question reads at most so many entries of a log for itself."""
+MANY_ENTRIES: Final = 64
+"""That came since the last look: others work, also where they bring entries from other processes and none waits just now."""
 IDLE_S: Final = 1.0
 """How often the task looks whether a log has grown."""
 PAGE: Final = 20
@@ -114,6 +116,8 @@ class Catalog:
         """Of the last entry that was read of each log."""
         self._worker: Worker | None = None
         self._reading = asyncio.Lock()
+        self._size = 0
+        """Entries of all logs at the last look."""
         self._task: asyncio.Task[None] | None = None
 
     # --- start and stop ----------------------------------------------------------------------------------
@@ -148,8 +152,9 @@ class Catalog:
     # --- follow ------------------------------------------------------------------------------------------
     async def _follow(self) -> None:
         """(1)"""
+        self._others()  # what was there before is nobody's work now
         while True:
-            pace = Gentle(lambda: sum(source.log.waiting for source in self._sources.values()))
+            pace = Gentle(self._others)
             for name in self._sources:
                 try:
                     while self._lag(name):
@@ -158,6 +163,12 @@ class Catalog:
                 except SigError as error:
                     _log.warning("the catalogue of %s is behind: %s", name, error)
             await asyncio.sleep(IDLE_S)
+
+    def _others(self) -> int:
+        """Entries that others have under way; 0 where they seem to have none."""
+        logs = [source.log for source in self._sources.values()]
+        before, self._size = self._size, sum(log.size for log in logs)
+        return sum(log.waiting for log in logs) or max(0, self._size - before - MANY_ENTRIES)
 
     def _lag(self, name: str) -> int:
         return self._sources[name].log.size - self._covered[name]
@@ -217,8 +228,8 @@ class Catalog:
         return {name: tuple(counts.get((name, first_day + at), 0) for at in range(days)) for name in self._sources}
 
     async def _sought(self, query: Query, before: Place, limit: int) -> Places:
-        if self._worker is None:
-            return Places(())
+        if self._worker is None:  # it was closed meanwhile: nothing is no answer
+            raise Unavailable("the catalogue is not open", "try again")
         since_ms = query.since_ms or 0
         return await self._worker.run(
             lambda: self._store.find(query.parts, before=before, since_ms=since_ms, limit=limit)

@@ -127,7 +127,7 @@ class LogStore(Protocol):
         ...
 
     async def known(self, prefixes: Sequence[int]) -> tuple[Key, ...]:
-        """:meth:`candidates` of many prefixes at once, in no order."""
+        """:meth:`candidates` of many prefixes at once, in no order; for the writer, while it writes nothing."""
         ...
 
     async def remembered(self) -> int:

@@ -86,7 +86,10 @@ class SqliteStore:
     def _connect(self) -> None:
         with _failures("the log's database cannot be opened"):
             _create(self._path)
-            connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=32)
+            # Two threads have it, one at a time: see ``known``.
+            connection = sqlite3.connect(
+                self._path, isolation_level=None, cached_statements=32, check_same_thread=False
+            )
             self._writer = connection
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
@@ -234,11 +237,16 @@ class SqliteStore:
         return tuple(index for (index,) in self._read("SELECT idx FROM seen WHERE prefix = ? ORDER BY idx", prefix))
 
     async def known(self, prefixes: Sequence[int]) -> tuple[Key, ...]:
-        """See :class:`~tlog.storage.base.LogStore`."""
+        """See :class:`~tlog.storage.base.LogStore`.
+
+        Asked of the writing connection: what it has written last is in its cache, and has left every other one's.
+        """
         if len(prefixes) == 1:  # a lone entry waits for this, and a list takes longer
-            return tuple(Key(prefixes[0], index) for index in await self.candidates(prefixes[0]))
-        query = "SELECT prefix, idx FROM seen WHERE prefix IN (SELECT value FROM json_each(?))"
-        return tuple(Key(*row) for row in self._read(query, json.dumps(list(prefixes))))
+            rows = self._read("SELECT prefix, idx FROM seen WHERE prefix = ?", prefixes[0], connection=self._writer)
+        else:
+            query = "SELECT prefix, idx FROM seen WHERE prefix IN (SELECT value FROM json_each(?))"
+            rows = self._read(query, json.dumps(list(prefixes)), connection=self._writer)
+        return tuple(Key(*row) for row in rows)
 
     async def remembered(self) -> int:
         """See :class:`~tlog.storage.base.LogStore`."""
@@ -251,11 +259,14 @@ class SqliteStore:
             raise damaged("the head of the log")
         return rows[0]
 
-    def _read(self, query: str, *parameters: int | str) -> list[tuple[Any, ...]]:
-        if self._reader is None:
+    def _read(
+        self, query: str, *parameters: int | str, connection: sqlite3.Connection | None = None
+    ) -> list[tuple[Any, ...]]:
+        connection = connection or self._reader
+        if connection is None:
             raise Unavailable("the log's database is not open")
         with _failures("the log's database cannot be read"):
-            return self._reader.execute(query, parameters).fetchall()
+            return connection.execute(query, parameters).fetchall()
 
 
 def _create(path: Path) -> None:

@@ -60,11 +60,11 @@ def _milliseconds(text: str, what: str, *, whole_day: bool = False) -> int:
     """A day begins at midnight UTC; as an end it is included."""
     try:
         day = date.fromisoformat(text) if len(text) == 10 else None
-    except ValueError:
+        if day is not None:
+            return _unix(datetime.combine(day, time(), UTC) + (_DAY if whole_day else timedelta()))
+    except (ValueError, OverflowError):
         raise Malformed(f"{what} is {shown(text)}, expected a day as 2026-01-31") from None
-    if day is None:
-        return _unix(parse_time(text, what=what))
-    return _unix(datetime.combine(day, time(), UTC) + (_DAY if whole_day else timedelta()))
+    return _unix(parse_time(text, what=what))
 
 
 def _unix(moment: datetime) -> int:

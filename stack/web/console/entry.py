@@ -91,7 +91,7 @@ def _values(found: Found) -> dict[str, Any]:
         "terms": [(kind, term.value) for kind in Kind for term in facts.terms if term.kind is kind],
         "certificate": describe_certificate(facts.certificate) if facts.certificate else None,
         "key": describe_key(facts.spki) if facts.spki else None,
-        "signature": signature_of(_body(receipt.leaf)) if found.shelf.name != "ct" else "",
+        "signature": signature_of(_body(receipt.leaf)) if found.shelf.shard.log != "ct" else "",
         "provenance": describe_provenance(facts.certificate, None),
         "receipt": receipt,
         "proof": [node.hex() for node in receipt.proof],

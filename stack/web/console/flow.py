@@ -64,7 +64,10 @@ class Flow:
         return self._pages().page(request, "flow.html", signs=signs, newest=newest)
 
     def _newest(self) -> tuple[str, int] | None:
-        logs = ((name, self._shelves[name].log.size) for name in NEWEST if name in self._shelves)
+        shelves = [
+            shelf for log in NEWEST for shelf in reversed(tuple(self._shelves.values())) if shelf.shard.log == log
+        ]
+        logs = ((shelf.name, shelf.log.size) for shelf in shelves)
         return next(((name, size - 1) for name, size in logs if size), None)
 
     async def _record(self, request: web.Request) -> web.Response:
@@ -116,7 +119,7 @@ class Flow:
 
     def _sought(self, request: web.Request) -> tuple[Shelf, int]:
         name = request.match_info["log"]
-        if name not in NEWEST or name not in self._shelves:
+        if name not in self._shelves or self._shelves[name].shard.log not in NEWEST:
             raise NotFound(f"{shown(name)} is no log of signatures", f"there are: {', '.join(NEWEST)}")
         shelf, index = self._shelves[name], parse_decimal(request.match_info["index"], what="the index")
         if index >= shelf.log.size:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from sigcore.values import dataclass
+from stack.shards import Shard
 from tlog.catalog.catalog import Catalog, Hit
 from tlog.catalog.facts import Kind
 from tlog.catalog.query import parse_query
@@ -45,6 +46,6 @@ def _signing(hits: list[Hit]) -> Signing:
         first.facts.first(Kind.IDENTITY),
         first.facts.first(Kind.ISSUER),
         first.time_ms,
-        next((hit for hit in hits if hit.log == "ct"), None),
-        tuple(hit for hit in hits if hit.log != "ct"),
+        next((hit for hit in hits if Shard.of(hit.log).log == "ct"), None),
+        tuple(hit for hit in hits if Shard.of(hit.log).log != "ct"),
     )

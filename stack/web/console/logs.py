@@ -18,7 +18,7 @@ from sigcore.strict import parse_decimal, shown
 from sigcore.values import dataclass
 from stack.web.console.drawn import WHOLE, Drawing, Node, draw, grow_path, grow_whole
 from stack.web.console.shelf import Shelf
-from stack.web.console.tiled import SERVED, levels, witnesses
+from stack.web.console.tiled import levels, served, witnesses
 from tlog.publish import CheckpointReader
 from tlog.published import Published
 
@@ -75,7 +75,7 @@ def make_routes(shelves: Mapping[str, Shelf], pages: Callable[[], Pages]) -> lis
             lit=lit,
             grown=grown,
             levels=levels(shelf.log.size, lit.leaf),
-            served=SERVED.get(shelf.name, ""),
+            served=served(shelf.shard),
             witnesses=witnesses(shelf.log.head.checkpoint, _own_name(shelf.log)),
         )
 

@@ -63,6 +63,7 @@ class Console:
     ) -> None:
         self._parts = (home, settings, shelves, around or Around())
         self._site: Site | None = None
+        self._stale = False
         self._opening = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -91,9 +92,17 @@ class Console:
         except SigError as error:
             _log.warning("the console cannot search: %s", error)
 
+    def renew(self) -> None:
+        """There is another log to show: a site that is open is made anew."""
+        self._stale = True
+
     async def _open(self) -> Site:
         async with self._opening:
+            if self._site is not None and self._stale:
+                stale, self._site = self._site, None
+                await stale.stop()
             if self._site is None:
+                self._stale = False
                 # Deferred: see the module.
                 from stack.web.console.site import Site  # noqa: PLC0415 - see the line above
 

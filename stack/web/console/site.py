@@ -11,6 +11,7 @@ from aiohttp import web
 
 from stack.config import Home, Settings
 from stack.files import make_folder
+from stack.shards import Shard
 from stack.web.console import entry, inspect, logs, search
 from stack.web.console.answers import static
 from stack.web.console.around import Around
@@ -38,7 +39,7 @@ class Site:
         if not settings.ephemeral:
             make_folder(folder)  # a stack from before the console has none
         path = None if settings.ephemeral else folder / "catalog.db"
-        self._catalog = Catalog(path, {name: SOURCES[name](shelf.log) for name, shelf in shelves.items()})
+        self._catalog = Catalog(path, {name: SOURCES[Shard.of(name).log](shelf.log) for name, shelf in shelves.items()})
         self.handlers = self._make_handlers(home, settings, shelves, around)
         """By method and path."""
 

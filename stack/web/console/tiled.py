@@ -14,9 +14,8 @@ from typing import Final
 from sigcore.note import parse_note
 from sigcore.tiles import HEIGHT, WIDTH, Tile, encode_entries_path, encode_path
 from sigcore.values import dataclass
+from stack.shards import Shard
 
-SERVED: Final = {"rekor": "/tile/"}
-"""Where tiles of a log are served; the interfaces of the others have none."""
 _COSIGNATURE: Final = 8 + 64
 _LAST_SECOND: Final = 253_402_300_799
 
@@ -47,6 +46,11 @@ class Witness:
     name: str
     key_hash: str
     time: datetime | None
+
+
+def served(shard: Shard) -> str:
+    """Where tiles of a tree are served; the interfaces of other logs than Rekor v2 have none."""
+    return f"{shard.prefix}/tile/" if shard.log == "rekor" else ""
 
 
 def levels(size: int, leaf: int) -> tuple[Level, ...]:

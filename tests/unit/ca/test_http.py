@@ -273,7 +273,9 @@ async def test_malformed_bodies_are_invalid_arguments(http, bearer, body):
         assert await error(await http.post(path, data=body, headers=bearer), 400, 3)
 
 
-@pytest.mark.parametrize("body", [b"junk", gzip.compress(b" " * 10_000_000), gzip.compress(b"{}")[:-9]])
+@pytest.mark.parametrize(
+    "body", [b"junk", gzip.compress(b" " * 10_000_000), gzip.compress(b"{}")[:-9]], ids=["junk", "bomb", "broken"]
+)
 async def test_a_compressed_body_that_is_broken_or_a_bomb(http, bearer, body):
     headers = bearer | {"Content-Encoding": "gzip"}
     answer = await http.post(V2, data=body, headers=headers)
@@ -313,7 +315,7 @@ async def test_a_log_that_fails(serve, bearer, caplog, kind, status, code):
 
 
 # --- API v1 -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("content", [SPKI, PEM.encode()])
+@pytest.mark.parametrize("content", [SPKI, PEM.encode()], ids=["DER", "PEM"])
 async def test_gitsign_sends_a_base64_key_and_reads_a_pem_chain(http, bearer, content):
     body = {"publicKey": {"content": encode_base64(content), "algorithm": "ecdsa"}, "signedEmailAddress": PROOF}
     answer = await http.post(V1, json=body, headers=bearer)

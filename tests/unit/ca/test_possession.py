@@ -51,6 +51,19 @@ def test_the_signature_over_the_name_proves_possession(key):
         (P256.sign(NAME.encode(), ec.ECDSA(hashes.SHA384())), Refused),
         (keys.sign(P256, NAME.encode()) + b"\x00", Refused),
     ],
+    ids=[
+        "empty",
+        "too long",
+        "no signature",
+        "another name",
+        "no name",
+        "upper case",
+        "a line end",
+        "another key",
+        "SHA-1",
+        "SHA-384",
+        "a byte more",
+    ],
 )
 def test_any_other_signature_proves_nothing(signature, error):
     with pytest.raises(error, match="proof of possession"):

@@ -111,6 +111,15 @@ def test_text_shows_the_same_steps(folder, capsys):
         assert repeat(line, place[1]).returncode == 0, line
 
 
+def test_text_fits_the_terminal_but_for_lines_that_are_copied_and_its_columns_are_straight(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("v2", "--explain") == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("    $ ")]
+    assert not [line for line in told if len(line) > 80 and " " in line[18:]]
+    rows = [re.match(r"    (?:checked|who could lie) +", line) for line in told]
+    assert {row.end() for row in rows if row} == {18}
+
+
 def test_text_beside_json_leaves_standard_output_to_the_document(folder, capsys):
     assert run("v1", "--explain", "--json") == 0
     out, err = capsys.readouterr()

@@ -11,12 +11,23 @@ import pytest
 
 from client.oci.attached import Layout, home_of
 from client.oci.copying import Copying, copy_image
+from client.oci.digests import digest_of
 from client.oci.directory import IMAGE, INDEX, KIND, ImageDirectory
 from client.oci.legacy import ENTRY
-from client.oci.manifest import IMAGE_MANIFEST, parse_manifest
+from client.oci.manifest import (
+    EMPTY_CONFIG,
+    IMAGE_INDEX,
+    IMAGE_MANIFEST,
+    Descriptor,
+    ImageManifest,
+    describe,
+    encode_manifest,
+    parse_manifest,
+)
 from client.oci.ports import Registry
 from client.oci.reading import read_all
-from client.oci.reference import Reference, parse_reference
+from client.oci.reference import Reference, parse_reference, referrers_tag
+from client.oci.referrers import add_referrer
 from client.oci.repair import Plan, plan_repair
 from client.oci.signing import sign_image, store
 from client.oci.verification import Expected
@@ -120,6 +131,28 @@ async def test_signatures_at_the_target_stay_when_others_come(place: Place):
     await move(place.registry, APP, target, MIRROR)
     found = await read_all(target, home_of(image.ref))
     assert len(found.attached) == 6
+
+
+async def test_rubbish_among_the_referrers_is_told_of_and_spoils_no_copy(sigstore: MiniSigstore):
+    """Whoever may write to the registry can list what is no manifest, and attach what cannot be read."""
+    source, target, said = MemoryRegistry(referrers_api=False), MemoryRegistry(), []
+    await push_image(source, APP)
+    place = Place(source, sigstore)
+    image = await place.open()
+    for layer in (describe("text/plain", b"gone"), replace(describe("text/plain", b"here"), size=5)):
+        await source.put_blob(APP, b"here")
+        manifest = ImageManifest(IMAGE_MANIFEST, EMPTY_CONFIG, (layer,), "text/plain", image.descriptor)
+        await source.put_blob(APP, b"{}")
+        await source.attach(image.ref, IMAGE_MANIFEST, encode_manifest(manifest))
+    rubbish = b'{"schemaVersion": 2}'
+    source.manifests[APP.name, digest_of(rubbish)] = (IMAGE_MANIFEST, rubbish)
+    listed = Descriptor(IMAGE_MANIFEST, digest_of(rubbish), len(rubbish), "text/plain")
+    index = add_referrer(source._fallback(image.ref), listed)
+    await source.put_manifest(image.ref.at_tag(referrers_tag(image.ref.digest)), IMAGE_INDEX, index)
+    await place.sign()
+    await copy_image(Copying(source, target, MIRROR, tell=said.append), await open_image(source, APP))
+    assert sum(line.startswith("left out: the referrer") for line in said) == 3
+    assert len(await replace(place, registry=target).verify(MIRROR, repositories=None)) == 2
 
 
 async def test_one_platform_of_an_index(place: Place):

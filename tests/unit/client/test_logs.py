@@ -11,13 +11,14 @@ import pytest
 
 from client.logs.choice import choose_log, generation_of
 from client.logs.decoded import decode_entry, read_named
-from client.logs.reader import LogReader
+from client.logs.reader import LogReader, SignedHead
 from client.logs.seen import Forked, SeenHeads, follow, state_folder
 from client.transport import Response, ServiceRefused
 from sigcore import merkle
 from sigcore.errors import Malformed, NotFound, Refused, SigError
+from sigcore.log_entry import InclusionProof, LogEntry
 from sigcore.trustroot import TrustedRoot
-from tests.unit.client.minilog import MiniLogV1
+from tests.unit.client.minilog import NOW, MiniLogV1, answer_v1
 from tests.unit.client.minisig import EMAIL, ISSUER, MiniSigstore
 from tests.unit.client.served_logs import NOT_FOUND, Served, body, instance, served_v1, served_v2
 
@@ -151,6 +152,70 @@ async def test_v1_a_genuine_entry_of_another_place_is_refused():
         await reader.entry(1007, head)
     with pytest.raises(Refused, match="another entry"):
         await reader.find(merkle.hash_leaf(body(7)).hex())
+
+
+def promising(served: Served, hidden: int, shown: int) -> None:
+    """The log promises, under the index of the ``hidden`` leaf of its tree, the one that is ``shown``."""
+    log = served.log
+
+    def entry(index: int) -> dict[str, object]:
+        place, head = shown if index == log.older + hidden else index - log.older, served.head()
+        path = merkle.inclusion_proof(place, head.size, log.node)
+        proof = InclusionProof(place, head.size, head.root, path, head.envelope)
+        plain = LogEntry(index, log.id, "hashedrekord", "0.0.1", int(NOW.timestamp()), log.leaves[place], proof)
+        return answer_v1(log.promise(plain))
+
+    served.entry_v1 = entry
+
+
+async def test_v1_a_leaf_of_another_place_hides_no_entry():
+    """L20: the promise names the index, the proof the place in the tree; both must be that of the entry."""
+    served, reader = served_v1(20)
+    head = await reader.head()
+    promising(served, hidden=7, shown=0)
+    with pytest.raises(Refused, match="place 0 of the tree"):
+        await reader.entry(served.log.older + 7, head)
+    with pytest.raises(Refused, match="place 0 of the tree"):
+        [entry async for entry in reader.entries(5, head)]
+    with pytest.raises(Refused, match="place 0 of the tree"):
+        await reader.root(7, head)
+
+
+@pytest.mark.parametrize("count", [0, 3], ids=["of the same size", "grown"])
+async def test_v1_entries_of_another_tree_than_the_one_that_is_followed_are_a_fork(count: int):
+    """V20: the log signs one tree for whoever follows it, and proves its entries in another one."""
+    served, reader = served_v1(20)
+    head = await reader.head()
+    other = MiniLogV1(served.log.origin, key=served.log.key, leaves=[*served.log.leaves])
+    other.leaves[7] = body(1000)
+    other.leaves += [body(20 + number) for number in range(count)]
+    served.log = other
+    for read in (lambda: reader.entry(other.older + 7, head), lambda: collected(reader, head)):
+        with pytest.raises(Forked) as found:
+            await read()
+        assert head.envelope in found.value.evidence
+        assert f"size {len(other.leaves)}" in found.value.evidence
+
+
+async def test_v1_entries_are_proved_under_a_later_head_of_the_same_tree():
+    served, reader = served_v1(20)
+    head = await reader.head()
+    grow(served, 5)
+    assert [entry.body for entry in await collected(reader, head)] == [body(number) for number in range(20)]
+    assert sum("/proof" in path for path in served.asked) == 1
+
+
+async def collected(reader: LogReader, head: SignedHead) -> list[LogEntry]:
+    return [entry async for entry in reader.entries(0, head)]
+
+
+async def test_v2_a_reader_that_follows_for_months_keeps_the_tiles_of_few_heads():
+    served, reader = served_v2(300)
+    for _ in range(20):
+        grow(served, 1)
+        head = await reader.head()
+        await reader.entry(head.size - 1, head)
+    assert len(reader._nodes) <= 2
 
 
 @BOTH

@@ -83,10 +83,13 @@ async def test_no_answer_in_time_is_unavailable():
         release.set()
 
 
-async def test_no_connection_is_unavailable():
+async def test_no_connection_is_unavailable_and_says_why():
     async with AiohttpTransport() as transport:
-        with pytest.raises(Unavailable, match="cannot be reached"):
-            await transport.request("GET", f"http://127.0.0.1:{unused_port()}/", headers={}, body=None, limit=1)
+        port = unused_port()
+        with pytest.raises(Unavailable, match=rf"/ cannot be reached: connection refused \(port {port}\)"):
+            await transport.request("GET", f"http://127.0.0.1:{port}/", headers={}, body=None, limit=1)
+        with pytest.raises(Unavailable, match=r"cannot be reached: the name 'no\.invalid' has no address \(DNS: "):
+            await transport.request("GET", "http://no.invalid/", headers={}, body=None, limit=1)
 
 
 async def test_no_url_is_malformed():

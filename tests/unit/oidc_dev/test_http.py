@@ -4,6 +4,7 @@ from __future__ import annotations
 import jwt
 import pytest
 
+from oidc_dev import http as http_module
 from oidc_dev.claims import Identity
 from oidc_dev.clients import DEVICE
 from oidc_dev.provider import Provider
@@ -79,3 +80,17 @@ async def test_the_style_sheet_is_part_of_the_package(http):
 def test_an_issuer_that_clients_could_not_compare_is_refused(issuer, provider):
     with pytest.raises(Malformed, match="issuer"):
         Provider(issuer, provider.keys, provider.clock)
+
+
+async def test_what_could_not_be_assembled_for_the_first_is_assembled_for_the_next(http, monkeypatch):
+    """A moment without file descriptors or memory must not close the login until a restart."""
+    whole, failures = http_module.assemble, [OSError("too many open files")]
+
+    def assemble(*arguments):
+        if failures:
+            raise failures.pop()
+        return whole(*arguments)
+
+    monkeypatch.setattr(http_module, "assemble", assemble)
+    statuses = [(await http.get("/auth/style.css")).status for _ in range(3)]
+    assert statuses == [500, 200, 200]

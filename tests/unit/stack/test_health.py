@@ -50,7 +50,8 @@ def parts(tmp_path):
     publish(home.tuf_repository)
 
     def log() -> SimpleNamespace:
-        return SimpleNamespace(damage="", fault="", head=SimpleNamespace(timestamp_ms=int(NOW.timestamp() * 1000)))
+        head = SimpleNamespace(timestamp_ms=int(NOW.timestamp() * 1000))
+        return SimpleNamespace(damage="", fault="", head=head, publisher=SimpleNamespace(key="in memory"))
 
     good = chain(NOW - DAY, NOW + DAY)
     return SimpleNamespace(
@@ -58,7 +59,7 @@ def parts(tmp_path):
         provider=SimpleNamespace(keys=SimpleNamespace(published=lambda _now: {"id": "key"})),
         ca_chain=good,
         logs={"ct": log(), "rekor": log()},
-        timestamps=SimpleNamespace(chain=good, timekeeper=TimeKeeper()),
+        timestamps=SimpleNamespace(chain=good, timekeeper=TimeKeeper(), key="in memory"),
     )
 
 
@@ -105,6 +106,22 @@ def test_a_log_that_stopped_writing_and_one_whose_head_lies_ahead(parts):
     parts.logs["ct"].fault = ""
     parts.logs["rekor"].head.timestamp_ms += 61_000
     assert ask(parts) == only("rekor", "the clock is 61 s behind the log's head")
+
+
+class Away:
+    """A key in a device that does not answer."""
+
+    def aside(self) -> None: ...
+
+    def check(self) -> None:
+        raise Unavailable("the token is not there")
+
+
+def test_a_key_in_a_token_that_does_not_answer(parts):
+    parts.logs["ct"].publisher.key = Away()
+    assert ask(parts) == only("ct", "the token is not there")
+    parts.timestamps.key = Away()
+    assert ask(parts)["tsa"] == "the token is not there"
 
 
 @pytest.mark.parametrize("role", ["root", "targets", "snapshot", "timestamp"])

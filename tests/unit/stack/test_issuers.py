@@ -11,8 +11,13 @@ import pytest
 
 from sigcore import keys
 from sigcore.errors import Malformed, NotFound, Refused
+from stack.broker import load_brokered
 from stack.config import Home, Settings, load_settings, save_settings
+from stack.console_login import load_login_demand
 from stack.issuers import load_issuers
+from stack.login_rules import load_login_rules
+from stack.upstreams import load_upstreams
+from stack.watch.rules import load_watching
 
 KEY = keys.generate_p256()
 JWK = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key())) | {"kid": "a"}
@@ -114,3 +119,22 @@ def test_issuers_in_the_settings_file_outlive_a_change_of_the_url(config, tmp_pa
     assert load_settings(home) == moved
     assert load_issuers(home.settings_file).issuers[0].url == "https://ci.example.com"
     assert home.settings_file.read_text().count("# our build machines\n[[issuers]]") == 1
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        load_issuers,
+        load_upstreams,
+        load_brokered,
+        lambda file: load_login_rules([file]),
+        lambda file: load_login_demand([file]),
+        lambda file: load_watching([file]),
+        lambda file: load_settings(Home(file.parent)),
+    ],
+)
+def test_toml_without_a_bottom_is_no_toml(load, tmp_path):
+    """The reader of Python's library runs out of stack, and says so by no error of its own."""
+    (tmp_path / "sigbox.toml").write_text("# issuers, login\nx = " + "[" * 5_000)
+    with pytest.raises(Malformed):
+        load(tmp_path / "sigbox.toml")

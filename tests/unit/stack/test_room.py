@@ -5,7 +5,8 @@ import os
 from types import SimpleNamespace
 
 from stack import room
-from stack.room import LOOK_S, SPARE, Room
+from stack.room import LOOK_S, SPARE, Room, watch_room
+from stack.shards import Shard
 
 
 def test_what_is_kept_free_is_said_and_looked_at_now_and_then(tmp_path, monkeypatch):
@@ -33,3 +34,23 @@ def test_a_disk_that_cannot_be_asked_is_not_full(tmp_path):
     assert Room(tmp_path / "none")() == ""
     disk = os.statvfs(tmp_path)
     assert (Room(tmp_path)() == "") == (disk.f_bavail * disk.f_frsize >= SPARE)
+
+
+def test_every_tree_of_a_log_looks_at_the_disk_that_it_lies_on_also_one_that_comes_later(tmp_path, monkeypatch):
+    """F04: after a rotation it is the newest tree that takes the entries, in a folder of its own."""
+    asked = []
+    monkeypatch.setattr(
+        room, "os", SimpleNamespace(statvfs=lambda folder: asked.append(folder) or os.statvfs(tmp_path))
+    )
+    heard = {}
+
+    def log(name):
+        return SimpleNamespace(heed=lambda full: heard.update({name: full}))
+
+    trees = SimpleNamespace(arrivals=[])
+    watch_room(tmp_path, {name: log(name) for name in ("ct", "rekor", "rekor-2", "rekor-v1")}, (trees,))
+    for told in trees.arrivals:
+        told(Shard("ct", 2), log("ct-2"))
+    for full in heard.values():
+        full()
+    assert asked == [tmp_path / place for place in ("ct", "rekor", "rekor/2", "rekor-v1", "ct/2")]

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -234,3 +236,28 @@ async def test_a_log_behind_its_former_anchor_is_refused(disk, entry):
     with pytest.raises(Refused, match="has 3 entries, but a checkpoint of 4 has been published"):
         await disk.open()
     assert load_anchored(file).size == 4
+
+
+async def test_it_is_not_closed_under_a_write_whose_caller_has_gone(path, monkeypatch):
+    """The descriptor could be another file's by then, and the record be written into that."""
+    anchor, synchronise = await reached(path, 1), anchor_file._synchronise
+    writing, may_end, files = threading.Event(), threading.Event(), []
+
+    def slow(descriptor: int) -> None:
+        writing.set()
+        assert may_end.wait(30)
+        files.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        synchronise(descriptor)
+
+    monkeypatch.setattr(anchor_file, "_synchronise", slow)
+    advancing = asyncio.create_task(anchor.advance(at(1), at(2)))
+    assert await asyncio.to_thread(writing.wait, 30)
+    advancing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await advancing
+    closing_it = asyncio.create_task(anchor.close())
+    await asyncio.wait({closing_it}, timeout=0.2)
+    may_end.set()
+    await closing_it
+    assert files == [str(path)]
+    assert load_anchored(path) == at(2)

@@ -19,7 +19,7 @@ from tlog import mirror as module
 from tlog.log import Log, Submission
 from tlog.mirror import Mirror
 from tlog.publish import CheckpointPublisher, CheckpointReader
-from tlog.storage.base import Head
+from tlog.storage.base import Batch, Head, nothing
 from tlog.storage.memory import Memory, MemoryStore
 from tlog.storage.sqlite import SqliteStore
 
@@ -246,4 +246,55 @@ async def test_it_follows_by_itself_and_says_why_it_cannot(asked: Asked, monkeyp
     asked.said = None
     await grow(asked.log, 1)
     await until(lambda: mirror.size == 4 and not mirror.fault)
+    await mirror.stop()
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_write_whose_outcome_is_not_known_holds_up_a_copy_for_one_round(asked: Asked, monkeypatch, stored):
+    """L12: what the disk has after a failure is read back, and the copy goes on from there."""
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    memory, failures = Memory(), [1]
+
+    class Failing(MemoryStore):
+        async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
+            if failures and stored:
+                await super().commit(batch, then)
+            if failures:
+                failures.pop()
+                raise Unavailable("the disk is full")
+            await super().commit(batch, then)
+
+    mirror = Mirror(lambda: Failing(memory), lambda: None, asked.reader, asked, Site(Path(), durable=False).clock)
+    await mirror.start()
+    await until(lambda: mirror.size == 3 and not mirror.fault)
+    await grow(asked.log, 2)
+    await until(lambda: mirror.size == 5 and not mirror.fault)
+    assert mirror.head.root == asked.log.head.root
+    await mirror.stop()
+
+
+async def test_a_copy_that_could_not_be_begun_anew_is_begun_anew_later(asked: Asked, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    path, refusals = tmp_path / "copy.db", [1, 1, 1]
+
+    def forget() -> None:
+        path.unlink(missing_ok=True)
+
+    class Refusing(SqliteStore):
+        async def open(self) -> None:
+            if not path.exists() and opened and refusals:
+                refusals.pop()
+                raise Unavailable("there is no room for it")
+            await super().open()
+            opened.append(1)
+
+    opened: list[int] = []
+    mirror = Mirror(lambda: Refusing(path), forget, asked.reader, asked, Site(Path(), durable=False).clock)
+    asked.lie = lambda found: tuple(Submission(b"lie", one.identity) for one in found)
+    await mirror.start()
+    await until(lambda: not refusals)
+    asked.lie = lambda found: found
+    await until(lambda: mirror.size == 3 and not mirror.fault)
     await mirror.stop()

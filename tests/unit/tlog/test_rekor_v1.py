@@ -121,6 +121,7 @@ async def add(client, proposal: dict) -> tuple[str, dict]:
 def verify(rekor: RekorV1, entry_id: str, entry: dict) -> bytes:
     """What a client checks, from the JSON and the log's key alone; the answer is the body."""
     key = serialization.load_pem_public_key(rekor.public_key_pem.encode())
+    assert isinstance(key, ec.EllipticCurvePublicKey)
     body = base64.b64decode(entry["body"])
     leaf_hash = hashlib.sha256(b"\x00" + body).digest()
     assert entry_id == f"{rekor.tree_id:016x}{leaf_hash.hex()}"

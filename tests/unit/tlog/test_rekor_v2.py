@@ -13,6 +13,7 @@ import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -24,8 +25,9 @@ from sigcore.entries import HashedRekord
 from sigcore.errors import SigError, Unavailable
 from tlog import rekor_v2
 from tlog.anchor import MemoryAnchor
-from tlog.rekor_v2 import RekorV2
+from tlog.rekor_v2 import Front, RekorV2
 from tlog.storage.memory import Memory, MemoryStore
+from tlog.submission import Receipt
 
 ADD = "/api/v2/log/entries"
 
@@ -106,6 +108,34 @@ async def test_an_entry_comes_back_with_its_proof(rekor, client):
     assert answer["inclusionPromise"] is None
     assert base64.b64decode(answer["logId"]["keyId"]) == rekor.log_id
     assert len(answer["inclusionProof"]["hashes"]) == 1
+
+
+@pytest.mark.parametrize("hashes", [0, 1, 17])
+def test_an_answer_is_what_a_general_encoder_writes(hashes: int):
+    proof = tuple(hashlib.sha256(b"%d" % number).digest() for number in range(hashes))
+    checkpoint = 'log.example\n20\n"quoted" \\ \u2014 name\n'
+    receipt = Receipt(19, entries.encode_body(entry(1)), 20, b"r" * 32, proof, checkpoint, duplicate=False)
+
+    def text(data: bytes) -> str:
+        return base64.b64encode(data).decode()
+
+    document = {
+        "logIndex": "19",
+        "logId": {"keyId": text(b"i" * 32)},
+        "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
+        "integratedTime": "0",
+        "inclusionPromise": None,
+        "inclusionProof": {
+            "logIndex": "19",
+            "rootHash": text(receipt.root),
+            "treeSize": "20",
+            "hashes": [text(hash_) for hash_ in proof],
+            "checkpoint": {"envelope": checkpoint},
+        },
+        "canonicalizedBody": text(receipt.leaf),
+    }
+    front = Front(make_rekor().log, b"i" * 32)
+    assert front.encode_answer(receipt) == orjson.dumps(document)
 
 
 @pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)])
@@ -254,8 +284,9 @@ async def test_a_bad_envelope_is_told_what_is_wrong(rekor, client):
 
 
 async def test_a_frozen_log_takes_nothing_and_serves_everything(aiohttp_client):
-    rekor = make_rekor(frozen=True)
+    rekor = make_rekor()
     await rekor.start()
+    rekor.log.ends_ms = rekor.log.clock.latest_ms()
     app = web.Application()
     app.add_routes(rekor_v2.make_routes(rekor))
     client = await aiohttp_client(app)

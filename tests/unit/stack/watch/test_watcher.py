@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from client.policy.glob import Glob
+from sigcore.errors import Unavailable
 from stack.watch.matching import WatchRule
 from stack.watch.rules import Webhook
 from stack.watch.store import Alert, AlertStore, State
@@ -28,7 +29,7 @@ from tests.unit.ca.tls_pair import make_tls_authority
 from tests.unit.tlog.catalog.conftest import signed
 from tests.unit.tlog.conftest import Site
 from tlog.catalog.catalog import rekor_v2_source
-from tlog.log import Log
+from tlog.log import Log, Submission
 
 RULE = WatchRule("mallory", Glob("mallory@*"), None, expected=False, logs=("rekor",))
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -102,6 +103,26 @@ async def test_an_alert_is_posted_once_signed_and_about_what_comes_after_the_rul
     assert found["entry"] == "http://localhost:7780/entries/rekor/2"
     assert headers["X-Sigbox-Alert"] == found["id"] == "rekor:2:mallory"
     assert (watching.found, watching.delivered, watching.failed) == ({"mallory": 1}, 1, 0)
+
+
+async def test_a_tree_that_a_rotation_adds_is_watched_by_the_rules_of_its_log(log, tmp_path):
+    later = await Site(tmp_path / "later", durable=False).open()
+    await later.submit(signed("the@first.example", 1))
+    async with receiver() as there:
+        watching = watcher(log, there.url)
+        await watching.start()
+        watching.follow("rekor-2", later)
+
+        async def followed() -> bool:
+            return (await watching.look()).judged.get("rekor-2") == 1
+
+        await until(followed)
+        await later.submit(signed("mallory@example.com", 2))
+        await until(lambda: settled(watching, State.DELIVERED))
+        await watching.stop()
+    await later.stop()
+    ((_, body),) = there.got
+    assert json.loads(body)["entry"] == "http://localhost:7780/entries/rekor-2/1"
 
 
 async def _judged(watching: Watcher, size: int) -> bool:
@@ -225,6 +246,47 @@ async def test_a_receiver_that_hangs_and_a_storage_that_fails_hold_up_no_entry(l
         await one.stop()
 
 
+async def test_rules_that_are_not_followed_stay_said_while_telling_goes_well(log, monkeypatch):
+    async def unreadable(_first: int, _end: int) -> tuple[Submission, ...]:
+        raise Unavailable("entry 1 cannot be read")
+
+    async with receiver() as there:
+        watching = watcher(log, there.url)
+        await watching.start()
+        await log.submit(signed("mallory@example.com", 2))
+        await until(lambda: settled(watching, State.DELIVERED))
+        monkeypatch.setattr(log, "entries", unreadable)
+        await log.submit(signed("mallory@example.com", 3))
+        await until(lambda: "cannot be read" in watching.fault)
+        for _ in range(100):
+            await asyncio.sleep(0.001)
+            assert "cannot be read" in watching.fault
+        monkeypatch.undo()
+        await until(lambda: settled(watching, State.DELIVERED, 2))
+        await until(lambda: not watching.fault)
+        await watching.stop()
+
+
+async def test_what_cannot_even_be_asked_is_a_try_like_others_and_holds_up_no_other_alert(log):
+    """Whatever goes wrong with one alert, the next ones are told."""
+    told: list[str] = []
+
+    async def tell(alert: Alert) -> str:
+        if alert.index == 1:
+            raise ValueError("nobody has thought of this")
+        told.append(alert.name)
+        return ""
+
+    sources = {"rekor": rekor_v2_source(log)}
+    watching = Watcher(None, (RULE,), sources, lambda: datetime.now(UTC), tell, first_wait_s=3600, idle_s=0.01)
+    await watching.start()
+    for number in (2, 3):
+        await log.submit(signed("mallory@example.com", number))
+    await until(lambda: told == ["rekor:2:mallory"])
+    assert (await watching.look()).numbers == {State.WAITING: 1, State.DELIVERED: 1}
+    await watching.stop()
+
+
 async def test_a_receiver_behind_a_private_authority_is_reached_with_that_authority_and_no_other(tmp_path):
     async def take(_request: web.Request) -> web.Response:
         return web.Response()
@@ -259,6 +321,33 @@ async def test_a_copy_that_comes_late_is_judged_from_the_end_that_it_came_with(l
 
 async def _is_judged(watching: Watcher, size: int) -> bool:
     return (await watching.look()).judged.get("rekor") == size
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_tree_that_a_rotation_adds_is_judged_from_its_first_entry_on(log, tmp_path, restarted):
+    """However late it is looked at: whoever signs under a name has no second in which nobody looks."""
+    added = await Site(tmp_path / "added", durable=False).open()
+    path, told = tmp_path / "alerts.db", []
+
+    async def tell(alert: Alert) -> str:
+        told.append(alert.name)
+        return ""
+
+    def made(sources) -> Watcher:
+        return Watcher(path, (RULE,), sources, lambda: datetime.now(UTC), tell, idle_s=0.02)
+
+    watching = made({"rekor": rekor_v2_source(log)})
+    await watching.start()
+    await added.submit(signed("mallory@example.com", 2))
+    if restarted:
+        await watching.stop()
+        watching = made({"rekor": rekor_v2_source(log), "rekor-2": rekor_v2_source(added)})
+        await watching.start()
+    else:
+        watching.follow("rekor-2", added)
+    await until(lambda: told == ["rekor-2:0:mallory"])
+    await watching.stop()
+    await added.stop()
 
 
 async def test_without_a_webhook_alerts_are_kept_and_counted(log):

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bundle that a detached signature would have been, and what the log shows of a bundle today; both ask the log."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from client import assembly
+from client.files import read_file
+from client.logs.online import find_entries, verify_shown
+from client.logs.reader import SignedHead
+from client.transport import AiohttpTransport, ServiceRefused, tls_context
+from client.verify.signed import ManagedKey, Signed, read_signed, verify_signature
+from sigcore import keys, limits
+from sigcore.bundle import Bundle, MessageSignature
+from sigcore.errors import Malformed, NotFound
+from sigcore.keys import PublicKey
+from sigcore.log_entry import LogEntry
+from sigcore.strict import parse_base64
+from sigcore.trustroot import TrustedRoot
+from stack.cli.artifact import digest_of
+from stack.cli.trusting import load_trusted_root
+from stack.cli.usage import NotServed
+
+
+def detached_bundle(options: argparse.Namespace) -> Bundle:
+    """The bundle of ``--signature``, ``--certificate`` or ``--key``, timestamps, and the entry that the log shows.
+
+    Raises:
+        NotFound, Malformed: a part cannot be read. Refused: the signature does not hold, or no log has it. Else as
+            :func:`client.logs.online.find_entries`.
+    """
+    root, verifier = load_trusted_root(options), _verifier(options)
+    hashing = keys.digest_details(assembly.key_of(verifier)).hash
+    content = MessageSignature(hashing, digest_of(options.files[0], hashing), _signature(options.signature))
+    stamps = tuple(assembly.parse_timestamp_file(_read(path)) for path in options.rfc3161_timestamp)
+    key = None if isinstance(verifier, bytes) else ManagedKey(verifier)
+    draft = Bundle(verifier if isinstance(verifier, bytes) else None, (), stamps, content)
+    signed = read_signed(draft, content.digest, key)
+    verify_signature(signed)  # before the log is told of it
+    entries = asyncio.run(_find(options, signed, root))
+    return assembly.assemble_bundle(content, verifier, digest=content.digest, entries=entries, timestamps=stamps)
+
+
+def shown_heads(options: argparse.Namespace, bundle: Bundle) -> tuple[SignedHead, ...]:
+    """For each entry of ``bundle`` the head that its log has today; see :func:`client.logs.online.verify_shown`."""
+    return asyncio.run(_look(options, bundle, load_trusted_root(options)))
+
+
+async def _find(options: argparse.Namespace, signed: Signed, root: TrustedRoot) -> tuple[LogEntry, ...]:
+    async with _asking(options) as transport:
+        return await find_entries(transport, signed, root, options.rekor_url or "")
+
+
+async def _look(options: argparse.Namespace, bundle: Bundle, root: TrustedRoot) -> tuple[SignedHead, ...]:
+    url = options.rekor_url or ""
+    async with _asking(options) as transport:
+        return tuple([await verify_shown(transport, entry, root, url) for entry in bundle.log_entries])
+
+
+@asynccontextmanager
+async def _asking(options: argparse.Namespace) -> AsyncIterator[AiohttpTransport]:
+    """NotServed: the log answered and said no, which is no verdict about the signature."""
+    try:
+        async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
+            yield transport
+    except ServiceRefused as error:
+        raise NotServed(error.message, error.hint) from error
+
+
+def _verifier(options: argparse.Namespace) -> bytes | PublicKey:
+    if options.certificate:
+        return assembly.parse_certificate_file(_read(options.certificate))
+    return keys.parse_public_key_pem(_read(options.key), what=f"the key {options.key}")
+
+
+def _signature(given: str) -> bytes:
+    """Of a file, or as cosign takes it too: base64 itself."""
+    try:
+        return assembly.parse_signature_file(_read(given))
+    except NotFound as error:
+        try:
+            return parse_base64(given, what="--signature")
+        except Malformed:
+            raise NotFound(error.message, "give the file that sign-blob --output-signature wrote") from error
+
+
+def _read(path: str) -> bytes:
+    return read_file(path, what="the file", limit=limits.BUNDLE)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The logs of a stack, made for :mod:`stack.compose`: one engine, a tree and a key each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import tlog.ct
+import tlog.rekor_v2
+from sigcore import keys
+from sigcore.x509 import Certificate
+from stack.bootstrap import load_ecdsa, load_rekor
+from stack.config import Home, Settings
+from stack.generations import Generations, load_generations
+from stack.shards import Shard, shards_of
+from stack.trees import Trees
+from tlog.anchor import Anchor, MemoryAnchor
+from tlog.certificate_log import CertificateFront
+from tlog.ct import CertificateLogService
+from tlog.rekor_v2 import RekorV2
+from tlog.signature_log import RekorV1
+from tlog.storage.base import LogStore
+from tlog.storage.memory import MemoryStore
+from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
+
+Clock = Callable[[], datetime]
+
+
+def make_ct(
+    home: Home, settings: Settings, newest: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock
+) -> Trees[CertificateLogService]:
+    """The certificate log; ``newest`` is the key of the last tree that there is."""
+    last = shards_of(load_generations(home), "ct")[-1]
+
+    def make(shard: Shard) -> CertificateLogService:
+        key = newest if shard == last else load_ecdsa(home, shard.key_file)
+        kept = _kept(home, settings, shard)
+        log = CertificateLogService(*kept, origin=shard.origin(settings), key=key, roots=(root.der,), clock=clock)
+        accept_all(log, load_generations(home))
+        return log
+
+    return Trees(home, "ct", make, tlog.ct.make_routes, clock)
+
+
+def make_rekor(home: Home, settings: Settings, newest: keys.PrivateKey, clock: Clock) -> Trees[RekorV2]:
+    """Rekor v2; ``newest`` is the key of the last tree that there is."""
+    last = shards_of(load_generations(home), "rekor")[-1]
+
+    def make(shard: Shard) -> RekorV2:
+        key = newest if shard == last else load_rekor(home, shard.key_file)
+        kept = _kept(home, settings, shard)
+        return RekorV2(*kept, origin=shard.origin(settings), key=key, clock=clock, dsse=settings.rekor_v2_dsse)
+
+    return Trees(home, "rekor", make, tlog.rekor_v2.make_routes, clock)
+
+
+def make_rekor_v1(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, clock: Clock) -> RekorV1:
+    """Rekor v1, which has one tree."""
+    return RekorV1(
+        *_kept(home, settings, Shard("rekor-v1", 1)),
+        _index(home, settings, "rekor-v1"),
+        host=settings.host_of("log"),
+        key=key,
+        clock=clock,
+    )
+
+
+def _kept(home: Home, settings: Settings, shard: Shard) -> tuple[LogStore, Anchor]:
+    """Where a tree is kept, and where its last checkpoint is remembered."""
+    if settings.ephemeral:
+        return MemoryStore(), MemoryAnchor()
+    # Deferred: what lasts does not matter to what ends with its process.
+    from tlog.anchor_file import FileAnchor  # noqa: PLC0415 - see the line above
+
+    anchor = FileAnchor(shard.anchor(home.path / "anchor"))
+    if settings.database:
+        from stack.database import shared_store  # noqa: PLC0415 - its driver is an extra
+
+        return shared_store(home, settings, shard.name), anchor
+    from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - as the anchor
+
+    return SqliteStore(shard.database(home.path)), anchor
+
+
+def _index(home: Home, settings: Settings, role: str) -> SearchIndex:
+    """Where a log's search index is kept; it can be made anew, so nothing remembers it."""
+    return MemoryIndex() if settings.ephemeral else SqliteIndex(home.path / role / "search.db")
+
+
+def accept_all(front: CertificateFront, rotated: Generations) -> None:
+    """Take certificates below every authority that ever was."""
+    for one in rotated.get("ca", ()):
+        front.accept(one.public[-1])

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keys of a role in its token: made there, or found; and found again from the files beside which a key would lie.
+
+A role has one URI in ``[keys]``. The key that signs has the label of the URI. Further ones have labels that begin with it: ``-root`` and
+``-intermediate`` for what stands above it, ``-2`` and so on for its later generations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from itertools import permutations
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sigcore import keys
+from sigcore.errors import Malformed, NotFound, Refused
+from sigcore.pkcs11_uri import KeyUri, parse_key_uri
+from stack.files import load_file
+from stack.pkcs11.key import TokenKey, explained, find_private, selected
+from stack.pkcs11.module import Module, module_at, said
+
+_SIGNS: Final = {"ca": "intermediate", "tsa": "leaf"}
+"""The key of an authority that signs for others; of a log it is ``log``."""
+_DERIVED: Final = r"{}(-root|-intermediate)?(-\d+)?"
+"""What :meth:`TokenSource.uri_of` makes of a label."""
+_CURVES: Final = ("secp256r1", "secp384r1")
+"""Of an authority; a log has the first."""
+
+
+class TokenSource:
+    """Where the keys of ``role`` are, as :class:`stack.seed.KeySource` for keys in memory.
+
+    Args:
+        role: a folder of the data directory.
+        text: the URI of ``[keys]``.
+    """
+
+    def __init__(self, role: str, text: str) -> None:
+        self._role = role
+        self._uri = parse_key_uri(text)
+
+    def uri_of(self, name: str, number: int = 1) -> KeyUri:
+        """Of the key ``name`` (``root``, ``intermediate``, ``leaf``, ``log``) of generation ``number``. Refused: as ``beside``."""
+        level = "" if name == _SIGNS.get(self._role, "log") else f"-{name}"
+        return self._uri.beside(level + (f"-{number}" if number > 1 else ""))
+
+    def signing_key(self, name: str, number: int = 1) -> TokenKey:
+        """The key, made where there is none: it can sign and do nothing else, and never leaves the token.
+
+        Raises:
+            NotFound, Refused, Unavailable: as :meth:`stack.pkcs11.module.Module.session`, or a key is there that cannot be used.
+        """
+        uri = self.uri_of(name, number)
+        module = module_at(uri.module)
+        with module.held():
+            module.close()  # a session that only reads may be open
+            try:
+                public = module.tried(partial(_found_or_made, uri, module))
+            except Exception as error:
+                raise explained(uri, error) from error
+            finally:
+                module.close()
+        self._check(uri, public)
+        key = TokenKey(uri, public)
+        key.prove()
+        return key
+
+    def load(self, folder: Path, name: str) -> TokenKey:
+        """The key whose public half is in ``folder``. NotFound, Malformed: that is missing or damaged. Nothing is opened."""
+        path = folder / f"{name}.pub"
+        public = keys.parse_public_key_pem(load_file(path, what="the public half of a key in a token"), what=str(path))
+        if not isinstance(public, ec.EllipticCurvePublicKey):
+            raise Malformed(f"{path} is no ECDSA key", "restore it from a backup")
+        return TokenKey(self.uri_of(name, int(folder.name) if folder.name.isdigit() else 1), public)
+
+    def _check(self, uri: KeyUri, public: ec.EllipticCurvePublicKey) -> None:
+        curves = _CURVES if self._role in _SIGNS else _CURVES[:1]
+        if public.curve.name not in curves:
+            raise Refused(
+                f"{uri.name} in {uri.place} is on the curve {public.curve.name}, expected {' or '.join(curves)}",
+                "name a key that is, or one that is not there yet",
+            )
+
+
+def check_distinct(rows: Mapping[str, str]) -> None:
+    """Raises Refused where two roles would sign with one key: clients tell logs apart by their keys."""
+    uris = {role: parse_key_uri(text) for role, text in rows.items()}
+    for (role, uri), (other, theirs) in permutations(uris.items(), 2):
+        same = (uri.token, uri.serial) == (theirs.token, theirs.serial)
+        if same and (uri == theirs or re.fullmatch(_DERIVED.format(re.escape(uri.object)), theirs.object)):
+            hint = "give each role a label that is not another's with -root, -intermediate or a number behind it"
+            raise Refused(f"{role} and {other} would have one key, {theirs.name}", hint)
+
+
+def _found_or_made(uri: KeyUri, module: Module) -> ec.EllipticCurvePublicKey:
+    session = module.session(uri, writable=True)
+    try:
+        find_private(uri, session)
+    except NotFound:
+        _generate(uri, session)
+    return _public_half(uri, session)
+
+
+def _generate(uri: KeyUri, session: Any) -> None:
+    import pkcs11  # noqa: PLC0415 - an extra, which the session was opened with
+    from pkcs11.util.ec import encode_named_curve_parameters  # noqa: PLC0415 - the same
+
+    has = pkcs11.Attribute
+    private = {has.SENSITIVE: True, has.EXTRACTABLE: False, has.SIGN: True, has.DERIVE: False}
+    curve = {has.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
+    try:
+        parameters = session.create_domain_parameters(pkcs11.KeyType.EC, curve, local=True)
+        parameters.generate_keypair(
+            store=True,
+            label=uri.object or None,
+            id=uri.id or uri.object.encode(),
+            capabilities=pkcs11.MechanismFlag.SIGN | pkcs11.MechanismFlag.VERIFY,
+            private_template=private,
+        )
+    except pkcs11.PKCS11Error as error:
+        hint = "make it with the token's own tools: ECDSA on P-256, with a public key beside it"
+        raise Refused(f"{uri.place} does not make {uri.name}: {said(error)}", hint) from error
+
+
+def _public_half(uri: KeyUri, session: Any) -> ec.EllipticCurvePublicKey:
+    """From the public key object beside the private one: EC_PARAMS names the curve, EC_POINT is the point in an OCTET STRING."""
+    import pkcs11  # noqa: PLC0415 - as in _generate
+    from pkcs11.util.ec import encode_ec_public_key  # noqa: PLC0415 - the same
+
+    found = list(session.get_objects({pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PUBLIC_KEY} | selected(uri)))
+    if len(found) != 1:
+        raise NotFound(
+            f"{uri.place} has {len(found)} public keys beside {uri.name}, expected one",
+            "write its public key there, with the same label and id",
+        )
+    public = keys.parse_public_key(encode_ec_public_key(found[0]), what=f"the public half of {uri.name}")
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise Refused(f"the public half of {uri.name} is no ECDSA key", "write its own one there")
+    return public
