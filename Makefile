@@ -13,7 +13,8 @@ UV_VERSION = 0.13.9
 # softhsm2: a PKCS#11 token in files, which the tests put keys into and take away.
 DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2 softhsm2
 ROUNDS = 10
-# Processes that run tests at a time, whole files each; what measures times waits for its turn (tests/turns.py).
+# Processes that run tests at a time, whole files each; what measures times waits for its turn (tests/turns.py). Thousands of
+# processes are started by the tests: each would compile our modules anew where the environment says to keep no bytecode.
 PROCESSES = 2
 DIST = dist
 PROGRAM =
@@ -40,7 +41,7 @@ up: $(VENV)/run.stamp ## a stack that stays, data in ./sigbox-data
 
 test: $(VENV)/test.stamp system ## all tests, the official clients included
 	@$(MAKE) --no-print-directory clients || echo "the tests of a missing client are skipped; in CI they fail" >&2
-	$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh seeds, for ROUNDS rounds or until one fails
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round" >&2; \

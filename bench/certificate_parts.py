@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +130,7 @@ def _read(folder: Path) -> float:
 
 def _commit(sample: Sample) -> float:
     """One row's share of a transaction that is synchronised, and of a page of another file that is, too."""
-    batch = max(1, round(sample.batch))
+    rows = [(os.urandom(sample.leaf), os.urandom(sample.extra)) for _ in range(max(1, round(sample.batch)))]
     with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as folder:
         page = os.open(Path(folder) / "page", os.O_RDWR | os.O_CREAT)
         try:
@@ -138,14 +138,13 @@ def _commit(sample: Sample) -> float:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")
                 database.execute("CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB, extra BLOB)")
-                return _seconds(lambda: _fill(database, page, sample, batch), COMMITS * batch)
+                return _seconds(lambda: _fill(database, page, rows), COMMITS * len(rows))
         finally:
             os.close(page)
 
 
-def _fill(database: sqlite3.Connection, page: int, sample: Sample, batch: int) -> None:
+def _fill(database: sqlite3.Connection, page: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
     for _ in range(COMMITS):
-        rows = [(os.urandom(sample.leaf), os.urandom(sample.extra)) for _ in range(batch)]
         database.execute("BEGIN IMMEDIATE")
         database.executemany("INSERT INTO entry (leaf, extra) VALUES (?, ?)", rows)
         database.execute("COMMIT")

@@ -19,10 +19,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import truediv
 from pathlib import Path
+from typing import TypeAlias
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from bench.reference import Figure, pass_seconds, verifies, verifies_per_second
 from bench.startup import PACKAGES, ROOT, environment
@@ -35,12 +37,16 @@ from stack.cli.batch import verify_many
 from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, MiniSigstore
 
 BUNDLES = 200
+"""In one process; on all cores five times as many, so that the start of the processes counts little."""
+MILLION = 1_000_200
+"""Entries of the larger log, as many as in the one that the goals were found with."""
 VERIFICATIONS = 10_000
 PUBLIC_ISSUER = "https://token.actions.githubusercontent.com"
 PUBLIC_IDENTITY = (
     "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/"
     ".github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main"
 )
+NewKey: TypeAlias = Callable[[], ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey]
 
 
 # --- cold ------------------------------------------------------------------------------------------------------
@@ -114,6 +120,18 @@ def spread(work: Callable[[int], object], count: int, workers: int) -> float:
     return count / (time.perf_counter() - start)
 
 
+def bare(signers: tuple[NewKey, ...]) -> float:
+    """Bundles per second of processor time that nobody exceeds: nothing but one verification by a key of each of ``signers``."""
+    checks: list[Callable[[], object]] = []
+    for signer in signers:
+        key, message, algorithm = signer(), b"reference", ec.ECDSA(hashes.SHA256())
+        if isinstance(key, ed25519.Ed25519PrivateKey):
+            checks.append(partial(key.public_key().verify, key.sign(message), message))
+        else:
+            checks.append(partial(key.public_key().verify, key.sign(message, algorithm), message, algorithm))
+    return per_second(lambda _bundle: [check() for check in checks], [b""] * BUNDLES)[0]
+
+
 def verification() -> Callable[[int], object]:
     """A piece of work without Python: what the machine's cores give to two processes at this moment."""
     key, message, algorithm = generate_p256(), b"reference", ec.ECDSA(hashes.SHA256())
@@ -133,24 +151,36 @@ def sigstore_python(root: Path) -> Callable[[bytes], object]:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One kind of bundle, and its goals: over R in one process, over the official library in one process and in all."""
+    """One kind of bundle, and its goals: over R in one process, over the official library in one process and in all.
+
+    ``signers`` make keys like those of the signatures that no verifier can leave out: the certificate's, its SCT, the
+    artifact's, the checkpoint, and the promise or the timestamp. What certifies an authority is the same for all bundles.
+    """
 
     name: str
     sigstore: MiniSigstore
     make: Callable[[MiniSigstore], Bundle]
     over_r: float | None
     over_peer: float | None
+    signers: tuple[NewKey, ...]
     over_peer_on_all_cores: float | None = None
 
 
 def series() -> list[Series]:
-    """Own services have P-256 keys. The timestamp authority of the public instance has P-384 ones, from root to leaf."""
-    ours = MiniSigstore()
-    public = MiniSigstore(new_tsa_key=partial(ec.generate_private_key, ec.SECP384R1()))
+    """Own services have P-256 keys. The timestamp authority of the public instance has P-384 ones, from root to leaf.
+
+    A log of a million entries gives proofs of 20 hashes, as a real one does; the other has as many entries as bundles.
+    """
+    ours, grown = MiniSigstore(), MiniSigstore()
+    grown.log_v1.before = MILLION
+    p384 = partial(ec.generate_private_key, ec.SECP384R1())
+    public = MiniSigstore(new_tsa_key=p384)
+    v1, v2 = (generate_p256,) * 5, (*(generate_p256,) * 3, ed25519.Ed25519PrivateKey.generate)
     return [
-        Series("v1", ours, MiniSigstore.sign_v1, 0.12, 1.8, 3.2),
-        Series("v2 + TSA", ours, MiniSigstore.sign, None, None),
-        Series("v2 + TSA of P-384", public, MiniSigstore.sign, None, 5.0),
+        Series("v1", ours, MiniSigstore.sign_v1, 0.12, 1.8, v1, 3.2),
+        Series("v1 in a million", grown, MiniSigstore.sign_v1, 0.12, 1.8, v1, 3.2),
+        Series("v2 + TSA", ours, MiniSigstore.sign, None, None, (*v2, generate_p256)),
+        Series("v2 + TSA of P-384", public, MiniSigstore.sign, None, 5.0, (*v2, p384)),
     ]
 
 
@@ -167,7 +197,7 @@ def measure(kind: Series, rounds: int) -> list[Figure]:
         return verify_blob(parse_bundle(data), digest, root=root, identity=identity)
 
     cores = len(os.sched_getaffinity(0))
-    over_r, over_peer, gains, machine, rates = [], [], [], [], []
+    over_r, over_peer, gains, machine, rates, bounds, peers = [], [], [], [], [], [], []
     with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as folder:
         path = Path(folder) / "trusted_root.json"
         path.write_bytes(encode_trusted_root(root))
@@ -175,16 +205,21 @@ def measure(kind: Series, rounds: int) -> list[Figure]:
         for number in range(rounds):
             print(f"many {kind.name}: {number + 1} of {rounds}", file=sys.stderr)
             # New ones each time: nothing of a leaf is known before.
-            bundles, more = ([encode_bundle(kind.make(kind.sigstore)) for _ in range(n * BUNDLES)] for n in (1, 2))
+            bundles, more = ([encode_bundle(kind.make(kind.sigstore)) for _ in range(n * BUNDLES)] for n in (1, 5))
             _, before = verifies(0.3)
             (rate, by_wall), (peer, _) = per_second(ours, bundles), per_second(theirs, bundles[:50])
             _, after = verifies(0.3)
             over_r.append(rate / ((before + after) / 2))
             over_peer.append(rate / peer)
             rates.append(rate)
+            peers.append(peer)
+            bounds.append(bare(kind.signers))
             gains.append(spread(partial(_nth, ours, more), len(more), cores) / by_wall)
             machine.append(spread(verification(), VERIFICATIONS, cores) / verifies_per_second())
-    return rows(kind, cores, *map(statistics.median, (rates, over_r, over_peer, gains, machine)))
+    bound, beside = statistics.median(bounds), statistics.median(map(truediv, bounds, peers))
+    what = f"{kind.name} bundles, at most: {len(kind.signers)} bare verifications"
+    figures = rows(kind, cores, *map(statistics.median, (rates, over_r, over_peer, gains, machine)))
+    return [*figures, Figure(what, f"{bound:.0f} /s", beside, "x")]
 
 
 def _nth(verify: Callable[[bytes], object], bundles: list[bytes], number: int) -> object:

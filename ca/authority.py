@@ -20,7 +20,7 @@ from ca.possession import Proof, verify_possession
 from ca.principal import make_principal
 from ca.profile import Draft, Profile
 from ca.token import verify_token
-from sigcore import certify, der, extensions, keys, sct, signatures, x509
+from sigcore import certify, der, extensions, keys, precertificate, sct, signatures, x509
 from sigcore.chain import verify_signed_by
 from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
@@ -70,7 +70,7 @@ class _Signer:
         final, signature = self.sign(tbs)
         try:
             signatures.verify(_ALGORITHM, self.public_key, signature, tbs, what="the CA's signature")
-            if tbs != sct.with_sct_list(entry.tbs, sct_list):
+            if tbs != precertificate.with_sct_list(entry.tbs, sct_list):
                 raise Malformed("it differs from its precertificate in more than the last extension")
         except SigError as error:
             raise Unsound(f"the certificate is not what was logged: {error}") from error

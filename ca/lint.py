@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ca.principal import Principal
-from sigcore import der, x509
+from sigcore import der, general_name, x509
 from sigcore.errors import SigError
 from sigcore.fulcio import parse_extensions
 from sigcore.values import dataclass
@@ -114,7 +114,7 @@ def _extensions(case: _Case) -> Iterator[str]:
 
 def _identity(case: _Case) -> Iterator[str]:
     """The name and the issuer, as a verifier will read them."""
-    if x509.parse_san(case.certificate) != case.principal.san:
+    if general_name.parse_san(case.certificate) != case.principal.san:
         yield "subjectAltName: exactly the principal's one name"
     if parse_extensions(case.certificate) != case.principal.extensions:
         yield "Fulcio extensions: exactly the principal's"

@@ -13,9 +13,9 @@ from typing import Final
 
 from sigcore import limits
 from sigcore.errors import Malformed, Refused
+from sigcore.general_name import Email, San
 from sigcore.strict import shown
 from sigcore.values import dataclass
-from sigcore.x509 import Email, San
 
 _TOKENS: Final = re.compile(r"\*\*|.", re.DOTALL)
 _WILDCARDS: Final = ("*", "**")

@@ -18,9 +18,9 @@ from ca.uris import LENGTH as URI_LENGTH
 from sigcore import limits
 from sigcore.errors import Refused
 from sigcore.fulcio import FulcioExtensions
+from sigcore.general_name import Email, OtherName, San, Uri
 from sigcore.strict import shown
 from sigcore.values import dataclass
-from sigcore.x509 import Email, OtherName, San, Uri
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _MAILBOX = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{LABEL}\.)*(?![0-9]+\Z){LABEL}\Z", re.ASCII)

@@ -19,9 +19,9 @@ from ca.templates import Template, parse_template
 from ca.uris import ORIGIN, workflow_uri
 from sigcore.errors import Malformed, Refused
 from sigcore.fulcio import FulcioExtensions
+from sigcore.general_name import Uri
 from sigcore.strict import JSON, shown
 from sigcore.values import dataclass
-from sigcore.x509 import Uri
 
 EXTENSIONS: Final = tuple(f.name for f in fields(FulcioExtensions) if f.name not in ("issuer", "token_subject"))
 """What templates may fill. Issuer and subject always come from the token."""

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from sigcore import extensions, fulcio, keys, limits, sct, timestamp, x509
+from sigcore import extensions, fulcio, general_name, keys, limits, sct, timestamp, x509
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.checkpoint import parse_checkpoint
 from sigcore.dsse import Envelope
@@ -130,7 +130,7 @@ def _key(certificate: Certificate) -> JSON:
 def _san(certificate: Certificate) -> JSON:
     if certificate.extension("2.5.29.17") is None:
         return None
-    san = x509.parse_san(certificate)
+    san = general_name.parse_san(certificate)
     return {"kind": type(san).__name__, "value": san.value}
 
 

@@ -14,8 +14,9 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from sigcore import der
 from sigcore.errors import Malformed
+from sigcore.general_name import San, encode_san
 from sigcore.values import dataclass
-from sigcore.x509 import SUBJECT_ALTERNATIVE_NAME, Certificate, Extension, San, encode_san
+from sigcore.x509 import SUBJECT_ALTERNATIVE_NAME, Certificate, Extension
 
 SUBJECT_KEY_ID: Final = "2.5.29.14"
 KEY_USAGE: Final = "2.5.29.15"

@@ -3,7 +3,7 @@
 
 Arcs 1 to 6 hold the text's UTF-8 bytes as they are, arcs 8 to 24 a DER UTF8String. Which of the two is decided by the arc
 alone: a raw value that happens to look like DER, or that holds a NUL, is still just text. Arc 7 is no extension but the type
-of an otherName (``x509.OtherName``). Arcs 1 and 8 both carry the issuer, and always both: sigstore-python reads arc 1, the
+of an otherName (``general_name.OtherName``). Arcs 1 and 8 both carry the issuer, and always both: sigstore-python reads arc 1, the
 others arc 8.
 
 Source: Fulcio ``docs/oid-info.md`` and ``pkg/certificate/extensions.go``.

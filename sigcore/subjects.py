@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every name that a certificate gives its subject, as text: what a log is searched by. It says nothing about trust.
 
-The strict reading that an identity is judged by, exactly one name, is :func:`sigcore.x509.parse_san`.
+The strict reading that an identity is judged by, exactly one name, is :func:`sigcore.general_name.parse_san`.
 
 Source: RFC 5280 section 4.2.1.6; sigstore ``pkg/cryptoutils`` (GetSubjectAlternateNames) for the forms.
 """
@@ -14,7 +14,8 @@ from typing import Final
 
 from sigcore import der
 from sigcore.errors import Malformed
-from sigcore.x509 import FULCIO_OTHER_NAME, SUBJECT_ALTERNATIVE_NAME, Certificate
+from sigcore.general_name import FULCIO_OTHER_NAME
+from sigcore.x509 import SUBJECT_ALTERNATIVE_NAME, Certificate
 
 _OTHER: Final = der.context(0)
 _TEXTS: Final = tuple(der.context(number, constructed=False) for number in (1, 2, 6))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates as values: strict reading, PEM, names and subject alternative names. Building is in ``certify``.
+"""Certificates as values: strict reading, PEM and names. Building is in ``certify``, what they vouch for in ``general_name``.
 
 A certificate is read by decode, re-encode, compare wherever X.509 leaves a choice, and its parts are kept as the bytes that
 were signed. Only version 3 is read; unique identifiers are refused (RFC 5280 section 4.1.2.8 forbids them).
@@ -18,12 +18,10 @@ from typing import TypeAlias
 from sigcore import der, limits, strict
 from sigcore.errors import Malformed
 from sigcore.keys import PublicKey, parse_public_key
-from sigcore.strict import shown
 from sigcore.values import dataclass
 
 SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
 COMMON_NAME, ORGANIZATION = "2.5.4.3", "2.5.4.10"
-FULCIO_OTHER_NAME = "1.3.6.1.4.1.57264.1.7"
 EKU_CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 
@@ -159,35 +157,22 @@ def _parse_usual(data: bytes) -> Certificate | None:
 
 def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
     version, number, inner, issuer, validity, subject, spki, wrapped = der.members(tbs)
-    listed = wrapped[der.content_start(wrapped, _EXTENSIONS) :]
+    listed = der.members(wrapped[der.content_start(wrapped, _EXTENSIONS) :])
     serial = int.from_bytes(number[2:], "big")
     _check_name(issuer, _NAME)
     _check_name(subject, _NAME)
-    not_before, not_after = _read_usual_validity(validity)
-    found = tuple(
-        [
-            _recent_extension(raw) if len(raw) <= _SMALL_EXTENSION else _split_extension(raw)
-            for raw in der.members(listed)
-        ]
-    )
+    begin, end = der.members(validity)
+    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
+    found = tuple([(_recent_extension if len(raw) <= _SMALL_EXTENSION else _split_extension)(raw) for raw in listed])
     if not (
         (version, number, inner, spki[0]) == (_VERSION_3, der.integer(serial), algorithm, der.SEQUENCE)
         and 0 < serial < 1 << _SERIAL_BITS
         and issuer != _EMPTY_NAME
+        and not_before <= not_after
         and 0 < len({extension.oid for extension in found}) == len(found)
     ):
         raise ValueError("not of the usual form")
     return serial, issuer, subject, not_before, not_after, spki, found
-
-
-@lru_cache(maxsize=64)
-def _read_usual_validity(validity: bytes) -> tuple[datetime, datetime]:
-    """Kept where it holds: what an authority issues in one second has the same."""
-    begin, end = der.members(validity)
-    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
-    if not_after < not_before:
-        raise ValueError("not of the usual form")
-    return not_before, not_after
 
 
 _recent_tbs = lru_cache(maxsize=128)(_read_usual_tbs)
@@ -230,7 +215,9 @@ def _check_version(fields: der.Reader) -> None:
         raise Malformed(f"{fields.what} is an X.509 certificate of version {version + 1}, expected 3")
 
 
+@lru_cache(maxsize=64)
 def _moment(raw: bytes, what: str, name: str) -> datetime:
+    """Kept where it holds: what an authority issues in one second has the same times."""
     moment = der.Reader(raw, what).time()
     if der.time(moment) != raw:
         raise Malformed(
@@ -370,98 +357,3 @@ def common_name(name: bytes) -> str:
 def organization(name: bytes) -> str:
     """The last organization name of a Name (DER), or the empty string."""
     return _attribute(name, ORGANIZATION)
-
-
-# --- subject alternative names (RFC 5280 section 4.2.1.6) ------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Email:
-    """rfc822Name."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Uri:
-    """uniformResourceIdentifier."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class OtherName:
-    """otherName of Fulcio's type 1.3.6.1.4.1.57264.1.7: ``user!domain``."""
-
-    value: str
-
-
-San: TypeAlias = Email | Uri | OtherName
-_OTHER_NAME, _RFC822_NAME, _URI = der.context(0), der.context(1, constructed=False), der.context(6, constructed=False)
-
-
-def encode_san(san: San) -> bytes:
-    """GeneralNames with that one name.
-
-    Raises:
-        Malformed: an empty value, control characters, or, but for OtherName, characters outside ASCII.
-    """
-    if isinstance(san, OtherName):
-        value = der.tlv(der.context(0), der.utf8_string(_checked(san)))
-        return der.sequence(der.tlv(_OTHER_NAME, der.oid(FULCIO_OTHER_NAME), value))
-    tag = _RFC822_NAME if isinstance(san, Email) else _URI
-    return der.sequence(der.tlv(tag, _checked(san).encode("ascii")))
-
-
-def parse_san(certificate: Certificate) -> San:
-    """The one subject alternative name.
-
-    Raises:
-        Malformed: none, several, or a form that Fulcio does not issue.
-    """
-    extension = certificate.extension(SUBJECT_ALTERNATIVE_NAME)
-    if extension is None:
-        raise Malformed("the certificate has no subject alternative name")
-    return (_recent_san if len(extension.value) <= _SMALL_EXTENSION else _read_san)(extension.value)
-
-
-def _read_san(value: bytes) -> San:
-    outer = der.Reader(value, "the subject alternative name")
-    names = outer.enter()
-    outer.finish()
-    san = _parse_general_name(names)
-    if not names.at_end:
-        raise Malformed("the certificate has several subject alternative names, expected exactly one")
-    _checked(san)
-    return san
-
-
-_recent_san = lru_cache(maxsize=256)(_read_san)
-"""A few identities sign much."""
-
-
-def _parse_general_name(names: der.Reader) -> San:
-    tag = names.peek()
-    if tag == _RFC822_NAME:
-        return Email(names.utf8(tag))
-    if tag == _URI:
-        return Uri(names.utf8(tag))
-    if tag != _OTHER_NAME:
-        found = "empty" if tag < 0 else f"of the form [{tag & 0x1F}]"
-        raise Malformed(f"the subject alternative name is {found}, expected an email address, a URI or an otherName")
-    other = names.enter(tag)
-    kind = other.oid()
-    if kind != FULCIO_OTHER_NAME:
-        raise Malformed(f"the subject alternative name is an otherName of type {kind}, expected {FULCIO_OTHER_NAME}")
-    explicit = other.enter(der.context(0))
-    other.finish()
-    value = explicit.utf8()
-    explicit.finish()
-    return OtherName(value)
-
-
-def _checked(san: San) -> str:
-    """The value, if no reader of certificates could take it for another one: C strings, lines, encodings."""
-    text = san.value
-    if not text or not text.isprintable() or not (text.isascii() or isinstance(san, OtherName)):
-        kind = "printable text" if isinstance(san, OtherName) else "printable ASCII"
-        raise Malformed(f"the subject alternative name is {shown(text)}, expected {kind}")
-    return text

@@ -20,7 +20,7 @@ from sigcore.strict import JSON, Fields, shown
 
 if TYPE_CHECKING:
     from ca.workflows import Workflow
-    from sigcore.x509 import Uri
+    from sigcore.general_name import Uri
 
 AUDIENCE: Final = "sigstore"
 MEMBERS: Final = ("kind", "email", "subject", "audience", "claims")

@@ -26,7 +26,7 @@ _log = logging.getLogger("sigbox.http")
 
 _GRPC: Final = {401: 16, 403: 7, 404: 5, 405: 12, 409: 6, 429: 8, 500: 13, 503: 14}
 """Of grpc-gateway, which answers 405 as "unimplemented"; everything else is an invalid argument, 3."""
-_GATEWAY: Final = ("/api/v2/", "/api/v1/signingCert", "/api/v1/rootCert")
+_GATEWAY: Final = ("/api/v2/", "/log/", "/api/v1/signingCert", "/api/v1/rootCert")
 _OAUTH: Final = ("/auth/token", "/auth/device/code", "/auth/userinfo")
 
 
@@ -35,7 +35,7 @@ def refusal(status: int, message: str, path: str = "") -> web.Response:
     document: dict[str, object] = {"code": status, "message": message}
     if path.startswith(_GATEWAY):
         document = {"code": _GRPC.get(status, 3), "message": message, "details": []}
-    elif path.startswith("/ct/v1/"):
+    elif path.startswith("/ct/"):
         document = {"error_message": message, "success": False}
     elif path in _OAUTH:
         document = {"error": "server_error" if status >= 500 else "invalid_request", "error_description": message}

@@ -17,7 +17,7 @@ from typing import Final
 import orjson
 
 from client.transport import AiohttpTransport, call
-from sigcore import limits, sct
+from sigcore import limits, precertificate, sct
 from sigcore.errors import Malformed, SigError, Unavailable
 from sigcore.keys import PublicKey
 from sigcore.sct import SignedCertificateTimestamp
@@ -126,7 +126,7 @@ class RemoteLog:
         try:
             stamp = parse_sct_answer(await self._send(url, chain))
             leaf, issuer = (parse_certificate(der, what="of our own chain") for der in chain[:2])
-            sct.verify_sct(stamp, sct.precert_entry(leaf, issuer.spki), key)  # 2
+            sct.verify_sct(stamp, precertificate.precert_entry(leaf, issuer.spki), key)  # 2
         except Unavailable as error:
             self._failed(error.message)
             raise Unavailable(f"no certificate without the certificate log: {error.message}", error.hint) from error

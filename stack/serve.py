@@ -65,7 +65,9 @@ def serve(plan: Plan) -> int:
         if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
         tls = tls_of(plan.tls, home, settings, now)
-        oidc_key = ThreadPoolExecutor(1, "oidc-key").submit(bootstrap.oidc_key, home, settings)
+        thread = ThreadPoolExecutor(1, "oidc-key")
+        undo.callback(thread.shutdown)  # before the rest is taken away: it writes a key
+        oidc_key = thread.submit(bootstrap.oidc_key, home, settings)
         wait_begun(load_generations(home))
         material = bootstrap.load_material(home)
         bootstrap.prove(*material.secrets)

@@ -25,7 +25,7 @@ _ROLES: Final = (
     ("ct", ("/ct/",)),
     ("tsa", ("/api/v1/timestamp",)),
     ("rekor-v1", ("/api/v1/log", "/api/v1/index")),
-    ("rekor", ("/api/v2/", "/checkpoint", "/tile")),
+    ("rekor", ("/api/v2/", "/checkpoint", "/tile", "/log/")),
     ("trust", ("/tuf",)),
     ("health", ("/healthz", "/readyz", "/ping", "/metrics")),
     ("none", (NO_ROUTE,)),

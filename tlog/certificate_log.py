@@ -20,6 +20,7 @@ from sigcore.chain import verify_signed_by
 from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey
+from sigcore.precertificate import precert_entry
 from sigcore.sct import (
     POISON_OID,
     PrecertEntry,
@@ -28,7 +29,6 @@ from sigcore.sct import (
     encode_leaf,
     encode_sct,
     parse_sct,
-    precert_entry,
     sign_sct,
 )
 from sigcore.values import dataclass

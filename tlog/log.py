@@ -112,7 +112,7 @@ class Log:
         self._sequencer.bring(submission, caller)
 
     def _check_open(self) -> None:
-        if self.frozen:
+        if self.ends_ms is not None and self.frozen:
             raise Frozen("this log is frozen", "switch to the log that the newest signing config names")
         if self.damage:
             raise Unavailable(f"the log takes no entries: {self.damage}", "its operator must restore it")

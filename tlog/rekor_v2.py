@@ -78,25 +78,21 @@ class Front:
         log_id: as clients know it.
         dsse: the kind of entry that an envelope is logged as. Newer clients verify hashedrekord only; dsse is for those who sign
             with sigstore-go before 1.2 or sigstore-python before 4.3 and look at what they get.
-        frozen: take no new entry, for good: the shard that clients were told to leave.
     """
 
-    def __init__(self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord", frozen: bool = False) -> None:
+    def __init__(self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord") -> None:
         self.log = log
         self.log_id = log_id
         self._log_id = b2a_base64(log_id, newline=False)
         self._dsse_body = _DSSE_BODIES[dsse]
-        self._frozen = frozen
 
     async def add(self, entry: HashedRekord | DsseRequest) -> Receipt:
         """Verify ``entry`` and log it.
 
         Raises:
             Malformed, Refused: as :func:`sigcore.entries.verify_entry` and :meth:`DsseRequest.verify`.
-            Frozen: the log is closed for good. Unavailable: as :meth:`tlog.log.Log.submit`.
+            Frozen, Unavailable: as :meth:`tlog.log.Log.submit`.
         """
-        if self._frozen:
-            raise Frozen("this log is frozen", "switch to the log that the newest signing config names")
         if isinstance(entry, DsseRequest):
             return await self.log.submit(_submission(self._dsse_body(entry)))
         await self._take_turns()
@@ -131,7 +127,7 @@ class RekorV2(Front):
         origin: the bare host name of the URL that clients are given (no scheme, port or path).
         key: Ed25519 or ECDSA P-256, of this log only.
         clock: the time of day.
-        dsse, frozen: see :class:`Front`.
+        dsse: see :class:`Front`.
     """
 
     log: Log
@@ -145,12 +141,11 @@ class RekorV2(Front):
         key: PrivateKey,
         clock: Clock,
         dsse: DsseKind = "hashedrekord",
-        frozen: bool = False,
     ) -> None:
         publisher = CheckpointPublisher(origin, key)
         self.origin = origin
         self.key = publisher.note_key
-        super().__init__(Log(store, anchor, publisher, clock), publisher.note_key.id, dsse=dsse, frozen=frozen)
+        super().__init__(Log(store, anchor, publisher, clock), publisher.note_key.id, dsse=dsse)
 
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""

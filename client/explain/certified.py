@@ -10,7 +10,7 @@ from client.explain import shell
 from client.explain.part import Part, pem, size_and_hex
 from client.verify.identity import Signer
 from client.verify.scts import VerifiedSct
-from sigcore import keys, sct, x509
+from sigcore import keys, precertificate, sct, x509
 from sigcore.strict import encode_time, shown
 from sigcore.x509 import Certificate
 
@@ -52,7 +52,7 @@ def certificate_part(chain: Sequence[Certificate], moments: Sequence[datetime]) 
 
 def precertificate_part(chain: Sequence[Certificate]) -> Part:
     """What the certificate log saw."""
-    entry = sct.precert_entry(chain[0], chain[1].spki)
+    entry = precertificate.precert_entry(chain[0], chain[1].spki)
     pub = keys.encode_public_key_pem(chain[1].public_key()).encode("ascii")
     facts = (
         ("precertificate", f"{size_and_hex(entry.tbs)}, the certificate without its SCT list"),
@@ -72,7 +72,7 @@ def precertificate_part(chain: Sequence[Certificate]) -> Part:
 
 def sct_parts(chain: Sequence[Certificate], scts: Sequence[VerifiedSct]) -> Iterator[Part]:
     """The certificate log's promises."""
-    entry = sct.precert_entry(chain[0], chain[1].spki)
+    entry = precertificate.precert_entry(chain[0], chain[1].spki)
     for number, found in enumerate(scts, 1):
         one, log = found.sct, found.source.public_key()
         signed = sct.signed_data(entry, one.timestamp_ms, one.extensions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from sigcore import fulcio, keys, limits, x509
+from sigcore import fulcio, general_name, keys, limits
 from sigcore.errors import Refused
 from sigcore.keys import PublicKey
 from sigcore.strict import shown
@@ -89,7 +89,7 @@ def read_signer(leaf: Certificate) -> Signer:
     issuer = fulcio.parse_extensions(leaf).issuer
     if not issuer:
         raise Refused("the certificate names no OIDC issuer", "it was not issued by a Fulcio-compatible authority")
-    san = x509.parse_san(leaf)
+    san = general_name.parse_san(leaf)
     return Signer(san.value, type(san).__name__, issuer)
 
 

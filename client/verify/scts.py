@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from sigcore import der, keys, sct
+from sigcore import der, keys, precertificate, sct
 from sigcore.errors import Malformed, Refused
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp
 from sigcore.strict import encode_time
@@ -49,7 +49,7 @@ def verify_scts(leaf: Certificate, issuer: Certificate, logs: Sequence[LogInstan
     reader = der.Reader(extension.value, "the SCT extension")
     found = sct.parse_sct_list(reader.octet_string())
     reader.finish()
-    entry = sct.precert_entry(leaf, issuer.spki)
+    entry = precertificate.precert_entry(leaf, issuer.spki)
     verified = tuple(
         _verify(one, entry, known) for one in found if (known := [log for log in logs if log.log_id == one.log_id])
     )

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NoReturn
 from urllib.parse import quote
 
 from client.files import writing_whole
@@ -99,15 +99,21 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
 
 # --- which files ---------------------------------------------------------------------------------------
 def _files(root: Path) -> Iterator[str]:
-    """The names of all that a backup holds, in order. Links are followed, once: what they lead to is what a stack reads."""
+    """The names of all that a backup holds, in order. Links are followed, once: what they lead to is what a stack reads.
+
+    Raises:
+        Refused: a link leads nowhere, or to a place a second time. OSError: a folder cannot be listed.
+    """
     been = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise):
         if (place := os.path.realpath(folder)) in been:
             raise Refused(f"{folder} leads to {place} a second time", "a backup takes each folder once")
         been.add(place)
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
+            if path.is_symlink() and not path.exists():
+                raise Refused(f"{path} leads to {path.readlink()}, which is not there", "mount it, or remove the link")
             relative = path.relative_to(root).as_posix()
             if not (
                 name == "lock"
@@ -118,6 +124,10 @@ def _files(root: Path) -> Iterator[str]:
             ):
                 check_name(f"{DATA}{relative}")
                 yield relative
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _is_database(path: Path) -> bool:

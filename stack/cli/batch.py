@@ -29,7 +29,7 @@ from stack.cli.usage import Usage
 
 Row: TypeAlias = dict[str, object]
 CHUNK: Final = 32
-"""Files; enough that the pipe costs nothing, few enough that the workers end together."""
+"""Files at most; enough that the pipe costs nothing, few enough that the workers end together."""
 _BAR: Final = 32
 _KINDS: Final[dict[str, type[SigError]]] = {kind.__name__: kind for kind in (NotFound, Usage)}
 """What ends the whole run with an exit code of its own."""
@@ -46,8 +46,9 @@ def verify_many(count: int, verify: Callable[[int], Row], workers: int) -> list[
     Raises:
         NotFound, Usage: as ``verify``. Refused: a worker failed in another way, or ended without an answer.
     """
-    size = max(1, min(CHUNK, -(-count // workers)))
-    chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
+    rounds = -(-count // (workers * CHUNK))
+    parts = min(count, workers * rounds)  # as many for each worker, all as long
+    chunks = [range(part * count // parts, (part + 1) * count // parts) for part in range(parts)]
     sys.stdout.flush()
     sys.stderr.flush()
     gc.freeze()  # the workers share these pages for longer

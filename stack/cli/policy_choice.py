@@ -80,4 +80,4 @@ def _found(options: argparse.Namespace) -> str | None:
     files = given_trust(options)
     folder = os.path.dirname(next(iter(files.values())))  # noqa: PTH120 - as in client.files
     path = os.path.join(folder, FILE)  # noqa: PTH118 - the same
-    return path if os.path.exists(path) else None  # noqa: PTH110 - the same
+    return path if os.path.lexists(path) else None  # a link that leads nowhere was meant to be a policy

@@ -3,8 +3,7 @@
 
 1. Its public half is known from a file: the token is opened by the first signature, not before.
 2. When the key is found in the token, it must be of the right kind, and sign something that the public half verifies.
-3. A signature that fails is tried again with a new session: the old one may have ended long ago, or a process beside this one was
-   just logging in, while which SoftHSM shows no token.
+3. A signature that fails is tried again with a new session (:meth:`stack.pkcs11.module.Module.tried`).
 4. If that fails too, the caller gets Unavailable with the reason, and for :data:`AGAIN_S` so does everybody else at once.
 
 Sources: PKCS#11 v2.40 (mechanisms) section 2.3.1 (CKM_ECDSA signs a hash; the signature is r and s, each as long as the order), RFC 3279
@@ -17,7 +16,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -31,11 +29,8 @@ from stack.pkcs11.module import PATIENCE_S, WHERE, module_at, said
 Made = TypeVar("Made")
 AGAIN_S: Final = 1.0
 """So soon after a failure the token is not asked again: it may take long to say no, and others wait for it."""
-PAUSES_S: Final = (0.0, 0.1, 0.3)
-"""Between the tries of one signature."""
 LOOK_S: Final = 5.0
 """How old the last answer of a token may be when readiness is asked for."""
-CURVES: Final = {"secp256r1": 256, "secp384r1": 384}
 _CHALLENGE: Final = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
 
 
@@ -128,7 +123,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
             try:
                 self._tried(secrets.token_bytes(32))
             except Exception as error:
-                raise self._explained(error) from error
+                raise explained(self.uri, error) from error
             finally:
                 self._module.close()
 
@@ -141,20 +136,14 @@ class TokenKey(ec.EllipticCurvePrivateKey):
                 signature = self._tried(digest)
             except Exception as error:
                 self._module.close()
-                reason = self._explained(error)
+                reason = explained(self.uri, error)
                 self._fault, self._failed = _again(reason), time.monotonic()
                 raise _again(reason) from error
             self._fault, self._answered = None, time.monotonic()
             return signature
 
     def _tried(self, digest: bytes) -> bytes:
-        """3; what is refused once is refused again. The library's errors have many kinds."""
-        for pause_s in PAUSES_S:
-            with suppress(NotFound, Unavailable, RuntimeError):
-                return _sign(self._opened(), digest)
-            self._module.close()
-            time.sleep(pause_s)
-        return _sign(self._opened(), digest)
+        return self._module.tried(lambda: _sign(self._opened(), digest))
 
     def _opened(self) -> Any:
         """2, unless it was done in this session."""
@@ -171,16 +160,17 @@ class TokenKey(ec.EllipticCurvePrivateKey):
             self._handle, self._epoch = handle, self._module.epoch
         return self._handle
 
-    def _explained(self, error: Exception) -> SigError:
-        if isinstance(error, SigError):
-            return error
-        hint = "is it connected, and its service running? It is tried again by itself"
-        return Unavailable(f"{self.uri.place} does not sign with {self.uri.name}: {said(error)}", hint)
-
     def _slow(self) -> Unavailable:
         self._fault = Unavailable(f"{self.uri.place} has not answered within {PATIENCE_S:.0f} s", "is it reachable?")
         self._failed = time.monotonic()
         return _again(self._fault)
+
+
+def explained(uri: KeyUri, error: Exception) -> SigError:
+    """What went wrong with a key, for people; the library's own errors have names alone."""
+    if isinstance(error, SigError):
+        return error
+    return Unavailable(f"{uri.place} does not work with {uri.name}: {said(error)}", "is it connected, and well?")
 
 
 def _again(error: SigError) -> Unavailable:

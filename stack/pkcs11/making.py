@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
@@ -19,14 +20,15 @@ from sigcore import keys
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.pkcs11_uri import KeyUri, parse_key_uri
 from stack.files import load_file
-from stack.pkcs11.key import CURVES, TokenKey, find_private, selected
-from stack.pkcs11.module import module_at, said
+from stack.pkcs11.key import TokenKey, explained, find_private, selected
+from stack.pkcs11.module import Module, module_at, said
 
 _SIGNS: Final = {"ca": "intermediate", "tsa": "leaf"}
 """The key of an authority that signs for others; of a log it is ``log``."""
 _DERIVED: Final = r"{}(-root|-intermediate)?(-\d+)?"
 """What :meth:`TokenSource.uri_of` makes of a label."""
-_AUTHORITIES: Final = tuple(_SIGNS)
+_CURVES: Final = ("secp256r1", "secp384r1")
+"""Of an authority; a log has the first."""
 
 
 class TokenSource:
@@ -57,12 +59,9 @@ class TokenSource:
         with module.held():
             module.close()  # a session that only reads may be open
             try:
-                session = module.session(uri, writable=True)
-                try:
-                    find_private(uri, session)
-                except NotFound:
-                    _generate(uri, session)
-                public = _public_half(uri, session)
+                public = module.tried(partial(_found_or_made, uri, module))
+            except Exception as error:
+                raise explained(uri, error) from error
             finally:
                 module.close()
         self._check(uri, public)
@@ -79,7 +78,7 @@ class TokenSource:
         return TokenKey(self.uri_of(name, int(folder.name) if folder.name.isdigit() else 1), public)
 
     def _check(self, uri: KeyUri, public: ec.EllipticCurvePublicKey) -> None:
-        curves = tuple(CURVES) if self._role in _AUTHORITIES else ("secp256r1",)
+        curves = _CURVES if self._role in _SIGNS else _CURVES[:1]
         if public.curve.name not in curves:
             raise Refused(
                 f"{uri.name} in {uri.place} is on the curve {public.curve.name}, expected {' or '.join(curves)}",
@@ -95,6 +94,15 @@ def check_distinct(rows: Mapping[str, str]) -> None:
         if same and (uri == theirs or re.fullmatch(_DERIVED.format(re.escape(uri.object)), theirs.object)):
             hint = "give each role a label that is not another's with -root, -intermediate or a number behind it"
             raise Refused(f"{role} and {other} would have one key, {theirs.name}", hint)
+
+
+def _found_or_made(uri: KeyUri, module: Module) -> ec.EllipticCurvePublicKey:
+    session = module.session(uri, writable=True)
+    try:
+        find_private(uri, session)
+    except NotFound:
+        _generate(uri, session)
+    return _public_half(uri, session)
 
 
 def _generate(uri: KeyUri, session: Any) -> None:

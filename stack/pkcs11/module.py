@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sigcore.errors import NotFound, Refused, Unavailable
 from sigcore.pkcs11_uri import KeyUri
@@ -24,8 +25,11 @@ from stack.pkcs11.line import Line
 if TYPE_CHECKING:
     import pkcs11
 
+Made = TypeVar("Made")
 PATIENCE_S: Final = 4.0
 """How long a token may take for what it is asked: sigstore-js waits 5 s for an answer."""
+PAUSES_S: Final = (0.0, 0.1, 0.3)
+"""Between the tries of one thing."""
 INSTALL: Final = (
     "pip install 'sigbox[pkcs11]', or from a checkout: pip install --require-hashes -r requirements/pkcs11.txt"
 )
@@ -63,6 +67,18 @@ class Module:
         if library is not None:
             with suppress(Exception):  # whatever it says: it is begun anew
                 library.finalize()
+
+    def tried(self, work: Callable[[], Made]) -> Made:
+        """The outcome of ``work``, tried anew with everything opened again when it fails, but for what is refused.
+
+        An old session may have ended long ago; and while a process beside this one logs in, SoftHSM shows no token.
+        """
+        for pause_s in PAUSES_S:
+            with suppress(NotFound, Unavailable, RuntimeError):  # the last are the library's own, of many kinds
+                return work()
+            self.close()
+            time.sleep(pause_s)
+        return work()
 
     def session(self, uri: KeyUri, *, writable: bool = False) -> pkcs11.Session:
         """The session with the token of ``uri``, logged in; a new one is ``writable`` only where it is asked for.

@@ -26,7 +26,7 @@ from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.merkle import HASH_SIZE
 from sigcore.values import dataclass
-from tlog.submission import Receipt, Submission
+from tlog.submission import Frozen, Receipt, Submission
 
 LENGTH: Final = 4
 FRAME: Final = 1 << 20
@@ -46,7 +46,7 @@ _REPORT_HEAD: Final = struct.Struct(">BI")
 _ADDED_HEAD: Final = struct.Struct(">BQQB")
 _KNOWN_HEAD: Final = struct.Struct(">BQQBII")
 _FAILURE_HEAD: Final = struct.Struct(">BQBII")
-_KINDS: Final[tuple[type[SigError], ...]] = (Malformed, Refused, NotFound, Unavailable)
+_KINDS: Final[tuple[type[SigError], ...]] = (Frozen, Malformed, Refused, NotFound, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import fields
 
-from sigcore import certify, der, entries, extensions, fulcio, keys, x509
+from sigcore import certify, der, entries, extensions, fulcio, general_name, keys, x509
 from sigcore.entries import HashedRekord
 from sigcore.fulcio import FulcioExtensions
 from sigcore.strict import JSON, encode_base64
@@ -53,10 +53,10 @@ def certificate(text: str, number: int) -> bytes:
 
 
 def _san(data: bytes, number: int) -> bytes:
-    """As :func:`sigcore.x509.encode_san`, which refuses half of what is wanted here."""
+    """As :func:`sigcore.general_name.encode_san`, which refuses half of what is wanted here."""
     if number % 3 == 2:
         value = der.tlv(der.context(0), der.tlv(0x0C, data))
-        return der.sequence(der.tlv(der.context(0), der.oid(x509.FULCIO_OTHER_NAME), value))
+        return der.sequence(der.tlv(der.context(0), der.oid(general_name.FULCIO_OTHER_NAME), value))
     return der.sequence(der.tlv(der.context(6 if number % 3 else 1, constructed=False), data))
 
 

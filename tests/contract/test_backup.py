@@ -153,6 +153,16 @@ def test_links_are_followed_once(kept: Kept, tmp_path: Path):
     assert "a second time" in done.stderr
 
 
+def test_a_link_that_leads_nowhere_is_not_left_out_in_silence(kept: Kept, tmp_path: Path):
+    data = Path(shutil.copytree(kept.data, tmp_path / "data"))
+    (data / "oidc").rename(tmp_path / "other disk")
+    (data / "oidc").symlink_to(tmp_path / "a disk that is not mounted")
+    done = sigbox("backup", tmp_path / "backup", "--data", data)
+    assert done.returncode == 1
+    assert "oidc leads to" in done.stderr
+    assert not (tmp_path / "backup").exists()
+
+
 def test_a_full_disk_leaves_nothing(kept: Kept, tmp_path: Path):
     def small() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

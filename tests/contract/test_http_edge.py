@@ -196,6 +196,7 @@ def test_pipelined_requests_are_answered_in_order(stack):
     assert re.findall(rb"there is no '(\d+)'", answer) == [str(number).encode() for number in range(50)]
 
 
+@pytest.mark.alone
 def test_10_000_pipelined_requests_cost_no_more_than_their_answers_d04(stack):
     began = time.monotonic()
     answer = talk(stack, b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n" * 10_000 + get(b"/nothing"))
@@ -224,6 +225,8 @@ def test_a_body_in_chunks_of_one_byte_is_read_and_refused_d04(stack):
         ),
         (b"GET /api/v2/nothing", 404, {"code": 5, "message": "Not Found", "details": []}),
         (b"GET /ct/v1/nothing", 404, {"error_message": "Not Found", "success": False}),
+        (b"GET /ct/2/ct/v1/get-sth", 404, {"error_message": "Not Found", "success": False}),
+        (b"GET /log/2/checkpoint", 404, {"code": 5, "message": "Not Found", "details": []}),
         (b"PUT /api/v1/log/entries", 405, {"code": 405, "message": "Method Not Allowed (expected GET,HEAD,POST)"}),
         (
             b"GET /auth/token",

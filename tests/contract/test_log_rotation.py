@@ -94,6 +94,9 @@ def test_nobody_who_signs_notices_that_both_logs_are_rotated(tmp_path: Path):
     with rotated(tmp_path) as (stack, bundles):
         status, ready = ask(f"{stack.url}/readyz")
         assert (status, set(json.loads(ready)["roles"]) >= NAMES) == (HTTPStatus.OK, True)
+        for page in ("/", "/logs", "/operator", "/flow/live"):
+            status, shown = ask(f"{stack.url}{page}")
+            assert (status, b"rekor-2" in shown or b"tree 2" in shown) == (HTTPStatus.OK, True), page
         for name in sorted(NAMES - {"rekor-v1"}):
             assert ask(f"{stack.url}/logs/{name}")[0] == HTTPStatus.OK
             status, entry = ask(f"{stack.url}/entries/{name}/1.json")

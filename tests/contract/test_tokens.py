@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pkcs11
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
+from pkcs11.util.ec import encode_named_curve_parameters
 
 from sigcore.algorithms import HashAlgorithm
 from sigcore.timestamp import TimestampRequest, encode_request
@@ -140,6 +143,35 @@ def test_a_role_alone_signs_in_the_token(tmp_path: Path, token: SoftToken):
     assert "had already the keys of tsa" in again.stdout
 
 
+def test_a_wrong_pin_makes_no_stack_and_the_right_one_does(tmp_path: Path):
+    with soft_token(tmp_path / "hsm") as token:
+        token.pin_file.write_text("000000")
+        done = sigbox("init", "--data", tmp_path / "data", "--yes", *token.options("ct"))
+        assert (done.returncode, "refuses the PIN" in done.stderr) == (3, True), done.stderr
+        assert "000000" not in done.stderr
+        token.pin_file.write_text(PIN)
+        done = sigbox("init", "--data", tmp_path / "data", "--yes", *token.options("ct"))
+        assert done.returncode == 0, done.stderr
+
+
+def test_keys_that_a_ceremony_has_made_are_used_on_p384_too(tmp_path: Path):
+    labels = ("ca", "ca-root", "tsa", "tsa-intermediate", "tsa-root")
+    with soft_token(tmp_path / "hsm") as token:
+        loaded = pkcs11.lib(token.module)
+        with loaded.get_token(token_label="sigbox").open(rw=True, user_pin=PIN) as session:
+            curve = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters("secp384r1")}
+            for label in labels:
+                parameters = session.create_domain_parameters(pkcs11.KeyType.EC, curve, local=True)
+                parameters.generate_keypair(store=True, label=label)
+        loaded.finalize()
+        done = sigbox("init", "--data", tmp_path / "data", "--yes", *token.options("ca", "tsa"))
+        assert done.returncode == 0, done.stderr
+        with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
+            sign_and_verify(stack, tmp_path, "artifact")
+        pem = (tmp_path / "data" / "ca" / "intermediate.pem").read_bytes()
+        assert load_pem_x509_certificate(pem).public_key().key_size == 384
+
+
 # --- operated --------------------------------------------------------------------------------------------
 def checks_of(data: Path) -> dict[str, dict[str, str]]:
     done = sigbox("doctor", "--data", data, "--json", "--no-sign")
@@ -196,6 +228,11 @@ def test_a_rotation_makes_the_next_key_in_the_token_and_a_stack_of_files_moves_t
         settings.write_text("\n".join((settings.read_text(), "[keys]", *rows, "")))
         check = checks_of(stack.data)["tokens"]
         assert (check["state"], "trust rotate" in check["fix"]) == ("warning", True)
+        token.take_away()
+        refused = sigbox("trust", "rotate", "ca", "--data", stack.data)
+        token.put_back()
+        assert (refused.returncode, "PKCS#11" in refused.stderr, "Traceback" in refused.stderr) == (4, True, False)
+        assert not (stack.data / "public" / "generations.json").exists()
         for number, role in ((2, "ca"), (2, "tsa"), (3, "ca")):
             before = answer(f"{stack.url}/api/v1/rootCert"), answer(f"{stack.url}/api/v1/timestamp/certchain")
             done = sigbox("trust", "rotate", role, "--data", stack.data)

@@ -62,6 +62,7 @@ from sigcore import (
     entries_v2_dsse,
     extensions,
     fulcio,
+    general_name,
     intoto,
     keys,
     limits,
@@ -373,10 +374,13 @@ PARSERS: dict[str, Parser] = {
         exact=False,
         text=True,
     ),
-    "sigcore.x509.parse_san": replace(
-        in_certificate(x509.parse_san, "2.5.29.17"),
-        seeds=[x509.encode_san(one) for one in (x509.Email("a@b.c"), x509.Uri("https://a/b"), x509.OtherName("a!b"))],
-        encode=x509.encode_san,
+    "sigcore.general_name.parse_san": replace(
+        in_certificate(general_name.parse_san, "2.5.29.17"),
+        seeds=[
+            general_name.encode_san(one)
+            for one in (general_name.Email("a@b.c"), general_name.Uri("https://a/b"), general_name.OtherName("a!b"))
+        ],
+        encode=general_name.encode_san,
     ),
     "sigcore.extensions.parse_basic_constraints": in_certificate(extensions.parse_basic_constraints, "2.5.29.19"),
     "sigcore.extensions.parse_key_usage": in_certificate(extensions.parse_key_usage, "2.5.29.15"),

@@ -152,6 +152,7 @@ class Catalog:
     # --- follow ------------------------------------------------------------------------------------------
     async def _follow(self) -> None:
         """(1)"""
+        self._others()  # what was there before is nobody's work now
         while True:
             pace = Gentle(self._others)
             for name in self._sources:

@@ -10,7 +10,7 @@ from typing import Final
 from ca.principal import Principal
 from ca.profile import Profile
 from client.sign import Certified
-from sigcore import certify, fulcio, keys, merkle, x509
+from sigcore import certify, fulcio, general_name, keys, merkle, x509
 from sigcore.bundle import Bundle
 from sigcore.checkpoint import Checkpoint, sign_checkpoint
 from sigcore.log_entry import InclusionProof, LogEntry
@@ -33,7 +33,7 @@ def make_authority(honest: Certificate, now: datetime) -> tuple[Certified, Autho
     authority = x509.parse_certificate(
         certify.make_intermediate(root, root_key, spki, _subject("authority", now), eku=x509.EKU_CODE_SIGNING)
     )
-    principal = Principal(x509.parse_san(honest), "", fulcio.parse_extensions(honest))
+    principal = Principal(general_name.parse_san(honest), "", fulcio.parse_extensions(honest))
     draft = Profile(authority).draft(principal, keys.encode_public_key(key.public_key()), now)
     certificate = certify.sign_tbs(draft.encode(b""), issuing)
     return Certified(key, certificate), _instance("authority", (authority.der, root.der), now)

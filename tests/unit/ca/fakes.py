@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sigcore import certify, keys, sct, x509
+from sigcore import certify, keys, precertificate, sct, x509
 from sigcore.errors import Refused, Unavailable
 from tests.unit.ca.tokens import NOW, SECONDS
 
@@ -49,7 +49,7 @@ class FakeLog:
     async def add_pre_chain(self, chain):
         self.chains.append(tuple(chain))
         precert, issuer = (x509.parse_certificate(der) for der in chain[:2])
-        return self.stamp(sct.precert_entry(precert, issuer.spki))
+        return self.stamp(precertificate.precert_entry(precert, issuer.spki))
 
     def stamp(self, entry):
         return sct.sign_sct(entry, SECONDS * 1000, self.key)

@@ -16,7 +16,7 @@ from ca.authority import Authority
 from ca.lint import Unsound
 from ca.possession import SignedSubject, SigningRequest
 from ca.profile import Draft, Profile
-from sigcore import certify, der, extensions, keys, sct, signatures, x509
+from sigcore import certify, der, extensions, general_name, keys, precertificate, sct, signatures, x509
 from sigcore.chain import verify_chain
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from tests.unit.ca import fakes
@@ -125,8 +125,8 @@ async def test_the_embedded_sct_is_of_the_logged_precertificate(authority, chain
     assert logged.extensions[-1].value == oracle.PrecertPoison()
     assert logged.extensions[-1].critical
     assert logged.serial_number == final.serial_number
-    sct.correspond(x509.parse_certificate(precert), x509.parse_certificate(issued.chain[0]))
-    entry = sct.precert_entry(x509.parse_certificate(issued.chain[0]), chain.issuer.spki)
+    precertificate.correspond(x509.parse_certificate(precert), x509.parse_certificate(issued.chain[0]))
+    entry = precertificate.precert_entry(x509.parse_certificate(issued.chain[0]), chain.issuer.spki)
     (own,) = sct.parse_sct_list(
         der.Reader(x509.parse_certificate(issued.chain[0]).extension(sct.SCT_LIST_OID).value, "list").octet_string()
     )
@@ -302,7 +302,7 @@ async def test_what_leaves_the_profile_never_meets_the_ca_key(authority, log, to
     genuine = Profile.draft
 
     def drifting(self, principal, spki, now):
-        return genuine(self, replace(principal, san=x509.Email("evil@example.com")), spki, now)
+        return genuine(self, replace(principal, san=general_name.Email("evil@example.com")), spki, now)
 
     monkeypatch.setattr(Profile, "draft", drifting)
     monkeypatch.setattr(signatures, "sign", lambda *_: pytest.fail("the CA key was used"))
@@ -380,6 +380,17 @@ async def test_an_sct_of_another_log_with_its_own_key_gives_no_certificate(chain
     )
     with pytest.raises(Unsound, match="the SCT is of the log"):
         await other.issue(token, proof(), now=NOW)
+
+
+async def test_an_authority_changes_over_to_another_log_and_its_key(authority, log, token):
+    await authority.issue(token, proof(), now=NOW)
+    new = fakes.FakeLog()
+    authority.log_to(new, new.key.public_key())
+    await authority.issue(token, proof(), now=NOW)
+    assert (len(log.chains), len(new.chains)) == (1, 1)
+    authority.log_to(log, new.key.public_key())
+    with pytest.raises(Unsound, match="the SCT is of the log"):
+        await authority.issue(token, proof(), now=NOW)
 
 
 # --- construction ---------------------------------------------------------------------------------------------

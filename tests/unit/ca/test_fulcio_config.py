@@ -13,8 +13,8 @@ from ca.principal import make_principal
 from ca.token import Claims
 from client.policy.yaml_form import parse_yaml
 from sigcore.errors import Malformed
+from sigcore.general_name import Uri
 from sigcore.strict import Fields
-from sigcore.x509 import Uri
 from tests.unit.ca.test_transport import AUTHORITY
 
 YAML = """

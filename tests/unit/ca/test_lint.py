@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from ca.lint import Unsound, lint
 from ca.principal import Principal
 from ca.profile import Profile, subject_key_identifier
-from sigcore import certify, der, extensions, keys, signatures, x509
+from sigcore import certify, der, extensions, general_name, keys, signatures, x509
 from sigcore.errors import Refused
 from sigcore.fulcio import FulcioExtensions
 from tests.unit.ca import fakes
@@ -21,7 +21,7 @@ from tests.unit.ca.tokens import ISSUER, NOW
 NAME = "alice@example.com"
 SPKI = keys.encode_public_key(keys.generate_p256().public_key())
 OTHER_SPKI = keys.encode_public_key(keys.generate_p256().public_key())
-PERSON = Principal(x509.Email(NAME), NAME, FulcioExtensions(issuer=ISSUER, token_subject=NAME))
+PERSON = Principal(general_name.Email(NAME), NAME, FulcioExtensions(issuer=ISSUER, token_subject=NAME))
 CHAIN = fakes.make_chain()
 
 
@@ -59,7 +59,7 @@ def test_the_profile_keeps_every_rule():
         ed25519.Ed25519PrivateKey.generate(),
     ],
 )
-@pytest.mark.parametrize("san", [x509.Email("a@b"), x509.Uri("https://ci.example.com/org/repo?run=7")])
+@pytest.mark.parametrize("san", [general_name.Email("a@b"), general_name.Uri("https://ci.example.com/org/repo?run=7")])
 def test_the_profile_keeps_every_rule_for_any_key_and_name(key, san):
     spki = keys.encode_public_key(key.public_key())
     principal = Principal(
@@ -98,10 +98,10 @@ BROKEN = [
     ({"extensions": changed(AKI, value=der.sequence(der.tlv(0x80, b"\x00" * 20)))}, "authorityKeyIdentifier"),
     ({"extensions": changed(SAN, critical=False)}, "KU, SAN and poison critical"),
     (
-        {"extensions": replaced(SAN, extensions.subject_alternative_name(x509.Email("bob@example.com")))},
+        {"extensions": replaced(SAN, extensions.subject_alternative_name(general_name.Email("bob@example.com")))},
         "subjectAltName",
     ),
-    ({"extensions": replaced(SAN, extensions.subject_alternative_name(x509.Uri(NAME)))}, "subjectAltName"),
+    ({"extensions": replaced(SAN, extensions.subject_alternative_name(general_name.Uri(NAME)))}, "subjectAltName"),
     ({"extensions": changed(SAN, value=der.sequence())}, "cannot be read"),
     ({"extensions": changed(SAN, value=der.sequence(*[der.tlv(0x81, NAME.encode())] * 2))}, "cannot be read"),
     ({"extensions": changed(V1, value=b"https://evil.example")}, "issuer"),

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from ca.authority import Authority
 from ca.issuers import CHALLENGE_CLAIMS, Issuer, IssuerTable, PinnedKeys
 from ca.possession import SignedSubject, SigningRequest
-from sigcore import keys, sct, x509
+from sigcore import keys, precertificate, sct, x509
 from tests.chance import chosen_seed
 from tests.unit.ca import fakes
 from tests.unit.ca.test_csr import pem, request
@@ -132,8 +132,8 @@ async def test_final_certificates_are_their_precertificates_but_for_poison_and_s
         ((precert_der, issuer_der, _),) = log.chains
         log.chains.clear()
         final, precert = map(x509.parse_certificate, (final_der, precert_der))
-        entry = sct.precert_entry(precert, x509.parse_certificate(issuer_der).spki)
-        assert sct.precert_tbs(final) == entry.tbs
+        entry = precertificate.precert_entry(precert, x509.parse_certificate(issuer_der).spki)
+        assert precertificate.precert_tbs(final) == entry.tbs
         if number % 10 == 0:  # and so says somebody else, who takes longer
             theirs, logged = map(oracle.load_der_x509_certificate, (final_der, precert_der))
             assert theirs.tbs_precertificate_bytes == entry.tbs

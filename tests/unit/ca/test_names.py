@@ -13,8 +13,8 @@ from ca.names import NameRules, _matches
 from ca.principal import make_principal
 from ca.token import Claims
 from sigcore.errors import Malformed, Refused
+from sigcore.general_name import Email, OtherName, Uri
 from sigcore.strict import Fields
-from sigcore.x509 import Email, OtherName, Uri
 from tests.unit.ca.tokens import ISSUER, claims
 
 ALICE = Email("alice@corp.example")

@@ -8,8 +8,8 @@ from ca.principal import make_principal
 from ca.token import Claims
 from sigcore import keys
 from sigcore.errors import Malformed, Refused, SigError
+from sigcore.general_name import Email, Uri
 from sigcore.strict import Fields
-from sigcore.x509 import Email, Uri
 from tests.unit.ca.tokens import ISSUER, MACHINES, claims
 
 KEYS = PinnedKeys((("a", keys.generate_p256().public_key()),))

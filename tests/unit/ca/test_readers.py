@@ -15,7 +15,7 @@ from ca.lint import lint
 from ca.possession import SignedSubject
 from ca.principal import Principal
 from ca.profile import Profile
-from sigcore import certify, extensions, fulcio, keys, sct, x509
+from sigcore import certify, extensions, fulcio, general_name, keys, precertificate, x509
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.trustroot import AuthorityInstance, LogInstance, TrustedRoot, Validity, encode_trusted_root
 from tests.unit.ca import fakes
@@ -128,7 +128,7 @@ def test_our_profile_writes_what_the_public_fulcio_wrote(vectors):
     assert len(leaves) > 20
     arcs = set()
     for theirs in leaves:
-        san, values, spki = x509.parse_san(theirs), fulcio.parse_extensions(theirs), theirs.spki
+        san, values, spki = general_name.parse_san(theirs), fulcio.parse_extensions(theirs), theirs.spki
         principal = Principal(san, san.value, values)
         tbs = Profile(CHAIN.issuer).draft(principal, spki, NOW).encode(certify.encode_extension(extensions.poison()))
         ours = lint(tbs, issuer=CHAIN.issuer, principal=principal, spki=spki, now=NOW)
@@ -144,6 +144,8 @@ def test_our_profile_writes_what_the_public_fulcio_wrote(vectors):
 def test_the_splice_of_the_sct_list_rebuilds_every_public_certificate(vectors):
     for leaf in public_leaves(vectors):
         (list_,) = (e for e in leaf.extensions if e.oid == extensions.SCT_LIST)
-        assert sct.with_sct_list(sct.precert_tbs(leaf), certify.encode_extension(list_)) == leaf.tbs
+        assert (
+            precertificate.with_sct_list(precertificate.precert_tbs(leaf), certify.encode_extension(list_)) == leaf.tbs
+        )
         theirs = oracle.load_der_x509_certificate(leaf.der)
-        assert sct.precert_tbs(leaf) == theirs.tbs_precertificate_bytes
+        assert precertificate.precert_tbs(leaf) == theirs.tbs_precertificate_bytes

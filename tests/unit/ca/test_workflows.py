@@ -12,8 +12,8 @@ from ca.principal import make_principal
 from ca.token import Claims
 from ca.workflows import make_workflow
 from sigcore.errors import Malformed, Refused, SigError
+from sigcore.general_name import Email, OtherName, Uri
 from sigcore.strict import Fields
-from sigcore.x509 import Email, OtherName, Uri
 
 GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
 GITHUB = {

@@ -28,9 +28,11 @@ from sigcore import (
     entries_v1,
     extensions,
     fulcio,
+    general_name,
     keys,
     limits,
     merkle,
+    precertificate,
     sct,
     timestamp,
     x509,
@@ -52,7 +54,7 @@ from tests.unit.client.minilog import NOW, MiniLog, MiniLogV1, answer_v1
 START, END = NOW - timedelta(days=30), NOW + timedelta(days=3650)
 OPEN = Validity(START)
 EMAIL, ISSUER = "signer@example.com", "https://issuer.example/auth"
-SAN = x509.Email(EMAIL)
+SAN = general_name.Email(EMAIL)
 ARTIFACT = b"an artifact\n"
 URL = "http://sig.example:7780"
 
@@ -149,7 +151,7 @@ class MiniSigstore:
         self,
         key: keys.PublicKey,
         *,
-        san: x509.San = SAN,
+        san: general_name.San = SAN,
         issuer: Sequence[Extension] | str = ISSUER,
         usage: Sequence[Extension] | None = None,
         scts: int = 1,
@@ -183,7 +185,9 @@ class MiniSigstore:
 
         if not scts:
             return sign()
-        entry = sct.precert_entry(x509.parse_certificate(sign(extensions.poison())), self.ca.intermediate.spki)
+        entry = precertificate.precert_entry(
+            x509.parse_certificate(sign(extensions.poison())), self.ca.intermediate.spki
+        )
         signed = [sct.sign_sct(entry, int(self.now.timestamp() * 1000) + n, self.ct_key) for n in range(scts)]
         return sign(extensions.sct_list(sct.encode_sct_list(signed)))
 
@@ -357,7 +361,7 @@ class MiniTransport:
         proof = request.base64("proofOfPossession", limit=limits.SIGNATURE)
         keys.verify(key, proof, self.subject.encode(), what="the proof of possession")
         ca = self.sigstore.ca
-        chain = (self.sigstore.certify(key, san=x509.Email(self.subject)), ca.intermediate.der, ca.root.der)
+        chain = (self.sigstore.certify(key, san=general_name.Email(self.subject)), ca.intermediate.der, ca.root.der)
         pems = [x509.encode_certificate_pem(der).rstrip("\n") for der in chain]
         answer = {"signedCertificateEmbeddedSct": {"chain": {"certificates": pems}}}
         return Response(200, json.dumps(answer).encode())

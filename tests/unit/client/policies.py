@@ -11,7 +11,7 @@ from client.policy.document import parse_policy
 from client.policy.rules import Policy
 from client.verify import Verified, verify_own
 from client.verify.signed import ManagedKey
-from sigcore import fulcio, keys, x509
+from sigcore import fulcio, general_name, keys
 from tests.unit.client.minilog import NOW
 from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, MiniSigstore, digest_of
 
@@ -59,15 +59,17 @@ def policy(**changes) -> Policy:
     return parse_policy(json.dumps(document(**changes)).encode())
 
 
-def signed(sigstore: MiniSigstore, san: x509.San | None = None, issuer: str = ISSUER, **claims: str) -> Verified:
+def signed(
+    sigstore: MiniSigstore, san: general_name.San | None = None, issuer: str = ISSUER, **claims: str
+) -> Verified:
     """A verified signature of the artifact by that name."""
     given = fulcio.encode_extensions(fulcio.FulcioExtensions(issuer, **claims))
-    bundle = sigstore.sign(san=san or x509.Email(EMAIL), issuer=given)
+    bundle = sigstore.sign(san=san or general_name.Email(EMAIL), issuer=given)
     return verify_own(bundle, digest_of(ARTIFACT), root=sigstore.root)
 
 
 def by_job(sigstore: MiniSigstore, uri: str = JOB, issuer: str = CI, owner: str = "https://ci.example/web") -> Verified:
-    return signed(sigstore, x509.Uri(uri), issuer, source_repository_owner_uri=owner)
+    return signed(sigstore, general_name.Uri(uri), issuer, source_repository_owner_uri=owner)
 
 
 def by_key(sigstore: MiniSigstore) -> Verified:

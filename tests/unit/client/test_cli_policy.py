@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from sigcore import fulcio, keys, x509
+from sigcore import fulcio, general_name, keys
 from sigcore.bundle import encode_bundle
 from sigcore.trustroot import encode_trusted_root
 from stack.cli import main
@@ -36,8 +36,8 @@ def folder(sigstore, tmp_path, monkeypatch):
     claims = fulcio.encode_extensions(fulcio.FulcioExtensions(CI, source_repository_owner_uri="https://ci.example/web"))
     bundles = {
         "notes.txt": sigstore.sign(),
-        "bob": sigstore.sign(san=x509.Email("bob@example.com")),
-        "job": sigstore.sign(san=x509.Uri(JOB), issuer=claims),
+        "bob": sigstore.sign(san=general_name.Email("bob@example.com")),
+        "job": sigstore.sign(san=general_name.Uri(JOB), issuer=claims),
         "keyed": sigstore.sign_v1(key=KEY),
         "it": sigstore.attest("hashedrekord 0.0.2", STATEMENT),
     }
@@ -179,6 +179,13 @@ def test_a_policy_is_found_beside_the_trusted_root(folder, monkeypatch, capsys):
     assert "--no-policy lets the command line decide" in capsys.readouterr().err
     assert run("verify-blob", "notes.txt", *WHO, "--no-policy") == 0
     assert run("verify-blob", "notes.txt", "--no-policy") == 2
+
+
+def test_a_link_to_a_policy_that_is_not_there_is_no_leave_to_judge_without_one(folder):
+    (folder / "trust" / "policy.json").symlink_to("a disk that is not mounted")
+    assert run("verify-blob", "notes.txt", *WHO) == 2
+    assert run("verify-blob", "notes.txt") == 5
+    assert run("verify-blob", "notes.txt", *WHO, "--no-policy") == 0
 
 
 @pytest.mark.parametrize(

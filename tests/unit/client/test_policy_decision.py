@@ -13,14 +13,14 @@ from client.policy.conditions import failing, parse_conditions
 from client.policy.decision import decide, decide_attestations, find_rule
 from client.policy.names import asserted_name, local_name
 from client.verify import verify_own
-from sigcore import x509
+from sigcore import general_name
 from sigcore.errors import Refused
 from sigcore.strict import Fields
 from tests.unit.client.minilog import NOW
 from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, digest_of, statement_about
 from tests.unit.client.policies import EXPIRES, JOB, OTHER, PREDICATE, by_job, by_key, policy, signed
 
-BOB = x509.Email("bob@example.com")
+BOB = general_name.Email("bob@example.com")
 
 
 def refusal(name: str, *bundles, **changes) -> str:
@@ -92,8 +92,8 @@ def test_an_identity_is_issuer_and_name(sigstore):
     assert "the issuer is" in refusal("notes.txt", signed(sigstore, issuer=OTHER))
     assert "the issuer is" in refusal("notes.txt", signed(sigstore, issuer=f"{ISSUER}/"))
     for other in ("signer@example.com.evil", "Signer@example.com", "xsigner@example.com", "bob@example.com"):
-        assert "expected the address" in refusal("notes.txt", signed(sigstore, x509.Email(other)))
-    assert "expected the address" in refusal("notes.txt", signed(sigstore, x509.Uri(EMAIL)))
+        assert "expected the address" in refusal("notes.txt", signed(sigstore, general_name.Email(other)))
+    assert "expected the address" in refusal("notes.txt", signed(sigstore, general_name.Uri(EMAIL)))
 
 
 @pytest.mark.parametrize(

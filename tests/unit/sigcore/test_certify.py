@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509 import verification
 
-from sigcore import certify, chain, der, extensions, fulcio, keys, signatures, x509
+from sigcore import certify, chain, der, extensions, fulcio, general_name, keys, signatures, x509
 from sigcore.errors import Malformed, Refused
 
 START = datetime(2026, 1, 31, 12, 0, 0, 999999, tzinfo=UTC)
@@ -22,7 +22,11 @@ DAY = timedelta(days=1)
 ROOT = certify.Subject("test root", "test organization", START, START + 3650 * DAY)
 INTERMEDIATE = certify.Subject("test intermediate", "test organization", START, START + 365 * DAY)
 SERVICE = certify.Subject("test service", "test organization", START, START + 30 * DAY)
-SANS = [x509.Email("a@example.com"), x509.Uri("https://example.com/a"), x509.OtherName("user!example.com")]
+SANS = [
+    general_name.Email("a@example.com"),
+    general_name.Uri("https://example.com/a"),
+    general_name.OtherName("user!example.com"),
+]
 
 
 def key():
@@ -42,7 +46,7 @@ class Chain:
         made = certify.make_intermediate(self.root, self.root_key, spki(self.intermediate_key), INTERMEDIATE, eku=eku)
         self.intermediate = x509.parse_certificate(made)
 
-    def leaf(self, san: x509.San) -> x509.Certificate:
+    def leaf(self, san: general_name.San) -> x509.Certificate:
         issuer_key_id = extensions.parse_subject_key_id(self.intermediate)
         assert issuer_key_id is not None
         tbs = certify.encode_tbs(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from sigcore import certify, chain, der, extensions, keys, limits, signatures, x509
+from sigcore import certify, chain, der, extensions, general_name, keys, limits, signatures, x509
 from sigcore.errors import Malformed, Refused, SigError
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -386,7 +386,10 @@ def test_verify_signed_by():
 
 
 def test_no_flipped_bit_of_a_leaf_goes_unnoticed():
-    good, middle = leaf("inter", *LEAF, extensions.subject_alternative_name(x509.Email("a@example.com"))), inter()
+    good, middle = (
+        leaf("inter", *LEAF, extensions.subject_alternative_name(general_name.Email("a@example.com"))),
+        inter(),
+    )
     chain.verify_signed_by(good, middle)
     for position in range(8 * len(good.der)):
         data = bytearray(good.der)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sigcore import checkpoint, entries, keys, merkle, note, sct, x509
+from sigcore import checkpoint, entries, keys, merkle, note, precertificate, sct, x509
 from sigcore.errors import Malformed, Refused, SigError
 
 CERTIFIED = (
@@ -87,7 +87,7 @@ def submitted(case):
     chains = (chain["certChain"]["certificates"] for chain in case.root["certificateAuthorities"])
     authorities = [x509.parse_certificate(raw(certificate)) for chain in chains for certificate in chain]
     [issuer] = {issuer.spki for issuer in authorities if issuer.subject == case.certificate.issuer}
-    return signed, sct.precert_entry(case.certificate, issuer)
+    return signed, precertificate.precert_entry(case.certificate, issuer)
 
 
 def ct_keys(case):

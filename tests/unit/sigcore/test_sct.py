@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigcore import der, keys, sct, x509
+from sigcore import der, keys, precertificate, sct, x509
 from sigcore.errors import Malformed, Refused, SigError
 from sigcore.sct import PrecertEntry, SignedCertificateTimestamp, X509Entry
 
@@ -198,7 +198,9 @@ def test_an_empty_list_is_not_written():
 
 # --- signatures -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("key", [LOG_KEY, RSA_KEY], ids=["ecdsa", "rsa"])
-@pytest.mark.parametrize("entry", [X509Entry(b"DER"), sct.precert_entry(PRECERT, CA_SPKI)], ids=["x509", "precert"])
+@pytest.mark.parametrize(
+    "entry", [X509Entry(b"DER"), precertificate.precert_entry(PRECERT, CA_SPKI)], ids=["x509", "precert"]
+)
 def test_sign_then_verify(key, entry):
     signed = sct.sign_sct(entry, NOW_MS, key)
     sct.verify_sct(sct.parse_sct(sct.encode_sct(signed)), entry, key.public_key())
@@ -221,7 +223,7 @@ def test_sign_then_verify(key, entry):
 
 
 def test_an_sct_holds_for_its_entry_only():
-    entry = sct.precert_entry(PRECERT, CA_SPKI)
+    entry = precertificate.precert_entry(PRECERT, CA_SPKI)
     signed = sct.sign_sct(entry, NOW_MS, LOG_KEY)
     for other in (
         replace(entry, issuer_key_hash=bytes(32)),
@@ -244,7 +246,7 @@ def test_keys_that_rfc_6962_does_not_know_are_refused(key):
 
 
 def test_the_library_reads_and_verifies_what_we_embed():
-    signed = sct.sign_sct(sct.precert_entry(PRECERT, CA_SPKI), NOW_MS, LOG_KEY)
+    signed = sct.sign_sct(precertificate.precert_entry(PRECERT, CA_SPKI), NOW_MS, LOG_KEY)
     final = certificate(*PLAIN, sct_list(signed))
     [read] = pyca.load_der_x509_certificate(final.der).extensions.get_extension_for_class(
         pyca.PrecertificateSignedCertificateTimestamps
@@ -252,7 +254,7 @@ def test_the_library_reads_and_verifies_what_we_embed():
     assert (read.log_id, read.timestamp) == (signed.log_id, NOW.replace(tzinfo=None))
     assert read.signature == signed.signature
     assert sct.embedded_scts(final) == (signed,)
-    sct.verify_sct(signed, sct.precert_entry(final, CA_SPKI), LOG_KEY.public_key())
+    sct.verify_sct(signed, precertificate.precert_entry(final, CA_SPKI), LOG_KEY.public_key())
 
 
 def test_certificates_without_a_readable_list():
@@ -267,19 +269,19 @@ def test_certificates_without_a_readable_list():
 
 # --- precertificates --------------------------------------------------------------------------------------------
 def test_the_tbs_is_what_the_library_takes_out():
-    assert sct.precert_tbs(FINAL) == pyca.load_der_x509_certificate(FINAL.der).tbs_precertificate_bytes
+    assert precertificate.precert_tbs(FINAL) == pyca.load_der_x509_certificate(FINAL.der).tbs_precertificate_bytes
 
 
 @pytest.mark.parametrize("at", range(len(PLAIN) + 1))
 def test_the_tbs_is_that_of_the_certificate_without_the_two_extensions(at):
     plain = certificate(*PLAIN)
-    assert sct.precert_tbs(plain) == plain.tbs
+    assert precertificate.precert_tbs(plain) == plain.tbs
     for extra in ((poison(),), (sct_list(SCT),), (sct_list(SCT), poison())):
-        assert sct.precert_tbs(certificate(*PLAIN[:at], *extra, *PLAIN[at:])) == plain.tbs
+        assert precertificate.precert_tbs(certificate(*PLAIN[:at], *extra, *PLAIN[at:])) == plain.tbs
 
 
 def test_a_list_of_extensions_that_becomes_empty_is_left_out():
-    tbs = sct.precert_tbs(certificate(poison()))
+    tbs = precertificate.precert_tbs(certificate(poison()))
     reader = der.Reader(tbs, "TBS").enter()
     tags = []
     while not reader.at_end:
@@ -289,13 +291,13 @@ def test_a_list_of_extensions_that_becomes_empty_is_left_out():
 
 
 def test_the_issuer_is_bound_by_its_key():
-    entry = sct.precert_entry(PRECERT, CA_SPKI)
+    entry = precertificate.precert_entry(PRECERT, CA_SPKI)
     assert entry == PrecertEntry(hashlib.sha256(CA_SPKI).digest(), certificate(*PLAIN).tbs)
 
 
 def test_a_final_certificate_corresponds_to_its_precertificate():
-    sct.correspond(PRECERT, FINAL)
-    sct.correspond(certificate(poison(), *PLAIN), FINAL)
+    precertificate.correspond(PRECERT, FINAL)
+    precertificate.correspond(certificate(poison(), *PLAIN), FINAL)
 
 
 URI = pyca.SubjectAlternativeName([pyca.UniformResourceIdentifier("https://example.com")])
@@ -321,9 +323,9 @@ def test_each_changed_field_is_refused_by_name(change, field):
     change = dict(change)
     extensions = change.pop("extensions", PLAIN)
     with pytest.raises(Refused, match=f"differs from its precertificate in {field}"):
-        sct.correspond(PRECERT, certificate(*extensions, sct_list(SCT), **change))
+        precertificate.correspond(PRECERT, certificate(*extensions, sct_list(SCT), **change))
     with pytest.raises(Refused, match=f"differs from its precertificate in {field}"):
-        sct.correspond(certificate(*extensions, poison(), **change), FINAL)
+        precertificate.correspond(certificate(*extensions, poison(), **change), FINAL)
 
 
 @pytest.mark.parametrize(
@@ -341,4 +343,4 @@ def test_each_changed_field_is_refused_by_name(change, field):
 )
 def test_the_two_extensions_are_where_they_belong(precert, final, message):
     with pytest.raises(Refused, match=message):
-        sct.correspond(precert, final)
+        precertificate.correspond(precert, final)

@@ -17,8 +17,8 @@ from aiohttp import hdrs, web
 assert "aiohttp.client" not in sys.modules and "aiohttp.connector" not in sys.modules
 import stack.running
 assert "aiohttp.client" not in sys.modules, "a module of the server imports aiohttp's client"
-OURS = ("stack.personas", "stack.clients.table", "stack.web.front_page", "tlog.storage.sqlite", "tlog.anchor_file")
-OTHERS = ("jwt", "jinja2", "authlib", "prometheus_client", "cryptography.x509", "tuf", "sqlite_utils", "tomllib")
+OURS = ("stack.personas", "stack.clients.table", "stack.web.front_page", "tlog.storage.sqlite", "tlog.anchor_file", "stack.pkcs11", "sigcore.pkcs11_uri")
+OTHERS = ("jwt", "jinja2", "authlib", "prometheus_client", "cryptography.x509", "tuf", "sqlite_utils", "tomllib", "pkcs11")
 for heavy in (*OTHERS, *OURS, *ISSUERS):
     assert heavy not in sys.modules, f"{heavy} is imported before anything answers"
 import aiohttp

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from sigcore import keys, sct
+from sigcore import keys, precertificate, sct
 from sigcore.errors import Malformed, Unavailable
 from sigcore.strict import encode_base64
 from sigcore.x509 import parse_certificate
@@ -29,7 +29,7 @@ IDENTIFIERS: list[str] = []
 
 def good(chain: tuple[bytes, ...] = CHAIN, key: keys.PrivateKey = KEY) -> dict[str, object]:
     leaf, issuer = (parse_certificate(der) for der in chain[:2])
-    stamp = sct.sign_sct(sct.precert_entry(leaf, issuer.spki), 1793491200000, key)
+    stamp = sct.sign_sct(precertificate.precert_entry(leaf, issuer.spki), 1793491200000, key)
     return {
         "sct_version": 0,
         "id": encode_base64(stamp.log_id),

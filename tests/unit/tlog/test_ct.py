@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from sigcore import certify, extensions, keys, merkle, sct, tls
 from sigcore.errors import Malformed, Refused, Unavailable
-from sigcore.sct import SignedCertificateTimestamp, parse_digitally_signed, precert_entry, verify_sct
+from sigcore.precertificate import precert_entry
+from sigcore.sct import SignedCertificateTimestamp, parse_digitally_signed, verify_sct
 from sigcore.x509 import Extension, parse_certificate
 from tlog import ct
 from tlog.anchor import MemoryAnchor
@@ -266,6 +267,20 @@ async def test_add_pre_chain(client):
     algorithm, signature = parse_digitally_signed(base64.b64decode(answer["signature"]))
     given = SignedCertificateTimestamp(base64.b64decode(answer["id"]), answer["timestamp"], b"", signature, algorithm)
     verify_sct(given, entry_of(precert), KEY.public_key())
+
+
+async def test_a_log_that_has_ended_refuses_certificates_and_answers_monitors(service, client):
+    before = await (await client.get("/ct/v1/get-sth")).json()
+    service.log.ends_ms = service.log.clock.latest_ms() + 1
+    assert (await client.post("/ct/v1/add-pre-chain", data=message(*CA.chain(CA.precert())))).status == 200
+    service.log.ends_ms = service.log.clock.latest_ms()
+    for path, chain in (("add-pre-chain", CA.chain(CA.precert())), ("add-chain", (CA.root,))):
+        response = await client.post(f"/ct/v1/{path}", data=message(*chain))
+        assert response.status == 403
+        assert "frozen" in (await response.json())["error_message"]
+    after = await (await client.get("/ct/v1/get-sth")).json()
+    assert after["tree_size"] == before["tree_size"] + 1
+    assert (await client.get("/ct/v1/get-entries?start=0&end=1")).status == 200
 
 
 async def test_what_a_monitor_does(service, client):

@@ -11,7 +11,8 @@ import pytest
 from sigcore import keys
 from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.limits import ENTRY
-from sigcore.sct import precert_entry, verify_sct
+from sigcore.precertificate import precert_entry
+from sigcore.sct import verify_sct
 from sigcore.x509 import parse_certificate
 from tests.postgres_server import running_server
 from tests.unit.tlog.conftest import HandClock, Site

@@ -79,6 +79,20 @@ async def test_the_same_entry_at_the_same_time_has_one_index(site, entry):
     assert log.size == 1
 
 
+async def test_who_brings_many_is_told_of_each(site, entry):
+    log = await site.open()
+    callers = [asyncio.get_running_loop().create_future() for _ in range(51)]
+    for number, caller in zip((*range(50), 7), callers, strict=True):
+        log.bring(entry(number), caller)
+    receipts = await asyncio.gather(*callers)
+    for number, receipt in zip((*range(50), 7), receipts, strict=True):
+        verify(site, receipt)
+        assert receipt.leaf == entry(number).leaf
+    assert {receipt.index for receipt in receipts} == set(range(50))
+    assert [receipt.duplicate for receipt in receipts].count(True) == 1
+    assert log.size == 50
+
+
 async def test_the_same_entry_after_a_restart_has_one_index(site, entry):
     log = await site.open()
     await fill(log, entry, 300)

@@ -105,6 +105,26 @@ async def test_an_alert_is_posted_once_signed_and_about_what_comes_after_the_rul
     assert (watching.found, watching.delivered, watching.failed) == ({"mallory": 1}, 1, 0)
 
 
+async def test_a_tree_that_a_rotation_adds_is_watched_by_the_rules_of_its_log(log, tmp_path):
+    later = await Site(tmp_path / "later", durable=False).open()
+    await later.submit(signed("the@first.example", 1))
+    async with receiver() as there:
+        watching = watcher(log, there.url)
+        await watching.start()
+        watching.follow("rekor-2", later)
+
+        async def followed() -> bool:
+            return (await watching.look()).judged.get("rekor-2") == 1
+
+        await until(followed)
+        await later.submit(signed("mallory@example.com", 2))
+        await until(lambda: settled(watching, State.DELIVERED))
+        await watching.stop()
+    await later.stop()
+    ((_, body),) = there.got
+    assert json.loads(body)["entry"] == "http://localhost:7780/entries/rekor-2/1"
+
+
 async def _judged(watching: Watcher, size: int) -> bool:
     return (await watching.look()).judged["rekor"] == size
 

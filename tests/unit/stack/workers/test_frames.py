@@ -13,7 +13,7 @@ from sigcore.errors import Malformed, NotFound, Refused, Unavailable
 from stack.workers import frames
 from stack.workers.frames import Entry, Failure, Report, Splitter, encode_asked, encode_told, parse_asked, parse_told
 from tests.chance import chosen_seed
-from tlog.submission import Receipt, Submission
+from tlog.submission import Frozen, Receipt, Submission
 
 SENT = Submission(b"a leaf", b"i" * 32, b"and what is kept beside it")
 ADDED = Receipt(
@@ -97,6 +97,12 @@ def test_a_receipt_without_a_head_an_unknown_message_and_a_short_one_are_refused
         if end != start:
             with pytest.raises(Malformed):
                 parse_told(inner[:end])
+
+
+def test_a_log_that_takes_nothing_any_more_is_told_from_one_that_refuses_this_entry():
+    (frame,) = encode_told([(1, Frozen("it has ended")), (2, Refused("not this one"))])
+    kinds = [type(told.error) for told in parse_told(content(frame)[0]) if isinstance(told, Failure)]
+    assert kinds == [Frozen, Refused]
 
 
 def test_a_message_that_is_too_long_or_no_text_arrives_all_the_same():

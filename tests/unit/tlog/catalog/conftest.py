@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from sigcore import certify, der, entries, extensions, fulcio, keys, x509
+from sigcore import certify, der, entries, extensions, fulcio, general_name, keys, x509
 from sigcore.entries import HashedRekord
 from tlog.log import Submission
 
@@ -17,7 +17,7 @@ ISSUER = "https://login.example"
 
 def certificate(identity: str, number: int = 1, **values: str) -> x509.Certificate:
     """As the CA makes them; it begins ``number`` minutes after START and has that serial number."""
-    san = x509.Email(identity) if "@" in identity else x509.Uri(identity)
+    san = general_name.Email(identity) if "@" in identity else general_name.Uri(identity)
     moment = START + timedelta(minutes=number)
     tbs = certify.encode_tbs(
         serial=number,
