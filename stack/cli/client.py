@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subject", metavar="URI", help="add: whom its certificates name, an http or https URI")
     add_data_option(parser)
     add_passphrase_option(parser)
-    parser.add_argument("--json", action="store_true", help="list: one JSON document")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,27 +49,31 @@ def run(options: argparse.Namespace) -> int:
     if not options.name:
         raise Malformed(f"sigbox client {options.action} needs a machine", "name it after the action")
     name = parse_machine_name(options.name)
+    secret = None
     if options.action == "add":
-        _add(machines, name, options.subject)
+        secret = _add(machines, name, options.subject)
     elif options.action == "secret":
-        text, kept = new_secret(name)
+        secret, kept = new_secret(name)
         machines.set_secret(name, kept)
-        print(text)
     elif options.action == "remove":
         _say(f"removed {machines.remove(name).name}; tokens that it has live ten minutes at most")
     else:
         machine = machines.set_disabled(name, disabled=options.action == "disable")
         _say(f"{machine.name} {'is locked out' if machine.disabled else 'gets tokens'}")
+    if options.json:
+        print(json.dumps({"action": options.action, "name": name} | ({"secret": secret} if secret else {}), indent=2))
+    elif secret:
+        print(secret)
     return 0
 
 
-def _add(machines: SqliteMachines, name: str, subject: str | None) -> None:
+def _add(machines: SqliteMachines, name: str, subject: str | None) -> str:
     if not subject:
         raise Malformed("a machine needs a subject", "give --subject URI: its certificates name it")
     text, kept = new_secret(name)
     machines.add(Machine(name, parse_machine_subject(subject), kept, datetime.now(UTC).replace(microsecond=0)))
     _say(f"{name} gets tokens for {subject} with this secret, which is shown now and never again")
-    print(text)
+    return text
 
 
 def _print(machines: tuple[Machine, ...], *, as_json: bool) -> None:

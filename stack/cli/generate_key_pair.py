@@ -7,11 +7,9 @@ The password comes from COSIGN_PASSWORD or from the terminal; an empty one is al
 from __future__ import annotations
 
 import argparse
-import sys
 
-from client.key_files import save_key_pair
 from sigcore.keys import generate_p256
-from stack.cli.passphrase import ask_new_passphrase
+from stack.cli.written import add_pair_options, write_pair
 
 EXAMPLES = """\
 examples:
@@ -23,13 +21,9 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox generate-key-pair``."""
-    parser.add_argument("--output-key-prefix", metavar="PREFIX", default="cosign", help="default: %(default)s")
-    parser.add_argument("-y", "--yes", action="store_true", help="replace files that are there")
+    add_pair_options(parser, "cosign")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the two files; their names are the result."""
-    pair = save_key_pair(generate_p256(), options.output_key_prefix, ask_new_passphrase(), overwrite=options.yes)
-    for path in pair:
-        sys.stderr.write(f"wrote {path}\n")
-    return 0
+    return write_pair(generate_p256(), options)

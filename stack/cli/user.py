@@ -60,14 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unverified", action="store_true", help="add: tokens say email_verified false, so the CA will refuse them"
     )
     parser.add_argument("--off", action="store_true", help="totp: ask for one-time codes no longer")
-    parser.add_argument("--json", action="store_true", help="list, totp: one JSON document")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     add_passphrase_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it; what was done is said on standard error, the list goes to standard output."""
     if options.url:
-        return _ask(options)
+        return _done(options, _ask(options))
     home = home_at(options.data)
     load_settings(home)
     accounts = SqliteAccounts(home.accounts)
@@ -75,8 +75,16 @@ def run(options: argparse.Namespace) -> int:
         if options.email:
             raise Malformed("sigbox user list shows all accounts", "leave --email out")
         _print(accounts.list(), as_json=options.json)
-    else:
-        _ACTIONS[options.action](accounts, _email(options), options)
+        return 0
+    email = _email(options)
+    _ACTIONS[options.action](accounts, email, options)
+    return _done(options, email)
+
+
+def _done(options: argparse.Namespace, email: str) -> int:
+    """The document of an action whose result is that it was done; a secret has one of its own."""
+    if options.json and (options.action != "totp" or options.off):
+        print(json.dumps({"action": options.action, "email": email}, indent=2))
     return 0
 
 
@@ -138,15 +146,16 @@ _ACTIONS: Final = {
 }
 
 
-def _ask(options: argparse.Namespace) -> int:
+def _ask(options: argparse.Namespace) -> str:
     # Deferred: HTTP is needed on this branch only.
     from stack.cli.asking import ask_control  # noqa: PLC0415 - see the line above
 
     if options.action != "add":
         raise Malformed(f"sigbox user {options.action} works on the data directory", "give --data instead of --url")
     body = {"email": _email(options), "password": _read_password(options), "verified": not options.unverified}
-    _say(f"{ask_control(options.url, 'user', json.dumps(body).encode())} may log in")
-    return 0
+    email = ask_control(options.url, "user", json.dumps(body).encode())
+    _say(f"{email} may log in")
+    return email
 
 
 def _email(options: argparse.Namespace) -> str:
