@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import Final
 
 from sigcore import der
-from sigcore.errors import Malformed, Refused
+from sigcore.errors import Refused
 from sigcore.sct import POISON_OID, SCT_LIST_OID, PrecertEntry
 from sigcore.x509 import Certificate
 
