@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -54,7 +55,7 @@ async def _follow(home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wa
                 continue
             rotated = await asyncio.to_thread(load_generations, home)
             if not wait or (_begun(rotated, clock()) and await asyncio.to_thread(is_published, home)):
-                if asyncio.iscoroutinefunction(adopt):
+                if inspect.iscoroutinefunction(adopt):
                     await adopt(rotated)
                 else:
                     await asyncio.to_thread(adopt, rotated)
