@@ -160,8 +160,8 @@ def _print_failure(error: Exception, code: int) -> None:
 
 def _refused(command: Command, error: SigError) -> int:
     """A verifier refuses with 1 whatever the defect; elsewhere a file that cannot be used is a usage error."""
-    if isinstance(error.__cause__, OSError):
-        return ExitCode.USAGE  # a place that cannot be written to
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno in _HINTS:
+        return ExitCode.USAGE  # a place that cannot be read or written to; not one that another process holds
     if isinstance(error, NoPolicy):
         return ExitCode.POLICY
     if isinstance(error, NotServed):

@@ -22,6 +22,7 @@ from tests.interop.repository import Repository
 from tests.ports import free_port
 from tests.stack_process import RunningStack, running_stack
 from tests.unit.oidc_dev.visitor import PASSWORD
+from tests.until import wait_until
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
@@ -111,6 +112,7 @@ def test_several_commits_by_one_login_that_the_credential_cache_keeps(
     program = GITSIGN.installed().with_name(CREDENTIAL_CACHE)
     with waiting(repository.place, program, browser=hook, **environment) as cache:
         socket = cache.said(r"(\S+cache\.sock)\n")
+        wait_until(Path(socket).is_socket)  # it says where before it listens there
         cached = environment | {"GITSIGN_CREDENTIAL_CACHE": socket}
         repository.stage()
         with waiting(repository.place, *COMMIT, browser=hook, **cached) as client, visitor(browser) as tab:

@@ -142,7 +142,7 @@ def test_without_a_pin_for_each_role_nobody_is_asked(machines: Machines, pins: d
         ("ca", ("--pin", "ca=sha256:" + "0" * 64), "--pin is for --role trust"),
         ("ca", ("--tls", "auto", "--url", "https://h"), "--tls of one role"),
         ("ca", ("--login", "https://login.example,sigbox,corp.example"), "--login is for the provider"),
-        ("ca", ("--organization", "Other"), "with other URLs or another organization"),
+        ("ca", ("--organization", "Other"), "with other URLs, keys or another organization"),
     ],
 )
 def test_what_cannot_be_meant_of_one_role_is_refused(

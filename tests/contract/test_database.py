@@ -134,14 +134,15 @@ def test_without_the_driver_the_extra_is_named_and_files_need_nothing_of_it(tmp_
 import sys
 sys.modules["asyncpg"] = None
 from stack.config import Home, Settings
-from stack import compose, fsck
+from stack import fsck, kept_logs
+from stack.shards import Shard
 from datetime import datetime, UTC
 from pathlib import Path
 settings = Settings("http://localhost", datetime.now(UTC), False, False)
-store, _ = compose._kept(Home(Path(sys.argv[1])), settings, "rekor")
+store, _ = kept_logs._kept(Home(Path(sys.argv[1])), settings, Shard("rekor", 1))
 print(type(store).__name__)
 try:
-    compose._kept(Home(Path(sys.argv[1])), Settings("http://localhost", datetime.now(UTC), False, False, database="postgresql://x/y"), "rekor")
+    kept_logs._kept(Home(Path(sys.argv[1])), Settings("http://localhost", datetime.now(UTC), False, False, database="postgresql://x/y"), Shard("rekor", 1))
 except Exception as error:
     print(error)
 """

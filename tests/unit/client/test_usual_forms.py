@@ -142,7 +142,7 @@ def test_extensions_of_any_length_are_read_alike(field):
     )
     assert x509._parse_extension(raw, "it") == field
     try:
-        assert x509._read_usual_extension(raw) == field
+        assert x509._split_extension(raw) == field
     except ValueError:
         assert len(raw) >= 1 << 16
 
