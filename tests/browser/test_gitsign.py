@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -110,7 +111,10 @@ def test_several_commits_by_one_login_that_the_credential_cache_keeps(
     """It is the cache that opens the browser, once, and keeps key and certificate as long as the certificate is good."""
     environment = repository.environment | {"PATH": f"{hook.program.parent}:{repository.environment['PATH']}"}
     program = GITSIGN.installed().with_name(CREDENTIAL_CACHE)
-    with waiting(repository.place, program, browser=hook, **environment) as cache:
+    with (
+        tempfile.TemporaryDirectory(prefix="sigbox-") as short,  # the name of a socket has 107 bytes at most
+        waiting(repository.place, program, browser=hook, **environment, XDG_CACHE_HOME=short) as cache,
+    ):
         socket = cache.said(r"(\S+cache\.sock)\n")
         wait_until(Path(socket).is_socket)  # it says where before it listens there
         cached = environment | {"GITSIGN_CREDENTIAL_CACHE": socket}
