@@ -40,13 +40,7 @@ from sigcore.note import note_key
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
 from stack import health, metrics
-from stack.bootstrap import (
-    Chained,
-    Material,
-    load_ca,
-    load_oidc_key,
-    load_tsa,
-)
+from stack.bootstrap import Chained, Material, load_ca, load_oidc_key, load_tsa
 from stack.config import Home, Settings
 from stack.console_rules import ConsoleRules
 from stack.edge import Edge, make_edge_app

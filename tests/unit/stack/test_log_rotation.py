@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from stack.shards import Shard, all_shards, anchored_shards
 from stack.succession import is_published
 from stack.trust import publish, rotation
 from stack.trust.documents import load_public, save_documents
-from tests.unit.stack.test_rotation import PowerCut, cut_at
+from tests.unit.stack.test_rotation import cut_everywhere
 
 LATER = timedelta(days=1)
 LOGS = ("ct", "rekor")
@@ -119,26 +118,10 @@ def test_clients_that_look_keys_up_by_usage_find_that_of_every_certificate_log(h
 
 @pytest.mark.parametrize("log", LOGS)
 def test_a_rotation_that_is_cut_off_anywhere_leaves_the_old_state_or_the_new_one(home: Home, log: str, monkeypatch):
-    settings, at, outcomes = load_settings(home), now(), []
-    for number in range(60):
-        copy, whole = Home(shutil.copytree(home.path, home.path.with_name(f"cut-{number}"))), False
-        with cut_at(monkeypatch, number), suppress(PowerCut):
-            rotate(copy, log, at)
-            whole = True
-        rotated = log in load_generations(copy)
-        outcomes.append(rotated)
-        rotation.resume(copy, settings)  # as the next start does, or `trust refresh`
-        publish.publish(copy, at)
-        assert is_published(copy)
-        assert len(trusted(copy, log)) == (2 if rotated else 1)
+    for copy in cut_everywhere(home, log, now(), monkeypatch, rotate, trusted):
         material = bootstrap.load_material(copy).public
         signs = material.ct_key if log == "ct" else material.rekor_key
         assert keys.encode_public_key(signs) == trusted(copy, log)[0].key
-        if whole:
-            break
-    assert whole
-    assert outcomes == sorted(outcomes), "there is one moment at which it happens"
-    assert outcomes.count(True) > 1 < outcomes.count(False)
 
 
 def test_the_next_rotation_finishes_one_that_was_interrupted_before_it_was_published(home: Home):

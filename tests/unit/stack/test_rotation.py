@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -142,27 +142,41 @@ def test_keys_of_a_stack_with_a_passphrase_are_encrypted_in_every_generation(tmp
     assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
 
 
-def test_a_rotation_that_is_cut_off_anywhere_leaves_the_old_state_or_the_new_one(home: Home, monkeypatch):
-    settings, now = load_settings(home), datetime.now(UTC).replace(microsecond=0)
-    outcomes = []
+def cut_everywhere(
+    home: Home,
+    role: str,
+    at: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Home, str, datetime], object],
+    trusted: Callable[[Home, str], Sized],
+) -> Iterator[Home]:
+    """Cut ``change`` at its first write, its second and so on; each home afterwards, with the next start behind it.
+
+    Up to one moment it is the old state, from then on the new one.
+    """
+    settings, outcomes = load_settings(home), []
     for number in range(60):
-        copy = Home(shutil.copytree(home.path, home.path.with_name(f"cut-{number}")))
-        whole = False
+        copy, whole = Home(shutil.copytree(home.path, home.path.with_name(f"cut-{number}"))), False
         with cut_at(monkeypatch, number), suppress(PowerCut):
-            rotate(copy, "ca", now + LATER)
+            change(copy, role, at)
             whole = True
-        rotated = "ca" in load_generations(copy)
-        outcomes.append(rotated)
+        outcomes.append(role in load_generations(copy))
         rotation.resume(copy, settings)  # as the next start does, or `trust refresh`
-        publish.publish(copy, now + LATER)
+        publish.publish(copy, at)
         assert is_published(copy)
-        assert len(instances(copy, "ca")) == (2 if rotated else 1)
-        assert tuple(one.der for one in bootstrap.load_ca(copy)[1]) == instances(copy, "ca")[0].chain
+        assert len(trusted(copy, role)) == (2 if outcomes[-1] else 1)
+        yield copy
         if whole:
             break
     assert whole
     assert outcomes == sorted(outcomes), "there is one moment at which it happens"
     assert outcomes.count(True) > 1 < outcomes.count(False)
+
+
+def test_a_rotation_that_is_cut_off_anywhere_leaves_the_old_state_or_the_new_one(home: Home, monkeypatch):
+    at = datetime.now(UTC).replace(microsecond=0) + LATER
+    for copy in cut_everywhere(home, "ca", at, monkeypatch, rotate, instances):
+        assert tuple(one.der for one in bootstrap.load_ca(copy)[1]) == instances(copy, "ca")[0].chain
 
 
 def test_the_next_rotation_finishes_one_that_was_interrupted_before_it_was_published(home: Home):
