@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.missing import missing
 from tests.postgres_server import Server, running_server
 
 pytest_plugins = ["tests.ci_skips", "tests.turns"]
@@ -32,10 +33,7 @@ def shared(name: str, variable: str, absent: str) -> Path:
     default = Path(beside).parent if beside else Path(__file__).resolve().parent.parent.parent / "shared"
     folder = Path(os.environ.get(variable, default / name))
     if not folder.is_dir():
-        reason = f"{absent}; set {variable} to the folder"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"{absent}; set {variable} to the folder")
     return folder
 
 

@@ -7,7 +7,6 @@ Each takes a free port of the loopback address and keeps what it has in the fold
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,15 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
-
-import pytest
+from typing import Any
 
 from client.oci.reference import Reference, parse_reference
 from stack.config import Home, Settings
 from stack.tls import TlsFiles
 from stack.tls_authority import prepare
 from tests.interop.clients import CRANE, REGISTRY, Missing
+from tests.missing import missing
 
 READY_S = 30
 STOP_S = 10
@@ -45,13 +43,6 @@ class RunningRegistry:
     def image(self, name: str) -> Reference:
         """``name`` (a path, with tag or digest) in this registry."""
         return parse_reference(f"{self.address}/{name}")
-
-
-def missing(reason: str) -> NoReturn:
-    """The test cannot run; where CI is set that is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ failed the test: script errors, violations of its own policy, dialogs, requests 
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import sys
@@ -18,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+
+from tests.missing import missing
 
 EXECUTABLE = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -67,10 +67,7 @@ class Tab:
 def chromium() -> Iterator[Browser]:
     """A headless browser. Where it is not installed the test is skipped, and in CI it fails."""
     if not EXECUTABLE.exists():
-        reason = f"{EXECUTABLE} is absent; on Debian: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"{EXECUTABLE} is absent; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=ARGUMENTS)
         try:

@@ -19,8 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.missing import missing
 from tests.stack_process import ROOT, RunningStack, running_stack
 
 FILES = ROOT / "deploy" / "nginx"
@@ -58,10 +57,7 @@ class Proxied:
 def require_nginx() -> None:
     """The test cannot run without it."""
     if shutil.which("nginx") is None or not MODULE.exists():
-        reason = "nginx is not installed; on Debian: apt-get install nginx libnginx-mod-stream"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("nginx is not installed; on Debian: apt-get install nginx libnginx-mod-stream")
 
 
 def adapted(text: str, *changes: tuple[str, object]) -> str:
