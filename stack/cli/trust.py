@@ -23,6 +23,7 @@ from stack.cli import trust_kit_options, trust_rehearse, trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
+from stack.trust.documents import unrotated
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.rotation import resume
 from stack.trust.serving import fingerprint
@@ -116,8 +117,9 @@ def _publish_policy(home: Home, path: str) -> int:
     data = load_file(Path(path), what="the policy", limit=limits.POLICY)
     document = parse_document(data)
     verify_current(policy_of(document), datetime.now(UTC))
-    make_policy_key(home, settings)
-    save_file(home.policy, canonical.encode(dict(document.raw())), durable=not settings.ephemeral)
+    with unrotated(home, settings):
+        make_policy_key(home, settings)
+        save_file(home.policy, canonical.encode(dict(document.raw())), durable=not settings.ephemeral)
     signed = finish_publisher(start_publisher(home)).split()
     print(
         f"policy published as {settings.at('trust')}/tuf target {home.policy.name}; signed: {', '.join(signed) or 'nothing new'}"
