@@ -132,7 +132,7 @@ def prepare(
 
 
 def refuse_foreign(home: Home) -> None:
-    """That ``home`` holds a stack, or one may be made there. Refused: something else is there, or what is left of a stack or a restore."""
+    """That ``home`` holds a stack, or one may be made there. Refused, NotFound: something else is there, or what is left of a stack or a restore."""
     if home.settings_file.exists():
         return
     check_no_restore(home)

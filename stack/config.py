@@ -290,12 +290,12 @@ def home_at(data: str | Path | None) -> Home:
 
 
 def check_no_restore(home: Home) -> None:
-    """Raises Refused where a restore was cut off when it was about to put the directory in its place."""
+    """Raises NotFound where a restore was cut off when it was about to put the directory in its place."""
     place = Path(os.path.realpath(home.path))
     moved = place.with_name(f"{place.name}{REPLACED}")
     if moved.exists():
         hint = f"run sigbox restore again, which puts them back first; nothing is made in {place} before"
-        raise Refused(f"a restore to {place} was cut off, and has left its anchors in {moved}", hint)
+        raise NotFound(f"a restore to {place} was cut off, and has left its anchors in {moved}", hint)
 
 
 def load_settings(home: Home) -> Settings:

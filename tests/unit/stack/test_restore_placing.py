@@ -69,9 +69,9 @@ def test_a_restore_that_is_cut_off_at_any_call_leaves_the_old_place_or_the_new_o
             # Between the renames: nothing may be taken for a place without a past.
             assert content == "anchors"
             outcomes.append("between")
-            with pytest.raises(Refused, match="cut off"):
+            with pytest.raises(NotFound, match="was cut off"):
                 load_settings(Home(target))
-            with pytest.raises(Refused, match="was cut off"):
+            with pytest.raises(NotFound, match="was cut off"):
                 bootstrap.refuse_foreign(Home(target))
         else:
             outcomes.append("new" if is_new(target) else "old")
@@ -156,5 +156,5 @@ def test_a_command_for_a_stack_says_that_a_restore_was_cut_off(tmp_path: Path):
     link = tmp_path / "link"
     link.symlink_to(target)
     for home in (target, link):
-        with pytest.raises(Refused, match="was cut off"):
+        with pytest.raises(NotFound, match="was cut off"):
             load_settings(Home(home))
