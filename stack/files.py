@@ -77,7 +77,16 @@ def leftover_of(path: Path) -> str | None:
 
 def sync_folder(path: Path) -> None:
     """Bring the names in a folder to the disk: what was made, renamed and removed there."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_DIRECTORY)
+
+
+def sync_file(path: Path) -> None:
+    """Bring what was written to a file to the disk. Raises OSError where that has failed, also before."""
+    _sync(path, 0)
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(handle)
     finally:

@@ -34,7 +34,7 @@ class Cut(BaseException):
 def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
     """The calls before ``number`` are made and listed, that one and all after it are not. What is open then is closed, as the kernel does."""
     done: list[str] = []
-    opened: set[int] = set()
+    opened: dict[int, os.stat_result] = {}
     close = os.close
 
     def cutting(name: str):
@@ -46,13 +46,13 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
             done.append(name)
             result = real(*arguments, **options)
             if name == "open":
-                opened.add(result)
+                opened[result] = os.fstat(result)
             return result
 
         return call
 
     def closing(descriptor: int) -> None:
-        opened.discard(descriptor)
+        opened.pop(descriptor, None)
         close(descriptor)
 
     try:
@@ -62,5 +62,7 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
                 patch.setattr(os, name, cutting(name))
             yield done
     finally:
-        for descriptor in opened:
-            close(descriptor)
+        for descriptor, state in opened.items():
+            with suppress(OSError):  # closed by a file object
+                if os.path.samestat(os.fstat(descriptor), state):
+                    close(descriptor)
