@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ def writing_whole(path: AnyPath, *, what: str, mode: int = 0o644) -> Iterator[Bi
 
     target = Path(os.path.realpath(path))
     try:
-        if target.exists() and not target.is_file():
+        if not _is_free(path):
             raise Refused(f"{what} {path} cannot be written: it is there, and is no regular file", "give another place")
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
@@ -100,6 +101,14 @@ def writing_whole(path: AnyPath, *, what: str, mode: int = 0o644) -> Iterator[Bi
         _sync_folder(target.parent)
     except OSError as error:
         raise Refused(f"{what} {path} cannot be written: {error.strerror}") from error
+
+
+def _is_free(path: AnyPath) -> bool:
+    """Whether there is a file, or nothing. A rename would put a file in the place of a pipe, even of ``/dev/null``."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - see above
+    except FileNotFoundError:
+        return True
 
 
 def _sync_folder(path: AnyPath) -> None:

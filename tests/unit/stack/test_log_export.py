@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from client.logs.reader import SignedHead
 from sigcore import merkle
@@ -17,7 +14,7 @@ from sigcore.checkpoint import Checkpoint, encode_checkpoint, parse_checkpoint
 from sigcore.merkle import Frontier
 from sigcore.tiles import WIDTH
 from stack.log_export import CHECKPOINT, Exported, export
-from tests.unit.stack.cutting import cut_at
+from tests.cutting import Durable, cut_at
 
 FIRST, SECOND = 300, 600
 CALLS = 400
@@ -65,52 +62,16 @@ def check_whole(folder: Path) -> int:
     return head.size
 
 
-class Durable:
-    """What is on the disk: a file that was synchronised, a name whose folder was."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.names: set[Path] = set()
-        """That are in memory only."""
-        self.files: set[int] = set()
-        self.missing: list[object] = []
-        fsync, sync, mkdir, replace = os.fsync, os.sync, os.mkdir, os.replace
-
-        def fsynced(descriptor: int) -> None:
-            fsync(descriptor)
-            place = Path(f"/proc/self/fd/{descriptor}").readlink()
-            self.files.add(os.fstat(descriptor).st_ino)
-            self.names = {name for name in self.names if name.parent != place}
-
-        def synced() -> None:
-            sync()
-            self.names.clear()
-
-        def made(path: str | Path, *rest: int) -> None:
-            mkdir(path, *rest)
-            self.names.add(Path(path))
-
-        def replaced(source: str | Path, target: str | Path) -> None:
-            if Path(source).stat().st_ino not in self.files:
-                self.missing.append(target)
-            if Path(target).name == CHECKPOINT:
-                self.missing += [name for name in self.names if name.is_relative_to(folder) and name.exists()]
-            replace(source, target)
-            self.names.add(Path(target))
-
-        for name, call in {"fsync": fsynced, "sync": synced, "mkdir": made, "replace": replaced}.items():
-            monkeypatch.setattr(os, name, call)
-
-
 def test_f03_a_checkpoint_gets_its_name_when_every_tile_and_every_name_on_the_way_to_it_is_on_the_disk(
     tmp_path: Path, monkeypatch
 ):
     folder = tmp_path / "www"
-    disk = Durable(monkeypatch, folder)
+    disk = Durable(monkeypatch, CHECKPOINT)
     for size in (FIRST, SECOND, SECOND + WIDTH * 2):
         exported(folder, Growing(size))
         assert disk.missing == []
         assert check_whole(folder) == size
-        assert {name for name in disk.names if name.is_relative_to(folder) and name.exists()} == set()
+        assert disk.in_memory(folder) == set()
 
 
 def test_an_export_that_is_cut_off_at_any_call_leaves_a_whole_one_and_the_next_goes_on(tmp_path: Path, monkeypatch):

@@ -11,7 +11,7 @@ from sigcore.errors import NotFound, Refused
 from stack import bootstrap
 from stack.backup import placing
 from stack.config import Home, load_settings
-from tests.unit.stack.cutting import cut_at
+from tests.cutting import cut_at
 
 NEW = "restored"
 CALLS = 40

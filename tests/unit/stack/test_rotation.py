@@ -31,6 +31,7 @@ from stack.succession import is_published
 from stack.trust import documents, publish, repository, rotation, tuf_keys, versions
 from stack.trust.repository import Repository, Target
 from stack.trust.versions import ROLES, Versions
+from tests.cutting import Durable
 from tests.unit.stack.test_repository import refreshed
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -350,6 +351,23 @@ def test_keys_that_are_coming_take_their_place_exactly_if_the_root_names_them(ho
     tuf_keys.settle(home)
     assert {role: key.private_bytes_raw() for role, key in tuf_keys.load_keys(home).items()} == after
     assert publish.publish(home, datetime.now(UTC), force=True)
+
+
+def test_keys_that_take_their_place_are_there_on_the_disk_before_the_coming_ones_are_forgotten_f03(
+    home: Home, monkeypatch
+):
+    coming, remove = home.path / "tuf" / "coming", shutil.rmtree
+    disk, looked = Durable(monkeypatch, "none"), []
+
+    def removing(folder: Path, **options: bool) -> None:
+        if folder == coming and not options:
+            looked.append(disk.in_memory(home.path / "tuf"))
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", removing)
+    publish.publish(home, datetime.now(UTC), rotate=True)
+    assert looked == [set()]
+    assert disk.missing == []
 
 
 def test_the_key_of_the_root_may_be_kept_elsewhere_until_the_next_root(home: Home, tmp_path: Path, capsys):
