@@ -109,9 +109,9 @@ def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: t
     now = now.replace(microsecond=0)
     with unrotated(home, settings):
         settings = load_settings(home)  # a start may have changed the URL meanwhile
+        _resume(home, settings)  # 1, and before a folder is made anew: that none is lost which was published
         rotated = dict(load_generations(home))
-        if role in rotated and not is_published(home):  # 1
-            _resume(home, settings)
+        if role in rotated and not is_published(home):
             return _said(role, rotated[role], resumed=True)
         before = rotated.get(role) or (_first(home, settings, role),)
         if now < before[-1].validity.start:
