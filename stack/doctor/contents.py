@@ -235,7 +235,7 @@ def _anchors(home: Home, settings: Settings) -> Iterator[SigError]:
             if _size(database) > 1:
                 yield NotFound(f"the log {shard.name} has lost its anchor {shard.anchor(folder)}", hint)
     yield from _tried(lambda: load_time(folder / "tsa.time"), "remove it, if the clock is right: it is made anew")
-    if home.tuf_repository.exists():
+    if home.tuf_repository.exists() and any((home.path / "tuf").glob("*.key")):
         yield from _tried(lambda: _check_versions(home), "sigbox trust refresh writes it anew")
 
 
