@@ -306,6 +306,9 @@ def load_settings(home: Home) -> Settings:
     """
     if not home.settings_file.exists():
         check_no_restore(home)
+        if any(home.path.glob("*/*.key")):
+            hint = "restore it from a backup; a first start that was interrupted is begun again by sigbox up"
+            raise NotFound(f"{home.path} holds no stack: {home.settings_file.name} is missing", hint)
         raise NotFound(f"{home.path} holds no stack", "give its directory with --data, or start one: sigbox up")
     import tomllib  # noqa: PLC0415 - 4 ms that the first start of a stack does without
 

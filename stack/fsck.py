@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Final
 
 from sigcore.errors import NotFound, SigError
 from stack.bootstrap import load_ecdsa, load_material, load_rekor
@@ -21,6 +22,10 @@ from tlog.signature_log import make_publisher
 from tlog.storage.base import LogStore
 from tlog.storage.sqlite import SqliteStore
 from tlog.tree_head import TreeHeadPublisher
+
+_HINT: Final = (
+    "keep the files as they are, and restore the newest backup beside their anchors: sigbox restore --anchors"
+)
 
 
 def _publisher(home: Home, settings: Settings, shard: Shard) -> Publisher:
@@ -75,7 +80,7 @@ async def check(home: Home, progress: Callable[[str], Progress], logs: Collectio
         try:
             found = Finding(log, await _audit(home, settings, log, publisher, progress(log)))
         except SigError as error:
-            found = Finding(log, problem=error.message, hint=error.hint)
+            found = Finding(log, problem=error.message, hint=error.hint or _HINT)
         findings.append(found)
     return findings
 

@@ -17,12 +17,13 @@ What is left out can be made anew: indexes, lock files, and what an interrupted 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -46,13 +47,15 @@ from stack.backup.archive import (
 )
 from stack.bootstrap import ENCRYPTED
 from stack.config import Home, load_settings
-from stack.files import PUBLIC, SECRET, leftover_of
+from stack.files import PUBLIC, SECRET, leftover_of, sync_folder
 from stack.generations import load_generations
+from stack.lock import alone
 from stack.shards import Shard, all_shards
 from tlog.anchor_file import load_anchored
 
 Progress = Callable[[str, int, int], None]
 """(name, pages done, pages in all)"""
+_WORKING: Final = ".sigbox-backup-"
 _TRIES: Final = 5
 _PAGES: Final = 512
 _SQLITE: Final = b"SQLite format 3\0"
@@ -84,17 +87,53 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
     if settings.database:
         hint = "copy the directory first, then the database with its own tools: no log may be behind its anchor"
         raise Refused(f"the logs of {home.path} are kept in PostgreSQL", hint)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        copies = Path(folder)
+    with _working(target.parent) as folder:
+        copies, archive = folder / "copies", folder / "archive"
+        copies.mkdir(mode=0o700)
         sizes = _copy_settled(home.path, copies, progress)
         away = tuple(name for name in settings.keys if any((copies / name).rglob("*.pub")))
         about = About(now.replace(microsecond=0), settings.url, _encrypted(copies), sizes, away)
-        with writing_whole(target, what="the backup", mode=SECRET) as out:
+        with writing_whole(archive, what="the backup", mode=SECRET) as out:
             files = _pack(copies, about, out)
             out.flush()
             digest = digest_file(out)
             size = out.seek(0, os.SEEK_END)
+        _place(archive, target)
     return Taken(about, digest, size, files)
+
+
+# --- the place -----------------------------------------------------------------------------------------
+@contextmanager
+def _working(place: Path) -> Iterator[Path]:
+    """A folder in ``place`` for what is not finished, gone afterwards. It holds private keys: what a killed process left goes too."""
+    with ExitStack() as kept:
+        with alone(place):  # nobody takes a new one for a leftover
+            for left in place.glob(f"{_WORKING}*"):
+                _sweep(left)
+            folder = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix=_WORKING, dir=place)))
+            kept.enter_context(alone(folder))
+        yield folder
+
+
+def _sweep(left: Path) -> None:
+    with suppress(OSError):  # another backup is being taken, or it is another user's
+        handle = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+        finally:
+            os.close(handle)
+
+
+def _place(archive: Path, target: Path) -> None:
+    """Give the archive its name, unless that was taken meanwhile. Refused: it was."""
+    try:
+        os.link(archive, target)
+    except FileExistsError as error:
+        raise Refused(f"{target} exists by now", "give a name that is not taken") from error
+    except OSError:  # a file system without a second name for a file, as those of USB sticks are
+        archive.rename(target)
+    sync_folder(target.parent)
 
 
 # --- which files ---------------------------------------------------------------------------------------
@@ -173,7 +212,7 @@ def _copy_all(root: Path, copies: Path, progress: Progress) -> dict[str, int]:
     trees = [f"{shard.place}/log.db" for shard in sorted(shards, key=lambda one: one.log == "ct")]
     first = [name for name in trees if name in databases]
     for name in (*first, *(name for name in databases if name not in first)):  # 3
-        _copy_database(root / name, _place(copies, name), partial(progress, name))
+        _copy_database(root / name, _copied(copies, name), partial(progress, name))
     for name in (*small, *(name for name in _LAST if name in names)):  # 4
         _copy(root, copies, name)
     again = [name for name in _files(root) if name not in {*databases, *anchors, *_LAST}]
@@ -183,14 +222,14 @@ def _copy_all(root: Path, copies: Path, progress: Progress) -> dict[str, int]:
 
 
 # --- copying -------------------------------------------------------------------------------------------
-def _place(copies: Path, name: str) -> Path:
+def _copied(copies: Path, name: str) -> Path:
     path = copies / name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 
 def _copy(root: Path, copies: Path, name: str) -> None:
-    source, target = root / name, _place(copies, name)
+    source, target = root / name, _copied(copies, name)
     shutil.copyfile(source, target)
     target.chmod(SECRET if source.stat().st_mode & 0o077 == 0 else PUBLIC)
 

@@ -22,7 +22,7 @@ from client.transport import AiohttpTransport, tls_context
 from client.trust import load_trust
 from oidc_dev.claims import Identity, make_claims
 from oidc_dev.signing import SigningKey, mint
-from sigcore.errors import NotFound
+from sigcore.errors import NotFound, SigError
 from stack.bootstrap import load_oidc_key
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.cli.table import ExitCode
@@ -88,7 +88,12 @@ async def _examine(
     own_tls = not options.url and home.tls_ca.exists()
     tls = tls_context(options.ca_file or (str(home.tls_ca) if own_tls else None))
     files = {"trust_config": str(home.trust_config)} if own else given_trust(options)
-    trust, settings = load_trust(**files), load_settings(home) if local else None
+    try:
+        trust, settings = load_trust(**files), load_settings(home) if local else None
+    except SigError as error:
+        if not own:
+            raise
+        return found + _skipped(f"{home.trust_config} cannot be used: {error.message}", tell)
     url = (options.url or (settings.url if settings else there.origin_of(trust.config.ca[0].url))).rstrip("/")
     async with AiohttpTransport(tls=tls, timeout_s=TIMEOUT_S) as transport:
         seen = There(url, trust, transport, clock, None if options.no_sign else _token(options, home, url, local=local))

@@ -58,6 +58,9 @@ def _read(path: Path, kind: type[_S]) -> Metadata[_S]:
         raise Refused(f"{path} is damaged or missing: {error}", _HINT) from error
     if not isinstance(metadata.signed, kind):
         raise Refused(f"{path} holds {metadata.signed.type}, expected {kind.type}", _HINT)
+    number = path.name.partition(".")[0]
+    if number.isdigit() and int(number) != metadata.signed.version:
+        raise Refused(f"{path} holds version {metadata.signed.version}", _HINT)
     return metadata
 
 
@@ -69,8 +72,10 @@ def _verify(path: Path, judge: Root | Targets, role: str, metadata: Metadata[_S]
 
 
 def _check_keys(home: Home, root: Root) -> None:
-    for role in ROLES:
+    for role in ROLES if any((home.path / "tuf").glob("*.key")) else ():
         path = home.path / "tuf" / f"{role}.key"
+        if role != Root.type and not path.exists():
+            raise Refused(f"{path} does not exist: {role} cannot be signed anew", "restore it from a backup")
         if not path.exists() or (home.passphrase is None and path.read_bytes().startswith(ENCRYPTED)):
             continue
         if CryptoSigner(load_ed25519(home, f"tuf/{role}.key")).public_key.keyid not in root.roles[role].keyids:

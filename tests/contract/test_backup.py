@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from stack.lock import alone
 from stack.trust.versions import Versions
 from tests.contract.test_fsck import change, post
 from tests.faults.audit import Journal, audit, parse_note, read_key, read_log
@@ -183,6 +184,20 @@ def test_a_full_disk_leaves_nothing(kept: Kept, tmp_path: Path):
         assert done.returncode in (2, 4), done.stderr
         assert "internal error" not in done.stderr
         assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_backup_left_is_taken_away_by_the_next_and_what_another_one_makes_is_not(
+    kept: Kept, tmp_path: Path
+):
+    left, used = tmp_path / ".sigbox-backup-killed", tmp_path / ".sigbox-backup-used"
+    for folder in (left, used):
+        (folder / "copies").mkdir(parents=True)
+        (folder / "copies" / "a.key").write_text("secret")
+    with alone(used):
+        assert sigbox("backup", tmp_path / "backup", "--data", kept.data).returncode == 0
+        assert {path.name for path in tmp_path.iterdir()} == {"backup", used.name}
+    assert sigbox("backup", tmp_path / "next", "--data", kept.data).returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"backup", "next"}
 
 
 def test_backups_of_one_state_differ_in_their_time_alone(kept: Kept, tmp_path: Path):

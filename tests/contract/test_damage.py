@@ -78,7 +78,7 @@ SWAPS = (
     ("tuf/root.key", "tuf/timestamp.key"),
     ("public/keys/rekor.pub", "public/keys/ctfe.pub"),
     ("public/signing_config.json", "public/signing_config_v1.json"),
-    ("public/tuf/1.targets.json", "public/tuf/3.targets.json"),
+    ("public/tuf/1.targets.json", "public/tuf/[2-9].targets.json"),
 )
 
 
@@ -183,9 +183,10 @@ def check_said(data: Path, *names: str) -> None:
     found = said(data)
     text = "\n".join(message for message, _ in found)
     assert found, f"nobody finds {names}"
-    assert any(name in text or name.split("/")[-1] in text or name.split("/")[0] in text for name in names), text
-    assert any(hint for _, hint in found), found
-    assert all(hint or "log" in message for message, hint in found), found
+    wanted = {part for name in names for part in (name, Path(name).name, name.split("/")[0])}
+    wanted |= {Path(name).stem for name in names if name.startswith("anchor/")}
+    assert any(part in text for part in wanted), text
+    assert all(hint for _, hint in found), found
 
 
 def copied(stopped: Path, folder: Path) -> Path:
@@ -194,6 +195,13 @@ def copied(stopped: Path, folder: Path) -> Path:
 
 def test_control_a_whole_directory_has_nothing_wrong(stopped: Path):
     assert said(stopped) == []
+
+
+def current(data: Path, name: str) -> Path:
+    """The file; of several versions the one that clients get."""
+    found = sorted(data.glob(name))
+    root = (data / "public" / "trusted_root.json").read_bytes()
+    return next((path for path in found if "targets/" in name and path.read_bytes() == root), found[-1])
 
 
 @pytest.mark.parametrize(
@@ -210,7 +218,7 @@ def test_control_a_whole_directory_has_nothing_wrong(stopped: Path):
 )
 def test_damage_to_a_file_is_found_named_and_explained(stopped: Path, tmp_path: Path, name: str, damage: str):
     data, do = copied(stopped, tmp_path), (DAMAGES | RIGHTS)[damage]
-    path = max(data.glob(name))  # of versions the one that clients get
+    path = current(data, name)
     if damage == "flipped" and name in ANCHORS:
         do = rot  # one damaged slot is what a power cut leaves, and harmless
     do(path)
@@ -220,9 +228,10 @@ def test_damage_to_a_file_is_found_named_and_explained(stopped: Path, tmp_path: 
 @pytest.mark.parametrize(("one", "other"), SWAPS)
 def test_two_files_that_were_swapped_are_found(stopped: Path, tmp_path: Path, one: str, other: str):
     data = copied(stopped, tmp_path)
+    second = current(data, other)
     (data / one).rename(data / "swapping")
-    (data / other).rename(data / one)
-    (data / "swapping").rename(data / other)
+    second.rename(data / one)
+    (data / "swapping").rename(second)
     check_said(data, one, other)
 
 
