@@ -222,11 +222,12 @@ def _repository(home: Home, _settings: Settings) -> Iterator[SigError]:
 
 # --- what remembers ----------------------------------------------------------------------------------
 def _anchors(home: Home, settings: Settings) -> Iterator[SigError]:
-    """Each can be read; a log of more than its first entry has one; versions are not behind what is published."""
+    """Each can be read; a log of more than its first entry has one, where anchors are kept; versions are not behind what is published."""
     folder = home.path / "anchor"
     for path in sorted(folder.glob("*.checkpoint")):
         yield from _tried(lambda: load_anchored(path), path)  # noqa: B023 - called at once
-    for shard in all_shards(load_generations(home)) if not settings.database else ():
+    whole = folder.is_dir() or all((home.path / name).is_dir() for name in ("ca", "ct", "rekor", "tsa", "oidc"))
+    for shard in all_shards(load_generations(home)) if whole and not settings.database else ():
         database = shard.database(home.path)
         if (
             database.exists()
