@@ -12,6 +12,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -99,7 +100,7 @@ def _keys(home: Home, _settings: Settings) -> Iterator[SigError]:
         yield NotFound(f"{record} does not exist: no action can be recorded", BACKUP)
     for name in (*ROLE_FOLDERS, "audit"):
         for path in sorted((home.path / name).rglob("*.key")):
-            yield from _tried(lambda path=path: _check_key(home, path), path)  # type: ignore[misc]
+            yield from _tried(partial(_check_key, home, path), path)
 
 
 def _check_key(home: Home, path: Path) -> None:
@@ -132,7 +133,7 @@ def _chains(home: Home, _settings: Settings) -> Iterator[SigError]:
         for number in range(1, len(rotated.get(role, ())) + 1 or 1):
             folder = folder_of(home, role, number)
             published = rotated[role][number - 1].public if role in rotated else ()
-            yield from _tried(lambda: _check_chain(folder, names, published), folder)  # noqa: B023 - called at once
+            yield from _tried(partial(_check_chain, folder, names, published), folder)
 
 
 def _check_chain(folder: Path, names: tuple[str, ...], published: tuple[bytes, ...]) -> None:
@@ -153,7 +154,7 @@ def _generations(home: Home, _settings: Settings) -> Iterator[SigError]:
         for number, one in enumerate(rotated.get(log, ()), 1):
             path = folder_of(home, log, number) / "log.key"
             if path.exists():
-                yield from _tried(lambda: _check_tree(home, path, one), path)  # noqa: B023 - called at once
+                yield from _tried(partial(_check_tree, home, path, one), path)
     named = {shard.name for shard in all_shards(rotated)}
     for shard in anchored_shards(home.path / "anchor"):
         if shard.name not in named:
@@ -173,7 +174,7 @@ def _check_tree(home: Home, path: Path, one: Generation) -> None:
 def _provider(home: Home, _settings: Settings) -> Iterator[SigError]:
     """The next key is the one that is published ahead."""
     hint = "remove oidc/next.key and oidc/published.json: both are made anew"
-    yield from _tried(lambda: _check_coming(home), home.path / "oidc" / "published.json", hint)
+    yield from _tried(partial(_check_coming, home), home.path / "oidc" / "published.json", hint)
 
 
 def _check_coming(home: Home) -> None:
@@ -217,7 +218,7 @@ def _repository(home: Home, _settings: Settings) -> Iterator[SigError]:
     # Deferred: python-tuf takes longer to import than the rest of the doctor.
     from stack.doctor.repository import check_signatures  # noqa: PLC0415 - see the line above
 
-    yield from _tried(lambda: check_signatures(home), folder)
+    yield from _tried(partial(check_signatures, home), folder)
 
 
 # --- what remembers ----------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ def _anchors(home: Home, settings: Settings) -> Iterator[SigError]:
     """Each can be read; a log of more than its first entry has one, where anchors are kept; versions are not behind what is published."""
     folder = home.path / "anchor"
     for path in sorted(folder.glob("*.checkpoint")):
-        yield from _tried(lambda: load_anchored(path), path)  # noqa: B023 - called at once
+        yield from _tried(partial(load_anchored, path), path)
     whole = folder.is_dir() or all((home.path / name).is_dir() for name in ("ca", "ct", "rekor", "tsa", "oidc"))
     for shard in all_shards(load_generations(home)) if whole and not settings.database else ():
         database = shard.database(home.path)
@@ -240,10 +241,12 @@ def _anchors(home: Home, settings: Settings) -> Iterator[SigError]:
             if _size(database) > 1:
                 yield NotFound(f"the log {shard.name} has lost its anchor {shard.anchor(folder)}", hint)
     yield from _tried(
-        lambda: load_time(folder / "tsa.time"), folder / "tsa.time", "remove it, if the clock is right: it is made anew"
+        partial(load_time, folder / "tsa.time"),
+        folder / "tsa.time",
+        "remove it, if the clock is right: it is made anew",
     )
     if home.tuf_repository.exists() and any((home.path / "tuf").glob("*.key")):
-        yield from _tried(lambda: _check_versions(home), folder / "tuf.json", "sigbox trust refresh writes it anew")
+        yield from _tried(partial(_check_versions, home), folder / "tuf.json", "sigbox trust refresh writes it anew")
 
 
 def _check_versions(home: Home) -> None:
@@ -272,7 +275,7 @@ def _databases(home: Home, _settings: Settings) -> Iterator[SigError]:
         remade = path.relative_to(home.path).as_posix() in _REMADE
         if path.name != _LOGS and path.parent.name != "anchor":
             hint = "stop the stack and remove it: it is made anew" if remade else BACKUP
-            yield from _tried(lambda: _check_database(path), path, hint)  # noqa: B023 - called at once
+            yield from _tried(partial(_check_database, path), path, hint)
 
 
 def _check_database(path: Path) -> None:
@@ -290,9 +293,9 @@ def _check_database(path: Path) -> None:
 def _rest(home: Home, settings: Settings) -> Iterator[SigError]:
     """The issuers, and the record of actions."""
     if home.issuers.exists():
-        yield from _tried(lambda: load_issuers(home.issuers), home.issuers)
+        yield from _tried(partial(load_issuers, home.issuers), home.issuers)
     if (home.path / "audit" / "log.db").exists() or (home.path / "anchor" / "audit.checkpoint").exists():
-        yield from _tried(lambda: verify_trail(home, settings), home.path / "audit")
+        yield from _tried(partial(verify_trail, home, settings), home.path / "audit")
 
 
 _LOOKS: Final = (_rights, _keys, _chains, _generations, _provider, _documents, _repository, _anchors, _databases, _rest)
