@@ -26,6 +26,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.hdrs import EXPECT
 
 from sigcore.values import dataclass
 from stack import plain
@@ -131,7 +132,12 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What is no HTTP gets the edge's answer and one line in the log; aiohttp would log a traceback."""
+        """What is no HTTP gets the edge's answer and one line in the log; aiohttp would log a traceback.
+
+        Its own refusal of an Expect quotes that, which it cannot where it is no UTF-8; what fails later is the edge's.
+        """
+        if isinstance(exc, UnicodeEncodeError) and self._begun is None and EXPECT in request.headers:
+            return web.HTTPExpectationFailed()
         return plain.refuse_connection(request, status, exc, message)
 
     async def finish_response(
