@@ -7,6 +7,7 @@ Source: sigstore protobuf-specs ``sigstore_trustroot.proto``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
@@ -25,6 +26,7 @@ from stack.bootstrap import PublicMaterial
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder, save_file
 from stack.generations import Generation, Generations, load_generations
+from stack.lock import alone
 from stack.shards import Shard, shards_of
 from stack.trust.targets import former_target
 
@@ -217,6 +219,14 @@ def _read(home: Home, name: str) -> bytes:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return x509.encode_certificate_pem(certificate.der).encode("ascii")
+
+
+@contextmanager
+def unrotated(home: Home) -> Iterator[None]:
+    """No key is rotated for the length of a block: what is read in it and then written by :func:`save_documents` belongs together."""
+    make_folder(home.public, 0o755, durable=False)
+    with alone(home.public):
+        yield
 
 
 def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> None:
