@@ -40,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     head = actions.add_parser("head", help="the signed head, to be kept elsewhere", allow_abbrev=False)
     for action in (show, verify, head):
         add_data_option(action)
-    for action in (show, verify):
         action.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -57,7 +56,9 @@ def run(options: argparse.Namespace) -> int:
             print(f"intact: {found.entries} entries, root {found.root.hex()}, {len(options.head)} heads of before hold")
         return 0
     trail = load_trail(home, settings)
-    if options.action == "head":
+    if options.action == "head" and options.json:
+        print(json.dumps({"entries": len(trail.entries), "head": trail.head}, indent=2))
+    elif options.action == "head":
         print(trail.head, end="")
     elif options.json:
         print(json.dumps({"entries": trail.entries, "head": trail.head}, indent=2))
