@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     show = actions.add_parser("show", help="every action: when, who, what, on what, how it ended", allow_abbrev=False)
     verify = actions.add_parser(
-        "verify", help="1 when something was changed, taken out, moved or cut off", allow_abbrev=False
+        "verify", help="was something changed, taken out, moved or cut off? 1 if so", allow_abbrev=False
     )
     verify.add_argument(
         "--head", metavar="FILE", type=Path, action="append", default=[], help="a head of before; may be repeated"

@@ -29,7 +29,8 @@ from stack.cli.registries import add_format_option, add_registry_options, home, 
 EXAMPLES = """\
 examples:
   sigbox download signature registry.example.com/app:1.0
-  sigbox download attestation --predicate-type slsaprovenance1 registry.example.com/app:1.0 | jq -r .payload"""
+  sigbox download attestation --predicate-type slsaprovenance1 registry.example.com/app:1.0 | jq -r .payload
+  sigbox download sbom registry.example.com/app:1.0 > sbom.json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
