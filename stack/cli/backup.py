@@ -29,7 +29,8 @@ examples:
   tar xf sigbox-2026-01-31.tar && sha256sum -c SHA256SUMS       by hand, without sigbox
 
 exit codes:
-  0 the file is there, whole and on the disk   1 a log is behind its anchor   2 usage   4 a database cannot be read"""
+  0 the file is there, whole and on the disk   1 a log is behind its anchor
+  2 usage   4 a database cannot be read"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -80,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="SHA-256 of its first TUF root, as it prints it",
     )
-    parser.add_argument("--client", choices=known, default="all", metavar="C", help=f"one of: {', '.join(known)}")
+    parser.add_argument(
+        "--client", choices=known, default="all", metavar="C", help=f"{', '.join(known)} (default: all)"
+    )
     parser.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
 

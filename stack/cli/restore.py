@@ -30,7 +30,8 @@ examples:
   sigbox restore backup.tar --digest 9f86d081...             as sigbox backup printed it
 
 exit codes:
-  0 restored   1 the archive, a log or the history does not hold   2 usage, or the place is not free"""
+  0 restored   1 the archive, a log or the history does not hold
+  2 usage, or the place is not free"""
 
 
 _UNKNOWN = "no anchor says whether more was published since: ask a client that has seen the log (sigbox log info)"
