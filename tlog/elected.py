@@ -108,6 +108,9 @@ class Elected:
         """What this host has committed since it became the writer."""
         return self._commits if self._sequencer is None else self._sequencer.commits
 
+    def _why_full(self) -> str:
+        return self.room()  # set when the log has started already
+
     async def start(self) -> None:
         """Join the others. Refused, Unavailable: the database is behind this host's anchor, damaged, or not there."""
         await self._join()
@@ -309,7 +312,7 @@ class Elected:
             await self._store.release()
             return
         sequencer = Sequencer(self._store, self._anchor, self._publisher, self._clock)
-        sequencer.room = lambda: self.room()  # what is asked is set when all of it runs
+        sequencer.room = self._why_full
         await self._beat_until(asyncio.create_task(sequencer.start()))
         _log.info("this host writes the log %s from now on", self._publisher.origin)
         self._sequencer, self._fault = sequencer, ""

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 KILLS = 10
 RECOVERED_S = 5.0
-ENDING_S = 10
+ENDINGS = 25
 
 
 @pytest.fixture
@@ -113,8 +113,7 @@ def test_f16_sessions_that_the_server_ends_at_random_lose_and_double_nothing(tmp
         nonlocal ended
         async with Load(writers, hosts) as load:
             await load.healed_since(time.monotonic())
-            until_s = time.monotonic() + ENDING_S
-            while time.monotonic() < until_s:
+            while ended < ENDINGS:
                 ended += await asyncio.to_thread(server.sql, one) == "t"
                 await asyncio.sleep(0.3)
             await load.healed_since(time.monotonic())
@@ -124,7 +123,6 @@ def test_f16_sessions_that_the_server_ends_at_random_lose_and_double_nothing(tmp
         asyncio.run(scenario(server, hosts))
         size = writers.check(hosts, [])
     print(f"\n{ended} sessions ended; {writers.acknowledged} acknowledged, {size} entries")
-    assert ended >= ENDING_S
 
 
 def test_a_paused_writer_is_replaced_and_shows_no_second_head_when_it_goes_on(tmp_path, writers):
@@ -283,7 +281,11 @@ def test_a_host_whose_sessions_still_lead_to_the_former_primary_joins_the_new_on
             print(f"\nboth hosts serve from the new primary {time.monotonic() - moment:.2f} s after the address moved")
             asyncio.run(write(hosts))
             size = writers.check(hosts, [])
-            assert int(standby.sql("SELECT size FROM sigbox_rekor.head")) >= size > int(primary.sql("SELECT size FROM sigbox_rekor.head"))
+            assert (
+                int(standby.sql("SELECT size FROM sigbox_rekor.head"))
+                >= size
+                > int(primary.sql("SELECT size FROM sigbox_rekor.head"))
+            )
             for host in hosts:
                 host.stop()
         for pipe in pipes:

@@ -64,7 +64,9 @@ async def hold(session: Session, schema: str, file: HostFile, member: Member, be
         if found is not None and found.pid == before:
             await evict(session, found)
         elif found is not None and time.monotonic() > deadline:
-            raise _copied(file, f"is used by another one now ({found.place}, process {found.pid} of the database server)")
+            raise _copied(
+                file, f"is used by another one now ({found.place}, process {found.pid} of the database server)"
+            )
         await asyncio.sleep(_LOOK_S)
 
 
@@ -81,9 +83,10 @@ async def check_memory(session: Session, schema: str, file: HostFile, member: Me
     joined, lineage, size = row
     if joined > member.joined:
         raise _copied(file, "has been used elsewhere since this copy was made")
-    if lineage != line and size > shown:
+    remembered = max(shown, 0)
+    if lineage != line and size > remembered:
         raise Refused(
-            f"the anchor beside {file.path} remembers {max(shown, 0)} entries, but this host has shown {size}, and the database"
+            f"the anchor beside {file.path} remembers {remembered} entries, but this host has shown {size}, and the database"
             " was failed over or restored since: it cannot say what is missing",
             f"put the newer anchor back; only if it is gone for good: {_striking(schema, member.name)}",
         )

@@ -165,6 +165,4 @@ class SharedStore(PostgresStore, Shared):
 
     def _check_line(self, found: str) -> None:
         if found != self._line:
-            raise Unavailable(
-                f"the log's database was failed over from {self._line} to {found}", "the hosts join anew"
-            )
+            raise Unavailable(f"the log's database was failed over from {self._line} to {found}", "the hosts join anew")

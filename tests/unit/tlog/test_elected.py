@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from pathlib import Path
 
 import pytest
 
@@ -16,58 +15,16 @@ from sigcore.precertificate import precert_entry
 from sigcore.sct import verify_sct
 from sigcore.x509 import parse_certificate
 from tests.postgres_server import running_server
-from tests.unit.tlog.conftest import HandClock, Site
+from tests.unit.tlog.conftest import HandClock, Hosts, patiently
 from tests.unit.tlog.test_ct import CA
 from tests.until import until
-from tlog.anchor import Anchor
 from tlog.anchor_file import load_anchored
 from tlog.ct import CertificateLogService
-from tlog.host_file import HostFile
-from tlog.log import Log, Submission
-from tlog.storage.postgres_session import lock_key, schema_of
-from tlog.storage.postgres_shared import SharedStore
-
-
-class Hosts(Site):
-    """``start(name)`` starts the host of that name, with an anchor of its own."""
-
-    def shared(self, name: str, url: str = "") -> SharedStore:
-        assert self.server is not None
-        return SharedStore(url or self.server.url, self.name, host=HostFile(self.identity(name), name))
-
-    def identity(self, name: str) -> Path:
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        return folder / "anchor.host"
-
-    async def start(self, name: str, clock: HandClock | None = None, url: str = "") -> Log:
-        log = Log(self.shared(name, url), self.anchor_of(name), self.publisher(), clock or self.clock)
-        await log.start()
-        self.logs.append(log)
-        return log
-
-    def anchor_of(self, name: str) -> Anchor:
-        return Site(self.identity(name).parent, durable=True).anchor()
-
-    async def end(self, log: Log) -> None:
-        await log.stop()
-        self.logs.remove(log)
-
-    def sql(self, statement: str) -> str:
-        assert self.server is not None
-        return self.server.sql(f"SET search_path = sigbox_{self.name}", statement)
-
-
-@pytest.fixture
-async def hosts(postgres, tmp_path):
-    site = Hosts(tmp_path, durable=True, server=postgres)
-    yield site
-    for log in site.logs:
-        await log.stop()
+from tlog.log import Receipt, Submission
 
 
 async def test_entries_of_all_hosts_are_one_log(hosts, entry, whole_tree):
-    logs = [await hosts.start(name) for name in "abc"]
+    logs = [await hosts.start_writer("a"), await hosts.start("b"), await hosts.start("c")]
     receipts = await asyncio.gather(*(logs[number % 3].submit(entry(number)) for number in range(600)))
     assert sorted(receipt.index for receipt in receipts) == list(range(600))
     assert not any(receipt.duplicate for receipt in receipts)
@@ -141,31 +98,14 @@ async def test_when_the_writer_stops_the_next_one_goes_on(hosts, entry, whole_tr
 
 
 async def test_entries_that_wait_while_a_writer_is_elected_are_written(hosts, entry):
-    writer, other = await hosts.start("a"), await hosts.start("b")
+    writer, other = await hosts.start_writer("a"), await hosts.start("b")
     await other.submit(entry(0))
-    pid = hosts.sql(
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND objid::bigint = "
-        f"{lock_of(hosts)}"
-    )
-    hosts.sql(f"SELECT pg_terminate_backend({pid})")
+    hosts.sql(f"SELECT pg_terminate_backend({hosts.writing()})")
     receipts = await asyncio.gather(*(other.submit(entry(number)) for number in range(1, 50)), return_exceptions=True)
-    assert {type(receipt) for receipt in receipts} <= {Unavailable, type(await other.submit(entry(0)))}
+    assert {type(receipt) for receipt in receipts} <= {Unavailable, Receipt}
     again = await asyncio.gather(*(patiently(other, entry(number)) for number in range(50)))
     assert sorted(receipt.index for receipt in again) == list(range(50))
     await until(lambda: not writer.fault)
-
-
-def lock_of(hosts: Hosts) -> int:
-    return lock_key(schema_of(hosts.name))[1]
-
-
-async def patiently(log: Log, submission: Submission):
-    for _ in range(500):
-        try:
-            return await log.submit(submission)
-        except Unavailable:
-            await asyncio.sleep(0.02)
-    pytest.fail("the log did not come back")
 
 
 async def test_a_leaf_that_no_bundle_can_hold_is_malformed_on_every_host(hosts):
@@ -178,7 +118,7 @@ async def test_a_leaf_that_no_bundle_can_hold_is_malformed_on_every_host(hosts):
 async def test_no_head_is_signed_earlier_than_an_entry_below_it_was_promised(hosts, entry, monkeypatch):
     ahead = HandClock()
     ahead.turn(seconds=4)
-    writer, other = await hosts.start("a"), await hosts.start("b", ahead)
+    writer, other = await hosts.start_writer("a"), await hosts.start("b", ahead)
     await writer.submit(entry(0))
     promised_ms = other.clock.now_ms()
     await other.submit(entry(1))
@@ -275,6 +215,6 @@ async def test_a_writer_that_finds_another_line_of_servers_does_not_go_on_withou
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
 async def test_no_host_serves_from_a_server_that_forgets(tmp_path, postgres, setting):
     with running_server(f"{setting} = off\n") as server:
-        hosts = Hosts(tmp_path, durable=True, server=server)
+        hosts = Hosts(tmp_path, server)
         with pytest.raises(Refused, match=f"{setting} = off: what it acknowledges does not survive"):
             await hosts.start("a")
