@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The list of the hosts of a log: who each is, and on which line of servers it last found nothing missing.
 
-A line is a cluster and its timeline, which PostgreSQL raises with every promotion and every recovery to a point in time.
+A line is a cluster, its timeline, which PostgreSQL raises with every promotion and every recovery to a point in time, and the number of
+the table ``head``, which is another one after the restore of a dump. Earlier versions did not write the third part.
 
 One identity is one host. While a host is there its session holds an advisory lock for it; a second one is refused. What cannot be there
 at the same time is told apart by what the row remembers: a folder that has joined less often than the row says is an older copy, and
@@ -28,7 +29,8 @@ FREED_S: Final = 6.0
 """A session whose machine is gone keeps its locks until the server has noticed, which takes about four seconds."""
 _LOOK_S: Final = 0.1
 LINEAGE: Final = """
-SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()
+SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '/' || 'head'::regclass::oid
+FROM pg_control_system()
 """
 _TAKE_OVER: Final = """
 DELETE FROM host WHERE name = $2 AND label = '' AND size <= $3 AND NOT EXISTS (SELECT FROM host WHERE name = $1)
@@ -39,8 +41,14 @@ ON CONFLICT (name) DO UPDATE SET label = excluded.label, joined = excluded.joine
     size = excluded.size, at = excluded.at
 """
 _MISSING: Final = """
-SELECT name, CASE label WHEN '' THEN name ELSE label || ' [' || name || ']' END FROM host WHERE lineage <> $1 ORDER BY 2
+SELECT name, CASE label WHEN '' THEN name ELSE label || ' [' || name || ']' END FROM host
+WHERE lineage <> ALL ($1) ORDER BY 2
 """
+
+
+def spellings(line: str) -> tuple[str, str]:
+    """How ``line`` stands in rows: as this version writes it, and as earlier ones did."""
+    return line, line.rpartition("/")[0]
 
 
 def host_key(schema: str, member: Member) -> tuple[int, int]:
@@ -84,7 +92,7 @@ async def check_memory(session: Session, schema: str, file: HostFile, member: Me
     if joined > member.joined:
         raise _copied(file, "has been used elsewhere since this copy was made")
     remembered = max(shown, 0)
-    if lineage != line and size > remembered:
+    if lineage not in spellings(line) and size > remembered:
         raise Refused(
             f"the anchor beside {file.path} remembers {remembered} entries, but this host has shown {size}, and the database"
             " was failed over or restored since: it cannot say what is missing",
@@ -121,7 +129,7 @@ async def check_in(session: Session, file: HostFile, member: Member, *, line: st
 
 async def check_all_in(session: Session, schema: str, line: str) -> None:
     """Unavailable: a host has not checked in on ``line``; it may have shown what this database lacks."""
-    missing = await session.fetch(_MISSING, line)
+    missing = await session.fetch(_MISSING, spellings(line))
     if missing:
         raise _unheard(schema, missing)
 

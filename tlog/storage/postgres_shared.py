@@ -19,7 +19,7 @@ from sigcore.errors import Unavailable
 from tlog.host_file import HostFile, Member
 from tlog.storage.base import Shared
 from tlog.storage.postgres import Holder, PostgresStore, evict, holder
-from tlog.storage.postgres_hosts import LINEAGE, check_all_in, check_in, check_memory, hold
+from tlog.storage.postgres_hosts import LINEAGE, check_all_in, check_in, check_memory, hold, spellings
 from tlog.storage.postgres_schema import migrate
 from tlog.storage.postgres_session import Session, check_durable, connect, failures, lock_key
 from tlog.submission import Submission
@@ -143,7 +143,7 @@ class SharedStore(PostgresStore, Shared):
             Unavailable: one has not; it may have shown what this database lacks.
         """
         async with self._write() as session:
-            if await session.fetchval("SELECT lineage FROM head") not in ("", self._line):
+            if await session.fetchval("SELECT lineage FROM head") not in ("", *spellings(self._line)):
                 await check_all_in(session, self.schema, self._line)
             await session.execute("UPDATE head SET lineage = $1 WHERE epoch = $2", self._line, self._epoch)
 

@@ -229,6 +229,31 @@ async def test_a_host_of_an_earlier_version_goes_on_beside_the_others(hosts):
     await until(lambda: not log.fault)
 
 
+async def test_a_line_as_an_earlier_version_wrote_it_is_the_same_line(hosts):
+    await ended(hosts, "a", "b")
+    line = hosts.sql("SELECT lineage FROM head").rpartition("/")[0]
+    hosts.sql(f"UPDATE head SET lineage = '{line}'")
+    hosts.sql(f"UPDATE host SET lineage = '{line}'")
+    assert (await patiently(await hosts.start("b"), hosts.entry(9))).index == 2
+
+
+async def test_a_dump_that_was_restored_into_the_same_server_is_another_line(hosts):
+    """A host that has shown less than was lost would begin a second history."""
+    await ended(hosts, "a", "b")
+    for statement in (
+        "CREATE TABLE restored (LIKE head INCLUDING ALL)",
+        "INSERT INTO restored SELECT * FROM head",
+        "DROP TABLE head",
+        "ALTER TABLE restored RENAME TO head",
+        "ALTER TABLE head OWNER TO sigbox",
+    ):
+        hosts.sql(statement)
+    left = await hosts.start("b")
+    await waits_for(left, f"missing: a [{named(hosts, 'a')}] (")
+    await hosts.start("a")
+    await until(lambda: not left.fault)
+
+
 # --- room ------------------------------------------------------------------------------------------------
 async def test_a_host_whose_disk_is_full_hands_the_log_over_reads_on_and_comes_back(hosts):
     """F04"""
