@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         only_check=options.check,
     )
     done = asyncio.run(restore(wanted, progress))
+    if done.settled:
+        sys.stderr.write(f"an earlier restore was cut off: {done.settled}\n")
     for one in done.behind:
         sys.stderr.write(
             f"warning: the log {one.log} goes on from {one.restored} entries, {one.published} were published: "
