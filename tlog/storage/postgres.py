@@ -193,8 +193,16 @@ class PostgresStore:
             async with self._write() as session:
                 await session.fetchval("SELECT 1")
 
-    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
-        """See :class:`~tlog.storage.base.LogStore`."""
+    async def commit(
+        self,
+        batch: Batch,
+        then: Callable[[], None] = nothing,
+        check: Callable[[], object] = nothing,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
+        """See :class:`~tlog.storage.base.LogStore`. One statement stores a batch, so both are called before it is sent."""
+        check()
+        meanwhile()
         head, entries, tiles = batch.head, batch.entries, batch.tiles
         if head.size != batch.first + len(entries):
             raise Refused(f"the batch has {len(entries)} entries from {batch.first}, and a head of {head.size}")

@@ -19,7 +19,7 @@ from tlog import mirror as module
 from tlog.log import Log, Submission
 from tlog.mirror import Mirror
 from tlog.publish import CheckpointPublisher, CheckpointReader
-from tlog.storage.base import Batch, Head, nothing
+from tlog.storage.base import Batch, Head
 from tlog.storage.memory import Memory, MemoryStore
 from tlog.storage.sqlite import SqliteStore
 
@@ -158,8 +158,8 @@ async def test_a_head_of_another_key_of_another_log_or_changed_is_no_head(asked:
     other = CheckpointPublisher(ORIGIN, keys.generate_p256())
     async with copied(asked) as mirror:
         for said in (
-            other.sign(head.size, head.root, 0),
-            CheckpointPublisher("other.example", site.key).sign(head.size, head.root, 0),
+            other.sign(head.size, head.root, 0).verified(),
+            CheckpointPublisher("other.example", site.key).sign(head.size, head.root, 0).verified(),
             asked.log.checkpoint().replace("\n3\n", "\n2\n"),
             "",
         ):
@@ -186,7 +186,7 @@ async def test_a_log_that_signs_two_histories_closes_its_copy_with_both_roots(as
     key = Site(Path(), durable=False).key
     async with copied(asked) as mirror:
         await mirror.advance()
-        asked.said = CheckpointPublisher(ORIGIN, key).sign(size, bytes(32), 0)
+        asked.said = CheckpointPublisher(ORIGIN, key).sign(size, bytes(32), 0).verified()
         with pytest.raises(Refused, match="two histories"):
             await mirror.advance()
         assert bytes(32).hex() in mirror.damage
@@ -257,13 +257,13 @@ async def test_a_write_whose_outcome_is_not_known_holds_up_a_copy_for_one_round(
     memory, failures = Memory(), [1]
 
     class Failing(MemoryStore):
-        async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
+        async def commit(self, batch: Batch, *more: Callable[[], object]) -> None:
             if failures and stored:
-                await super().commit(batch, then)
+                await super().commit(batch, *more)
             if failures:
                 failures.pop()
                 raise Unavailable("the disk is full")
-            await super().commit(batch, then)
+            await super().commit(batch, *more)
 
     mirror = Mirror(lambda: Failing(memory), lambda: None, asked.reader, asked, Site(Path(), durable=False).clock)
     await mirror.start()
