@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import TypeAlias
 
 from sigcore import der, limits, strict
@@ -66,6 +67,12 @@ class Certificate:
     signature_algorithm: bytes
     """AlgorithmIdentifier, DER; the same in the TBS and outside."""
     signature: bytes
+    like: Certificate | None = None
+    """Another one that says the same of all that :mod:`sigcore.alike` does not call a certificate's own: who has judged that one
+    need not ask again."""
+
+    def __eq__(self, other: object) -> bool:
+        return other.__class__ is Certificate and _said(self) == _said(other)
 
     def __hash__(self) -> int:
         return hash(self.der)  # all else follows from it; caches ask for it often
@@ -82,6 +89,8 @@ class Certificate:
         return parse_public_key(self.spki, what="the public key of the certificate")
 
 
+_said = attrgetter("der", *list(Certificate.__annotations__)[1:-1])
+"""All but what it is like."""
 _Parts: TypeAlias = tuple[int, bytes, bytes, datetime, datetime, bytes, tuple[Extension, ...]]
 """A certificate's fields from its serial number to its extensions."""
 
@@ -162,7 +171,7 @@ def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
     _check_name(issuer, _NAME)
     _check_name(subject, _NAME)
     begin, end = der.members(validity)
-    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
+    not_before, not_after = parse_moment(begin, _NAME, "notBefore"), parse_moment(end, _NAME, "notAfter")
     found = tuple([(_recent_extension if len(raw) <= _SMALL_EXTENSION else _split_extension)(raw) for raw in listed])
     if not (
         (version, number, inner, spki[0]) == (_VERSION_3, der.integer(serial), algorithm, der.SEQUENCE)
@@ -192,7 +201,10 @@ def _read_tbs(tbs: bytes, algorithm: bytes, what: str = "the certificate") -> _P
     if issuer == _EMPTY_NAME:
         raise Malformed(f"{what} has an empty issuer name")
     validity = fields.enter()
-    not_before, not_after = _moment(validity.raw(), what, "notBefore"), _moment(validity.raw(), what, "notAfter")
+    not_before, not_after = (
+        parse_moment(validity.raw(), what, "notBefore"),
+        parse_moment(validity.raw(), what, "notAfter"),
+    )
     validity.finish()
     if not_after < not_before:
         raise Malformed(f"{what} has a validity that ends before it begins")
@@ -216,8 +228,12 @@ def _check_version(fields: der.Reader) -> None:
 
 
 @lru_cache(maxsize=64)
-def _moment(raw: bytes, what: str, name: str) -> datetime:
-    """Kept where it holds: what an authority issues in one second has the same times."""
+def parse_moment(raw: bytes, what: str, name: str) -> datetime:
+    """A Time, whole, of a certificate's validity. Kept where it holds: what an authority issues in one second has the same times.
+
+    Raises:
+        Malformed: ``what`` has a ``name`` that is none, or is written in another way than RFC 5280 section 4.1.2.5 asks.
+    """
     moment = der.Reader(raw, what).time()
     if der.time(moment) != raw:
         raise Malformed(
