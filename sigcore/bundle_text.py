@@ -13,8 +13,6 @@ readers in :mod:`sigcore.bundle`, which are the oracle in the tests.
 
 from __future__ import annotations
 
-import json
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator
 from functools import lru_cache
 from operator import itemgetter
@@ -22,7 +20,9 @@ from typing import Any, Final, NamedTuple
 
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
+from sigcore.errors import Malformed
 from sigcore.log_entry import InclusionProof, LogEntry
+from sigcore.strict import parse_base64_texts, parse_json
 
 _SMALL: Final = 24 * 1024
 """Bytes of a text; no certificate, body or timestamp in it can be longer than its limit."""
@@ -80,14 +80,14 @@ def read_known(data: bytes) -> BundleText | None:
         if form.cut_around(parts) == form.around:
             try:
                 return _read(form, parts)
-            except ValueError:
+            except (ValueError, Malformed):
                 return None
     return None
 
 
 def _read(form: _Form, parts: list[bytes]) -> BundleText:
-    """ValueError: not of this form after all, or bad."""
-    certificate, digest, signature, body, root, *more = _decode(form.cut_data(parts))
+    """ValueError, Malformed: not of this form after all, or bad."""
+    certificate, digest, signature, body, root, *more = parse_base64_texts(form.cut_data(parts), what="the bundle")
     promise = more.pop(0) if form.promised else None
     stamps, hashes = tuple(more[: form.stamps]), tuple(more[form.stamps :])
     if {_HASH} != {len(root), *map(len, hashes)} or len(digest) != form.algorithm.size:
@@ -98,15 +98,6 @@ def _read(form: _Form, parts: list[bytes]) -> BundleText:
     proof = InclusionProof(leaf, size, root, hashes, _note(parts[form.note]))
     entry = LogEntry(index, form.log_id, form.kind, form.version, time[0] if time else 0, body, proof, promise)
     return BundleText(form.media_type, form.algorithm, certificate, digest, signature, entry, stamps)
-
-
-def _decode(texts: tuple[bytes, ...]) -> list[bytes]:
-    """Canonical base64."""
-    data = [*map(a2b_base64, texts)]
-    # The decoder skips what is no base64; encoded again it is missing. A line end inside a text would be one too many.
-    if b"\n".join(texts) + b"\n" != b"".join(map(b2a_base64, data)):
-        raise ValueError("not canonical")
-    return data
 
 
 def _numbers(texts: tuple[bytes, ...]) -> list[int]:
@@ -152,7 +143,7 @@ def learn(data: bytes, media_type: str, algorithm: HashAlgorithm, entry: LogEntr
 
 def _places(parts: list[bytes], *, promised: bool) -> tuple[list[int], list[int], int]:
     """Where the values are that stand in base64, the numbers, and the checkpoint: see :class:`_Form`."""
-    document = json.loads(b'"'.join(_numbered(parts)))
+    document: Any = parse_json(b'"'.join(_numbered(parts)), what="the bundle", limit=limits.BUNDLE)
     material, message = document["verificationMaterial"], document["messageSignature"]
     (entry,) = material["tlogEntries"]
     proof, stamps = entry["inclusionProof"], material.get("timestampVerificationData") or {}
