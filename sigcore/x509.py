@@ -10,10 +10,10 @@ Source: RFC 5280 section 4, RFC 7468 section 5 (PEM).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TypeAlias
 
 from sigcore import der, limits, strict
@@ -33,6 +33,8 @@ _SERIAL_BITS = 160
 _SMALL_TBS = 4096
 _SMALL_EXTENSION = 256
 """Bytes; larger ones are not kept, so that what others send cannot fill the memory."""
+_LINE = 64
+"""Characters (RFC 7468 section 2)."""
 _PEM = re.compile(
     r"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----(?=\s|\Z)\s*", re.ASCII
 )
@@ -321,8 +323,15 @@ def parse_certificates_pem(pem: str | bytes, *, what: str = "the certificate cha
 def encode_certificate_pem(data: bytes) -> str:
     """A certificate's DER as a ``CERTIFICATE`` block: 64-character lines, final newline (RFC 7468 section 2)."""
     text = strict.encode_base64(data)
-    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
+    return "\n".join(("-----BEGIN CERTIFICATE-----", *_cut_lines(len(text))(text), "-----END CERTIFICATE-----", ""))
+
+
+@lru_cache(maxsize=16)
+def _cut_lines(size: int) -> Callable[[str], tuple[str, ...]]:
+    """What cuts a text of ``size`` characters into lines, all at once: an authority's certificates have few sizes."""
+    if size <= _LINE:
+        return lambda text: (text,)
+    return itemgetter(*[slice(start, start + _LINE) for start in range(0, size, _LINE)])
 
 
 # --- names (RFC 5280 section 4.1.2.4) ------------------------------------------------------------------
