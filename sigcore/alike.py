@@ -84,11 +84,13 @@ def _cut(pattern: _Pattern, data: bytes) -> Certificate | None:
     """The certificate in ``data``, if it fits the pattern."""
     first, rest = pattern.first, data[pattern.end :]
     tbs, head = data[4 : pattern.end], len(first.signature_algorithm) + 3
+    size = len(rest) - head  # of the signature
     if not (
-        pattern.cut_around(tbs) == pattern.around
+        0 <= size < 0x7F
+        and pattern.cut_around(tbs) == pattern.around
         and data[:4] == _LONG + (len(data) - 4).to_bytes(2, "big")
-        and rest[:head] == b"%b\x03%c\x00" % (first.signature_algorithm, (len(rest) - head + 1) & 0x7F)
-        and len(rest) - head < 0x7F
+        and rest.startswith(first.signature_algorithm)
+        and rest[head - 3 : head] == bytes((der.BIT_STRING, size + 1, 0))
     ):
         return None
     number, begin, end, spki, *values = pattern.cut_own(tbs)

@@ -134,6 +134,13 @@ def issued_by(issuer: str) -> tuple[x509.Extension, ...]:
     return fulcio.encode_extensions(fulcio.FulcioExtensions(issuer))
 
 
+@pytest.mark.parametrize("size", [1, 127, 128, 65_536, 70_000])
+def test_what_is_cut_short_or_goes_on_is_refused_alike(own, size):
+    data = known(own)
+    for other in (data[:-size], data + bytes(size), data[: min(size, len(data) - 1)]):
+        assert not compare(other, own)
+
+
 USAGE = (extensions.key_usage("digitalSignature"), extensions.extended_key_usage(x509.EKU_CODE_SIGNING))
 OTHERS = {
     "another identity of the same length": {"san": Email(EMAIL[::-1].replace("moc.", ".moc"))},
