@@ -126,7 +126,7 @@ def _keep(certificate: Certificate, memory: _Memory) -> None:
     said = _said(certificate)
     for first in waiting:
         if _said(first) == said and (pattern := _pattern(first)) is not None:
-            waiting.remove(first)
+            waiting[:] = [one for one in waiting if one is not first]
             patterns.insert(0, pattern)
             del patterns[_KEPT:]
             return

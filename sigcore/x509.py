@@ -70,8 +70,8 @@ class Certificate:
     """AlgorithmIdentifier, DER; the same in the TBS and outside."""
     signature: bytes
     like: Certificate | None = None
-    """Another one that says the same of all that :mod:`sigcore.alike` does not call a certificate's own: who has judged that one
-    need not ask again."""
+    """Another one that says the same but for what :mod:`sigcore.alike` calls a certificate's own; nobody else sets it. Who has
+    judged that one by all else need not ask again."""
 
     def __eq__(self, other: object) -> bool:
         return other.__class__ is Certificate and _said(self) == _said(other)
