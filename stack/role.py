@@ -125,7 +125,7 @@ def _tsa(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 
 def _trust(plan: RolePlan, settings: Settings, _clock: Clock) -> Part:
     """The one role that writes ``public/``, from what is there and the settings: no key but those of TUF is needed."""
-    with unrotated(plan.home):
+    with unrotated(plan.home, settings):
         save_documents(plan.home, load_public(plan.home), settings)
     return compose.served_trust_part(plan.home, settings)
 

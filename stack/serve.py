@@ -69,7 +69,7 @@ def serve(plan: Plan) -> int:
         undo.callback(thread.shutdown)  # before the rest is taken away: it writes a key
         oidc_key = thread.submit(bootstrap.oidc_key, home, settings)
         wait_begun(load_generations(home))
-        with unrotated(home):
+        with unrotated(home, settings):
             material = bootstrap.load_material(home)
             bootstrap.prove(*material.secrets)
             save_documents(home, material.public, settings)
@@ -164,6 +164,7 @@ def _claimed(folder: Path) -> Iterator[ExitStack]:
     Whether it is a first start is judged under the lock: else one that is refused could take away what another one makes.
     """
     there = folder.exists()
+    bootstrap.refuse_foreign(Home(folder))  # before anything is written there
     with held(folder), ExitStack() as undo:
         if all(path.name == LOCK for path in folder.iterdir()):
             undo.callback(_take_away, folder, itself=not there)

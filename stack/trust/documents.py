@@ -222,15 +222,22 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 @contextmanager
-def unrotated(home: Home) -> Iterator[None]:
-    """No key is rotated for the length of a block: what is read in it and then written by :func:`save_documents` belongs together."""
-    make_folder(home.public, 0o755, durable=False)
+def unrotated(home: Home, settings: Settings) -> Iterator[None]:
+    """Nobody rotates a key of the stack, or writes its documents, for the length of a block; the next one waits.
+
+    Who reads keys and writes documents of them does both in it: documents of the keys from before a rotation, written after it, would
+    take the new ones out of the trust root.
+    """
+    make_folder(home.public, 0o755, durable=not settings.ephemeral)
     with alone(home.public):
         yield
 
 
 def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> None:
-    """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone."""
+    """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone.
+
+    The caller has loaded ``material`` within :func:`unrotated`, and is there still.
+    """
     rotated = load_generations(home)
     root, config = trusted_root(material, settings, rotated), services(settings, rotated=rotated)
     documents = {
@@ -240,7 +247,6 @@ def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> 
         home.signing_config_v2: signing_config.encode_signing_config(services(settings, (REKOR_V2_API,), rotated)),
         home.trust_config: signing_config.encode_trust_config(root, config),
     }
-    make_folder(home.public, 0o755, durable=not settings.ephemeral)
     make_folder(home.keys, 0o755, durable=not settings.ephemeral)
     for path, data in (
         documents | {home.keys / name: pem for name, pem in public_keys(material, rotated).items()}
