@@ -100,6 +100,21 @@ async def test_it_follows_and_reads_like_the_log(asked: Asked):
                 await beyond
 
 
+async def test_a_copy_that_cannot_be_read_at_first_lets_go_of_its_store(asked: Asked, tmp_path: Path):
+    """Whoever follows a rotation opens it again, with the next look."""
+
+    class Away(SqliteStore):
+        async def head(self) -> Head | None:
+            raise Unavailable("disk I/O error")
+
+    mirror = Mirror(lambda: Away(tmp_path / "copy.db"), nothing, asked.reader, asked, asked.log.clock._clock)
+    with pytest.raises(Unavailable, match="disk I/O error"):
+        await mirror.start()
+    async with copied(asked, tmp_path / "copy.db") as again:
+        await again.advance()
+        assert again.size == 3
+
+
 async def test_what_is_read_in_pieces_is_shown_when_the_whole_is_confirmed(asked: Asked, monkeypatch):
     monkeypatch.setattr(module, "BATCH_ENTRIES", 100)
     await grow(asked.log, 597)
