@@ -131,12 +131,8 @@ async def _connect(url: str, settings: Mapping[str, str]) -> Session:
                 url, timeout=CONNECT_S, command_timeout=COMMAND_S, server_settings=settings
             )
             return session
-    except (
-        ValueError,
-        LookupError,
-        OverflowError,
-    ):  # as the driver meets ports that are no numbers, empty names, brackets
-        # What it says may repeat a part of the URL.
+    except (ValueError, LookupError, OverflowError):
+        # Ports that are no numbers, empty names, brackets. What the driver says may repeat a part of the URL.
         raise Malformed(
             "the URL of the log's database is not understood",
             "expected postgresql://USER@HOST[:PORT][,HOST[:PORT]]/NAME",

@@ -73,7 +73,8 @@ async def test_a_copy_of_the_folder_of_a_host_that_is_there_is_refused_until_it_
     await log.submit(hosts.entry(0))
     shutil.copytree(hosts.identity("a").parent, hosts.folder / "copy")
     with pytest.raises(
-        Refused, match=r"copy of another host's: .* is used by another one now \(127\.0\.0\.1"
+        Refused,
+        match=r"copy of another host's: .* is used by another one now \(process \d+ of the database server, for 127\.0\.0\.1",
     ) as refused:
         await hosts.start("copy")
     assert str(hosts.identity("copy")) in refused.value.message
