@@ -34,8 +34,8 @@ _LOCK_CLASS: Final = 0x5167B0
 class Session(Protocol):
     """What we use of asyncpg's connection; one call at a time."""
 
-    async def execute(self, query: str, *values: Any) -> str:
-        """The server's word for what was done."""
+    async def execute(self, query: str, *values: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - asyncpg's own name
+        """The server's word for what was done; ``timeout`` in place of :data:`COMMAND_S`."""
         ...
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from tests.postgres_server import running_server
 from tests.unit.tlog.conftest import Site
 from tests.until import until
 from tlog.storage.base import Batch, Head
-from tlog.storage.postgres import PostgresStore
+from tlog.storage.postgres import InUse, PostgresStore
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_hosts_that_start_together_make_the_tables_once_and_one_of_them_ow
     stores = [site.store() for _ in range(8)]
     outcomes = await asyncio.gather(*(store.open() for store in stores), return_exceptions=True)
     assert outcomes.count(None) == 1, outcomes
-    assert {type(outcome) for outcome in outcomes if outcome is not None} == {Refused}, outcomes
+    assert {type(outcome) for outcome in outcomes if outcome is not None} == {InUse}, outcomes
     for store in stores:
         await store.close()
 
