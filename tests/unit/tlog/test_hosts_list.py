@@ -153,6 +153,14 @@ async def test_a_damaged_identity_is_said_with_what_to_do(hosts):
         assert "remove the file" in unavailable.value.hint
 
 
+def test_a_folder_of_anchors_that_is_not_there_is_not_made(tmp_path):
+    """It may be a disk that is not mounted."""
+    with pytest.raises(Unavailable, match="is not there") as unavailable:
+        HostFile(tmp_path / "anchor" / "rekor.host", "label").load()
+    assert "mount the disk" in unavailable.value.hint
+    assert not (tmp_path / "anchor").exists()
+
+
 def test_an_identity_is_random_and_kept_for_its_owner(tmp_path):
     files = [HostFile(tmp_path / name, "label") for name in "ab"]
     members = [file.load() for file in files]
