@@ -109,11 +109,10 @@ def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: t
     now = now.replace(microsecond=0)
     with unrotated(home, settings):
         settings = load_settings(home)  # a start may have changed the URL meanwhile
+        _resume(home, settings)  # 1, and before a folder is made anew: that none is lost which was published
         rotated = dict(load_generations(home))
-        if role in rotated and not is_published(home):  # 1
-            _resume(home, settings)
-            if not names_newest(home, role):  # else it was the rotation of another one
-                return _said(role, rotated[role], resumed=True)
+        if role in rotated and not is_published(home) and not names_newest(home, role):
+            return _said(role, rotated[role], resumed=True)  # where it does name it, another role's was interrupted
         before = rotated.get(role) or (_first(home, settings, role),)
         if now < before[-1].validity.start:
             raise Refused(f"the clock is before the start of the key that signs, {before[-1].validity.start}")

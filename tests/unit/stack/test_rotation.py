@@ -109,6 +109,33 @@ def test_the_new_chain_counts_from_now_on_and_the_old_one_a_little_longer(home: 
     assert is_published(home)
 
 
+def test_a_key_that_was_published_is_not_dropped_because_somebody_lost_the_list_of_generations(home: Home, capsys):
+    rotate(home, "ca", datetime.now(UTC).replace(microsecond=0))
+    published = home.trusted_root.read_bytes()
+    kept = (home.public / "generations.json").read_bytes()
+    (home.public / "generations.json").unlink()
+    for command in (
+        ["trust", "refresh"],
+        ["trust", "rotate", "tsa"],
+        ["trust", "rotate", "ca"],
+        ["up", "--listen", "127.0.0.1:0"],
+    ):
+        assert main([*command, "--data", str(home.path)]) != 0
+        assert "restore public/generations.json" in capsys.readouterr().err, command
+        assert home.trusted_root.read_bytes() == published
+        assert (home.path / "ca" / "2" / "intermediate.key").exists()
+    (home.public / "generations.json").write_bytes(kept)
+    assert main(["trust", "refresh", "--data", str(home.path)]) == 0
+    assert len(instances(home, "ca")) == 2
+
+
+def test_a_trusted_root_that_is_damaged_is_written_anew(home: Home):
+    published = home.trusted_root.read_bytes()
+    home.trusted_root.write_bytes(published[:100])
+    assert main(["trust", "refresh", "--data", str(home.path)]) == 0
+    assert home.trusted_root.read_bytes() == published
+
+
 def test_each_rotation_adds_one_and_takes_nothing_away(home: Home):
     now = datetime.now(UTC).replace(microsecond=0)
     seen = set(instances(home, "ca"))
