@@ -26,6 +26,10 @@ ANCHOR: Final = "anchor"
 _CHANGED: Final = "do not write to the archive while it is restored"
 
 
+class Taken(Refused):
+    """The place to restore to is not free; nothing is wrong with the archive."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is to be restored.
@@ -72,7 +76,8 @@ async def restore(wanted: Wanted, progress: Callable[[str], Progress]) -> Restor
     7. Everything is synchronised; one rename puts the folder in place.
 
     Raises:
-        Refused, Malformed: one of these does not hold. NotFound: there is no such archive. Unavailable: the disk.
+        Taken: the place is not free. Refused, Malformed: one of these does not hold. NotFound: there is no such archive.
+        Unavailable: the disk.
     """
     target = wanted.home.path
     anchors = _check_free(target, wanted.anchors)  # 1
@@ -126,7 +131,7 @@ def _rollback(behind: tuple[Behind, ...]) -> Refused:
 
 # --- the place -----------------------------------------------------------------------------------------
 def _check_free(target: Path, anchors: Path | None) -> Path | None:
-    """The folder of anchors that outlived the stack, if there is one. Refused: the place is not free."""
+    """The folder of anchors that outlived the stack, if there is one. Taken: the place is not free."""
     if anchors is not None and not anchors.is_dir():
         raise NotFound(f"there are no anchors at {anchors}, which is no folder")
     if not target.exists():
@@ -134,12 +139,12 @@ def _check_free(target: Path, anchors: Path | None) -> Path | None:
         return anchors
     found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
     if found - {ANCHOR}:
-        raise Refused(
+        raise Taken(
             f"{target} is not empty: it holds {min(found - {ANCHOR})}",
             "restore to a new directory; or move this one away, and name its anchors: --anchors OLD/anchor",
         )
     if os.path.ismount(target):
-        raise Refused(f"{target} is a mount point", "restore to a folder in it, or mount it elsewhere meanwhile")
+        raise Taken(f"{target} is a mount point", "restore to a folder in it, or mount it elsewhere meanwhile")
     if not found:
         return anchors
     if anchors is not None:

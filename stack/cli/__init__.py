@@ -54,12 +54,30 @@ def _group(names: list[str]) -> str:
 
 
 def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
-    """Run one command line; the answer is the exit code."""
+    """Run one command line; the answer is the exit code. Where an interrupt or a closed pipe has met us nobody is shown."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if len(arguments) == 2 and arguments[0] == "help":
-        arguments = [arguments[1], "--help"]
+    try:
+        try:
+            code = _run(arguments, is_process=argv is None)
+        finally:
+            print(end="", flush=True)  # here, and not at the end of the interpreter, which would complain
+    except KeyboardInterrupt:
+        sys.stderr.write(f"sigbox{''.join(f' {one}' for one in arguments[:1] if one in COMMANDS)}: interrupted\n")
+        return 130
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # whoever read our output has gone: `sigbox ... | head`
+            return 141
+        sys.stderr.write(f"sigbox: standard output cannot be written to: {error.strerror}\n")
+        return ExitCode.USAGE
+    return code
+
+
+def _run(arguments: list[str], *, is_process: bool) -> int:
+    if len(arguments) > 1 and arguments[0] == "help":  # of a command, or of an action of one
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        sys.stdout.write(overview())
+        print(overview(), end="")
         return ExitCode.DONE if arguments else ExitCode.USAGE
     name = "version" if arguments[0] == "--version" else arguments[0]
     command = COMMANDS.get(name)
@@ -75,7 +93,7 @@ def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
     from stack.cli.runner import run  # noqa: PLC0415 - see the line above
 
     code = run(name, command, arguments[1:])
-    if argv is None and command.refused == ExitCode.REFUSED:
+    if is_process and command.refused == ExitCode.REFUSED:
         _leave(code)
     return code
 
@@ -95,7 +113,7 @@ def _leave(code: int) -> None:
     A verifier holds nothing that would have to be put back: no thread, no lock, no temporary file.
     """
     try:
-        sys.stdout.flush()
+        print(end="", flush=True)
         sys.stderr.flush()
     except OSError:
         code = 141  # whoever read our output has gone; a verdict that nobody read is none

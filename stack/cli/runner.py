@@ -61,13 +61,8 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
             if reason is not None:
                 parser.error(reason)
         code = _done(name, command, module, options)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"sigbox {name}: interrupted\n")
-        return 130
     except BrokenPipeError:
-        # Whoever read our output has gone (`sigbox ... | head`); the interpreter must not complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        raise  # main knows
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
         code = _failed(name, command, error)
         if _JSON.intersection(arguments) and not getattr(error, "reported", False):
