@@ -122,7 +122,7 @@ def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> P
     try:
         key = serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise Malformed(f"{what} is not a PEM public key") from error
+        raise Malformed(f"{what} is not a PEM public key", "expected BEGIN PUBLIC KEY") from error
     if not isinstance(key, PublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     return key
@@ -169,7 +169,7 @@ def parse_private_key(
     except (ValueError, UnsupportedAlgorithm) as error:
         if passphrase:
             raise Refused(f"{what} cannot be decrypted", "check the passphrase") from error
-        raise Malformed(f"{what} is not a PKCS#8 PEM") from error
+        raise Malformed(f"{what} is not a PKCS#8 PEM", "expected BEGIN PRIVATE KEY, or cosign's own format") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     return key

@@ -92,6 +92,9 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
     single = (options.bundle, options.output_signature, options.output_certificate)
     if len(files) > 1 and any(single):
         raise Usage("one output file is named for several files", "leave --bundle and --output-* out")
+    for file in files:
+        if file.is_dir():
+            raise Usage(f"{file} is a directory, expected files", f"name the files in it: {file}/*")
     jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
     outputs = (options.output_signature, options.output_certificate)
     _check_places([*(job.target for job in jobs), *filter(None, outputs)])

@@ -20,9 +20,9 @@ from tests.until import until
 from tlog.anchor import Anchored
 from tlog.anchor_file import FileAnchor
 from tlog.certificate_log import CertificateLogService
-from tlog.rekor_v2 import RekorV2
 from tlog.log import Log
 from tlog.publish import CheckpointPublisher, Signed
+from tlog.rekor_v2 import RekorV2
 from tlog.storage.sqlite import SCHEMA_VERSION, SqliteStore
 
 

@@ -19,7 +19,7 @@ from tlog import mirror as module
 from tlog.log import Log, Submission
 from tlog.mirror import Mirror
 from tlog.publish import CheckpointPublisher, CheckpointReader
-from tlog.storage.base import Batch, Head
+from tlog.storage.base import Batch, Head, nothing
 from tlog.storage.memory import Memory, MemoryStore
 from tlog.storage.sqlite import SqliteStore
 
