@@ -78,7 +78,8 @@ def _in_our_words(mirror: str) -> Iterator[None]:
     except RepositoryError as error:
         raise Refused(
             f"the TUF repository {mirror} does not verify: {error}",
-            "is the root that of this mirror, is the clock right, and is the repository kept up to date?",
+            "is the root that of this mirror, is the clock right, and is the repository kept up to date? What is older than "
+            "what this cache has seen is refused, also by sigbox initialize",
         ) from error
 
 
@@ -160,11 +161,12 @@ def initialize(
 ) -> TufCache:
     """A new cache of ``mirror``, trusted from ``root`` on, in the place of what was there.
 
-    1. Fetch and verify everything in a folder beside it.
+    1. Fetch and verify everything in a folder beside it. What was there of the same repository must not be newer: whoever
+       serves an old state could else wait for somebody who initializes again.
     2. Put that in its place, in turns with other processes. Who is killed between the two renames leaves the old one as
        ``NAME.replaced``; the next one puts it back first.
 
-    With a ``fetcher`` nothing is asked of the mirror itself, and what was there of the same ``root`` is what must not be newer.
+    With a ``fetcher`` nothing is asked of the mirror itself.
 
     Raises:
         Unavailable: no answer. Refused: something does not verify, has expired, or is older than what was there. Malformed: the
@@ -175,7 +177,7 @@ def initialize(
     _put_back(target)
     fresh = Path(tempfile.mkdtemp(prefix=".tuf-", dir=target.parent))
     try:
-        if fetcher is not None and _first_root(target) == root:
+        if _knows(target, root):
             shutil.copytree(target, fresh, symlinks=True, dirs_exist_ok=True)
         cache = _update(str(fresh), mirror, root, tls, fetcher)  # 1
         _put_in_place(fresh, target)  # 2
@@ -215,12 +217,12 @@ def _put_in_place(fresh: Path, target: Path) -> None:
         shutil.rmtree(_replaced(target), ignore_errors=True)
 
 
-def _first_root(cache: Path) -> bytes:
-    """Where a cache begins; empty when there is none."""
+def _knows(cache: Path, root: bytes) -> bool:
+    """Whether ``root`` is one of those that a cache has walked: it is of the same repository."""
     try:
-        return (cache / "metadata" / "root_history" / "1.root.json").read_bytes()
+        return any(path.read_bytes() == root for path in (cache / "metadata" / "root_history").glob("*.root.json"))
     except OSError:
-        return b""
+        return False
 
 
 def refresh(cache: TufCache, tls: ssl.SSLContext | None = None) -> TufCache:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -84,9 +85,8 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
     settings = load_settings(home)
     if settings.ephemeral:
         raise Refused(f"{home.path} is the directory of an ephemeral stack", "nothing of it lasts")
-    if settings.database:
-        hint = "copy the directory first, then the database with its own tools: no log may be behind its anchor"
-        raise Refused(f"the logs of {home.path} are kept in PostgreSQL", hint)
+    if settings.database or any((home.path / "anchor").glob("*.host")):  # the database may be an option of each start
+        raise _elsewhere(home.path)
     with _working(target.parent) as folder:
         copies, archive = folder / "copies", folder / "archive"
         copies.mkdir(mode=0o700)
@@ -100,6 +100,15 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
             size = out.seek(0, os.SEEK_END)
         _place(archive, target)
     return Taken(about, digest, size, files)
+
+
+def _elsewhere(home: Path) -> Refused:
+    return Refused(
+        f"the logs of {home} are kept in PostgreSQL: no backup of this directory would hold them, and none is written",
+        "in this order, so that no log is behind its anchor: stop this host, the others go on; copy its directory, keys and anchor/"
+        f" included: tar -cpf HOST.tar -C {shlex.quote(str(home))} . ; then the database: pg_dump -Fc -n 'sigbox_*' -f LOGS.dump URL, or pg_basebackup"
+        " for the whole server; start the host. How to restore both: docs/scaling.md",
+    )
 
 
 # --- the place -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from sigcore import dsse, keys, limits
 from sigcore.bundle import Bundle, Content, MessageSignature, encode_bundle
 from sigcore.keys import PublicKey
 from sigcore.log_entry import LogEntry
-from stack.cli.usage import Usage
+from stack.cli.usage import Usage, verifying
 
 EXAMPLES = """\
 examples:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox bundle``."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     inspect = actions.add_parser("inspect", help="show every part; nothing is verified", allow_abbrev=False)
-    inspect.add_argument("file", metavar="FILE")
+    inspect.add_argument("file", metavar="FILE", help="a bundle of any version, or cosign's own")
     inspect.add_argument("--json", action="store_true", help="as JSON on standard output")
     _add_create(actions.add_parser("create", help="make a bundle of parts", allow_abbrev=False))
     upgrade = actions.add_parser("upgrade", help="bring an older bundle to version 0.3", allow_abbrev=False)
@@ -98,7 +98,8 @@ def _created(options: argparse.Namespace) -> Bundle:
     content = _content(options, verifier)
     draft = Bundle(None, (), (), content)
     digest = digest_file(options.artifact, digest_algorithm(draft))
-    return assembly.assemble_bundle(content, verifier, digest=digest, entries=entries, timestamps=stamps)
+    with verifying():
+        return assembly.assemble_bundle(content, verifier, digest=digest, entries=entries, timestamps=stamps)
 
 
 def _read(path: str) -> bytes:

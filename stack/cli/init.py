@@ -28,8 +28,8 @@ examples:
   sigbox init --data /srv/sigbox --yes --passphrase-file /etc/sigbox/passphrase
   sigbox init --data /srv/sigbox --url https://sigstore.corp.example --tls auto \\
     --login https://login.corp.example/realms/corp,sigbox,corp.example
-  sigbox init --data /srv/sigbox --url https://sigstore.corp.example --yes --key \
-    'ca=pkcs11:token=sigbox;object=ca?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/sigbox/pin'"""
+  sigbox init --data /srv/sigbox --url https://sigstore.corp.example --yes \\
+    --key 'ca=pkcs11:token=sigbox;object=ca?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/sigbox/pin'"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -64,6 +64,7 @@ class Report(TypedDict):
 
 
 _TEXTS = ("subject-domain", "trust-domain", "issuer-claim", "ci-provider", "jwks-uri", "jwks-host")
+_ONE = "one JSON document on standard output"
 _ROW_NAMES = {"trust-domain": "spiffe-trust-domain"}
 
 
@@ -77,11 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--at", metavar="TIME", help="judge it at this time (RFC 3339) instead of now")
     add_passphrase_option(test)
     for reading in (show, test):
-        reading.add_argument("--json", action="store_true", help="one JSON document")
+        reading.add_argument("--json", action="store_true", help=_ONE)
         reading.add_argument("--config", metavar="FILE", type=Path, help="as that of sigbox up, if it has one")
         add_data_option(reading)
     remove = actions.add_parser("remove", help="accept an issuer no longer", allow_abbrev=False)
     remove.add_argument("url", metavar="URL", help="the issuer or pattern, as list shows it")
+    remove.add_argument("--json", action="store_true", help=_ONE)
     add_data_option(remove)
     add_passphrase_option(remove)
 
@@ -108,6 +110,7 @@ def _add_row_arguments(add: argparse.ArgumentParser) -> None:
     option("--skip-email-verification", action="store_true", help="kind email: email_verified may be absent")
     option("--private-addresses", action="store_true", help="hosts of a pattern may be in a private network")
     option("--from", metavar="FILE", type=Path, dest="source", help="all rows and templates of a Fulcio configuration")
+    option("--json", action="store_true", help=_ONE)
     add_data_option(add)
     add_passphrase_option(add)
 
@@ -135,6 +138,8 @@ def _add(options: argparse.Namespace) -> None:
         save_document(home, document)
     names = [url for section in ("oidc-issuers", "meta-issuers") for url in added.get(section, {})]
     _say(f"accepted from now on: {', '.join(names)}; a running stack takes it up within two seconds")
+    if options.json:
+        print(json.dumps({"action": "add", "issuers": names}, indent=2))
 
 
 def _foreign(options: argparse.Namespace) -> Document:
@@ -183,6 +188,8 @@ def _remove(options: argparse.Namespace) -> None:
         remove_row(document, options.url)
         save_document(home, document)
     _say(f"no longer accepted: {options.url}; a running stack takes it up within two seconds")
+    if options.json:
+        print(json.dumps({"action": "remove", "issuers": [options.url]}, indent=2))
 
 
 # --- list, test ----------------------------------------------------------------------------------------
@@ -215,7 +222,7 @@ def _described(issuer: Issuer, own: Issuer) -> dict[str, object]:
 def _test(options: argparse.Namespace) -> None:
     home = unlocked(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # why keys could not be fetched
-    now = parse_time(options.at, what="--at") if options.at else datetime.now(UTC)
+    now = _moment(options.at)
     found = load_all(issuer_files(home, options.config))
     table = IssuerTable((_own(home, now), *found.issuers), found.patterns)
     claims = asyncio.run(verify_token(_token(options.token), table, now=now))
@@ -231,6 +238,13 @@ def _test(options: argparse.Namespace) -> None:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         _print(report)
+
+
+def _moment(given: str | None) -> datetime:
+    try:
+        return parse_time(given, what="--at") if given else datetime.now(UTC)
+    except Malformed as error:
+        raise Usage(error.message, error.hint) from error
 
 
 def _own(home: Home, now: datetime) -> Issuer:

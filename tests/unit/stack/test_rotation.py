@@ -255,6 +255,18 @@ def test_the_next_rotation_finishes_one_that_was_interrupted_before_it_was_publi
     assert again == replace(first, resumed=True)
 
 
+def test_a_rotation_is_done_also_where_that_of_another_role_was_interrupted(home: Home):
+    """Who has to get rid of a key must not be told that it is done because another one was."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    rotate(home, "tsa", now + LATER)
+    rotation.rotate_authority(home, load_settings(home), "ca", now + 2 * LATER)
+    assert not is_published(home)
+    done = rotate(home, "tsa", now + 3 * LATER)
+    assert (done.number, done.since, done.resumed) == (3, now + 3 * LATER, False)
+    assert is_published(home)
+    assert [len(instances(home, role)) for role in ("ca", "tsa")] == [2, 3]
+
+
 def test_a_clock_that_was_set_back_rotates_nothing(home: Home):
     with pytest.raises(Refused, match="clock"):
         rotate(home, "ca", load_settings(home).created - timedelta(seconds=1))
