@@ -7,7 +7,7 @@
 | GET, POST /auth | the login page; an error page; or a redirect with an error |
 | POST /login | a redirect to the client; the code; or the login page again |
 | POST /token | 200 with the token, 400 and 401 as RFC 6749 section 5.2 |
-| GET /ambient | 200 with a machine's token, in the form of GitHub Actions |
+| GET /ambient, and /ambient/token at the root | 200 with a machine's token, in the form of GitHub Actions |
 | POST /device/code | 200 with the two codes of RFC 8628 section 3.2 |
 | GET, POST /device | the page of RFC 8628 section 3.3 |
 | GET /upstream/NAME | a redirect to the provider of others NAME |
@@ -46,6 +46,8 @@ _KEYS: Final = {**_PUBLIC, "Cache-Control": "max-age=300"}
 """A new key is published for longer than that before it signs (``sigbox trust rotate oidc``)."""
 _PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _FORM: Final = "application/x-www-form-urlencoded"
+AMBIENT: Final = "/ambient/token"
+"""Where jobs ask on a single origin, whatever the issuer's path."""
 
 
 def make_routes(provider: Provider, directory: Directory, prefix: str = "/auth") -> list[web.RouteDef]:
@@ -69,6 +71,7 @@ def make_routes(provider: Provider, directory: Directory, prefix: str = "/auth")
         web.post(f"{prefix}/login", endpoints.login),
         web.post(f"{prefix}/token", endpoints.token),
         web.get(f"{prefix}/ambient", endpoints.ambient),
+        web.get(AMBIENT, endpoints.ambient),
         web.post(f"{prefix}/device/code", endpoints.begin_device),
         web.get(f"{prefix}/device", endpoints.device),
         web.post(f"{prefix}/device", endpoints.decide),

@@ -47,9 +47,9 @@ _DEFAULTS = {
 }
 """Family and size -> the first row of the registry that fits."""
 _BY_CURVE = {name: _DEFAULTS["ecdsa", size] for name, size in _CURVES.items()}
-_USUAL: Final = {name: (details, details.hash) for name, details in _BY_CURVE.items()}
-"""The same with its hash, which costs two calls to look up."""
-_NO_CURVE: Final[tuple[None, None]] = (None, None)
+_USUAL: Final = {name: (details, details.hash, _ECDSA_PREHASHED[details.hash]) for name, details in _BY_CURVE.items()}
+"""The same with its hash, and what verifies a digest by it: calls to look up."""
+_NO_CURVE: Final[tuple[None, None, None]] = (None, None, None)
 
 
 # --- bytes <-> keys --------------------------------------------------------------------------------
@@ -285,10 +285,10 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
     """
     try:
         if is_ecdsa(key):
-            usual, hashing = _USUAL.get(key.curve.name, _NO_CURVE)
-            if hashing is not None and (details is None or details is usual):
+            usual, hashing, prehashed = _USUAL.get(key.curve.name, _NO_CURVE)
+            if hashing is not None and prehashed is not None and (details is None or details is usual):
                 # The library looks at a hash that it is to make in four calls of Python, at one that is made in none.
-                key.verify(signature, hashing.digest(message), _ECDSA_PREHASHED[hashing])
+                key.verify(signature, hashing.digest(message), prehashed)
                 return
         details = details or default_details(key)
         if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
@@ -319,7 +319,7 @@ def verify_digest(
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
     if is_ecdsa(key):
-        usual, own = _USUAL.get(key.curve.name, _NO_CURVE)
+        usual, own, _ = _USUAL.get(key.curve.name, _NO_CURVE)
         if (
             own is not None
             and (details is None or details is usual)

@@ -12,7 +12,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused
@@ -27,6 +27,8 @@ ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust", "console")
 """What ``sigbox serve`` takes; ``log`` is both Rekor logs, ``console`` has no keys. ``[services]`` gives them URLs of their own."""
 FOLDERS = {"log": "rekor", "trust": "tuf"}
 """Where a role's secrets and its lock lie, when not in the folder of its name."""
+REPLACED = ".replaced"
+"""Ends the name, beside a data directory, of what lay in its place and gave way to a restore: there for a moment only."""
 SERVICES = "services"
 KEYS = "keys"
 IN_TOKEN = ("ca", "ct", "rekor", "rekor-v1", "tsa")
@@ -250,9 +252,12 @@ def parse_database(text: str) -> str:
     """
     example = "for example postgresql://sigbox@db.corp.example/sigbox?passfile=/etc/sigbox/pgpass&sslmode=verify-full"
     scheme, colon, rest = text.partition("://")
-    if scheme not in ("postgresql", "postgres") or not colon or not text.isprintable() or " " in text or '"' in text:
+    if scheme not in ("postgresql", "postgres") or not colon or not text.isprintable() or set(' "\\') & set(text):
         raise Malformed("the database is no URL of PostgreSQL, expected postgresql://USER@HOST[:PORT]/NAME", example)
-    if ":" in rest.split("/")[0].rpartition("@")[0] or re.search(r"[?&]password=", rest):
+    # A password may have any of the characters that end the part of a URL that it stands in.
+    before, _, query = rest.partition("?")
+    user = max(rest.split("/")[0].rpartition("@")[0], before.rpartition("@")[0], key=len)
+    if ":" in user or any(name.lower().endswith("password") for name, _ in parse_qsl(query, keep_blank_values=True)):
         raise Malformed(
             "the database's URL has a password in it, which others would see", f"name a password file, {example}"
         )
@@ -287,6 +292,15 @@ def home_at(data: str | Path | None) -> Home:
     return Home(Path(data).absolute()) if data else default_home()
 
 
+def check_no_restore(home: Home) -> None:
+    """Raises NotFound where a restore was cut off when it was about to put the directory in its place."""
+    place = Path(os.path.realpath(home.path))
+    moved = place.with_name(f"{place.name}{REPLACED}")
+    if moved.exists():
+        hint = f"run sigbox restore again, which puts them back first; nothing is made in {place} before"
+        raise NotFound(f"a restore to {place} was cut off, and has left its anchors in {moved}", hint)
+
+
 def load_settings(home: Home) -> Settings:
     """Read ``sigbox.toml``.
 
@@ -294,6 +308,7 @@ def load_settings(home: Home) -> Settings:
         NotFound: the directory holds no stack. Malformed, Refused: it holds one that this version cannot use.
     """
     if not home.settings_file.exists():
+        check_no_restore(home)
         raise NotFound(f"{home.path} holds no stack", "give its directory with --data, or start one: sigbox up")
     import tomllib  # noqa: PLC0415 - 4 ms that the first start of a stack does without
 

@@ -92,9 +92,7 @@ def _print(found: Found, ref: Reference, options: argparse.Namespace) -> None:
         print("\n".join(lines))
         return
     left_out = [{"place": defect.place, "error": defect.error.message} for defect in found.defects]
-    attached = [
-        parse_json(line.encode(), what="what is attached", limit=limits.OCI_ATTACHMENT, floats=True) for line in lines
-    ]
+    attached = [parse_json(line.encode(), what="what is attached", limit=limits.BUNDLE) for line in lines]
     print(json.dumps({"image": str(ref), "attached": attached, "leftOut": left_out}, indent=2))
 
 

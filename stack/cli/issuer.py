@@ -39,6 +39,7 @@ from stack.issuer_file import (
 )
 from stack.issuers import FEDERATED, Accepted, load_issuers
 from stack.live_issuers import issuer_files, load_all
+from stack.lock import alone
 from stack.oidc_keys import load_ring
 
 EXAMPLES = """\
@@ -130,10 +131,11 @@ def run(options: argparse.Namespace) -> int:
 def _add(options: argparse.Namespace) -> None:
     home = home_at(options.data)
     load_settings(home)
-    document = load_document(home)
     added = _foreign(options) if options.source else _row(home, options)
-    add_rows(document, added)
-    save_document(home, document)
+    with alone(home.issuers.parent):
+        document = load_document(home)
+        add_rows(document, added)
+        save_document(home, document)
     names = [url for section in ("oidc-issuers", "meta-issuers") for url in added.get(section, {})]
     _say(f"accepted from now on: {', '.join(names)}; a running stack takes it up within two seconds")
     if options.json:
@@ -181,9 +183,10 @@ def _value(text: str) -> tuple[str, JSON]:
 
 def _remove(options: argparse.Namespace) -> None:
     home = home_at(options.data)
-    document = load_document(home)
-    remove_row(document, options.url)
-    save_document(home, document)
+    with alone(home.issuers.parent):
+        document = load_document(home)
+        remove_row(document, options.url)
+        save_document(home, document)
     _say(f"no longer accepted: {options.url}; a running stack takes it up within two seconds")
     if options.json:
         print(json.dumps({"action": "remove", "issuers": [options.url]}, indent=2))

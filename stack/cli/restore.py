@@ -66,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         done = asyncio.run(restore(wanted, progress))
     except Taken as error:
         raise Usage(error.message, error.hint) from error
+    if done.settled:
+        sys.stderr.write(f"an earlier restore was cut off: {done.settled}\n")
     for one in done.behind:
         sys.stderr.write(
             f"warning: the log {one.log} goes on from {one.restored} entries, {one.published} were published: "

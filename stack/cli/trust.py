@@ -23,6 +23,7 @@ from stack.cli import trust_kit_options, trust_rehearse, trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
+from stack.trust.documents import unrotated
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.rotation import resume
 from stack.trust.serving import fingerprint
@@ -118,9 +119,10 @@ def _publish_policy(home: Home, options: argparse.Namespace) -> int:
     document = parse_document(data)
     policy = policy_of(document)
     verify_current(policy, datetime.now(UTC))
-    make_policy_key(home, settings)
     published = canonical.encode(dict(document.raw()))
-    save_file(home.policy, published, durable=not settings.ephemeral)
+    with unrotated(home, settings):
+        make_policy_key(home, settings)
+        save_file(home.policy, published, durable=not settings.ephemeral)
     signed = finish_publisher(start_publisher(home)).split()
     mirror, target = f"{settings.at('trust')}/tuf", home.policy.name
     if options.json:

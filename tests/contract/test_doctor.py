@@ -11,7 +11,7 @@ import pytest
 from stack.config import Home
 from tests.stack_process import running_stack, sigbox
 
-LOCAL = ("program", "files", "disk", "tokens", "certificates")
+LOCAL = ("program", "files", "disk", "tokens", "certificates", "contents")
 REMOTE = ("name", "connection", "roles", "issuers", "authority", "log keys", "clock", "metadata", "signature")
 
 
@@ -59,7 +59,8 @@ def test_without_anybody_to_sign_as_the_signature_is_left_out_and_said(stack):
     assert code == 0
     assert checks["signature"]["state"] == "skipped"
     assert "--identity-token" in checks["signature"]["fix"]
-    assert examine("--data", stack.data, "--no-sign")[1]["signature"]["state"] == "skipped"
+    left_out = examine("--data", stack.data, "--no-sign")[1]["signature"]
+    assert (left_out["state"], left_out["found"]) == ("skipped", "not asked for")
 
 
 def test_people_read_a_line_for_each_check(stack):

@@ -67,11 +67,15 @@ WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objid 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the log's lock: the server's process for it, where it is, and for how long it has not said anything."""
+    """Who holds a lock: the server's process for it, where it is, and for how long it has not said anything."""
 
     pid: int
     place: str
     silent_s: float
+
+
+class InUse(Refused):
+    """Somebody else writes to the log."""
 
 
 class PostgresStore:
@@ -99,7 +103,7 @@ class PostgresStore:
             raise
 
     async def take_over(self) -> None:
-        """Become the owner. Refused: another one is, or the server may lose what it acknowledges; then nothing has changed."""
+        """Become the owner. InUse: another one is. Refused: the server may lose what it acknowledges. Then nothing has changed."""
         try:
             await self._connect()
             await self._lock()
@@ -119,7 +123,7 @@ class PostgresStore:
         await self._readers.close()
         self._drop_writer()
         await self._connect()
-        found = await holder(self._session(), self.schema)
+        found = await holder(self._session(), lock_key(self.schema))
         if found is not None and found.pid == self._pid:
             await evict(self._session(), found)
         await self._check_owner()
@@ -141,8 +145,10 @@ class PostgresStore:
                 with failures("the lock cannot be given back"):
                     await session.execute("SELECT pg_advisory_unlock_all()")
                     await session.close(timeout=1)
-            except Unavailable:
+            except BaseException as error:
                 session.terminate()  # the server gives it back when it notices
+                if not isinstance(error, Unavailable):
+                    raise
         if self._thread is not None:
             thread, self._thread = self._thread, None
             thread.close()
@@ -166,9 +172,9 @@ class PostgresStore:
                     return
             if look < LOOKS - 1:
                 await asyncio.sleep(LOOK_S)
-        found = await holder(session, self.schema)
+        found = await holder(session, lock_key(self.schema))
         where = f"process {found.pid} of the database server, for {found.place}" if found else "another process"
-        raise Refused(f"the log is in use by {where}", "one log has one writer at a time; the others stand by")
+        raise InUse(f"the log is in use by {where}", "one log has one writer at a time; the others stand by")
 
     def _drop_writer(self) -> None:
         session, self._writer = self._writer, None
@@ -193,8 +199,16 @@ class PostgresStore:
             async with self._write() as session:
                 await session.fetchval("SELECT 1")
 
-    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
-        """See :class:`~tlog.storage.base.LogStore`."""
+    async def commit(
+        self,
+        batch: Batch,
+        then: Callable[[], None] = nothing,
+        check: Callable[[], object] = nothing,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
+        """See :class:`~tlog.storage.base.LogStore`. One statement stores a batch, so both are called before it is sent."""
+        check()
+        meanwhile()
         head, entries, tiles = batch.head, batch.entries, batch.tiles
         if head.size != batch.first + len(entries):
             raise Refused(f"the batch has {len(entries)} entries from {batch.first}, and a head of {head.size}")
@@ -295,14 +309,14 @@ def _replaced() -> Refused:
     return Refused("the log has a new owner", "one log has one writer; stop this process")
 
 
-async def holder(session: Session, schema: str) -> Holder | None:
-    """Who writes to the log now."""
+async def holder(session: Session, key: tuple[int, int]) -> Holder | None:
+    """Who has the advisory lock ``key`` now."""
     with failures("the log's database cannot be read"):
-        row = await session.fetchrow(_HOLDER, *lock_key(schema))
+        row = await session.fetchrow(_HOLDER, *key)
     return Holder(*row) if row else None
 
 
 async def evict(session: Session, found: Holder) -> None:
-    """End the session of a writer; the lock is free when this returns, or soon after."""
-    with failures("the former writer cannot be ended"):
+    """End a session; its lock is free when this returns, or soon after."""
+    with failures("the session that holds a lock cannot be ended"):
         await session.execute("SELECT pg_terminate_backend($1, 1000)", found.pid)
