@@ -140,3 +140,19 @@ def test_a_policy_is_published(data: Path):
     assert answer("trust", "policy", policy, "--data", data)["signed"] == []
     policy.write_text("{}")
     assert answer("trust", "policy", policy, "--data", data, code=2)["exitCode"] == 2
+
+
+def test_what_a_newcomer_gets_wrong_is_told_with_what_to_do(data: Path):
+    trust = ("--trust-config", data / "public" / "trust_config.json")
+    directory = answer("sign-blob", data, *trust, code=2)
+    assert (directory["error"], directory["hint"]) == (
+        f"{data} is a directory, expected files",
+        f"name the files in it: {data}/*",
+    )
+    logs = answer("fsck", "--data", data, code=1)["logs"]
+    assert isinstance(logs, dict)
+    assert "never started" in logs["ct"]["hint"]
+    assert "--at is 'yesterday'" in str(answer("issuer", "test", "x", "--at", "yesterday", "--data", data, code=2))
+    wrong = answer("issuer", "add", "nonsense", "--kind", "email", "--data", data, code=2)
+    assert str(wrong["error"]).startswith("issuer 'nonsense': ")
+    assert answer("trust", "policy", data / "none", "--data", data, code=2)["hint"]

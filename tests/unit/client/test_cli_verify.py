@@ -115,15 +115,16 @@ def test_a_key(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("dist/a",), "no issuer is demanded"),
+        (("dist/a",), "nobody is named who may have signed"),
         (("dist/a", *WHO[:2]), "no issuer is demanded"),
         (("dist/a", *WHO[2:]), "no identity is demanded"),
         (("dist/a", *WHO, "--certificate-identity-regexp", ".*"), "an identity and a pattern are demanded"),
         (("dist/a", *WHO, "--key", "key.pub"), "--key and --certificate-* are given"),
         (("dist/a", "dist/b", *WHO, "--bundle", "x"), "one bundle is named for several files"),
         (("sha256:00", *WHO), "is a digest, and no bundle is named"),
-        (("dist/none", *WHO), "cannot be read"),
-        (("dist/a", "--key", "none.pub"), "cannot be read"),
+        (("dist/none", *WHO), "the artifact dist/none cannot be read"),
+        (("dist/a", *WHO, "--bundle", "none"), "the bundle none cannot be read"),
+        (("dist/a", "--key", "none.pub"), "the key none.pub cannot be read"),
     ],
 )
 def test_a_command_line_that_cannot_be_meant_ends_with_2(folder, capsys, arguments, message):
