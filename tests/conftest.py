@@ -12,7 +12,7 @@ import pytest
 from tests.missing import missing
 from tests.postgres_server import Server, running_server
 
-pytest_plugins = ["tests.ci_skips", "tests.turns"]
+pytest_plugins = ["tests.ci_skips", "tests.fork_server", "tests.memory_folder", "tests.turns"]
 
 
 @pytest.fixture(scope="session")
