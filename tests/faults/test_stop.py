@@ -17,18 +17,21 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from tests.chance import chosen_seed
+from tests.chance import chosen_seed, how_often
 from tests.faults.audit import Acknowledged, audit, read_key, read_log
 from tests.faults.writers import Sent, parse_acknowledgement
+from tests.machine import slowness
 from tests.stack_process import ROOT, SIGBOX, RunningStack, environment, running_stack, start_stack
-from tests.until import until
+from tests.until import until, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-ROUNDS = 20
+ROUNDS = how_often(20, 5)
 CLIENTS = 200
 EXIT_S = 10
 AT_ONCE_S = 1.5
+"""Both where nothing else is to be done (``machine.py``)."""
+GIVE_UP_S = 60
 
 
 async def write(session: aiohttp.ClientSession, told: list[Acknowledged], seen: Counter[str]) -> None:
@@ -61,7 +64,7 @@ async def stop_under_load(stack: RunningStack, told: list[Acknowledged], delay_s
         await asyncio.sleep(delay_s)  # the answers come in batches: the moment is not the end of one
         began = time.monotonic()
         stack.process.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(stack.process.wait, EXIT_S)
+        code = await asyncio.to_thread(stack.process.wait, GIVE_UP_S)
         elapsed = time.monotonic() - began
         await asyncio.gather(*writers)
     assert code == 0, stack.output()
@@ -89,7 +92,7 @@ def test_sigterm_under_load_cuts_nobody_off_and_loses_nothing_f11(tmp_path: Path
         audit(entries, now, told, [], read_key(stack.trusted_root))
     assert total["201"] > ROUNDS * CLIENTS
     assert not [what for what in total if what.startswith("cut off")], total
-    assert max(ends) < EXIT_S
+    assert max(ends) < EXIT_S * slowness()
 
 
 @pytest.mark.alone
@@ -99,16 +102,14 @@ def test_the_second_signal_ends_it_at_once_and_leaves_no_temporary_directory_f11
     try:
         with socket.create_connection((url.hostname, url.port)) as busy:
             busy.sendall(b"POST /_ctl/token HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{")
-            deadline = time.monotonic() + EXIT_S
             stack.process.send_signal(signal.SIGTERM)
-            while "SIGTERM" not in stack.output():
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(lambda: "SIGTERM" in stack.output())
             assert stack.process.poll() is None, "a request is under way"
             began = time.monotonic()
             stack.process.send_signal(signal.SIGTERM)
-            assert stack.process.wait(EXIT_S) == 128 + signal.SIGTERM
-            assert time.monotonic() - began < AT_ONCE_S
+            assert stack.process.wait(GIVE_UP_S) == 128 + signal.SIGTERM
+            elapsed = time.monotonic() - began
+            assert elapsed < AT_ONCE_S * slowness()
     finally:
         stack.kill()
     assert not stack.data.exists()
@@ -122,7 +123,7 @@ def test_a_request_that_never_ends_does_not_hold_the_end_up_f11(tmp_path: Path):
         with socket.create_connection((url.hostname, url.port)) as busy:
             busy.sendall(b"POST /_ctl/token HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{")
             stack.process.send_signal(signal.SIGTERM)
-            assert stack.process.wait(EXIT_S) == 0, stack.output()
+            assert stack.process.wait(GIVE_UP_S) == 0, stack.output()
     finally:
         stack.kill()
     assert "Traceback" not in stack.output()
@@ -144,7 +145,7 @@ def test_a_signal_while_it_starts_leaves_nothing_behind_f11(tmp_path: Path, numb
         )
         time.sleep(moment)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=EXIT_S)
+        _, errors = process.communicate(timeout=GIVE_UP_S)
         assert process.returncode in (0, 130, -number), errors
         left = list((tmp_path / "temporary").iterdir())
         assert process.returncode == -number or not left, f"{moment} s: {left}\n{errors.decode()}"

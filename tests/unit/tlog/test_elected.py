@@ -153,7 +153,7 @@ def lock_of(hosts: Hosts) -> int:
 
 
 async def patiently(log: Log, submission: Submission):
-    for _ in range(500):
+    for _ in range(3000):
         try:
             return await log.submit(submission)
         except Unavailable:
