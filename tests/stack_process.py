@@ -21,7 +21,7 @@ PROGRAM = os.environ.get("SIGBOX_TEST_PROGRAM") or None
 SIGBOX = (str(Path(PROGRAM).absolute()),) if PROGRAM else (sys.executable, "-m", "stack.cli")
 """The console script, but surely that of this checkout; or the executable that the variable names."""
 READY_S = 60
-STOP_S = 20
+STOP_S = 60
 COMMAND_S = 120
 """Bounds for failure on a busy machine, not expectations."""
 
