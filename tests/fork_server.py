@@ -33,6 +33,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -175,7 +176,8 @@ def _attend(connection: socket.socket) -> NoReturn:
         os.close(end)
     connection.sendall(b"%d\n" % pid)
     _, status = os.waitpid(pid, 0)
-    connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+    with suppress(BrokenPipeError):  # who asked has given it up, and killed it
+        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 
