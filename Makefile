@@ -44,7 +44,7 @@ test: $(VENV)/test.stamp system ## all tests, the official clients included
 	@$(MAKE) --no-print-directory clients || echo "the tests of a missing client are skipped; in CI they fail" >&2
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
-hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh seeds, for ROUNDS rounds or until one fails
+hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh seeds, with all repetitions, for ROUNDS rounds or until one fails
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round" >&2; \
 		SIGBOX_TEST_SEED=new $(BIN)/pytest -q -rP tests/faults tests/property || exit 1; done
 
