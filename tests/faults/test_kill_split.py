@@ -115,7 +115,6 @@ async def under_load(
     return measured
 
 
-@pytest.mark.alone
 def test_kill_9_of_any_role_loses_nothing_that_was_acknowledged_f10(tmp_path: Path):
     seed = chosen_seed()
     journal = Journal(tmp_path / "journal")

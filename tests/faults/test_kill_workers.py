@@ -84,7 +84,6 @@ async def kill_and_heal(stack: RunningStack, writers: Writers, moments: random.R
     return longest
 
 
-@pytest.mark.alone
 def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path):
     seed = chosen_seed()
     moments, seen = random.Random(seed), Counter()

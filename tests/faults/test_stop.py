@@ -95,7 +95,6 @@ def test_sigterm_under_load_cuts_nobody_off_and_loses_nothing_f11(tmp_path: Path
     assert max(ends) < EXIT_S * slowness()
 
 
-@pytest.mark.alone
 def test_the_second_signal_ends_it_at_once_and_leaves_no_temporary_directory_f11(tmp_path: Path):
     stack = start_stack(tmp_path, "--ephemeral", "--control")
     url = urlsplit(stack.url)
