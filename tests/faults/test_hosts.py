@@ -40,7 +40,7 @@ def writers(tmp_path: Path):
 
 
 def read_checkpoint(url: str) -> Checkpoint:
-    with urlopen(f"{url}/api/v2/checkpoint", timeout=10) as answer:
+    with urlopen(f"{url}/api/v2/checkpoint", timeout=60) as answer:
         return parse_note(answer.read().decode())
 
 
