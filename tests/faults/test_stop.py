@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from stack.gate import QUIET_S
 from tests.chance import chosen_seed, how_often
 from tests.faults.audit import Acknowledged, audit, read_key, read_log
 from tests.faults.writers import Sent, parse_acknowledgement
@@ -37,9 +38,14 @@ NOT_BEGUN = (b"Could not import runpy", b"Fatal Python error: init_")
 
 
 async def write(session: aiohttp.ClientSession, told: list[Acknowledged], seen: Counter[str]) -> None:
-    """One client in a closed loop, until the stack takes no connection any more."""
+    """One client in a closed loop, until the stack takes no connection any more.
+
+    A connection on which a client is quiet may be closed; one that gets no processor for so long is, without meaning it.
+    """
+    answered = time.monotonic()
     while True:
         sent = Sent.make()
+        quiet = time.monotonic() - answered > QUIET_S / 2
         try:
             async with session.post("/api/v2/log/entries", data=sent.request()) as response:
                 text = await response.text()
@@ -47,8 +53,9 @@ async def write(session: aiohttp.ClientSession, told: list[Acknowledged], seen: 
             seen["not connected"] += 1
             return
         except (aiohttp.ClientError, ConnectionError) as error:
-            seen[f"cut off: {error!r}"] += 1
+            seen["quiet" if quiet else f"cut off: {error!r}"] += 1
             return
+        answered = time.monotonic()
         seen[str(response.status)] += 1
         if response.status == 201:
             told.append(parse_acknowledgement(sent, json.loads(text)))
