@@ -109,32 +109,41 @@ clean: ## remove .venv and every cache of the checkout; sigbox-data stays
 # would look for the newest `pydantic[email]`, which has no pin of its own, and stop when it is newer than our pydantic.
 INSTALL = $(BIN)/python -m pip install --quiet
 EDITABLE = $(INSTALL) --no-deps --no-build-isolation --editable .
+# pip says nothing for half a minute: a line for each part, on a terminal and in a log.
+COUNT = grep -c '=='
+PATIENCE = packages, each held against its hash; half a minute on a new machine
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "sigbox needs Python 3.11 or newer; give one with: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "environment: Python $$($(PYTHON) -c 'import platform; print(platform.python_version())'), in $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "python3 cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml requirements/run.txt
-	@echo "installing sigbox into $(VENV)" >&2
+	@echo "dependencies: $$($(COUNT) requirements/run.txt) $(PATIENCE)" >&2
 	@$(INSTALL) --no-deps --require-hashes --requirement requirements/run.txt
+	@echo "sigbox: this checkout" >&2
 	@$(EDITABLE)
 	@$(BIN)/python -m pip check --quiet
 	@touch $@
 
 # Everything in run.txt is in test.txt too, therefore both stamps.
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml requirements/test.txt
-	@echo "installing sigbox and what its tests need into $(VENV)" >&2
+	@echo "dependencies: $$($(COUNT) requirements/test.txt) $(PATIENCE)" >&2
 	@$(INSTALL) --no-deps --require-hashes --requirement requirements/test.txt
+	@echo "sigbox: this checkout" >&2
 	@$(EDITABLE)
 	@$(BIN)/python -m pip check --quiet
 	@touch $(VENV)/run.stamp $@
 
 system: # a failure here is a line, not the end: in CI the skipped tests are the failure
-	@for package in $(DEBIAN); do \
-		{ command -v $$package || dpkg -s $$package; } >/dev/null 2>&1 && continue; \
-		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
-			&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null && continue; \
+	@missing=$$(for package in $(DEBIAN); do \
+		{ command -v $$package || dpkg -s $$package; } >/dev/null 2>&1 || printf '%s ' $$package; done); \
+	[ -n "$$missing" ] || exit 0; able=; \
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& echo "Debian packages for the tests: $$missing" >&2 && apt-get update -qq && able=yes; \
+	for package in $$missing; do \
+		[ "$$able" ] && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null && continue; \
 		echo "$$package is missing: the tests that need it are skipped" >&2; \
 	done

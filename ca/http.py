@@ -161,7 +161,8 @@ def _json(value: Mapping[str, object], *, status: int = 200) -> web.Response:
 
 
 def _pem_chain(chain: Sequence[str], *, status: int) -> web.Response:
-    return web.Response(text="\n".join(chain), status=status, headers=_HEADERS, content_type=_PEM_CHAIN)
+    body, headers = "\n".join(chain).encode("ascii"), _HEADERS | {"Content-Type": _PEM_CHAIN}
+    return web.Response(body=body, status=status, headers=headers)
 
 
 def _issuer(issuer: Issuer, kind: str) -> dict[str, object]:

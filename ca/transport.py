@@ -82,6 +82,8 @@ class Access:
                 f"{url} matches a pattern for hosts, and a proxy would choose its address",
                 "write an issuer without * in its host, say private-addresses, or put the host on NO_PROXY",
             )
+        if self.public_only:
+            _check_literal(urlsplit(url).hostname or "")
         through, its = (proxy.url, proxy.headers) if proxy is not None else (None, None)
         return session.get(url, headers=self._headers(url), allow_redirects=False, proxy=through, proxy_headers=its)
 
@@ -136,6 +138,20 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _check_literal(host: str) -> None:
+    """An address that is written in the URL is never looked up, so :class:`_Resolver` does not see it."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return
+    if not address.is_global:
+        raise _private(host)
+
+
+def _private(host: str) -> OSError:
+    return OSError(f"{host} is in a private network, and the pattern does not say private-addresses")
+
+
 class _Resolver(aiohttp.ThreadedResolver):
     """The system's, without addresses that a host of somebody's choice must not lead us to."""
 
@@ -148,5 +164,5 @@ class _Resolver(aiohttp.ThreadedResolver):
     ) -> list[ResolveResult]:
         found = await super().resolve(host, port, family)
         if self._public_only and not all(ip_address(one["host"]).is_global for one in found):
-            raise OSError(f"{host} is in a private network, and the pattern does not say private-addresses")
+            raise _private(host)
         return found

@@ -6,8 +6,10 @@ Reading takes any spelling of a path and does without ``pathlib``, whose import 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,8 +73,8 @@ def save_whole(data: bytes, path: AnyPath, *, what: str, mode: int = 0o644) -> N
 
 @contextmanager
 def writing_whole(path: AnyPath, *, what: str, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """A file to write to (and read from) that becomes ``path`` at the end: temporary file, fsync, rename. Where the block fails
-    nothing is left.
+    """A file to write to (and read from) that becomes ``path`` at the end: temporary file, fsync, rename, fsync of the folder. Where
+    the block fails nothing is left. A link stays, and what it leads to is written.
 
     Raises:
         Refused: the file system does not let us; ``what`` names the file in the message.
@@ -81,8 +83,10 @@ def writing_whole(path: AnyPath, *, what: str, mode: int = 0o644) -> Iterator[Bi
     import tempfile  # noqa: PLC0415 - see the line above
     from pathlib import Path  # noqa: PLC0415 - the same
 
-    target = Path(path).absolute()
+    target = Path(os.path.realpath(path))
     try:
+        if not _is_free(path):
+            raise Refused(f"{what} {path} cannot be written: it is there, and is no regular file", "give another place")
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(descriptor, "w+b") as file:
@@ -94,8 +98,32 @@ def writing_whole(path: AnyPath, *, what: str, mode: int = 0o644) -> Iterator[Bi
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+        _sync_folder(target.parent)
     except OSError as error:
         raise Refused(f"{what} {path} cannot be written: {error.strerror}") from error
+
+
+def _is_free(path: AnyPath) -> bool:
+    """Whether there is a file, or nothing. A rename would put a file in the place of a pipe, even of ``/dev/null``."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - see above
+    except FileNotFoundError:
+        return True
+
+
+def _sync_folder(path: AnyPath) -> None:
+    """Bring the new name to the disk, where the system lets us: some folders may be written to and not be opened, some file systems
+    have no such call.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def digest_file(path: AnyPath, algorithm: HashAlgorithm = HashAlgorithm.SHA2_256) -> bytes:

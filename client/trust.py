@@ -24,19 +24,21 @@ def load_trust(
 ) -> Trust:
     """Trust from ``trusted_root`` (with ``signing_config`` for signing) or from ``trust_config``, which holds both.
 
-    Without a signing config the answer names no service: it verifies and cannot sign.
+    Beside a trust config, ``signing_config`` names other services than the one in it. Without any the answer names no service:
+    it verifies and cannot sign.
 
     Raises:
-        NotFound: no file was named, or one cannot be read. Refused: both ways at once. Malformed: a file is not what it
+        NotFound: no file was named, or one cannot be read. Refused: two roots at once. Malformed: a file is not what it
             should be.
     """
     if trust_config is not None:
-        if trusted_root is not None or signing_config is not None:
+        if trusted_root is not None:
             raise Refused("trust is given twice", "give --trust-config, or --trusted-root with --signing-config")
-        return Trust(*parse_trust_config(read_trust_file(trust_config, "the trust config")))
-    if trusted_root is None:
+        root, config = parse_trust_config(read_trust_file(trust_config, "the trust config"))
+    elif trusted_root is None:
         raise NotFound("there is nothing to trust", "give --trusted-root FILE or --trust-config FILE")
-    root = load_trusted_root(trusted_root)
+    else:
+        root, config = load_trusted_root(trusted_root), SigningConfig()
     if signing_config is None:
-        return Trust(root, SigningConfig())
+        return Trust(root, config)
     return Trust(root, parse_signing_config(read_trust_file(signing_config, "the signing config")))

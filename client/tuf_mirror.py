@@ -6,6 +6,7 @@ Trust begins with a root that the user names by file or fingerprint; there is no
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -77,7 +78,8 @@ def _in_our_words(mirror: str) -> Iterator[None]:
     except RepositoryError as error:
         raise Refused(
             f"the TUF repository {mirror} does not verify: {error}",
-            "is the root that of this mirror, is the clock right, and is the repository kept up to date?",
+            "is the root that of this mirror, is the clock right, and is the repository kept up to date? What is older than "
+            "what this cache has seen is refused, also by sigbox initialize",
         ) from error
 
 
@@ -159,10 +161,12 @@ def initialize(
 ) -> TufCache:
     """A new cache of ``mirror``, trusted from ``root`` on, in the place of what was there.
 
-    1. Fetch and verify everything in a folder beside it.
-    2. Put that in its place.
+    1. Fetch and verify everything in a folder beside it. What was there of the same repository must not be newer: whoever
+       serves an old state could else wait for somebody who initializes again.
+    2. Put that in its place, in turns with other processes. Who is killed between the two renames leaves the old one as
+       ``NAME.replaced``; the next one puts it back first.
 
-    With a ``fetcher`` nothing is asked of the mirror itself, and what was there of the same ``root`` is what must not be newer.
+    With a ``fetcher`` nothing is asked of the mirror itself.
 
     Raises:
         Unavailable: no answer. Refused: something does not verify, has expired, or is older than what was there. Malformed: the
@@ -170,25 +174,55 @@ def initialize(
     """
     target = Path(folder)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _put_back(target)
     fresh = Path(tempfile.mkdtemp(prefix=".tuf-", dir=target.parent))
     try:
-        if fetcher is not None and _first_root(target) == root:
+        if _knows(target, root):
             shutil.copytree(target, fresh, symlinks=True, dirs_exist_ok=True)
         cache = _update(str(fresh), mirror, root, tls, fetcher)  # 1
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.rename(target)  # 2
+        _put_in_place(fresh, target)  # 2
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return TufCache(folder, mirror, cache.expires, ours=True)
 
 
-def _first_root(cache: Path) -> bytes:
-    """Where a cache begins; empty when there is none."""
+def _replaced(target: Path) -> Path:
+    return target.with_name(f"{target.name}.replaced")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return (cache / "metadata" / "root_history" / "1.root.json").read_bytes()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _put_back(target: Path) -> None:
+    """What was there before, where somebody was killed between the two renames of :func:`_put_in_place`."""
+    with _alone(target.parent):
+        if _replaced(target).exists() and not target.exists():
+            _replaced(target).rename(target)
+
+
+def _put_in_place(fresh: Path, target: Path) -> None:
+    with _alone(target.parent):
+        shutil.rmtree(_replaced(target), ignore_errors=True)
+        if target.exists():
+            target.rename(_replaced(target))
+        fresh.rename(target)
+        shutil.rmtree(_replaced(target), ignore_errors=True)
+
+
+def _knows(cache: Path, root: bytes) -> bool:
+    """Whether ``root`` is one of those that a cache has walked: it is of the same repository."""
+    try:
+        return any(path.read_bytes() == root for path in (cache / "metadata" / "root_history").glob("*.root.json"))
     except OSError:
-        return b""
+        return False
 
 
 def refresh(cache: TufCache, tls: ssl.SSLContext | None = None) -> TufCache:
@@ -213,7 +247,11 @@ def _update(
         for name in (ROOT, CONFIG, POLICY):
             info = updater.get_targetinfo(name)
             if info is not None and updater.find_cached_target(info) is None:
-                updater.download_target(info)
+                # python-tuf writes into the file itself: whoever reads it meanwhile, or after a kill, has a part of it.
+                arriving = targets / f".{name}.arriving"
+                updater.download_target(info, os.fspath(arriving))
+                save_whole(arriving.read_bytes(), targets / name, what=f"the TUF target {name}")
+                arriving.unlink()
             if info is None:
                 (targets / name).unlink(missing_ok=True)
     load_trusted_root(targets / ROOT)

@@ -46,7 +46,7 @@ def as_github(reply: Reply) -> Mapping[str, JSON]:
     Raises:
         Refused: it holds no token; with its own words.
     """
-    body = {} if isinstance(reply.body, str) else reply.body
+    body = reply.body if isinstance(reply.body, Mapping) else {}
     token = body.get("id_token")
     if reply.status != 200 or not isinstance(token, str):
         raise Refused(str(body.get("error_description") or body.get("error") or "no token is given for that"))

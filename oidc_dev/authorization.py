@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -129,7 +130,7 @@ class Authorization:
         if session is None and request.payload.redirect_uri == OUT_OF_BAND:
             return self._refused_by_page("access_denied", "you cancelled; the program that sent you here got nothing")
         reply: Reply = self._server.create_authorization_response(request, session, grant)
-        if session and not isinstance(reply.body, str):
+        if session and isinstance(reply.body, Mapping):
             return self._pages.code(str(reply.body["code"]), email=session.account.email)
         return _redirect(reply)
 

@@ -51,7 +51,7 @@ class DevicePages:
                 return self._pages.device(problem=UNKNOWN, status=404)
             session = await self._logins.session(browser, now=now)
         except Malformed as error:
-            return self._pages.device(problem=f"{str(error).capitalize()}.", status=400)
+            return self._pages.device(problem=str(error), status=400)
         except Unavailable:
             return self._pages.unavailable()
         cookie = self._forms.cookie_of(browser)
@@ -77,7 +77,7 @@ class DevicePages:
                 return self._pages.device(problem=UNKNOWN, status=404)
             return await self._decided(device, form, browser, now)
         except Malformed as error:
-            return self._pages.device(problem=f"{str(error).capitalize()}.", status=400)
+            return self._pages.device(problem=str(error), status=400)
         except Refused as error:
             return forged(self._pages, str(error), _OPEN_AGAIN)
         except Unavailable:

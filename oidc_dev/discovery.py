@@ -6,6 +6,7 @@ from __future__ import annotations
 from oidc_dev.clients import CLIENTS, EXCHANGE, SCOPES
 from oidc_dev.parts import Directory
 from oidc_dev.signing import ALGORITHM
+from sigcore.language import LANGUAGES
 from sigcore.strict import JSON
 
 
@@ -35,6 +36,7 @@ def discovery(issuer: str, directory: Directory) -> dict[str, JSON]:
         "claims_supported": [
             "iss", "sub", "aud", "iat", "nbf", "exp", "auth_time", "nonce", "email", "email_verified",
         ],
+        "ui_locales_supported": [*LANGUAGES],
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

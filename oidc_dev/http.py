@@ -7,7 +7,7 @@
 | GET, POST /auth | the login page; an error page; or a redirect with an error |
 | POST /login | a redirect to the client; the code; or the login page again |
 | POST /token | 200 with the token, 400 and 401 as RFC 6749 section 5.2 |
-| GET /ambient | 200 with a machine's token, in the form of GitHub Actions |
+| GET /ambient, and /ambient/token at the root | 200 with a machine's token, in the form of GitHub Actions |
 | POST /device/code | 200 with the two codes of RFC 8628 section 3.2 |
 | GET, POST /device | the page of RFC 8628 section 3.3 |
 | GET /upstream/NAME | a redirect to the provider of others NAME |
@@ -34,17 +34,20 @@ from oidc_dev.signing import jwks
 from oidc_dev.userinfo import userinfo
 from sigcore import limits
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
+from sigcore.language import COOKIE, COOKIE_S, LANGUAGES, PARAMETER, choose
 from sigcore.strict import JSON
 
 if TYPE_CHECKING:
     from oidc_dev.forms import Browser
-    from oidc_dev.reply import Reply
+    from oidc_dev.reply import Page, Reply
 
 _PUBLIC: Final = {"Access-Control-Allow-Origin": "*"}
 _KEYS: Final = {**_PUBLIC, "Cache-Control": "max-age=300"}
 """A new key is published for longer than that before it signs (``sigbox trust rotate oidc``)."""
 _PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _FORM: Final = "application/x-www-form-urlencoded"
+AMBIENT: Final = "/ambient/token"
+"""Where jobs ask on a single origin, whatever the issuer's path."""
 
 
 def make_routes(provider: Provider, directory: Directory, prefix: str = "/auth") -> list[web.RouteDef]:
@@ -68,6 +71,7 @@ def make_routes(provider: Provider, directory: Directory, prefix: str = "/auth")
         web.post(f"{prefix}/login", endpoints.login),
         web.post(f"{prefix}/token", endpoints.token),
         web.get(f"{prefix}/ambient", endpoints.ambient),
+        web.get(AMBIENT, endpoints.ambient),
         web.post(f"{prefix}/device/code", endpoints.begin_device),
         web.get(f"{prefix}/device", endpoints.device),
         web.post(f"{prefix}/device", endpoints.decide),
@@ -104,7 +108,7 @@ class _Endpoints:
         except Malformed as error:
             return _refusal(error)
         parts = await self._parts()
-        return self._respond(await parts.authorization.ask(data, self._browser(request)))
+        return await self._respond(request, await parts.authorization.ask(data, self._browser(request)))
 
     async def login(self, request: web.Request) -> web.Response:
         """Where the login form goes."""
@@ -113,12 +117,12 @@ class _Endpoints:
         except Malformed as error:
             return _refusal(error)
         parts = await self._parts()
-        return self._respond(await parts.authorization.login(data, self._browser(request)))
+        return await self._respond(request, await parts.authorization.login(data, self._browser(request)))
 
     async def device(self, request: web.Request) -> web.Response:
         """The page for user codes."""
         parts = await self._parts()
-        return self._respond(await parts.devices.ask(_query(request), self._browser(request)))
+        return await self._respond(request, await parts.devices.ask(_query(request), self._browser(request)))
 
     async def decide(self, request: web.Request) -> web.Response:
         """Where its form goes."""
@@ -127,26 +131,29 @@ class _Endpoints:
         except Malformed as error:
             return _refusal(error)
         parts = await self._parts()
-        return self._respond(await parts.devices.decide(data, self._browser(request)))
+        return await self._respond(request, await parts.devices.decide(data, self._browser(request)))
 
     async def depart(self, request: web.Request) -> web.Response:
         """To a provider of others, from the login page."""
         guests = (await self._parts()).guests
         if guests is None:
             raise web.HTTPNotFound
-        return self._respond(await guests.begin(request.match_info["name"], _query(request), self._browser(request)))
+        return await self._respond(
+            request, await guests.begin(request.match_info["name"], _query(request), self._browser(request))
+        )
 
     async def arrive(self, request: web.Request) -> web.Response:
         """Back from there."""
         guests = (await self._parts()).guests
         if guests is None:
             raise web.HTTPNotFound
-        return self._respond(await guests.finish(request.match_info["name"], _query(request), self._browser(request)))
+        reply = await guests.finish(request.match_info["name"], _query(request), self._browser(request))
+        return await self._respond(request, reply)
 
     async def session(self, request: web.Request) -> web.Response:
         """Who is logged in."""
         parts = await self._parts()
-        return self._respond(await parts.devices.session(self._browser(request)))
+        return await self._respond(request, await parts.devices.session(self._browser(request)))
 
     async def leave(self, request: web.Request) -> web.Response:
         """Log out."""
@@ -155,11 +162,11 @@ class _Endpoints:
         except Malformed as error:
             return _refusal(error)
         parts = await self._parts()
-        return self._respond(parts.devices.leave(data, self._browser(request)))
+        return await self._respond(request, parts.devices.leave(data, self._browser(request)))
 
     async def style(self, _: web.Request) -> web.Response:
         """The style sheet of the pages."""
-        text = (await self._parts()).style
+        text = (await self._parts()).pages.style
         return web.Response(text=text, content_type="text/css", headers={"Cache-Control": "max-age=3600"})
 
     # --- for programs ------------------------------------------------------------------------------------------
@@ -168,7 +175,9 @@ class _Endpoints:
         try:
             data, credentials = await _form(request), _authorization(request)
             parts = await self._parts()
-            return self._respond(await parts.server.redeem(data, credentials, now=self._provider.clock()))
+            return await self._respond(
+                request, await parts.server.redeem(data, credentials, now=self._provider.clock())
+            )
         except Malformed as error:
             return _refusal(error)
         except Unavailable as error:
@@ -195,7 +204,7 @@ class _Endpoints:
             data, credentials = await _form(request), _authorization(request)
             parts = await self._parts()
             now, address = self._provider.clock(), request.remote or ""
-            return self._respond(parts.server.begin_device(data, credentials, address, now=now))
+            return await self._respond(request, parts.server.begin_device(data, credentials, address, now=now))
         except Malformed as error:
             return _refusal(error)
 
@@ -221,12 +230,17 @@ class _Endpoints:
             address=request.remote or "",
         )
 
-    def _respond(self, reply: Reply) -> web.Response:
+    async def _respond(self, request: web.Request, reply: Reply) -> web.Response:
         headers = dict(reply.headers)
-        if not isinstance(reply.body, str):
+        if isinstance(reply.body, Mapping):
             headers.pop("Content-Type", None)
             return _json(reply.status, reply.body, headers)
-        response = web.Response(text=reply.body, status=reply.status, headers=headers)
+        text = reply.body if isinstance(reply.body, str) else await self._text(request, reply.body)
+        response = web.Response(text=text, status=reply.status, headers=headers)
+        if (asked := request.query.get(PARAMETER)) in LANGUAGES:
+            response.set_cookie(
+                COOKIE, str(asked), max_age=COOKIE_S, httponly=True, samesite="Lax", secure=self._provider.secure
+            )
         cookies: dict[str, str | None] = {self._cookie: reply.cookie or None, self._session_cookie: reply.session}
         for name, value in cookies.items():
             if value is not None:
@@ -240,6 +254,14 @@ class _Endpoints:
                     max_age=None if value else 0,
                 )
         return response
+
+    async def _text(self, request: web.Request, page: Page) -> str:
+        """``page`` in the reader's language; what a program asked for counts before what the browser asks for."""
+        accepted = ",".join((*page.wanted.split()[:8], request.headers.get("Accept-Language", "")))
+        language = choose(request.query.get(PARAMETER, ""), request.cookies.get(COOKIE, ""), accepted)
+        stem = f"{page.again}{'&' if '?' in page.again else '?'}{PARAMETER}="
+        others = {name: stem + name for name in LANGUAGES if name != language and page.again}
+        return (await self._parts()).pages.render(page, language, others)
 
 
 def _query(request: web.Request) -> bytes:

@@ -14,8 +14,8 @@ from sigcore.strict import shown
 
 Parameters: TypeAlias = Mapping[str, str]
 
-_PIECE: Final = re.compile(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})*\Z", re.ASCII)
-"""Printable ASCII, and escapes that are whole."""
+_PIECE: Final = re.compile(r"(?:[ -$&-~]|%[0-9A-Fa-f]{2})*\Z", re.ASCII)
+"""Printable ASCII, and escapes that are whole. A space that is not escaped is a space to every reader: `curl --data` sends it."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

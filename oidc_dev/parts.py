@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from oidc_dev.device_pages import DevicePages
     from oidc_dev.federation import Federation
     from oidc_dev.guest_pages import GuestPages
+    from oidc_dev.pages import Pages
     from oidc_dev.seal import Seal
     from oidc_dev.server import Server
 
@@ -55,7 +56,7 @@ class Parts:
     authorization: Authorization
     devices: DevicePages
     guests: GuestPages | None
-    style: str
+    pages: Pages
 
 
 def assemble(provider: Provider, directory: Directory) -> Parts:
@@ -77,4 +78,4 @@ def assemble(provider: Provider, directory: Directory) -> Parts:
         from oidc_dev.guest_pages import GuestPages  # noqa: PLC0415 - see the module
 
         guests = GuestPages(directory.federation, authorization, devices, pages, forms, server.now)
-    return Parts(server, authorization, devices, guests, pages.style)
+    return Parts(server, authorization, devices, guests, pages)

@@ -20,7 +20,7 @@ from sigcore.device_key import in_device
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.values import dataclass
 from stack.authorities import Keep, make_ca, make_log_key, make_tsa
-from stack.config import Home, Settings, load_settings, save_settings
+from stack.config import Home, Settings, check_no_restore, load_settings, save_settings
 from stack.files import leftover_of, load_file, load_secret, make_folder
 from stack.generations import current_folder, load_generations
 from stack.seed import CREATED, KeySource
@@ -104,8 +104,8 @@ def prepare(
     Raises:
         Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
     """
+    refuse_foreign(home)
     if not home.settings_file.exists():  # (1)
-        _refuse_foreign(home)
         created = now.replace(microsecond=0) if seed is None else CREATED
         settings = Settings(
             url or default_url,
@@ -131,15 +131,22 @@ def prepare(
     return settings
 
 
-def _refuse_foreign(home: Home) -> None:
+def refuse_foreign(home: Home) -> None:
+    """That ``home`` holds a stack, or one may be made there. Refused, NotFound: something else is there, or what is left of a stack or a restore."""
+    if home.settings_file.exists():
+        return
+    check_no_restore(home)
     folder = home.path
     if not folder.exists():
         return
     for log in sorted(folder.glob("*/*.db")):
+        if home.settings_file.exists():
+            return  # another process has made it meanwhile
         hint = "restore sigbox.toml from a backup: new keys would not be those of its logs"
         raise Refused(f"{folder} has lost its sigbox.toml, but {log.relative_to(folder)} is there", hint)
     ours = {*ROLE_FOLDERS, "audit", "public", "lock", home.settings_file.name}
-    strangers = {path.name for path in folder.iterdir() if (leftover_of(path) or path.name) not in ours}
+    found = (path for path in folder.iterdir() if (leftover_of(path) or path.name) not in ours)
+    strangers = {path.name for path in found if path.exists() or path.is_symlink()}
     if strangers:
         raise Refused(f"{folder} holds no stack but other files, such as {min(strangers)}", "give an empty --data")
 
@@ -169,8 +176,9 @@ def prepare_role(home: Home, settings: Settings, role: str) -> bool:
     Raises:
         Refused: a log without its key is there, or something else than a stack.
     """
+    refuse_foreign(home)
     if not home.settings_file.exists():
-        _refuse_foreign(home)
+        make_folder(home.path)
     folder, keep = home.folder_of(role), keep_for(home, settings)
     if any(folder.glob("*.key")) or any(folder.glob("*.pub")):
         return False

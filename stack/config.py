@@ -27,6 +27,8 @@ ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust", "console")
 """What ``sigbox serve`` takes; ``log`` is both Rekor logs, ``console`` has no keys. ``[services]`` gives them URLs of their own."""
 FOLDERS = {"log": "rekor", "trust": "tuf"}
 """Where a role's secrets and its lock lie, when not in the folder of its name."""
+REPLACED = ".replaced"
+"""Ends the name, beside a data directory, of what lay in its place and gave way to a restore: there for a moment only."""
 SERVICES = "services"
 KEYS = "keys"
 IN_TOKEN = ("ca", "ct", "rekor", "rekor-v1", "tsa")
@@ -287,6 +289,15 @@ def home_at(data: str | Path | None) -> Home:
     return Home(Path(data).absolute()) if data else default_home()
 
 
+def check_no_restore(home: Home) -> None:
+    """Raises NotFound where a restore was cut off when it was about to put the directory in its place."""
+    place = Path(os.path.realpath(home.path))
+    moved = place.with_name(f"{place.name}{REPLACED}")
+    if moved.exists():
+        hint = f"run sigbox restore again, which puts them back first; nothing is made in {place} before"
+        raise NotFound(f"a restore to {place} was cut off, and has left its anchors in {moved}", hint)
+
+
 def load_settings(home: Home) -> Settings:
     """Read ``sigbox.toml``.
 
@@ -294,6 +305,7 @@ def load_settings(home: Home) -> Settings:
         NotFound: the directory holds no stack. Malformed, Refused: it holds one that this version cannot use.
     """
     if not home.settings_file.exists():
+        check_no_restore(home)
         raise NotFound(f"{home.path} holds no stack", "give its directory with --data, or start one: sigbox up")
     import tomllib  # noqa: PLC0415 - 4 ms that the first start of a stack does without
 

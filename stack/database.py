@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from socket import gethostname
 
 from sigcore.errors import Unavailable
 from stack.config import Home, Settings
+from tlog.host_file import HostFile
 
 try:
     from tlog.storage.postgres import PostgresStore
@@ -18,9 +20,10 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 
-def shared_store(home: Home, settings: Settings, role: str) -> SharedStore:
-    """The log ``role`` as the host with this data directory serves it."""
-    return SharedStore(settings.database, role, host=f"{gethostname()}:{home.path}")
+def shared_store(home: Home, settings: Settings, role: str, anchor: Path) -> SharedStore:
+    """The log ``role`` as the host with this data directory serves it; its identity lies beside its ``anchor``."""
+    host = HostFile(anchor.with_suffix(".host"), f"{gethostname()}:{home.path}")
+    return SharedStore(settings.database, role, host=host)
 
 
 def store_to_read(settings: Settings, role: str) -> PostgresStore:

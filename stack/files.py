@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import tempfile
 from pathlib import Path
 
@@ -28,14 +30,18 @@ def make_folder(path: Path, mode: int = 0o700, *, durable: bool = True) -> None:
     path.chmod(mode)
     if durable:
         for made in (*reversed(missing), path):
-            _sync_folder(made.parent)
+            sync_folder(made.parent)
 
 
 def save_file(path: Path, data: bytes, *, mode: int = PUBLIC, durable: bool = True) -> None:
     """Write a temporary file beside ``path`` and rename it: readers see the old bytes or the new ones.
 
-    With ``durable`` the bytes and the rename are on the disk when this returns.
+    With ``durable`` the bytes and the rename are on the disk when this returns. A link stays, and what it leads to is written.
+
+    Raises:
+        OSError: the disk refuses, or ``path`` is there and no file; what was there before stays.
     """
+    path = _place_of(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -49,7 +55,18 @@ def save_file(path: Path, data: bytes, *, mode: int = PUBLIC, durable: bool = Tr
         Path(temporary).unlink(missing_ok=True)
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+
+
+def _place_of(path: Path) -> Path:
+    """Where the file itself lies. A rename would put a file in the place of a link, of a pipe, even of ``/dev/null``."""
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:  # nothing is there, or a link to a file that is still to come
+        kind = stat.S_IFREG
+    if not stat.S_ISREG(kind):
+        raise FileExistsError(errno.EEXIST, "it is there, and is no regular file", str(path))
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def leftover_of(path: Path) -> str | None:
@@ -58,8 +75,18 @@ def leftover_of(path: Path) -> str | None:
     return found[1] if found and path.is_file() else None
 
 
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk: what was made, renamed and removed there."""
+    _sync(path, os.O_DIRECTORY)
+
+
+def sync_file(path: Path) -> None:
+    """Bring what was written to a file to the disk. Raises OSError where that has failed, also before."""
+    _sync(path, 0)
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(handle)
     finally:

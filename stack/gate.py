@@ -9,6 +9,8 @@ One look at all connections per second, no timer per request:
 4. A connection on which nothing happens is closed after ``idle_s``.
 5. When there are as many as there may be, the one whose peer has owed the rest of a request for longest makes room.
 
+A TLS handshake counts as a connection from its first byte on, which is still owed then (:mod:`stack.tls_port`).
+
 Who was cut off in (1) or (2) gets a 408 where that is still possible. A handler that works on a whole request is left alone.
 
 Source: the figures are those of ``ReadHeaderTimeout`` in Rekor and Fulcio (10 s) and of nginx (75 s idle).
@@ -23,9 +25,10 @@ import resource
 import sys
 import time
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
+from aiohttp.hdrs import EXPECT
 
 from sigcore.values import dataclass
 from stack import plain
@@ -81,6 +84,34 @@ HTTP_OPTIONS: Final[dict[str, Any]] = {
 _log = logging.getLogger("sigbox.gate")
 
 
+class Peer(Protocol):
+    """Whoever is connected: a :class:`Connection`, or what will become one."""
+
+    since: float
+    """When the present state began."""
+
+    @property
+    def peername(self) -> Any:
+        """Its address."""
+
+    @property
+    def quiet(self) -> bool:
+        """It has begun nothing: when the process ends, it may be closed."""
+
+    @property
+    def owing(self) -> bool:
+        """The peer has to say something before there is anything to do."""
+
+    def overdue(self, now: float) -> str:
+        """Why it has had its time; empty while it has not."""
+
+    def drop(self, answer: bytes) -> None:
+        """Close it now, with ``answer`` where that can still be said."""
+
+    def force_close(self) -> None:
+        """Close it, which is quiet."""
+
+
 class Connection(web.RequestHandler):
     """One client's connection: aiohttp's own protocol, with the time of what happened last."""
 
@@ -94,6 +125,8 @@ class Connection(web.RequestHandler):
         """No byte of the next request has come."""
         self.fresh = True
         """No request has come yet."""
+        self.greeting: Peer | None = None
+        """What it was before."""
         self._unsent = 0
         self._unsent_since = 0.0
 
@@ -103,7 +136,7 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         if self.transport is not None:
             self.transport.set_write_buffer_limits(UNSENT)
-        self._gate.enter(self)
+        self._gate.enter(self, self.greeting)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Asyncio: it is gone."""
@@ -131,7 +164,12 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What is no HTTP gets the edge's answer and one line in the log; aiohttp would log a traceback."""
+        """What is no HTTP gets the edge's answer and one line in the log; aiohttp would log a traceback.
+
+        Its own refusal of an Expect quotes that, which it cannot where it is no UTF-8; what fails later is the edge's.
+        """
+        if isinstance(exc, UnicodeEncodeError) and self._begun is None and EXPECT in request.headers:
+            return web.HTTPExpectationFailed()
         return plain.refuse_connection(request, status, exc, message)
 
     async def finish_response(
@@ -145,9 +183,9 @@ class Connection(web.RequestHandler):
 
     # --- what the gate asks ------------------------------------------------------------------------------
     @property
-    def idle(self) -> bool:
-        """No request is being worked on."""
-        return self._begun is None
+    def quiet(self) -> bool:
+        """No request is being worked on, and none has begun to come."""
+        return self._begun is None and self.waiting
 
     @property
     def owing(self) -> bool:
@@ -205,7 +243,7 @@ class Gate:
         self._loop = asyncio.get_running_loop()
         self.now = time.monotonic
         self._most = most or _most()
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Peer, None] = {}
         self.cut = 0
         """Connections that were cut off: too slow, or too many."""
         self.pace = pace or Pace()
@@ -215,8 +253,12 @@ class Gate:
         """A protocol for a new connection."""
         return Connection(self, self._server, loop=self._loop, **HTTP_OPTIONS)
 
-    def enter(self, connection: Connection) -> None:
-        """Count it; when there are too many, close the one that has owed longest, or this one if there is work for all."""
+    def enter(self, connection: Peer, greeting: Peer | None = None) -> None:
+        """Count it, in the place of ``greeting``; when there are too many, close the one that has owed longest, or this one if
+        there is work for all.
+        """
+        if greeting is not None:
+            self.leave(greeting)
         if len(self.connections) >= self._most:
             victim = min((one for one in self.connections if one.owing), key=lambda one: one.since, default=connection)
             self._cut(victim, f"there are {self._most} connections", _TOO_SLOW)
@@ -225,7 +267,7 @@ class Gate:
             self.connections.pop(victim, None)
         self.connections[connection] = None
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Peer) -> None:
         """Forget it."""
         self.connections.pop(connection, None)
 
@@ -237,7 +279,7 @@ class Gate:
             if reason:
                 self._cut(connection, reason, _TOO_SLOW)
 
-    def _cut(self, connection: Connection, reason: str, answer: bytes) -> None:
+    def _cut(self, connection: Peer, reason: str, answer: bytes) -> None:
         self.cut += 1
         _log.info("closed the connection of %s: %s", connection.peername, reason)
         connection.drop(answer)
@@ -248,11 +290,11 @@ class Gate:
         Returns when none is left; after ``seconds`` those that are left are cut off.
         """
         end = self.now() + seconds
-        quiet: dict[Connection, tuple[float, int]] = {}
+        quiet: dict[Peer, tuple[float, int]] = {}
         while self.connections and self.now() < end:
             for connection in tuple(self.connections):
                 since, looks = quiet.get(connection, (0.0, 0))
-                looks = looks + 1 if connection.idle and connection.since == since else 0
+                looks = looks + 1 if connection.quiet and connection.since == since else 0
                 quiet[connection] = connection.since, looks
                 if looks * DRAIN_LOOK_S >= QUIET_S and self.now() - connection.since > QUIET_S:
                     connection.force_close()

@@ -75,11 +75,12 @@ def _kept(home: Home, settings: Settings, shard: Shard) -> tuple[LogStore, Ancho
     # Deferred: what lasts does not matter to what ends with its process.
     from tlog.anchor_file import FileAnchor  # noqa: PLC0415 - see the line above
 
-    anchor = FileAnchor(shard.anchor(home.path / "anchor"))
+    place = shard.anchor(home.path / "anchor")
+    anchor = FileAnchor(place)
     if settings.database:
         from stack.database import shared_store  # noqa: PLC0415 - its driver is an extra
 
-        return shared_store(home, settings, shard.name), anchor
+        return shared_store(home, settings, shard.name, place), anchor
     from tlog.storage.sqlite import SqliteStore  # noqa: PLC0415 - as the anchor
 
     return SqliteStore(shard.database(home.path)), anchor

@@ -39,12 +39,13 @@ def serving(home: Path, *roles: str) -> Iterator[None]:
 
 @contextmanager
 def held(folder: Path, name: str = LOCK) -> Iterator[None]:
-    """Hold ``folder`` for the length of a block, by its file ``name``; it is made when it is not there.
+    """Hold ``folder`` for the length of a block, by its file ``name``; it is made when it is not there, else left as it is.
 
     Raises:
         Refused: another process holds it; the message names that process.
     """
-    make_folder(folder, durable=False)  # bootstrap knows whether it shall last
+    if not folder.exists():
+        make_folder(folder, durable=False)  # bootstrap knows whether it shall last
     lock = FileLock(folder / name, str(folder))
     lock.acquire()
     try:

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, Protocol
 
 from client.logs.reader import SignedHead
@@ -34,7 +34,8 @@ from sigcore.tiles import (
     parse_tile,
     tiles_of,
 )
-from stack.files import PUBLIC, load_file, make_folder, save_file
+from stack.files import PUBLIC, leftover_of, load_file, make_folder, save_file, sync_file, sync_folder
+from stack.lock import alone
 
 CHECKPOINT: Final = "checkpoint"
 _INCOMING: Final = ".incoming"
@@ -73,8 +74,8 @@ async def export(
     1. Read what was exported before; it must be a checkpoint of this log, and not ahead of the head.
     2. Fetch the entries from its last incomplete bundle on; lay bundles and hash tiles aside. Complete ones that are there stay.
     3. The tiles together must lead to the head's root, and to the root of what was exported before.
-    4. Put the files in place, each by a rename, once they are on the disk.
-    5. Replace the checkpoint.
+    4. Put the files in place, each by a rename, once they are on the disk; then bring their names there.
+    5. Only then replace the checkpoint: whatever it covers is there, after a power cut too.
     6. Remove partial files beside their complete ones: readers of an older checkpoint take those.
 
     Args:
@@ -87,19 +88,28 @@ async def export(
         Refused: (1) or (3) does not hold, or ``folder`` holds something else. Else as the source.
     """
     head = await source.head()
-    before = _read_before(folder, read_checkpoint, head)  # 1
-    if before is not None and before.checkpoint == head.checkpoint:
-        return Exported(head, before, 0)
-    make_folder(folder, _FOLDER, durable=False)
-    incoming = folder / _INCOMING
-    shutil.rmtree(incoming, ignore_errors=True)
-    try:
-        files = await _add(source, _Pile(folder, head.size), head, before, progress)  # 2, 3, 4
-    finally:
-        shutil.rmtree(incoming, ignore_errors=True)
-    save_file(folder / CHECKPOINT, head.envelope.encode("utf-8"))  # 5
-    _remove_partial(folder)  # 6
+    _read_before(folder, read_checkpoint, head)  # before anything is made
+    make_folder(folder, _FOLDER)
+    with alone(folder):  # another export may have gone further meanwhile
+        head = await source.head()
+        before = _read_before(folder, read_checkpoint, head)  # 1
+        if before is not None and before.checkpoint == head.checkpoint:
+            return Exported(head, before, 0)
+        _sweep(folder)
+        try:
+            files = await _add(source, _Pile(folder, head.size), head, before, progress)  # 2, 3, 4
+        finally:
+            _sweep(folder)
+        save_file(folder / CHECKPOINT, head.envelope.encode("utf-8"))  # 5
+        _remove_partial(folder)  # 6
     return Exported(head, before, files)
+
+
+def _sweep(folder: Path) -> None:
+    """Take away what waits, and what an interrupted export has left."""
+    shutil.rmtree(folder / _INCOMING, ignore_errors=True)
+    for cut in filter(leftover_of, folder.glob(".*")):
+        cut.unlink()
 
 
 async def _add(
@@ -121,7 +131,8 @@ async def _add(
 def _read_before(folder: Path, read_checkpoint: Callable[[str], SignedHead], head: SignedHead) -> SignedHead | None:
     path = folder / CHECKPOINT
     if not path.exists():
-        if folder.exists() and any(entry.name not in (_INCOMING, "tile") for entry in folder.iterdir()):
+        found = {leftover_of(entry) or entry.name for entry in folder.iterdir()} if folder.exists() else set()
+        if found - {_INCOMING, "tile", CHECKPOINT}:
             raise Refused(f"{folder} is not empty, and holds no export of a log", "name a new folder, or an empty one")
         return None
     text = load_file(path, what="the exported checkpoint", limit=limits.NOTE).decode("utf-8", "replace")
@@ -198,12 +209,22 @@ class _Pile:
         self._names.append(name)
 
     def put_in_place(self) -> int:
-        """Move what waits; how many files. They are on the disk first: one synchronisation of all costs less than one of each."""
+        """Move what waits; how many files.
+
+        1. They are on the disk first: one synchronisation of all costs less than one of each. It tells of no error, so each file is
+           asked for afterwards, which writes nothing any more.
+        2. Then the names, folder by folder, from the last of each path up to the first.
+        """
         os.sync()
+        folders = {self._folder}
         for name in self._names:
-            target = self._folder / name
+            target, waiting = self._folder / name, self._folder / _INCOMING / name
+            sync_file(waiting)  # 1
             target.parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
-            (self._folder / _INCOMING / name).replace(target)
+            waiting.replace(target)
+            folders.update(self._folder / parent for parent in PurePath(name).parents)
+        for folder in sorted(folders, reverse=True):
+            sync_folder(folder)  # 2
         return len(self._names)
 
 

@@ -26,7 +26,7 @@ from stack.login_rules import load_login_rules
 from stack.own_keys import key_set, publishing
 from stack.service import During
 from stack.shards import Shard, shards_of
-from stack.trust.documents import load_public, save_documents
+from stack.trust.documents import load_public, save_documents, unrotated
 
 if TYPE_CHECKING:
     from tlog.mirror import Mirror
@@ -125,7 +125,8 @@ def _tsa(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 
 def _trust(plan: RolePlan, settings: Settings, _clock: Clock) -> Part:
     """The one role that writes ``public/``, from what is there and the settings: no key but those of TUF is needed."""
-    save_documents(plan.home, load_public(plan.home), settings)
+    with unrotated(plan.home, settings):
+        save_documents(plan.home, load_public(plan.home), settings)
     return compose.served_trust_part(plan.home, settings)
 
 

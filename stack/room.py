@@ -55,7 +55,7 @@ def watch_room(home: Path, logs: Mapping[str, Log], trees: Iterable[Trees[Any]] 
     """Let each of ``logs``, and of those that come to ``trees`` later, look at its disk before it takes an entry."""
 
     def watch(shard: Shard, log: Log) -> None:
-        log.heed(Room(home / shard.place))
+        log.heed(Room(home / ("anchor" if log.shared else shard.place)))
 
     for name, log in logs.items():
         watch(Shard.of(name), log)

@@ -33,7 +33,7 @@ from stack.lock import LOCK, held, serving
 from stack.login_rules import load_login_rules
 from stack.quick_import import import_server
 from stack.start import Plan, Prepared, ServerTls
-from stack.trust.documents import save_documents
+from stack.trust.documents import save_documents, unrotated
 from stack.trust.publisher import ended_with, start_publisher
 
 
@@ -69,9 +69,10 @@ def serve(plan: Plan) -> int:
         undo.callback(thread.shutdown)  # before the rest is taken away: it writes a key
         oidc_key = thread.submit(bootstrap.oidc_key, home, settings)
         wait_begun(load_generations(home))
-        material = bootstrap.load_material(home)
-        bootstrap.prove(*material.secrets)
-        save_documents(home, material.public, settings)
+        with unrotated(home, settings):
+            material = bootstrap.load_material(home)
+            bootstrap.prove(*material.secrets)
+            save_documents(home, material.public, settings)
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]
         logins, elsewhere, console = load_login_rules(files), load_elsewhere(files), load_console_rules(files)
@@ -163,6 +164,7 @@ def _claimed(folder: Path) -> Iterator[ExitStack]:
     Whether it is a first start is judged under the lock: else one that is refused could take away what another one makes.
     """
     there = folder.exists()
+    bootstrap.refuse_foreign(Home(folder))  # before anything is written there
     with held(folder), ExitStack() as undo:
         if all(path.name == LOCK for path in folder.iterdir()):
             undo.callback(_take_away, folder, itself=not there)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sigcore import keys, limits
-from sigcore.errors import Malformed
+from sigcore.errors import Malformed, SigError
 from stack.config import ROLES, Home, Settings
 from stack.files import SECRET, load_file, load_secret, make_folder, save_file
 from stack.tls import TlsFiles, names_of
@@ -75,12 +75,13 @@ def prepare_roles(home: Home, settings: Settings, now: datetime) -> tuple[str, .
 def _keep_server(
     files: TlsFiles, authority: x509.Certificate, names: Sequence[str], settings: Settings, now: datetime
 ) -> bool:
-    """Make the server certificate, unless there is one that is not near its end, for ``names`` and of ``authority``.
+    """Make the server certificate, unless there is one that is not near its end, for ``names``, of ``authority`` and with its key.
 
     The answer says whether it was made.
     """
     leaf = _load(files.certificate)
-    if leaf and leaf.not_valid_after_utc - now >= RENEW and names_of(leaf) == names and _issued(leaf, authority):
+    good = leaf and leaf.not_valid_after_utc - now >= RENEW and names_of(leaf) == names and _issued(leaf, authority)
+    if leaf and good and _has_key(leaf, files):
         return False
     _make_server(files, authority, names, settings, now)
     return True
@@ -92,6 +93,18 @@ def _issued(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def _has_key(leaf: x509.Certificate, files: TlsFiles) -> bool:
+    """Whether the key beside it is that of ``leaf``: whoever made both may have been killed between the two."""
+    if not files.key.exists():
+        return False
+    secret = load_secret(files.key, what="the TLS key")
+    try:
+        key = keys.parse_private_key(secret, files.passphrase, what=str(files.key), ours=True)
+    except SigError:  # none of ours, or none that can be read now
+        return False
+    return key.public_key() == leaf.public_key()
 
 
 def _names(*hosts: str) -> tuple[str, ...]:

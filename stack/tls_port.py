@@ -8,9 +8,10 @@ import contextlib
 import logging
 import socket
 import ssl
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
-from stack.gate import HANDSHAKE_S, Gate
+from stack.gate import HANDSHAKE_S, Connection, Gate
 
 _HANDSHAKE: Final = 0x16
 """The first byte of a TLS connection: a record of type handshake (RFC 8446 section 5.1)."""
@@ -23,6 +24,57 @@ _RETRY_S: Final = 0.1
 _log = logging.getLogger("sigbox.tls")
 
 
+class Greeting:
+    """A handshake that is under way: for the gate one more whose peer owes something (:class:`stack.gate.Peer`)."""
+
+    def __init__(self, gate: Gate, connection: socket.socket) -> None:
+        self._gate, self._connection = gate, connection
+        self._task: asyncio.Task[None] | None = None
+        self._made: Connection | None = None
+        self.since = gate.now()
+        self.quiet = True
+        """The peer has not said anything."""
+        self.owing = True
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """``work`` on it. At its end, or where it is ended before it has begun, whatever has become of it is all that is left."""
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(self._ended)
+        self._gate.enter(self)
+
+    def make(self) -> Connection:
+        """What it becomes when the handshake is done."""
+        self._made = self._gate()
+        self._made.greeting = self
+        return self._made
+
+    def _ended(self, _task: asyncio.Task[None]) -> None:
+        self._gate.leave(self)
+        if self._made is None or self._made.transport is None:
+            self._connection.close()
+
+    @property
+    def peername(self) -> Any:
+        """Its address."""
+        try:
+            return self._connection.getpeername()
+        except OSError:  # it has gone
+            return None
+
+    def overdue(self, _now: float) -> str:
+        """Never: who greets has a time of its own, ``HANDSHAKE_S``."""
+        return ""
+
+    def drop(self, _answer: bytes) -> None:
+        """End it; nothing can be said yet."""
+        self.force_close()
+
+    def force_close(self) -> None:
+        """End it."""
+        if self._task is not None:
+            self._task.cancel()
+
+
 class TlsPort:
     """Accepts on ``listener``, looks at the first byte, and hands TLS connections to ``gate``."""
 
@@ -30,7 +82,6 @@ class TlsPort:
         listener.listen(backlog)
         listener.setblocking(False)
         self._listener, self._gate, self._context = listener, gate, context
-        self._greeting: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._accept())
 
     def close(self) -> None:
@@ -51,20 +102,20 @@ class TlsPort:
 
     def greet(self, connection: socket.socket) -> None:
         """Begin a connection that was accepted."""
-        task = asyncio.create_task(self._greet(connection))
-        self._greeting.add(task)
-        task.add_done_callback(self._greeting.discard)
+        greeting = Greeting(self._gate, connection)
+        greeting.begin(self._greet(connection, greeting))
 
-    async def _greet(self, connection: socket.socket) -> None:
+    async def _greet(self, connection: socket.socket, greeting: Greeting) -> None:
         """Within ``HANDSHAKE_S`` the peer must say something, and within as much again be done with the handshake."""
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 first = await _peek(connection)
+            greeting.quiet = not first
             if first == bytes((_HANDSHAKE,)):
                 await loop.connect_accepted_socket(
-                    self._gate, connection, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
+                    greeting.make, connection, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
                 )
                 return
             if first:
@@ -74,7 +125,6 @@ class TlsPort:
                 connection.shutdown(socket.SHUT_WR)
         except (OSError, TimeoutError) as error:
             _log.info("a TLS connection did not come about: %s", getattr(error, "reason", None) or type(error).__name__)
-        connection.close()
 
 
 def taken(listener: socket.socket) -> list[socket.socket]:

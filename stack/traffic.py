@@ -20,7 +20,7 @@ BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 OTHER: Final = "OTHER"
 NO_ROUTE: Final = "none"
 _ROLES: Final = (
-    ("oidc", ("/auth",)),
+    ("oidc", ("/auth", "/ambient/")),
     ("ca", ("/api/v2/signingCert", "/api/v2/trustBundle", "/api/v2/configuration", "/api/v1/signingCert", "/api/v1/rootCert")),
     ("ct", ("/ct/",)),
     ("tsa", ("/api/v1/timestamp",)),

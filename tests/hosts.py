@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
@@ -99,6 +99,12 @@ class Host:
         """How often it became the writer of the Rekor v2 log."""
         return self.output().count(ELECTED)
 
+    @property
+    def elected_at(self) -> str:
+        """When it became the writer last, as its log says it, to be compared; it was elected once at least."""
+        times: list[str] = [json.loads(line)["time"] for line in self.output().splitlines() if ELECTED in line]
+        return max(times)
+
     def faults(self) -> list[str]:
         """What its readiness says."""
         opener = build_opener(ProxyHandler({}))
@@ -115,9 +121,6 @@ class Hosts:
     """All of them; the last one that was elected writes."""
 
     hosts: list[Host]
-    elections: dict[int, int] = field(default_factory=dict)
-    """How often each had been elected when this was asked last."""
-    last: Host | None = None
 
     def __iter__(self) -> Iterator[Host]:
         return iter(self.hosts)
@@ -126,18 +129,14 @@ class Hosts:
         return self.hosts[number]
 
     def writer(self, seconds: float = 60) -> Host:
-        """Who was elected since this was asked last, or else who still is."""
+        """Who was elected last."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for number, host in enumerate(self.hosts):
-                if host.elections > self.elections.get(number, 0):
-                    self.elections = {place: other.elections for place, other in enumerate(self.hosts)}
-                    self.last = host
-                    return host
-            if self.last is not None:
-                return self.last
+        while True:
+            elected = [host for host in self.hosts if host.elections]
+            if elected:
+                return max(elected, key=lambda host: host.elected_at)
+            assert time.monotonic() < deadline, "nobody was elected"
             time.sleep(0.02)
-        raise AssertionError("nobody was elected")
 
 
 def make_hosts(folder: Path, *databases: str) -> Hosts:

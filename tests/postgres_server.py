@@ -77,8 +77,17 @@ class Server:
     def sql(self, *statements: str, database: str = USER) -> str:
         """What psql prints."""
         commands = [word for statement in statements for word in ("-c", statement)]
-        where = ("-h", "127.0.0.1", "-p", str(self.port), "-d", database)
-        return self._run("psql", "-XAtq", *where, "-U", USER, *commands)
+        return self._run("psql", "-XAtq", *self._where(database), *commands)
+
+    def pg_dump(self, *options: str, database: str) -> None:
+        """Into a file that :meth:`pg_restore` reads."""
+        self._run("pg_dump", *options, *self._where(database), "-f", self.folder / "dump")
+
+    def pg_restore(self, *, database: str) -> None:
+        self._run("pg_restore", *self._where(database), self.folder / "dump")
+
+    def _where(self, database: str) -> tuple[str, ...]:
+        return ("-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", database)
 
     def _run(self, program: str, *arguments: str | Path) -> str:
         where = bindir()

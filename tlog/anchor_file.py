@@ -118,7 +118,7 @@ class FileAnchor:
                 os.close(descriptor)
 
     def _open(self) -> None:
-        with self._using, _failures():
+        with self._using, failures():
             _carry_over(self._path)
             self._opened, self._record = True, None
             if self._path.exists():
@@ -146,7 +146,7 @@ class FileAnchor:
         with self._using:
             self._check_open()
             try:
-                with _failures():
+                with failures():
                     if self._record is None:
                         self._begin(previous, current)
                     else:
@@ -158,7 +158,7 @@ class FileAnchor:
     def _begin(self, previous: Anchored | None, current: Anchored) -> None:
         if previous is not None or self._path.exists():
             raise moved(previous)
-        _create(self._path, _encode(_Record(0, current)) + bytes(_SLOT))
+        create(self._path, _encode(_Record(0, current)) + bytes(_SLOT))
         self._take_up()
 
     def _replace(self, recorded: _Record, previous: Anchored | None, record: _Record) -> None:
@@ -196,13 +196,13 @@ def load_anchored(path: Path) -> Anchored | None:
     Raises:
         Unavailable: it cannot be read.
     """
-    with _failures():
+    with failures():
         recorded = _newest(path.read_bytes(), path).anchored if path.exists() else None
         return _further(recorded, _load_former(path))
 
 
 # --- files -------------------------------------------------------------------------------------------
-def _create(path: Path, content: bytes) -> None:
+def create(path: Path, content: bytes) -> None:
     """The file whole, or none, on the disk with its name."""
     temporary = path.with_name(f"{path.name}.new")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -258,15 +258,16 @@ def _carry_over(path: Path) -> None:
         return
     recorded = load_anchored(path)
     if recorded is not None:
-        _create(path, _encode(_Record(0, recorded)) + bytes(_SLOT))
+        create(path, _encode(_Record(0, recorded)) + bytes(_SLOT))
     for suffix in ("", "-wal", "-shm"):
         former.with_name(former.name + suffix).unlink(missing_ok=True)
     _sync_folder(path)
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures(what: str = "the anchor") -> Iterator[None]:
+    """Whatever the disk says becomes Unavailable."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise Unavailable(f"the anchor failed: {error}", "check the disk that holds it") from error
+        raise Unavailable(f"{what} failed: {error}", "check the disk that holds it") from error

@@ -177,8 +177,12 @@ class CertificateLogService(CertificateFront):
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
         await self.log.start()
-        if self.log.size == 0:
-            await self.add_chain((self.roots[0].der,))
+        try:
+            if self.log.size == 0:
+                await self.add_chain((self.roots[0].der,))
+        except BaseException:
+            await self.log.stop()
+            raise
 
     async def stop(self) -> None:
         """Commit what waits and release the log."""

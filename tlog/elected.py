@@ -47,6 +47,8 @@ PATIENCE_S: Final = 10.0
 """How long a caller waits for a writer."""
 RETRY_S: Final = 0.5
 """How often a database that failed is tried again."""
+LINE_S: Final = 5.0
+"""How often a writer looks whether its database was failed over behind its back. The others see it when they stand for election."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,10 +75,12 @@ class Elected:
         self._sequencer: Sequencer | None = None
         """While this host is the writer."""
         self.room: Callable[[], str] = str
-        """As :attr:`tlog.sequencer.Sequencer.room`, of this host's own disk, which holds its anchor."""
+        """As :attr:`tlog.sequencer.Sequencer.room`, of this host's own disk, which holds its anchor. Others may have more."""
         self._pending: dict[bytes, _Brought] = {}
         self._wake = asyncio.Event()
-        self._looked_s = 0.0
+        self._looked_s = self._probed_s = 0.0
+        self._moved = False
+        """Whoever connects now gets to another line of servers than was joined."""
         self._fault = "it is not open"
         self._joined = self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -92,7 +96,7 @@ class Elected:
     @property
     def fault(self) -> str:
         """Why no entry is taken now; empty when all is well."""
-        return self._fault if self._sequencer is None else self._sequencer.fault
+        return self._fault or self.room() if self._sequencer is None else self._sequencer.fault
 
     @property
     def waiting(self) -> int:
@@ -103,6 +107,9 @@ class Elected:
     def commits(self) -> Commits:
         """What this host has committed since it became the writer."""
         return self._commits if self._sequencer is None else self._sequencer.commits
+
+    def _why_full(self) -> str:
+        return self.room()  # set when the log has started already
 
     async def start(self) -> None:
         """Join the others. Refused, Unavailable: the database is behind this host's anchor, damaged, or not there."""
@@ -157,7 +164,7 @@ class Elected:
     async def _wait_for_writer(self, submission: Submission) -> Receipt:
         if len(submission.leaf) > limits.ENTRY:
             raise Malformed(f"the log entry is {len(submission.leaf)} bytes long, the limit is {limits.ENTRY}")
-        if self._fault or self._stopping:
+        if self.fault or self._stopping:
             raise self._unavailable()
         brought = self._pending.get(submission.identity)
         if brought is None:
@@ -175,17 +182,18 @@ class Elected:
             raise Unavailable("no host has written the entry", "submitting again later is safe") from error
 
     def _unavailable(self) -> Unavailable:
-        return Unavailable(f"the log takes no entries: {self._fault}", "submitting again later is safe")
+        return Unavailable(f"the log takes no entries: {self.fault}", "submitting again later is safe")
 
     # --- join and resign -----------------------------------------------------------------------------------
     async def _join(self) -> None:
         await self._anchor.open()
-        await self._store.join(self._on_head, self._on_inbox)
+        anchored = await self._anchor.read()
+        await self._store.join(self._on_head, self._on_inbox, anchored.size if anchored else -1)
         await self._follower.load()
         if self._follower.view.size:
             self._clock.raise_floor(self._follower.view.head.timestamp_ms)
         await self._store.check_in(self._follower.view.size)
-        self._joined, self._fault = True, ""
+        self._joined, self._moved, self._fault = True, False, ""
 
     def _on_head(self) -> None:
         if self._sequencer is None:
@@ -235,6 +243,8 @@ class Elected:
 
     # --- turn by turn --------------------------------------------------------------------------------------
     async def _turn(self) -> None:
+        if self._moved:
+            raise Unavailable("the log's database was failed over", "the hosts join anew")
         if self._sequencer is not None:
             await self._lead(self._sequencer)
             return
@@ -288,6 +298,9 @@ class Elected:
         if holder is not None:
             _log.warning("the writer of %s has said nothing for %.1f s", self._publisher.origin, holder.silent_s)
             await self._store.evict(holder)
+        if self.room():
+            self._look_behind()
+            return  # whoever has room writes
         try:
             await self._store.take_over()
         except Refused:
@@ -299,7 +312,7 @@ class Elected:
             await self._store.release()
             return
         sequencer = Sequencer(self._store, self._anchor, self._publisher, self._clock)
-        sequencer.room = self.room
+        sequencer.room = self._why_full
         await self._beat_until(asyncio.create_task(sequencer.start()))
         _log.info("this host writes the log %s from now on", self._publisher.origin)
         self._sequencer, self._fault = sequencer, ""
@@ -335,6 +348,18 @@ class Elected:
         if time.monotonic() - self._looked_s >= BEAT_S:
             self._looked_s = time.monotonic()
             await self._store.beat()
+        self._look_behind()
+
+    def _look_behind(self) -> None:
+        if time.monotonic() - self._probed_s >= LINE_S:
+            self._probed_s = time.monotonic()
+            self._run_errand(self._probe())
+
+    async def _probe(self) -> None:
+        """Sessions that go on may lead to a server that others have left, and wait for this host to leave too."""
+        with contextlib.suppress(Unavailable):  # who cannot connect learns nothing about the sessions that there are
+            self._moved = await self._store.moved()
+            self._wake.set()
 
     def _in_time(self, at_ms: int) -> bool:
         """A tree head is not signed with an earlier time than an entry below it (RFC 6962 section 3.5), whoever promised that."""

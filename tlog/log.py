@@ -66,8 +66,12 @@ class Log:
 
     def heed(self, room: Callable[[], str]) -> None:
         """Take no entry while ``room`` says why there is none for it on this machine's disk; nothing else stops."""
-        if isinstance(self._sequencer, Sequencer):  # the entries of several hosts lie in a database
-            self._sequencer.room = room
+        self._sequencer.room = room
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is in a database that several hosts share: on this machine's disk there is only its anchor."""
+        return isinstance(self._store, Shared)
 
     async def start(self) -> None:
         """Take the store over, check it (``recovery.py``), begin to take entries.

@@ -163,7 +163,8 @@ class _Face:
         with _described():
             given = optional_query(request, "treeID")
         self._check_tree(given)
-        return web.Response(text=self._rekor.public_key_pem, content_type="application/x-pem-file")
+        pem = self._rekor.public_key_pem.encode("ascii")
+        return web.Response(body=pem, content_type="application/x-pem-file")
 
     def _check_tree(self, given: Mapping[str, str]) -> None:
         text = given.get("treeID") or str(self._rekor.tree_id)

@@ -150,7 +150,11 @@ class RekorV2(Front):
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
         await self.log.start()
-        await seed(self.log, submission(genesis(self.origin)))
+        try:
+            await seed(self.log, submission(genesis(self.origin)))
+        except BaseException:
+            await self.log.stop()
+            raise
 
     async def stop(self) -> None:
         """Commit what waits and release the log."""

@@ -36,10 +36,22 @@ EVERYTHING: Final = ("image", SIGNATURES, ATTESTATIONS, SBOMS, "referrers")
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """Something that was copied, or left out: its kind, its digest or tag, and a line about it for people.
+
+    The kinds are ``image``, ``tag`` and ``referrer``; ``leftOut`` for a referrer that cannot be read; ``named`` for the target's tag.
+    """
+
+    kind: str
+    name: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class Copying:
     """From where to where, and which kinds of things: of ``EVERYTHING``.
 
-    The homes say where things are attached, if not beside the image. ``tell`` is given each step, for people.
+    The homes say where things are attached, if not beside the image. ``tell`` is given each step.
     """
 
     source: Registry
@@ -48,7 +60,7 @@ class Copying:
     what: Sequence[str] = EVERYTHING
     source_home: Callable[[Reference], Home] = home_of
     target_home: Callable[[Reference], Home] = home_of
-    tell: Callable[[str], None] = print
+    tell: Callable[[Step], None] = lambda _step: None
 
 
 async def copy_image(copying: Copying, top: Node, *, force: bool = False) -> Descriptor:
@@ -69,7 +81,8 @@ async def copy_image(copying: Copying, top: Node, *, force: bool = False) -> Des
             await _copy_referrers(copying, node)  # 4
     if "image" in copying.what and not copying.target_ref.digest:
         await copying.target.put_manifest(copying.target_ref, top.descriptor.media_type, top.data)  # 5
-        copying.tell(f"{copying.target_ref} is {top.descriptor.digest}")
+        named = str(copying.target_ref)
+        copying.tell(Step("named", named, f"{named} is {top.descriptor.digest}"))
     return top.descriptor
 
 
@@ -95,7 +108,8 @@ async def _copy_node(copying: Copying, node: Node) -> None:
     await copying.target.put_manifest(
         copying.target_ref.at_digest(node.descriptor.digest), node.descriptor.media_type, node.data
     )
-    copying.tell(f"copied {node.descriptor.digest}{f' ({node.platform})' if node.platform else ''}")
+    digest = node.descriptor.digest
+    copying.tell(Step("image", digest, f"copied {digest}{f' ({node.platform})' if node.platform else ''}"))
 
 
 async def _copy_blobs(copying: Copying, source: Reference, target: Reference, document: Document) -> None:
@@ -133,7 +147,8 @@ async def _copy_tag(copying: Copying, node: Node, suffix: str) -> None:
         missing = [layer for layer in manifest.layers if layer not in there.layers]
         contents = [await copying.source.blob(source.repository, layer, limit=limits.BUNDLE) for layer in missing]
         await add_layers(copying.target, target, suffix, list(zip(missing, contents, strict=True)))
-    copying.tell(f"copied {source.tag(suffix).tag}")
+    tag = target.tag(suffix).tag
+    copying.tell(Step("tag", tag, f"copied {tag}"))
 
 
 async def _copy_referrers(copying: Copying, node: Node) -> None:
@@ -143,9 +158,9 @@ async def _copy_referrers(copying: Copying, node: Node) -> None:
         try:
             await _copy_referrer(copying, source, target, listed)
         except _Unreadable as error:
-            copying.tell(f"left out: the referrer {listed.digest}: {error}")
+            copying.tell(Step("leftOut", listed.digest, f"left out: the referrer {listed.digest}: {error}"))
         else:
-            copying.tell(f"copied the referrer {listed.digest}")
+            copying.tell(Step("referrer", listed.digest, f"copied the referrer {listed.digest}"))
 
 
 class _Unreadable(Exception):

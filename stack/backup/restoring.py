@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from sigcore.errors import NotFound, Refused
+from stack.backup import placing
 from stack.backup.about import About, parse_about
 from stack.backup.archive import ABOUT, DATA, Member, blocks, digest_file, read_small, verify_archive
 from stack.backup.survivors import Behind, compare, keep_later
@@ -22,7 +22,6 @@ from stack.fsck import Finding, check, logs_of
 from stack.shards import Shard
 from tlog.audit import Progress
 
-ANCHOR: Final = "anchor"
 _CHANGED: Final = "do not write to the archive while it is restored"
 
 
@@ -51,49 +50,51 @@ class Wanted:
 class Restored:
     """What the archive says of itself, what the check of its logs found, and which of them are behind an anchor.
 
-    ``compared`` says whether there were anchors that outlived the stack.
+    ``compared`` says whether there were anchors that outlived the stack, ``settled`` what was still to do of a restore before that was
+    cut off, and was done.
     """
 
     about: About
     findings: tuple[Finding, ...]
     behind: tuple[Behind, ...]
     compared: bool
+    settled: str = ""
 
 
 async def restore(wanted: Wanted, progress: Callable[[str], Progress]) -> Restored:
     """Restore a backup, or say why not and leave nothing.
 
-    1. The place must be free.
+    1. Settle what a restore has left that was cut off between its two renames (:mod:`stack.backup.placing`). The place must be free.
     2. Verify the whole archive: its form, every hash.
     3. Write the files into a new folder beside the place, hashed once more.
     4. Open the keys, re-hash the logs and compare them with their signed heads and anchors.
     5. No log may be behind, or beside, an anchor that outlived the stack.
     6. What must not go back is moved ahead: the time of timestamps, the versions of the trust root.
-    7. Everything is synchronised; one rename puts the folder in place.
+    7. Everything is synchronised, and put in place. Wherever this is cut off, the place holds what it held, or all that is new, or
+       nothing that could be taken for a stack, and the next restore settles it.
 
     Raises:
         Refused, Malformed: one of these does not hold. NotFound: there is no such archive. Unavailable: the disk.
     """
-    target = wanted.home.path
-    anchors = _check_free(target, wanted.anchors)  # 1
-    working = target.with_name(f"{target.name}.restoring")
-    if working.exists():
-        raise Refused(f"{working} is left of a restore that was cut off", "remove it, and begin again")
-    with _opened(wanted.archive) as archive:
-        _check_digest(archive, wanted.sha256)
-        members, hashes = verify_archive(archive)  # 2
-        (described,) = (member for member in members if member.name == ABOUT)
-        about = parse_about(read_small(archive, described))
-        try:
+    target = placing.place_of(wanted.home.path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with placing.reserved(target) as working:
+        settled = placing.settle(target)  # 1
+        anchors = _check_free(target, wanted.anchors)
+        with _opened(wanted.archive) as archive:
+            _check_digest(archive, wanted.sha256)
+            members, hashes = verify_archive(archive)  # 2
+            (described,) = (member for member in members if member.name == ABOUT)
+            about = parse_about(read_small(archive, described))
             _extract(archive, members, hashes, working)  # 3
-            return await _judge(wanted, about, working, anchors, progress)
-        finally:
-            shutil.rmtree(working, ignore_errors=True)
+            done = await _judge(wanted, about, (working, target), anchors, progress)
+    return replace(done, settled=settled)
 
 
 async def _judge(
-    wanted: Wanted, about: About, working: Path, anchors: Path | None, progress: Callable[[str], Progress]
+    wanted: Wanted, about: About, places: tuple[Path, Path], anchors: Path | None, progress: Callable[[str], Progress]
 ) -> Restored:
+    working, target = places
     logs = [log for log in logs_of(Home(working)) if Shard.of(log).database(working).exists()]
     findings = await check(replace(wanted.home, path=working), progress, logs)  # 4
     for found in findings:
@@ -108,7 +109,7 @@ async def _judge(
         raise _rollback(behind)
     if not wanted.only_check:
         keep_later(working, anchors)  # 6
-        _put_in_place(working, wanted.home.path)  # 7
+        placing.put_in_place(working, target)  # 7
     return Restored(about, tuple(findings), behind, compared=anchors is not None)
 
 
@@ -130,12 +131,11 @@ def _check_free(target: Path, anchors: Path | None) -> Path | None:
     if anchors is not None and not anchors.is_dir():
         raise NotFound(f"there are no anchors at {anchors}, which is no folder")
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
         return anchors
     found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
-    if found - {ANCHOR}:
+    if found - {placing.ANCHOR}:
         raise Refused(
-            f"{target} is not empty: it holds {min(found - {ANCHOR})}",
+            f"{target} is not empty: it holds {min(found - {placing.ANCHOR})}",
             "restore to a new directory; or move this one away, and name its anchors: --anchors OLD/anchor",
         )
     if os.path.ismount(target):
@@ -144,19 +144,9 @@ def _check_free(target: Path, anchors: Path | None) -> Path | None:
         return anchors
     if anchors is not None:
         raise Refused(f"{target} holds anchors, and others are named", "leave --anchors out")
-    return target / ANCHOR
-
-
-def _put_in_place(working: Path, target: Path) -> None:
-    """Anchors that were there are kept beside it: they prove what was published."""
-    os.sync()
-    if target.exists():
-        if any(target.iterdir()):
-            target.rename(target.with_name(f"{target.name}.before-restore"))
-        else:
-            target.rmdir()
-    working.rename(target)
-    os.sync()
+    if (kept := placing.kept_at(target)).exists():
+        raise Refused(f"{kept} is there, with the anchors from before an earlier restore", "move it away")
+    return target / placing.ANCHOR
 
 
 # --- the archive ---------------------------------------------------------------------------------------
@@ -199,4 +189,6 @@ def _write(archive: BinaryIO, member: Member, path: Path) -> str:
         for data in blocks(archive, member):
             hashing.update(data)
             file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # a disk that refuses says so here, and not to os.sync
     return hashing.hexdigest()

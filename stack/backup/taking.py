@@ -18,6 +18,7 @@ What is left out can be made anew: indexes, lock files, and what an interrupted 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -81,9 +82,8 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
     settings = load_settings(home)
     if settings.ephemeral:
         raise Refused(f"{home.path} is the directory of an ephemeral stack", "nothing of it lasts")
-    if settings.database:
-        hint = "copy the directory first, then the database with its own tools: no log may be behind its anchor"
-        raise Refused(f"the logs of {home.path} are kept in PostgreSQL", hint)
+    if settings.database or any((home.path / "anchor").glob("*.host")):  # the database may be an option of each start
+        raise _elsewhere(home.path)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         copies = Path(folder)
         sizes = _copy_settled(home.path, copies, progress)
@@ -95,6 +95,15 @@ def take_backup(home: Home, target: Path, now: datetime, progress: Progress) -> 
             digest = digest_file(out)
             size = out.seek(0, os.SEEK_END)
     return Taken(about, digest, size, files)
+
+
+def _elsewhere(home: Path) -> Refused:
+    return Refused(
+        f"the logs of {home} are kept in PostgreSQL: no backup of this directory would hold them, and none is written",
+        "in this order, so that no log is behind its anchor: stop this host, the others go on; copy its directory, keys and anchor/"
+        f" included: tar -cpf HOST.tar -C {shlex.quote(str(home))} . ; then the database: pg_dump -Fc -n 'sigbox_*' -f LOGS.dump URL, or pg_basebackup"
+        " for the whole server; start the host. How to restore both: docs/scaling.md",
+    )
 
 
 # --- which files ---------------------------------------------------------------------------------------

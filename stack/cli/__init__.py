@@ -17,6 +17,7 @@ exit codes:
   3 the service refused     4 unreachable            5 policy expired or absent"""
 
 
+_SERVING = ("up", "serve")
 _HEADINGS = {
     "init": "your stack",
     "sign-blob": "files",
@@ -55,6 +56,8 @@ def _group(names: list[str]) -> str:
 
 def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
     """Run one command line; the answer is the exit code."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if len(arguments) == 2 and arguments[0] == "help":
         arguments = [arguments[1], "--help"]
@@ -71,13 +74,37 @@ def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
         from stack.cli.version import run as print_version  # noqa: PLC0415 - see the line above
 
         return print_version(None)
-    # Deferred: help is printed without it.
-    from stack.cli.runner import run  # noqa: PLC0415 - see the line above
+    try:
+        if argv is None and name in _SERVING:
+            _end_at_sigterm()
+        # Deferred: help is printed without it.
+        from stack.cli.runner import run  # noqa: PLC0415 - see the line above
 
-    code = run(name, command, arguments[1:])
+        code = run(name, command, arguments[1:])
+    except KeyboardInterrupt:  # while modules are imported, too
+        sys.stderr.write(f"sigbox {name}: interrupted\n")
+        return 130
     if argv is None and command.refused == ExitCode.REFUSED:
         _leave(code)
     return code
+
+
+def _open_streams() -> None:
+    """What was started without one of the three streams gets a null device there, before a file or socket takes its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole run
+
+
+def _end_at_sigterm() -> None:
+    """SIGTERM ends what serves with 0, also before it serves: :func:`stack.serve.ended_by_sigterm` comes after its imports."""
+    # Deferred: nothing else is ended by it in order.
+    import signal  # noqa: PLC0415 - see the line above
+
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
 
 
 def _nearest(name: str) -> str:

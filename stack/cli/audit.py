@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     show = actions.add_parser("show", help="every action: when, who, what, on what, how it ended", allow_abbrev=False)
     verify = actions.add_parser(
-        "verify", help="1 when something was changed, taken out, moved or cut off", allow_abbrev=False
+        "verify", help="was something changed, taken out, moved or cut off? 1 if so", allow_abbrev=False
     )
     verify.add_argument(
         "--head", metavar="FILE", type=Path, action="append", default=[], help="a head of before; may be repeated"
@@ -40,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     head = actions.add_parser("head", help="the signed head, to be kept elsewhere", allow_abbrev=False)
     for action in (show, verify, head):
         add_data_option(action)
-    for action in (show, verify):
         action.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -57,7 +56,9 @@ def run(options: argparse.Namespace) -> int:
             print(f"intact: {found.entries} entries, root {found.root.hex()}, {len(options.head)} heads of before hold")
         return 0
     trail = load_trail(home, settings)
-    if options.action == "head":
+    if options.action == "head" and options.json:
+        print(json.dumps({"entries": len(trail.entries), "head": trail.head}, indent=2))
+    elif options.action == "head":
         print(trail.head, end="")
     elif options.json:
         print(json.dumps({"entries": trail.entries, "head": trail.head}, indent=2))

@@ -3,7 +3,8 @@
 
 The databases are copied as of one moment each, and no log without the anchor that it has passed. THE FILE HOLDS THE STACK'S PRIVATE
 KEYS, encrypted only where the stack's keys are (sigbox init --passphrase-file): keep it as you keep the data directory. It is a tar
-file whose first member is a list of SHA-256 hashes; sigbox restore reads it.
+file whose first member is a list of SHA-256 hashes; sigbox restore reads it. Logs in PostgreSQL are not in the directory: where
+they are, no file is written, and what to do instead is said.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ examples:
   tar xf sigbox-2026-01-31.tar && sha256sum -c SHA256SUMS       by hand, without sigbox
 
 exit codes:
-  0 the file is there, whole and on the disk   1 a log is behind its anchor   2 usage   4 a database cannot be read"""
+  0 the file is there, whole and on the disk
+  1 a log is behind its anchor, or in another database   2 usage
+  4 a database cannot be read"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

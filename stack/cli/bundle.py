@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox bundle``."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     inspect = actions.add_parser("inspect", help="show every part; nothing is verified", allow_abbrev=False)
-    inspect.add_argument("file", metavar="FILE")
+    inspect.add_argument("file", metavar="FILE", help="a bundle of any version, or cosign's own")
     inspect.add_argument("--json", action="store_true", help="as JSON on standard output")
     _add_create(actions.add_parser("create", help="make a bundle of parts", allow_abbrev=False))
     upgrade = actions.add_parser("upgrade", help="bring an older bundle to version 0.3", allow_abbrev=False)

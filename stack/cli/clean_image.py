@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type", choices=tuple(_TAGS), default="all", metavar="T", help=f"{', '.join(_TAGS)} (default: all)"
     )
     parser.add_argument("-f", "--force", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_recursive_option(parser, "of the images of all platforms too")
     add_registry_options(parser)
 
@@ -47,12 +49,17 @@ def run(options: argparse.Namespace) -> int:
     if not options.force:
         _ask(options)
     removed, failed = asyncio.run(_clean(options))
-    sys.stderr.write(f"removed {removed}\n")
+    sys.stderr.write(f"removed {len(removed)}\n")
+    if options.json:
+        rows = [{"reference": str(ref), "error": error.message} for ref, error in failed]
+        print(json.dumps({"removed": [*map(str, removed)], "failed": rows}, indent=2))
     if failed:
-        raise Refused(
-            f"{len(failed)} could not be removed: {failed[0].message}",
+        refusal = Refused(
+            f"{len(failed)} could not be removed: {failed[0][1].message}",
             "does this registry allow deleting, and may you?",
         )
+        refusal.reported = options.json
+        raise refusal
     return 0
 
 
@@ -65,16 +72,16 @@ def _ask(options: argparse.Namespace) -> None:
         raise Usage("nothing was removed")
 
 
-async def _clean(options: argparse.Namespace) -> tuple[int, Sequence[Refused]]:
-    removed, failed = 0, list[Refused]()
+async def _clean(options: argparse.Namespace) -> tuple[Sequence[Reference], Sequence[tuple[Reference, Refused]]]:
+    removed, failed = list[Reference](), list[tuple[Reference, Refused]]()
     async with open_registry(options) as registry:
         top = await open_named(registry, options.image)
         for node in await nodes_of(registry, top, recursive=options.recursive):
             for ref in await _attached(registry, home(node.ref), options.type):
                 try:
-                    removed += await _remove(registry, ref)
+                    removed += [ref] * await _remove(registry, ref)
                 except Refused as error:
-                    failed.append(error)
+                    failed.append((ref, error))
     return removed, failed
 
 

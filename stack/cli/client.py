@@ -30,7 +30,8 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox client``."""
     actions = ("add", "list", "secret", "disable", "enable", "remove")
-    parser.add_argument("action", choices=actions, help="what to do")
+    about = "add a machine; list them all; secret: give it another secret; disable it, and enable it again; remove it"
+    parser.add_argument("action", choices=actions, metavar="ACTION", help=about)
     parser.add_argument("name", metavar="NAME", nargs="?", help="the machine: up to 63 of a-z, 0-9 and inner dashes")
     parser.add_argument("--subject", metavar="URI", help="add: whom its certificates name, an http or https URI")
     add_data_option(parser)

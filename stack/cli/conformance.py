@@ -26,14 +26,16 @@ _VERIFY = ("bundle", "certificate_identity", "certificate_oidc_issuer", "key", "
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The protocol's options."""
-    parser.add_argument("call", choices=("sign-bundle", "verify-bundle"))
+    parser.add_argument(
+        "call", choices=("sign-bundle", "verify-bundle"), metavar="CALL", help="sign-bundle or verify-bundle"
+    )
     parser.add_argument("file", metavar="FILE", help="a file, sha256:HEX when verifying, a statement with --in-toto")
-    parser.add_argument("--bundle", required=True, metavar="F")
+    parser.add_argument("--bundle", required=True, metavar="F", help="the bundle: written, or verified")
     parser.add_argument("--staging", action="store_true", help="the public staging instance: give its root")
     parser.add_argument("--in-toto", action="store_true", help="FILE is a statement to sign")
     for name in dict.fromkeys((*_SIGN, *_VERIFY)):
         if name != "bundle":
-            parser.add_argument(f"--{name.replace('_', '-')}", metavar="X")
+            parser.add_argument(f"--{name.replace('_', '-')}", metavar="X", help="as that of sign-blob and verify-blob")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 
 from client.oci.attached import ATTESTATIONS, SBOMS, SIGNATURES
 from client.oci.copying import EVERYTHING, Copying, copy_image
 from client.oci.reference import parse_reference
 from client.oci.walking import open_image, pick_platform
+from stack.cli.moving import Moved, add_json_option
 from stack.cli.registries import add_registry_options, home, open_named, open_registry
 from stack.cli.usage import Usage
 
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = f"what is attached and not the image: {', '.join(_ONLY)}; several with commas"
     parser.add_argument("--only", metavar="W", action="append", default=[], help=text)
     parser.add_argument("--platform", metavar="OS/ARCH", help="one image of an index")
+    add_json_option(parser)
     add_registry_options(parser)
 
 
@@ -51,5 +52,9 @@ async def _copy(options: argparse.Namespace, what: tuple[str, ...]) -> None:
         top = await open_named(registry, options.source)
         if options.platform:
             top = await open_image(registry, pick_platform(top, options.platform))
-        copying = Copying(registry, registry, target, what, home, tell=lambda line: print(line, file=sys.stderr))
-        await copy_image(copying, top, force=options.force)
+        moved = Moved()
+        copied = await copy_image(
+            Copying(registry, registry, target, what, home, tell=moved.tell), top, force=options.force
+        )
+    if options.json:
+        moved.print(str(top.ref), str(target), copied)

@@ -91,13 +91,15 @@ async def _examine(
     trust, settings = load_trust(**files), load_settings(home) if local else None
     url = (options.url or (settings.url if settings else there.origin_of(trust.config.ca[0].url))).rstrip("/")
     async with AiohttpTransport(tls=tls, timeout_s=TIMEOUT_S) as transport:
-        seen = There(url, trust, transport, clock, None if options.no_sign else _token(options, home, url, local=local))
+        seen = There(url, trust, transport, clock, _token(options, home, url, local=local))
         if settings:
             others = tuple(settings.services.values())
             nobody = f"nobody to sign as: the key of the OpenID provider is not in {home.path}"
             seen = replace(seen, mirror=settings.at("trust"), others=others, nobody=nobody)
         elif not options.url and len(seen.origins) > 1:
             seen = replace(seen, mirror=None)
+        if options.no_sign:
+            seen = replace(seen, nobody="", token=None)
         return found + await examine(seen, there.CHECKS, tell)
 
 

@@ -29,7 +29,8 @@ from stack.cli.registries import add_format_option, add_registry_options, home, 
 EXAMPLES = """\
 examples:
   sigbox download signature registry.example.com/app:1.0
-  sigbox download attestation --predicate-type slsaprovenance1 registry.example.com/app:1.0 | jq -r .payload"""
+  sigbox download attestation --predicate-type slsaprovenance1 registry.example.com/app:1.0 | jq -r .payload
+  sigbox download sbom registry.example.com/app:1.0 > sbom.json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--platform", metavar="OS/ARCH", help="of one image of an index")
         if name == "attestation":
             action.add_argument("--predicate-type", metavar="T", help="of this type: cosign's short name or a URI")
+        action.add_argument("--json", action="store_true", help="all of it in one JSON document")
         add_registry_options(action)
 
 
@@ -62,12 +64,12 @@ async def _download(options: argparse.Namespace) -> None:
         node = await open_named(registry, options.image)
         ref = pick_platform(node, options.platform) if getattr(options, "platform", None) else node.ref
         if options.action == "sbom":
-            await _print_sbom(registry, ref)
+            await _print_sbom(registry, ref, as_json=options.json)
         elif options.action == "signature":
-            _print(await read_signatures(registry, home(ref), layouts_of(options)), ref, "signature")
+            _print(await read_signatures(registry, home(ref), layouts_of(options)), ref, options)
         else:
             found = await read_attestations(registry, home(ref), layouts_of(options))
-            _print(_of_type(found, options.predicate_type), ref, "attestation")
+            _print(_of_type(found, options.predicate_type), ref, options)
 
 
 def _of_type(found: Found, wanted: str | None) -> Found:
@@ -79,13 +81,17 @@ def _of_type(found: Found, wanted: str | None) -> Found:
     return Found(tuple(of_type), found.defects)
 
 
-def _print(found: Found, ref: Reference, what: str) -> None:
+def _print(found: Found, ref: Reference, options: argparse.Namespace) -> None:
     for defect in found.defects:
         sys.stderr.write(f"left out: {defect.place}: {defect.error.message}\n")
     if not found.attached:
-        raise NotFound(f"{ref} has no such {what}")
-    for line in _lines(found.attached):
-        print(line)
+        raise NotFound(f"{ref} has no such {options.action}", "sigbox tree shows what is attached")
+    lines = _lines(found.attached)
+    if not options.json:
+        print("\n".join(lines))
+        return
+    left_out = [{"place": defect.place, "error": defect.error.message} for defect in found.defects]
+    print(json.dumps({"image": str(ref), "attached": [*map(json.loads, lines)], "leftOut": left_out}, indent=2))
 
 
 def _lines(attached: Sequence[Attached]) -> Sequence[str]:
@@ -114,11 +120,15 @@ def _signature(one: Attached) -> dict[str, JSON]:
     }
 
 
-async def _print_sbom(registry: Registry, ref: Reference) -> None:
+async def _print_sbom(registry: Registry, ref: Reference, *, as_json: bool) -> None:
     manifest = await read_tag_image(registry, home(ref), SBOMS)
     if manifest is None or len(manifest.layers) != 1:
         raise NotFound(f"{ref} has no SBOM at its tag", "a signed one is an attestation: sigbox download attestation")
     (layer,) = manifest.layers
     data = await registry.blob(home(ref).repository, layer)
     sys.stderr.write(f"an SBOM of type {layer.media_type!a}; nobody has signed it\n")
-    sys.stdout.buffer.write(data)
+    if as_json:
+        facts = {"image": str(ref), "digest": layer.digest, "mediaType": layer.media_type}
+        print(json.dumps(facts | {"content": encode_base64(data)}, indent=2))
+    else:
+        sys.stdout.buffer.write(data)

@@ -41,14 +41,23 @@ class Official:
 
     program: str
     command: Callable[[str, str], tuple[str, ...]]
+    version: str = ""
+    """How `--version` begins, for a program whose name is not its own."""
 
 
 OFFICIAL: Final[Mapping[str, Official]] = {
     "cosign": Official("cosign", lambda mirror, root: ("initialize", "--mirror", mirror, "--root", root)),
     "gitsign": Official("gitsign", lambda mirror, root: ("initialize", "--mirror", mirror, "--root", root)),
-    "sigstore-python": Official("sigstore", lambda mirror, root: ("--instance", mirror, "trust-instance", root)),
+    "sigstore-python": Official(
+        "sigstore", lambda mirror, root: ("--instance", mirror, "trust-instance", root), version="sigstore "
+    ),
+    "sigstore-js": Official(
+        "sigstore",
+        lambda mirror, root: ("initialize", "--mirror", mirror, "--root", root, "--force"),
+        version="@sigstore/cli/",
+    ),
 }
-"""sigstore-js keeps nothing: `sigbox env sigstore-js` has the options that it takes each time."""
+"""sigstore-js keeps the root of each mirror, and has to be told the mirror each time: `sigbox env sigstore-js`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="SHA-256 of its first TUF root, as it prints it",
     )
-    parser.add_argument("--client", choices=known, default="all", metavar="C", help=f"one of: {', '.join(known)}")
+    parser.add_argument(
+        "--client", choices=known, default="all", metavar="C", help=f"{', '.join(known)} (default: all)"
+    )
     parser.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
 
@@ -112,26 +123,46 @@ def _keep(root: bytes, fingerprint: str) -> Path:
 
 
 def _enroll(name: str, official: Official, mirror: str, root: Path, ca_file: str | None) -> Enrolled:
-    program = shutil.which(official.program)
-    if program is None:
-        return Enrolled(name, "not found", f"there is no {official.program} in PATH")
-    environment = os.environ | ({"SSL_CERT_FILE": ca_file} if ca_file else {})
     try:
-        done = subprocess.run(  # noqa: S603 - a program of the PATH, asked for by its user
-            [program, *official.command(mirror, str(root))],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        program = _found(official)
+        if program is None:
+            return Enrolled(name, "not found", f"there is no {name} in PATH")
+        done = _ask(program, official.command(mirror, str(root)), ca_file)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Enrolled(name, "failed", f"{program}: {error}")
+        return Enrolled(name, "failed", f"{official.program}: {error}")
     if done.returncode:
         return Enrolled(name, "failed", f"{program} said: {' '.join(done.stderr.split())[-_WORDS:]!a}")
     return Enrolled(name, "set up", program)
+
+
+def _found(official: Official) -> str | None:
+    """The first program of that name in PATH, or the first that says to be this one: two clients are called `sigstore`."""
+    for folder in os.get_exec_path():
+        program = shutil.which(official.program, path=folder)
+        if program and (not official.version or _version(program).startswith(official.version)):
+            return program
+    return None
+
+
+def _version(program: str) -> str:
+    try:
+        return _ask(program, ("--version",)).stdout
+    except OSError:  # what its first line names is gone: it is nobody's
+        return ""
+
+
+def _ask(program: str, arguments: tuple[str, ...], ca_file: str | None = None) -> subprocess.CompletedProcess[str]:
+    authority = {"SSL_CERT_FILE": ca_file, "NODE_EXTRA_CA_CERTS": ca_file} if ca_file else {}
+    return subprocess.run(  # noqa: S603 - a program of the PATH, asked for by its user
+        [program, *arguments],
+        env=os.environ | authority,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=TIMEOUT_S,
+        check=False,
+    )
 
 
 def _outcome(rows: list[Enrolled], asked: str) -> int:

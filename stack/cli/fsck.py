@@ -11,8 +11,8 @@ import argparse
 import asyncio
 import json
 import sys
-from pathlib import Path
 
+from stack.cli.placing import add_data_option
 from stack.cli.table import ExitCode
 from stack.config import Home, default_home
 from stack.fsck import Finding, check
@@ -26,9 +26,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox fsck``."""
-    parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="data directory (default: $SIGBOX_DATA, ./sigbox-data)"
-    )
+    add_data_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 

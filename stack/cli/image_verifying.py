@@ -99,7 +99,9 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
         help="refuse what was signed longer ago, by the earliest time that is verified: 12h, 30d, 2w",
     )
     for name in _WORKFLOW:
-        parser.add_argument(f"--certificate-github-workflow-{name}", metavar="X", help="what the certificate must say")
+        parser.add_argument(
+            f"--certificate-github-workflow-{name}", metavar="X", help=f"the {name} that the certificate must name"
+        )
     add_policy_options(parser)
     add_root_options(parser)
     add_registry_options(parser)

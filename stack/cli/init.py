@@ -28,8 +28,8 @@ examples:
   sigbox init --data /srv/sigbox --yes --passphrase-file /etc/sigbox/passphrase
   sigbox init --data /srv/sigbox --url https://sigstore.corp.example --tls auto \\
     --login https://login.corp.example/realms/corp,sigbox,corp.example
-  sigbox init --data /srv/sigbox --url https://sigstore.corp.example --yes --key \
-    'ca=pkcs11:token=sigbox;object=ca?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/sigbox/pin'"""
+  sigbox init --data /srv/sigbox --url https://sigstore.corp.example --yes \\
+    --key 'ca=pkcs11:token=sigbox;object=ca?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/sigbox/pin'"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,13 +154,14 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
     from stack import bootstrap  # noqa: PLC0415 - see the line above
     from stack.lock import held  # noqa: PLC0415 - the same
     from stack.serve import check_https  # noqa: PLC0415 - the same
-    from stack.trust.documents import save_documents  # noqa: PLC0415 - the same
+    from stack.trust.documents import save_documents, unrotated  # noqa: PLC0415 - the same
     from stack.trust.publisher import finish_publisher, start_publisher  # noqa: PLC0415 - the same
 
     services, in_token = _services(options), keys_of(options)
     if options.tls == AUTO:
         for given in services.values():
             check_https(given)
+    bootstrap.refuse_foreign(home)  # before anything is written there
     with held(home.path):
         now = datetime.now(UTC)
         settings = bootstrap.prepare(
@@ -178,7 +179,8 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
         bootstrap.oidc_key(home, settings)
         if options.tls == AUTO:
             _issue(home, settings)
-        save_documents(home, bootstrap.load_material(home).public, settings)
+        with unrotated(home, settings):
+            save_documents(home, bootstrap.load_material(home).public, settings)
         finish_publisher(start_publisher(home))
     return settings
 

@@ -16,7 +16,7 @@ from stack.cli.init_questions import add_login, keys_of
 from stack.config import Home, Settings, load_settings, parse_organization, parse_url, save_settings
 from stack.lock import held
 from stack.trust.collect import OFFERED, collect, offer_of, pin_of, place_of, read_pins
-from stack.trust.documents import save_documents
+from stack.trust.documents import save_documents, unrotated
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.serving import fingerprint
 
@@ -38,6 +38,7 @@ def run_role(options: argparse.Namespace, home: Home, services: Mapping[str, str
         raise Malformed("--login is for the provider", "give it with --role oidc")
     if not options.url:
         raise Malformed("--role needs --url", "every role must be told the same URLs: --url, and --service for each")
+    bootstrap.refuse_foreign(home)  # before anything is written there
     with held(home.path):
         settings = _settings(options, home, services)
         made = bootstrap.prepare_role(home, settings, role)
@@ -46,7 +47,8 @@ def run_role(options: argparse.Namespace, home: Home, services: Mapping[str, str
         if options.login:
             add_login(home, options.login)
         if public is not None:
-            save_documents(home, public, settings)
+            with unrotated(home, settings):
+                save_documents(home, public, settings)
             finish_publisher(start_publisher(home))
     data = shlex.quote(str(home.path))
     print(f"{home.path} {'has' if made else 'had already'} the keys of {role}")

@@ -39,6 +39,7 @@ from stack.issuer_file import (
 )
 from stack.issuers import FEDERATED, Accepted, load_issuers
 from stack.live_issuers import issuer_files, load_all
+from stack.lock import alone
 from stack.oidc_keys import load_ring
 
 EXAMPLES = """\
@@ -63,6 +64,7 @@ class Report(TypedDict):
 
 
 _TEXTS = ("subject-domain", "trust-domain", "issuer-claim", "ci-provider", "jwks-uri", "jwks-host")
+_ONE = "one JSON document on standard output"
 _ROW_NAMES = {"trust-domain": "spiffe-trust-domain"}
 
 
@@ -76,11 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--at", metavar="TIME", help="judge it at this time (RFC 3339) instead of now")
     add_passphrase_option(test)
     for reading in (show, test):
-        reading.add_argument("--json", action="store_true", help="one JSON document")
+        reading.add_argument("--json", action="store_true", help=_ONE)
         reading.add_argument("--config", metavar="FILE", type=Path, help="as that of sigbox up, if it has one")
         add_data_option(reading)
     remove = actions.add_parser("remove", help="accept an issuer no longer", allow_abbrev=False)
     remove.add_argument("url", metavar="URL", help="the issuer or pattern, as list shows it")
+    remove.add_argument("--json", action="store_true", help=_ONE)
     add_data_option(remove)
     add_passphrase_option(remove)
 
@@ -107,6 +110,7 @@ def _add_row_arguments(add: argparse.ArgumentParser) -> None:
     option("--skip-email-verification", action="store_true", help="kind email: email_verified may be absent")
     option("--private-addresses", action="store_true", help="hosts of a pattern may be in a private network")
     option("--from", metavar="FILE", type=Path, dest="source", help="all rows and templates of a Fulcio configuration")
+    option("--json", action="store_true", help=_ONE)
     add_data_option(add)
     add_passphrase_option(add)
 
@@ -127,12 +131,15 @@ def run(options: argparse.Namespace) -> int:
 def _add(options: argparse.Namespace) -> None:
     home = home_at(options.data)
     load_settings(home)
-    document = load_document(home)
     added = _foreign(options) if options.source else _row(home, options)
-    add_rows(document, added)
-    save_document(home, document)
+    with alone(home.issuers.parent):
+        document = load_document(home)
+        add_rows(document, added)
+        save_document(home, document)
     names = [url for section in ("oidc-issuers", "meta-issuers") for url in added.get(section, {})]
     _say(f"accepted from now on: {', '.join(names)}; a running stack takes it up within two seconds")
+    if options.json:
+        print(json.dumps({"action": "add", "issuers": names}, indent=2))
 
 
 def _foreign(options: argparse.Namespace) -> Document:
@@ -176,10 +183,13 @@ def _value(text: str) -> tuple[str, JSON]:
 
 def _remove(options: argparse.Namespace) -> None:
     home = home_at(options.data)
-    document = load_document(home)
-    remove_row(document, options.url)
-    save_document(home, document)
+    with alone(home.issuers.parent):
+        document = load_document(home)
+        remove_row(document, options.url)
+        save_document(home, document)
     _say(f"no longer accepted: {options.url}; a running stack takes it up within two seconds")
+    if options.json:
+        print(json.dumps({"action": "remove", "issuers": [options.url]}, indent=2))
 
 
 # --- list, test ----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from client.transport import ServiceRefused
 from stack.cli import log_entries, log_heads, log_searching, log_watching
 from stack.cli.usage import NotServed
 
-_LINES = """\
+EXAMPLES = """\
 examples:
   sigbox log info --trusted-root sigbox-data/public/trusted_root.json
   sigbox log info --rekor-version 1 --json
@@ -30,14 +30,11 @@ examples:
   sigbox log watch --interval 300 --extension 'source_repository_uri=https://github.com/acme/**' --webhook @hook --json
   sigbox log export /srv/www/log               C2SP tiles for any static file server; again to bring it up to date
   sigbox log export /srv/www/log --data /srv/sigbox
-  sigbox log info --rekor-url https://mirror.example.com/log"""
-_EXITS = """\
+  sigbox log info --rekor-url https://mirror.example.com/log
+
 exit codes:
-  0 it holds   1 a proof, a signature or the history does not hold   2 usage   3 the log refused   4 unreachable"""
-
-
-EXAMPLES = f"{_LINES}\n\n{_EXITS}"
-
+  0 it holds   1 a proof, a signature or the history does not hold   2 usage
+  3 the log refused   4 unreachable"""
 _ACTIONS: Final = (*log_heads.ACTIONS, *log_entries.ACTIONS, *log_searching.ACTIONS, *log_watching.ACTIONS)
 
 
@@ -45,22 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The actions of ``sigbox log`` and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action in _ACTIONS:
-        own = actions.add_parser(
-            action.name,
-            help=action.about,
-            description=action.about,
-            epilog=_examples_of(action.name),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        own = actions.add_parser(action.name, help=action.about, allow_abbrev=False)
         action.add_arguments(own)
         own.set_defaults(act=action.run)
-
-
-def _examples_of(name: str) -> str:
-    """Its lines of the examples, and the exit codes."""
-    head, *rows = _LINES.splitlines()
-    return "\n".join((head, *(row for row in rows if row.startswith(f"  sigbox log {name} ")), "", _EXITS))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z", re.ASCII)
 def _options(parser: argparse.ArgumentParser) -> None:
     who = parser.add_argument_group(
         "who is watched for",
-        "each may be repeated, and one that fits is enough; with none, only the history is watched",
+        "each may be repeated, one that fits is enough; none: the history alone",
     )
     who.add_argument("--certificate-identity", metavar="I", action="append", default=[], help="a name, exact")
     who.add_argument("--certificate-identity-regexp", metavar="RE", action="append", default=[], help="of a whole name")

@@ -41,24 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox policy``."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     lint = actions.add_parser("lint", help="what its author may not have meant", allow_abbrev=False)
-    lint.add_argument("file", metavar="POLICY")
-    lint.add_argument("--days", type=int, default=30, help="say what ends within so many days (30)")
+    lint.add_argument("file", metavar="POLICY", help="the policy: see docs/policy.md")
+    lint.add_argument("--days", type=int, metavar="N", default=30, help="say what ends within N days (default: 30)")
     lint.add_argument("--json", action="store_true", help="the same as JSON on standard output")
     add_case_options(actions.add_parser("test", help="decide cases from a file, compare", allow_abbrev=False))
     learn = actions.add_parser("learn", help="draft a policy from files and their bundles", allow_abbrev=False)
     learn.add_argument("files", nargs="+", metavar="FILE", help=f"a file with FILE{SUFFIX} beside it, or a directory")
-    learn.add_argument("--days", type=int, default=365, help="the draft ends in so many days (365)")
+    learn.add_argument("--days", type=int, metavar="N", default=365, help="the draft ends in N days (default: 365)")
     add_root_options(learn)
     explain = actions.add_parser("explain", help="the rule for a file, and every candidate", allow_abbrev=False)
-    explain.add_argument("file", metavar="ARTIFACT")
+    explain.add_argument("file", metavar="ARTIFACT", help="a file that was signed")
     explain.add_argument("--bundle", metavar="B", help=f"the bundle (default: ARTIFACT{SUFFIX})")
     explain.add_argument("--policy", metavar="FILE", help=f"default: ${VARIABLE}, or beside the trusted root")
     explain.add_argument("--json", action="store_true", help="the same as JSON on standard output")
     add_name_options(explain)
     add_root_options(explain)
     export = actions.add_parser("export", help="the same in the words of another tool", allow_abbrev=False)
-    export.add_argument("file", metavar="POLICY")
-    export.add_argument("--to", choices=tuple(TARGETS), required=True, help="who shall read it")
+    export.add_argument("file", metavar="POLICY", help="the policy")
+    export.add_argument(
+        "--to", choices=tuple(TARGETS), required=True, metavar="T", help=f"who shall read it: {', '.join(TARGETS)}"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ whose bundle is broken is refused.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from dataclasses import dataclass, replace
 
@@ -46,6 +47,7 @@ def add_case_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy-root", metavar="NAME=FILE", action="append", default=[], help="a trusted root that a rule names"
     )
+    parser.add_argument("--json", action="store_true", help="the verdicts as JSON on standard output")
     add_root_options(parser)
 
 
@@ -54,15 +56,31 @@ def run_cases(options: argparse.Namespace) -> int:
     options.files, options.as_name, options.and_bundle = (), None, []
     police = Police.of(chosen_policy(options), options)
     cases = load_cases(options.cases)
-    failed = 0
+    failed, rows = 0, []
     for case in cases:
         given = argparse.Namespace(**vars(options) | {"as_name": case.as_name, "and_bundle": case.bundles[1:]})
         refusal = _refusal(replace(police, options=given), case)
         good = not refusal if case.allowed else bool(refusal) and case.because in refusal
         failed += not good
-        print(f"{'ok  ' if good else 'FAIL'}  {ascii(case.as_name or case.artifact)[1:-1]}: {refusal or 'allowed'}")
-    print(f"{len(cases)} cases, {failed} not as expected")
+        rows.append(_row(case, refusal, good=good))
+        if not options.json:
+            print(f"{'ok  ' if good else 'FAIL'}  {ascii(case.as_name or case.artifact)[1:-1]}: {refusal or 'allowed'}")
+    if options.json:
+        print(json.dumps({"cases": rows, "failed": failed}, indent=2))
+    else:
+        print(f"{len(cases)} cases, {failed} not as expected")
     return ExitCode.REFUSED if failed or not cases else ExitCode.DONE
+
+
+def _row(case: Case, refusal: str, *, good: bool) -> dict[str, object]:
+    return {
+        "artifact": case.artifact,
+        "as": case.as_name,
+        "expected": "allow" if case.allowed else "refuse",
+        "verdict": "refuse" if refusal else "allow",
+        "refusal": refusal,
+        "asExpected": good,
+    }
 
 
 def _refusal(police: Police, case: Case) -> str:

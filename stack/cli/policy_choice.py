@@ -27,8 +27,12 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
 
 def add_name_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
     """The options about one artifact."""
-    group.add_argument("--as", metavar="NAME", dest="as_name", help="what FILE is: a name, oci:REFERENCE or pkg:...")
-    group.add_argument("--and-bundle", metavar="B", action="append", default=[], help="one more bundle of FILE")
+    group.add_argument(
+        "--as", metavar="NAME", dest="as_name", help="what it is called: a name, oci:REFERENCE or pkg:..."
+    )
+    group.add_argument(
+        "--and-bundle", metavar="B", action="append", default=[], help="one more bundle; may be repeated"
+    )
     group.add_argument(
         "--policy-root", metavar="NAME=FILE", action="append", default=[], help="a trusted root that a rule names"
     )

@@ -30,7 +30,8 @@ examples:
   sigbox restore backup.tar --digest 9f86d081...             as sigbox backup printed it
 
 exit codes:
-  0 restored   1 the archive, a log or the history does not hold   2 usage, or the place is not free"""
+  0 restored   1 the archive, a log or the history does not hold
+  2 usage, or the place is not free"""
 
 
 _UNKNOWN = "no anchor says whether more was published since: ask a client that has seen the log (sigbox log info)"
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         only_check=options.check,
     )
     done = asyncio.run(restore(wanted, progress))
+    if done.settled:
+        sys.stderr.write(f"an earlier restore was cut off: {done.settled}\n")
     for one in done.behind:
         sys.stderr.write(
             f"warning: the log {one.log} goes on from {one.restored} entries, {one.published} were published: "

@@ -41,12 +41,16 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
     gc.enable()
     parser = _Parser(
         prog=f"sigbox {name}",
-        description=_wrapped(module.__doc__ or "") if _HELP.intersection(arguments) else None,
         epilog=getattr(module, "EXAMPLES", None),
         formatter_class=_formatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
+    if _HELP.intersection(arguments):
+        # Deferred: few runs are for the help.
+        from stack.cli.helping import describe  # noqa: PLC0415 - see the line above
+
+        describe(parser, module, _columns())
     try:
         options, unknown = parser.parse_known_args(arguments)
         if unknown:
@@ -57,15 +61,16 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
             if reason is not None:
                 parser.error(reason)
         code = _done(name, command, module, options)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"sigbox {name}: interrupted\n")
-        return 130
+        sys.stdout.flush()  # here, where an output that cannot be written is an error like any other
     except BrokenPipeError:
-        # Whoever read our output has gone (`sigbox ... | head`); the interpreter must not complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # whoever read it has gone: `sigbox ... | head`
         return 141
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
         code = _failed(name, command, error)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_output()
         if _JSON.intersection(arguments) and not getattr(error, "reported", False):
             _print_failure(error, code)
     return code
@@ -77,6 +82,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises :class:`Usage` instead of ending the process; the help of an action is named where it is the action's."""
         raise Usage(message, f"{self.prog} --help shows what it takes")
+
+
+def _discard_output() -> None:
+    """The interpreter must not complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _done(name: str, command: Command, module: ModuleType, options: argparse.Namespace) -> int:
@@ -106,15 +116,6 @@ def _columns() -> int:
         return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
     except (OSError, ValueError):
         return 80
-
-
-def _wrapped(text: str) -> str:
-    """The paragraphs of a docstring, in lines that fit the terminal; what is indented stays as it is."""
-    # Deferred: help alone needs it.
-    from textwrap import fill  # noqa: PLC0415 - see the line above
-
-    paragraphs = text.strip().split("\n\n")
-    return "\n\n".join(one if "\n " in one else fill(one, _columns() - 2) for one in paragraphs)
 
 
 def _failed(name: str, command: Command, error: Exception) -> int:

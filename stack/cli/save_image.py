@@ -15,6 +15,7 @@ from pathlib import Path
 from client.oci.copying import Copying, copy_image
 from client.oci.directory import ImageDirectory
 from client.oci.reference import Reference
+from stack.cli.moving import Moved, add_json_option
 from stack.cli.registries import add_registry_options, home, open_named, open_registry
 from stack.cli.usage import Usage
 
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox save``."""
     parser.add_argument("image", metavar="IMAGE", help="registry/repository, with a :tag or @sha256:HEX")
     parser.add_argument("--dir", metavar="DIR", type=Path, required=True, help="a new directory, or an empty one")
+    add_json_option(parser)
     add_registry_options(parser)
 
 
@@ -43,7 +45,9 @@ async def _save(options: argparse.Namespace) -> None:
     async with open_registry(options) as registry:
         top = await open_named(registry, options.image)
         target = Reference(top.ref.registry, top.ref.repository, "", top.ref.digest)
-        told = Copying(registry, directory, target, source_home=home, tell=lambda line: print(line, file=sys.stderr))
-        await copy_image(told, top)
+        moved = Moved()
+        saved = await copy_image(Copying(registry, directory, target, source_home=home, tell=moved.tell), top)
     directory.mark(top.descriptor.digest)
     sys.stderr.write(f"saved {top.ref} in {options.dir}\n")
+    if options.json:
+        moved.print(str(top.ref), str(options.dir), saved)

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = parser.add_subparsers(dest="action", metavar="ACTION", required=True).add_parser(
         "create", help="make a signing config", allow_abbrev=False
     )
-    pairs = "url=U,api-version=N,start-time=T,operator=O[,end-time=T]"
+    pairs = "url=U,api-version=N,start-time=T,operator=O [,end-time=T]"
     for kind, (option, _) in _KINDS.items():
         create.add_argument(f"--{option.replace('_', '-')}", metavar="PAIRS", action="append", default=[], help=pairs)
         create.add_argument(f"--no-default-{kind}", action="store_true", help=f"leave the default {kind} services out")

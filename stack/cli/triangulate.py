@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 
 from client.oci.attached import ATTESTATIONS, SBOMS, SIGNATURES
 from client.oci.reference import Reference, parse_reference
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="registry/repository, with a :tag or @sha256:HEX")
     text = f"{', '.join(_TYPES)} (default: signature)"
     parser.add_argument("--type", choices=tuple(_TYPES), default="signature", metavar="T", help=text)
+    parser.add_argument("--json", action="store_true", help="as JSON on standard output")
     add_registry_options(parser)
 
 
@@ -34,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
     if not image.digest:
         image = asyncio.run(_resolved(options))
     suffix = _TYPES[options.type]
-    print(home(image).tag(suffix) if suffix else image.at_digest(image.digest))
+    found = home(image).tag(suffix) if suffix else image.at_digest(image.digest)
+    document = {"image": str(image.at_digest(image.digest)), "type": options.type, "reference": str(found)}
+    print(json.dumps(document, indent=2) if options.json else found)
     return 0
 
 

@@ -23,6 +23,7 @@ from stack.cli import trust_kit_options, trust_rehearse, trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
+from stack.trust.documents import unrotated
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.rotation import resume
 from stack.trust.serving import fingerprint
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     refresh.add_argument("--json", action="store_true", help="what was signed, as JSON on standard output")
     policy = actions.add_parser("policy", help="publish who may sign what, in a role of its own", allow_abbrev=False)
     policy.add_argument("file", metavar="POLICY", help="the policy: see docs/policy.md")
+    policy.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_data_option(policy)
     add_passphrase_option(policy)
     rotate = actions.add_parser("rotate", help="sign with the next key of a role from now on", allow_abbrev=False)
@@ -77,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "refresh":
         return _refresh(unlocked(options), options)
     if options.action == "policy":
-        return _publish_policy(unlocked(options), options.file)
+        return _publish_policy(unlocked(options), options)
     if options.action == "rotate":
         return trust_rotate.run(unlocked(options), options)
     if options.action in ("export", "import"):
@@ -110,18 +112,24 @@ def _refresh(home: Home, options: argparse.Namespace) -> int:
     return 0
 
 
-def _publish_policy(home: Home, path: str) -> int:
+def _publish_policy(home: Home, options: argparse.Namespace) -> int:
     """Publish the policy in its canonical form; refuse what clients would refuse."""
     settings = load_settings(home)
-    data = load_file(Path(path), what="the policy", limit=limits.POLICY)
+    data = load_file(Path(options.file), what="the policy", limit=limits.POLICY)
     document = parse_document(data)
-    verify_current(policy_of(document), datetime.now(UTC))
-    make_policy_key(home, settings)
-    save_file(home.policy, canonical.encode(dict(document.raw())), durable=not settings.ephemeral)
+    policy = policy_of(document)
+    verify_current(policy, datetime.now(UTC))
+    published = canonical.encode(dict(document.raw()))
+    with unrotated(home, settings):
+        make_policy_key(home, settings)
+        save_file(home.policy, published, durable=not settings.ephemeral)
     signed = finish_publisher(start_publisher(home)).split()
-    print(
-        f"policy published as {settings.at('trust')}/tuf target {home.policy.name}; signed: {', '.join(signed) or 'nothing new'}"
-    )
+    mirror, target = f"{settings.at('trust')}/tuf", home.policy.name
+    if options.json:
+        facts = {"mirror": mirror, "target": target, "sha256": hashlib.sha256(published).hexdigest()}
+        print(json.dumps(facts | {"expires": encode_time(policy.expires), "signed": signed}, indent=2))
+    else:
+        print(f"policy published as {mirror} target {target}; signed: {', '.join(signed) or 'nothing new'}")
     return 0
 
 

@@ -51,10 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "create", help="make a trusted root", allow_abbrev=False
     )
     chained, keyed = (
-        "url=U,certificate-chain=PEM[,start-time=T][,end-time=T]",
-        "url=U,public-key=PEM,start-time=T[,end-time=T]",
+        "url=U,certificate-chain=PEM [,start-time=T] [,end-time=T]",
+        "url=U,public-key=PEM,start-time=T [,end-time=T]",
     )
-    abouts = {"fulcio": chained, "ctfe": keyed, "rekor": f"{keyed}[,origin=HOST]", "tsa": chained}
+    abouts = {"fulcio": chained, "ctfe": keyed, "rekor": f"{keyed} [,origin=HOST]", "tsa": chained}
     for kind, about in abouts.items():
         create.add_argument(f"--{kind}", metavar="PAIRS", action="append", default=[], help=about)
         create.add_argument(f"--no-default-{kind}", action="store_true", help=f"leave the default {kind} services out")

@@ -48,18 +48,26 @@ def load_trusted_root(options: argparse.Namespace) -> TrustedRoot:
 
 
 def given_trust(options: argparse.Namespace) -> dict[str, str]:
-    """The files that the options name, the variables where no option is given, else those of the TUF cache.
+    """The files that say what is trusted, and which services are asked.
+
+    1. What is trusted: what the options name, else the variables, else the TUF cache. Where both are named, a trusted root
+       comes before a trust config.
+    2. The services: those of the same place, unless a signing config is named there or in a place before it. It says nothing
+       about trust, so it stands beside any root.
 
     Raises:
         NotFound: there is none. Refused, Unavailable: the cache has expired, and cannot be fetched anew.
     """
-    given: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
-    if not any(given.values()):
-        given = {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}
-    if not any(given.values()):
-        options.trust_is_kept = True
-        return _cached_trust(getattr(options, "ca_file", None))
-    return {name: value for name, value in given.items() if value}
+    named: dict[str, str | None] = {name: getattr(options, name) for name in _VARIABLES}
+    services: dict[str, str] = {}
+    for given in named, {name: os.environ.get(variable) for name, variable in _VARIABLES.items()}:
+        if given["signing_config"] and not services:  # 2
+            services = {"signing_config": given["signing_config"]}
+        for name in ("trusted_root", "trust_config"):  # 1
+            if path := given[name]:
+                return {name: path, **services}
+    options.trust_is_kept = True
+    return _cached_trust(getattr(options, "ca_file", None)) | services
 
 
 def _cached_trust(ca_file: str | None) -> dict[str, str]:

@@ -42,9 +42,12 @@ STANDARD_INPUT = "-"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox user``."""
-    parser.add_argument(
-        "action", choices=("add", "list", "passwd", "disable", "enable", "totp", "remove"), help="what to do"
+    about = (
+        "add an account; list them all; passwd: give it another password; disable it, and enable it again; totp: ask for "
+        "one-time codes from now on; remove it"
     )
+    actions = ("add", "list", "passwd", "disable", "enable", "totp", "remove")
+    parser.add_argument("action", choices=actions, metavar="ACTION", help=about)
     parser.add_argument(
         "--email", metavar="E", help="the account; its email stands in certificates as it is written here"
     )

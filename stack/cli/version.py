@@ -12,6 +12,12 @@ VERSION = "0.1.0"
 """Written here too, because reading it from the installed package takes four starts of Python; a test compares them."""
 
 
+EXAMPLES = """\
+examples:
+  sigbox version
+  sigbox version --json"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help="as JSON on standard output")

@@ -53,7 +53,7 @@ class There:
         transport: how to get there.
         clock: the time of day here.
         token: makes the identity that signs; None where there is none.
-        nobody: why there is none.
+        nobody: why there is none; empty where nothing shall be signed.
         mirror: where the TUF repository is; None where nobody has said it.
         others: URLs of roles that the signing config does not name.
     """
@@ -285,6 +285,8 @@ async def _root_expiry(there: There) -> datetime:
 async def signature(there: There) -> str:
     """One real signature, verified as a stranger would."""
     if there.token is None:
+        if not there.nobody:
+            raise Skipped("not asked for", "leave --no-sign out")
         raise Skipped(there.nobody, "give --identity-token, or --data on the machine of the OpenID provider")
     digest, now = hashlib.sha256(_TEXT + there.url.encode()).digest(), there.clock()
     choose_services(there.trust.config, now, certify=True, rekor_version=None)

@@ -7,6 +7,7 @@ Source: sigstore protobuf-specs ``sigstore_trustroot.proto``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
@@ -25,6 +26,7 @@ from stack.bootstrap import PublicMaterial
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder, save_file
 from stack.generations import Generation, Generations, load_generations
+from stack.lock import alone
 from stack.shards import Shard, shards_of
 from stack.trust.targets import former_target
 
@@ -219,8 +221,23 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return x509.encode_certificate_pem(certificate.der).encode("ascii")
 
 
+@contextmanager
+def unrotated(home: Home, settings: Settings) -> Iterator[None]:
+    """Nobody rotates a key of the stack, or writes its documents, for the length of a block; the next one waits.
+
+    Who reads keys and writes documents of them does both in it: documents of the keys from before a rotation, written after it, would
+    take the new ones out of the trust root.
+    """
+    make_folder(home.public, 0o755, durable=not settings.ephemeral)
+    with alone(home.public):
+        yield
+
+
 def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> None:
-    """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone."""
+    """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone.
+
+    The caller has loaded ``material`` within :func:`unrotated`, and is there still.
+    """
     rotated = load_generations(home)
     root, config = trusted_root(material, settings, rotated), services(settings, rotated=rotated)
     documents = {
@@ -230,7 +247,6 @@ def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> 
         home.signing_config_v2: signing_config.encode_signing_config(services(settings, (REKOR_V2_API,), rotated)),
         home.trust_config: signing_config.encode_trust_config(root, config),
     }
-    make_folder(home.public, 0o755, durable=not settings.ephemeral)
     make_folder(home.keys, 0o755, durable=not settings.ephemeral)
     for path, data in (
         documents | {home.keys / name: pem for name, pem in public_keys(material, rotated).items()}

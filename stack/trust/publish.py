@@ -26,7 +26,7 @@ from stack.lock import held_patiently
 from stack.seed import CREATED, LIFE
 from stack.trust import tuf_keys
 from stack.trust.delegated import DelegatedPolicy
-from stack.trust.documents import timestamp_url
+from stack.trust.documents import timestamp_url, unrotated
 from stack.trust.repository import Repository, Target
 from stack.trust.targets import CTFE, FULCIO, REKOR, TSA, carried_targets
 from stack.trust.versions import POLICY, Versions
@@ -48,15 +48,16 @@ def publish(home: Home, now: datetime, *, force: bool = False, rotate: bool = Fa
     with held_patiently(home.path / "tuf", PATIENCE_S):
         durable = not settings.ephemeral
         tuf_keys.settle(home)
+        with unrotated(home, settings):  # the documents of one state
+            policy, targets = load_policy(home), load_targets(home, settings)
         repository = Repository(
             folder=home.tuf_repository,
             keys=tuf_keys.load_keys(home),
             versions=Versions(home.path / "anchor" / "tuf.json", durable=durable),
             durable=durable,
-            policy=load_policy(home),
+            policy=policy,
             root_expires=None if settings.seed is None else CREATED + LIFE,
         )
-        targets = load_targets(home, settings)
         if not rotate:
             return repository.publish(targets, now, force=force)
         tuf_keys.make_coming(home, settings)

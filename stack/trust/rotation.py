@@ -37,13 +37,13 @@ from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 from stack.authorities import Keep, make_ca, make_log_key, make_tsa
 from stack.bootstrap import keep_for, load_ca, load_ecdsa, load_rekor, load_tsa
-from stack.config import Home, Settings
+from stack.config import Home, Settings, load_settings
 from stack.files import make_folder
 from stack.generations import LEAD, LOGS, Generation, folder_of, load_generations, save_generations
-from stack.lock import WORKERS, alone, held
+from stack.lock import WORKERS, held
 from stack.shards import Shard
 from stack.succession import is_published
-from stack.trust.documents import load_public, save_documents
+from stack.trust.documents import load_public, save_documents, unrotated
 
 OVERLAP: Final = timedelta(hours=1)
 """The old key counts for so long after the new one began: certificates live ten minutes, and a process may have to be restarted."""
@@ -107,10 +107,11 @@ def _growable(home: Home, settings: Settings, log: str) -> Iterator[None]:
 
 def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: timedelta) -> Rotated:
     now = now.replace(microsecond=0)
-    with alone(home.public):  # one rotation at a time
+    with unrotated(home, settings):
+        settings = load_settings(home)  # a start may have changed the URL meanwhile
         rotated = dict(load_generations(home))
         if role in rotated and not is_published(home):  # 1
-            resume(home, settings)
+            _resume(home, settings)
             return _said(role, rotated[role], resumed=True)
         before = rotated.get(role) or (_first(home, settings, role),)
         if now < before[-1].validity.start:
@@ -121,12 +122,17 @@ def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: t
         fresh = Generation(Validity(now), _public(role, home, folder_of(home, role, len(before) + 1)))
         rotated[role] = (*before[:-1], ended, fresh)
         save_generations(home, rotated, durable=not settings.ephemeral)  # 3
-        resume(home, settings)  # 4
+        _resume(home, settings)  # 4
     return _said(role, rotated[role])
 
 
 def resume(home: Home, settings: Settings) -> None:
     """Write the public documents of what ``public/`` says was rotated; for a stack that is whole, nothing changes."""
+    with unrotated(home, settings):
+        _resume(home, load_settings(home))
+
+
+def _resume(home: Home, settings: Settings) -> None:
     save_documents(home, load_public(home), settings)
 
 

@@ -16,7 +16,7 @@ from tuf.api.metadata import Metadata, Root
 
 from stack.bootstrap import keep_for, load_ed25519
 from stack.config import Home, Settings
-from stack.files import make_folder
+from stack.files import make_folder, sync_folder
 from stack.trust.versions import ROLES
 
 Keys = dict[str, ed25519.Ed25519PrivateKey]
@@ -61,6 +61,7 @@ def settle(home: Home) -> None:
             key = CryptoSigner(load_ed25519(home, f"tuf/{COMING}/{role}.key")).public_key
             if key.keyid in newest.roles[role].keyids:
                 (folder / f"{role}.key").replace(home.path / "tuf" / f"{role}.key")
+    sync_folder(folder.parent)  # else a power cut could leave a key in neither
     shutil.rmtree(folder)
 
 

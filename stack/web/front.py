@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from sigcore.language import COOKIE, COOKIE_S, LANGUAGES, PARAMETER, choose
 from stack.config import Home, Settings
 from stack.web.style import ICON, STYLE
 
@@ -18,17 +19,25 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Vary": "Accept-Language, Cookie",
 }
 
 
 def make_routes(home: Home, settings: Settings, logs: Mapping[str, Published]) -> list[web.RouteDef]:
     """The page, its style sheet and its icon."""
 
-    async def page(_request: web.Request) -> web.Response:
+    async def page(request: web.Request) -> web.Response:
         # Deferred: a start does without the page until somebody looks.
         from stack.web.front_page import describe, render  # noqa: PLC0415 - see the line above
 
-        return web.Response(text=render(describe(home, settings, logs)), content_type="text/html", headers=_HEADERS)
+        asked = request.query.get(PARAMETER, "")
+        language = choose(asked, request.cookies.get(COOKIE, ""), request.headers.get("Accept-Language", ""))
+        text = render(describe(home, settings, logs), language)
+        response = web.Response(text=text, content_type="text/html", headers=_HEADERS)
+        if asked in LANGUAGES:
+            secure = settings.url.startswith("https:")
+            response.set_cookie(COOKIE, asked, max_age=COOKIE_S, httponly=True, samesite="Lax", secure=secure)
+        return response
 
     async def style(_request: web.Request) -> web.Response:
         return web.Response(text=STYLE, content_type="text/css")

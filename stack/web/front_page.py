@@ -13,6 +13,7 @@ from html import escape
 from typing import Final
 
 from sigcore.errors import SigError
+from sigcore.language import ENGLISH, LANGUAGES, PARAMETER
 from stack.clients.table import FIRST, GUIDES, guide
 from stack.config import Home, Settings
 from stack.generations import load_generations
@@ -20,9 +21,24 @@ from stack.shards import all_shards
 from stack.trust.documents import timestamp_url
 from stack.trust.serving import fingerprint
 from stack.trust.state import load_roles
+from stack.web.console.language import translate
 from stack.web.console.shelf import title_of
 from tlog.published import Published
 
+_ABOUT: Final = (
+    "A private Sigstore of {organization} at {url}: certificates for identities, logs that anybody can check, timestamps, and the"
+    " trust root."
+)
+_ELSEWHERE: Final = (
+    "On another machine, take the root from here, compare it, and give its path where these lines name {path}:"
+)
+_PLACES: Final = "{search}: who signed what, and when. {flow}, or take the {lessons}. {operator}."
+_LINKS: Final = {
+    "search": "Search them",
+    "flow": "Watch a signature happen",
+    "lessons": "lessons",
+    "operator": "What its operator looks at",
+}
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -100,88 +116,109 @@ def _log_state(name: str, log: Published) -> LogState:
 
 
 # --- HTML --------------------------------------------------------------------------------------------
-def render(front: Front) -> str:
-    """The page as HTML; every value is escaped."""
-    warning = (
-        "<p class=warn><strong>UNTRUSTED.</strong> This stack is ephemeral: its keys and logs end with its process.</p>"
-        if front.untrusted
-        else ""
-    )
-    return f"""<!doctype html>
-<html lang=en>
+def render(front: Front, language: str = ENGLISH) -> str:
+    """The page as HTML in ``language``; every value is escaped."""
+    return _Sheet(language).page(front)
+
+
+class _Sheet:
+    """The page in one language."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+
+    def _(self, english: str, **values: str) -> str:
+        """A text as HTML; so must its values be."""
+        return escape(translate(self._language, english)).format(**values)
+
+    def page(self, front: Front) -> str:
+        """All of it."""
+        _ = self._
+        url, organization = escape(front.url), f"<strong>{escape(front.organization)}</strong>"
+        return f"""<!doctype html>
+<html lang={self._language}>
 <head>
 <meta charset=utf-8>
 <meta name=viewport content="width=device-width, initial-scale=1">
-<title>sigbox at {escape(front.url)}</title>
+<title>{_("sigbox at {url}", url=url)}</title>
 <link rel=stylesheet href=/style.css>
 <link rel=icon href=/icon.svg>
 </head>
 <body>
 <header>
+<p class=languages>{self._others()}</p>
 <h1>sigbox</h1>
-<p>A private Sigstore of <strong>{escape(front.organization)}</strong> at <code>{escape(front.url)}</code>: certificates for
-identities, logs that anybody can check, timestamps, and the trust root.</p>
-{warning}
+<p>{_(_ABOUT, organization=organization, url=f"<code>{url}</code>")}</p>
+{self._warning() if front.untrusted else ""}
 </header>
 <main>
-<h2>Root fingerprint</h2>
-<p>SHA-256 of the first TUF root. Compare it over a way that you trust before you use this stack.</p>
+<h2>{_("Root fingerprint")}</h2>
+<p>{_("SHA-256 of the first TUF root. Compare it over a way that you trust before you use this stack.")}</p>
 <pre class=print><code>{escape(front.fingerprint)}</code></pre>
-{_logs(front.logs)}<h2>Trust root</h2>
+{self._logs(front.logs)}<h2>{_("Trust root")}</h2>
 <table>
-<thead><tr><th scope=col>TUF role<th scope=col>Version<th scope=col>Good for</thead>
-{chr(10).join(_trust_row(*row) for row in front.trust)}
+<thead><tr><th scope=col>{_("TUF role")}<th scope=col>{_("Version")}<th scope=col>{_("Good for")}</thead>
+{chr(10).join(self._trust_row(*row) for row in front.trust)}
 </table>
-<h2>Use it</h2>
-<p>On another machine, take the root from here, compare it, and give its path where these lines name
-<code>public/tuf/1.root.json</code>:</p>
+<h2>{_("Use it")}</h2>
+<p>{_(_ELSEWHERE, path="<code>public/tuf/1.root.json</code>")}</p>
 <pre tabindex=0><code>{escape(_fetch(front))}</code></pre>
 {chr(10).join(_client(name, lines) for name, lines in front.clients)}
-<h2>Services</h2>
+<h2>{_("Services")}</h2>
 <table>
-{chr(10).join(_service_row(*row) for row in front.services)}
+{chr(10).join(self._service_row(*row) for row in front.services)}
 </table>
 </main>
 </body>
 </html>
 """
 
+    def _others(self) -> str:
+        return " ".join(
+            f"<a href='/?{PARAMETER}={name}' hreflang={name} lang={name} rel=alternate>{escape(title)}</a>"
+            for name, title in LANGUAGES.items()
+            if name != self._language
+        )
 
-def _fetch(front: Front) -> str:
-    return f"curl -O {front.mirror}/1.root.json\necho '{front.fingerprint}  1.root.json' | sha256sum --check"
+    def _warning(self) -> str:
+        said = self._("This stack is ephemeral: its keys and logs end with its process.")
+        return f"<p class=warn><strong>UNTRUSTED.</strong> {said}</p>"
 
-
-def _logs(logs: Sequence[LogState]) -> str:
-    """Nothing where they are served by other processes: there is no search then."""
-    if not logs:
-        return ""
-    return f"""<h2>Logs</h2>
-<p><a href=/search>Search them</a>: who signed what, and when. <a href=/flow>Watch a signature happen</a>, or take the
-<a href=/lessons>lessons</a>. <a href=/operator>What its operator looks at</a>.</p>
+    def _logs(self, logs: Sequence[LogState]) -> str:
+        """Nothing where they are served by other processes: there is no search then."""
+        if not logs:
+            return ""
+        _ = self._
+        links = {name: f"<a href=/{name}>{_(text)}</a>" for name, text in _LINKS.items()}
+        return f"""<h2>{_("Logs")}</h2>
+<p>{_(_PLACES, **links)}</p>
 <table class=logs>
-<thead><tr><th scope=col>Log<th scope=col>Entries<th scope=col>Last signed<th scope=col>Root hash</thead>
-{chr(10).join(map(_log_row, logs))}
+<thead><tr><th scope=col>{_("Log")}<th scope=col>{_("Entries")}<th scope=col>{_("Last signed")}<th scope=col>{_("Root hash")}</thead>
+{chr(10).join(map(self._log_row, logs))}
 </table>
 """
 
+    def _log_row(self, log: LogState) -> str:
+        _ = self._
+        if log.fault:
+            return f"<tr><th scope=row>{_(log.name)}<td colspan=3 class=bad lang=en>{escape(log.fault)}"
+        return (
+            f'<tr><th scope=row>{_(log.name)}<td class=number data-name="{_("Entries")}">{log.size:,}'
+            f'<td class=whole data-name="{_("Last signed")}">{escape(log.signed)}'
+            f'<td data-name="{_("Root hash")}"><code>{escape(log.root)}</code>'
+        )
 
-def _log_row(log: LogState) -> str:
-    if log.fault:
-        return f"<tr><th scope=row>{escape(log.name)}<td colspan=3 class=bad>{escape(log.fault)}"
-    return (
-        f"<tr><th scope=row>{escape(log.name)}<td class=number data-name=Entries>{log.size:,}"
-        f'<td class=whole data-name="Last signed">{escape(log.signed)}<td data-name="Root hash"><code>{escape(log.root)}</code>'
-    )
+    def _trust_row(self, role: str, version: int, days_left: int) -> str:
+        left = self._("{days} days", days=f"{days_left:,}") if days_left >= 0 else self._("expired: clients refuse it")
+        mark = "" if days_left >= 0 else " class=bad"
+        return f"<tr><th scope=row>{escape(role)}<td class=number>{version}<td{mark}>{left}"
+
+    def _service_row(self, name: str, url: str) -> str:
+        return f"<tr><th scope=row>{self._(name)}<td><code>{escape(url)}</code>"
 
 
-def _trust_row(role: str, version: int, days_left: int) -> str:
-    left = f"{days_left:,} days" if days_left >= 0 else "expired: clients refuse it"
-    mark = "" if days_left >= 0 else " class=bad"
-    return f"<tr><th scope=row>{escape(role)}<td class=number>{version}<td{mark}>{left}"
-
-
-def _service_row(name: str, url: str) -> str:
-    return f"<tr><th scope=row>{escape(name)}<td><code>{escape(url)}</code>"
+def _fetch(front: Front) -> str:
+    return f"curl -O {front.mirror}/1.root.json\necho '{front.fingerprint}  1.root.json' | sha256sum --check"
 
 
 def _client(name: str, lines: Sequence[str]) -> str:

@@ -17,9 +17,11 @@ STYLE: Final = """\
 }
 * { box-sizing: border-box; }
 body {
-  font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  font: 16px/1.55 system-ui, "Hiragino Sans", "Noto Sans CJK JP", sans-serif; color: var(--ink); background: var(--paper);
   max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem;
 }
+.languages { float: right; margin: 0 0 0 1rem; }
+a { color: var(--link); text-underline-offset: .15em; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.15rem; margin: 2.25rem 0 .5rem; }
 p { margin: .25rem 0 .75rem; }

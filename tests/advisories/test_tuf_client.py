@@ -85,6 +85,34 @@ def test_u01_no_role_goes_back(scene, role):
     assert scene.root == NEW
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_u01_to_initialize_again_does_not_go_back(scene, version):
+    """From the first root or from a later one: it is the same repository, whatever its mirror is called now."""
+    repository = scene.repository
+    repository.next_root()
+    repository.publish_root()
+    repository.publish({"trusted_root.json": NEW}, version=7)
+    refresh(scene.cache)
+    root = repository.files[f"{version}.root.json"]
+    repository.publish({"trusted_root.json": OLD}, version=5)
+    with mirror_of(repository, []) as other:
+        for mirror in (scene.mirror, other):
+            with pytest.raises(Refused, match="does not verify"):
+                initialize(scene.cache.folder, mirror, root, None)
+            assert scene.root == NEW
+        repository.publish({"trusted_root.json": OLD}, version=8)
+        initialize(scene.cache.folder, other, root, None)
+    assert scene.root == OLD
+
+
+def test_to_initialize_again_mends_a_damaged_cache(scene):
+    folder, root = Path(scene.cache.folder), scene.repository.files["1.root.json"]
+    for path in (*(folder / "metadata").glob("*.json"), folder / "cache.json", *(folder / "targets").iterdir()):
+        path.write_bytes(b"{")
+        initialize(scene.cache.folder, scene.mirror, root, None)
+        assert scene.root == OLD, path
+
+
 def resigned(repository: TufRepository, document: dict, role: str) -> bytes:
     return repository.sign(Metadata.from_dict(document).signed, role)
 

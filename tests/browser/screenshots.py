@@ -17,7 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from stack.web.console.language import ENGLISH, LANGUAGES
+from sigcore.language import LANGUAGES
 from tests.browser.accessibility import DESKTOP, PHONE, SCHEMES
 from tests.browser.chromium import chromium, visitor
 from tests.browser.furnished import furnished
@@ -59,8 +59,7 @@ def all_screens(stack: RunningStack) -> Iterator[tuple[Screen, tuple[str, ...]]]
     """Every screen with the languages that it is in."""
     for route in ROUTES:
         yield from ((screen, tuple(LANGUAGES)) for screen in screens_of(route, stack))
-    yield from ((screen, tuple(LANGUAGES)) for screen in ANSWERS)
-    yield from ((screen, (ENGLISH,)) for screen in LOGINS)
+    yield from ((screen, tuple(LANGUAGES)) for screen in (*ANSWERS, *LOGINS))
 
 
 def index(taken: dict[str, list[Picture]]) -> str:

@@ -77,7 +77,7 @@ def allow(browser: Browser, url: str, code: str) -> None:
     with visitor(browser, java_script_enabled=False) as tab:
         tab.page.goto(url)
         expect(tab.page.locator("#user_code")).to_have_text(code)
-        log_in(tab.page, button="Sign in and allow")
+        log_in(tab.page)
         expect(tab.page.get_by_role("heading", name="Done")).to_be_visible()
 
 
@@ -187,7 +187,7 @@ def test_a_second_client_goes_on_with_the_session_of_the_first_until_the_user_si
             with waiting(place, *command, browser=None) as client:
                 tab.page.goto(client.said(r"in your browser at: (http://\S+user_code=\S+)\s"))
                 if password:
-                    log_in(tab.page, button="Sign in and allow")
+                    log_in(tab.page)
                 else:
                     tab.page.get_by_role("button", name=f"Go on as {ALICE}").click()
                 expect(tab.page.get_by_role("heading", name="Done")).to_be_visible()

@@ -89,13 +89,15 @@ def test_what_a_stack_that_lasts_shows_is_for_everybody(browser: Browser, axe: s
         assert [check(browser, lasting, screens, axe, language) for language in LANGUAGES] == [[], []]
 
 
+@in_each_language
 @pytest.mark.parametrize("screen", LOGINS, ids=lambda screen: screen.name)
 def test_the_pages_beside_the_console_are_for_everybody(
-    browser: Browser, stack: RunningStack, axe: str, screen: Screen
+    browser: Browser, stack: RunningStack, axe: str, screen: Screen, language: str
 ):
     for scheme in SCHEMES:
         with visitor(browser, viewport=PHONE) as tab:
-            screen.open(tab.page, stack)
+            screen.open(tab.page, stack, language)
+            assert tab.page.locator("html").get_attribute("lang") == language
             assert judge(tab.page, axe, dark_phone=scheme == "dark") == []
 
 

@@ -325,6 +325,39 @@ def test_a_place_that_is_not_free_is_left_alone(kept: Kept, tmp_path: Path):
     assert "cannot be read" in restore(tmp_path / "none", tmp_path / "x", code=2).stderr
 
 
+def test_a_restore_that_was_cut_off_between_its_renames_is_settled_by_the_next_and_nothing_else_is_made_there(
+    kept: Kept, tmp_path: Path
+):
+    home, moved = tmp_path / "home", tmp_path / "home.replaced"
+    shutil.copytree(kept.data / "anchor", moved / "anchor")
+    (tmp_path / "home.restoring").mkdir()
+    for command in (
+        ("up", "--listen", "127.0.0.1:0"),
+        ("init", "--yes"),
+        ("fsck",),
+        ("token", "--email", "a@example.com"),
+    ):
+        done = sigbox(*command, "--data", home)
+        assert done.returncode != 0
+        assert "was cut off" in done.stderr, (command, done.stderr)
+        assert not home.exists(), command
+    done = restore(kept.archive, home, code=1)
+    assert "moved away are in" in done.stderr
+    assert (home / "anchor" / "rekor.checkpoint").exists()
+    (tmp_path / "home.restoring").rmdir()
+    assert "will rightly call it a fork" in restore(kept.archive, home, code=1).stderr, "they are compared"
+    restore(kept.later, home)
+    assert (tmp_path / "home.before-restore" / "anchor" / "rekor.checkpoint").exists()
+
+
+def test_a_restore_follows_a_link_to_its_place(kept: Kept, tmp_path: Path):
+    (tmp_path / "disk" / "data").mkdir(parents=True)
+    (tmp_path / "home").symlink_to(tmp_path / "disk" / "data")
+    restore(kept.archive, tmp_path / "home")
+    assert (tmp_path / "home").is_symlink()
+    assert (tmp_path / "disk" / "data" / "sigbox.toml").exists()
+
+
 def test_a_directory_without_a_stack_and_an_ephemeral_one_have_no_backup(tmp_path: Path):
     assert "holds no stack" in sigbox("backup", tmp_path / "b", "--data", tmp_path).stderr
     with running_stack(tmp_path, "--ephemeral") as stack:

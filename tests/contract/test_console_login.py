@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,17 +20,22 @@ from tests.stack_process import RunningStack, running_stack, sigbox
 from tests.unit.oidc_dev.visitor import ALICE, PASSWORD, REQUEST, Html
 
 BOB = "bob@elsewhere.example"
+CAROL = "carol@elsewhere.example"
+"""May read, and nobody has verified that she is who she says."""
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("console-login")
     config = folder / "stack.toml"
-    config.write_text(f'[console]\nlogin = true\ndomains = ["{ALICE.partition("@")[2]}"]\n')
+    config.write_text(f'[console]\nlogin = true\ndomains = ["{ALICE.partition("@")[2]}"]\nsubjects = ["{CAROL}"]\n')
     with running_stack(folder, "--data", folder / "data", "--config", config) as running:
         for email in (ALICE, BOB):
             done = run("user", "add", "--data", running.data, "--email", email, "--password-stdin", given=PASSWORD)
             assert done.returncode == 0, done.stderr
+        unverified = ("--email", CAROL, "--unverified", "--password-stdin")
+        done = run("user", "add", "--data", running.data, *unverified, given=PASSWORD)
+        assert done.returncode == 0, done.stderr
         yield running
 
 
@@ -55,11 +61,11 @@ class Reader:
             with error:
                 return error.code, error.read().decode("utf-8", "replace"), dict(error.headers)
 
-    def callback(self, path: str, email: str) -> str:
-        """The address that the provider sends the browser back to, after a login as ``email``."""
+    def callback(self, path: str, email: str, *, scope: str = "openid email") -> str:
+        """The address that the provider sends the browser back to, after a login as ``email``; it may ask for another scope."""
         status, _, headers = self.fetch(path)
         assert status == 303
-        status, page, _ = self.fetch(headers["Location"])
+        status, page, _ = self.fetch(headers["Location"].replace("openid+email", scope.replace(" ", "+")))
         assert status == 200, page
         assert "nothing goes into a log" in page
         filled = Html(page).inputs() | {"email": email, "password": PASSWORD}
@@ -167,6 +173,22 @@ def test_somebody_of_another_domain_can_log_in_and_may_not_read(stack):
     assert status == 403
     assert "may not read these pages" in page
     assert reader.fetch("/search")[0] == 303
+
+
+@pytest.mark.parametrize("scope", ["openid email", "openid"])
+def test_whom_nobody_has_verified_may_not_read_whatever_the_browser_asks_for(stack, scope):
+    reader = Reader(stack)
+    status, page, _ = reader.fetch(reader.callback("/search", CAROL, scope=scope))
+    assert status == 403, page
+    assert reader.fetch("/search")[0] == 303
+
+
+def test_a_cookie_that_is_no_text_is_none_of_ours(stack):
+    url = urlsplit(Reader(stack).callback("/search", ALICE))
+    with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
+        head = "GET %s?%s HTTP/1.1\r\nHost: h\r\nCookie: sigbox-console=\xff\r\nConnection: close\r\n\r\n"
+        connection.sendall((head % (url.path, url.query)).encode("latin-1"))
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 403 ")
 
 
 def test_a_refused_login_is_said(stack):

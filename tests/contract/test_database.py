@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +83,42 @@ def test_a_stack_signs_into_postgresql_goes_on_after_a_restart_and_is_checked_th
     done = sigbox("up", "--data", data, "--listen", "127.0.0.1:0")
     assert done.returncode == 3, "its logs begin anew in files"
     assert "has 0 entries, but a checkpoint of" in done.stderr
+
+
+@pytest.mark.parametrize("named", ["settings", "option"])
+def test_a_backup_is_refused_and_what_it_says_instead_brings_a_stack_back(server, tmp_path, named):
+    name = f"kept_{named}"
+    server.sql(f"CREATE DATABASE {name} OWNER sigbox", f"CREATE DATABASE {name}_restored OWNER sigbox")
+    data, database = tmp_path / "data", url(server, tmp_path).replace("/sigbox?", f"/{name}?")
+    with running_stack(tmp_path, "--data", data, "--database", database) as stack:
+        sign_and_verify(stack, tmp_path)
+    if named == "settings":
+        settings = data / "sigbox.toml"
+        settings.write_text(f'{settings.read_text()}database = "{database}"\n')
+    done = sigbox("backup", tmp_path / "backup.tar", "--data", data)
+    assert done.returncode == 1, done.stderr
+    assert not (tmp_path / "backup.tar").exists()
+    assert f"the logs of {data} are kept in PostgreSQL" in done.stderr
+    tar, dump = (
+        re.search(form, done.stderr) for form in (r"tar -cpf HOST\.tar -C \S+ \.", r"pg_dump (.*?) -f LOGS\.dump URL")
+    )
+    assert tar is not None
+    assert dump is not None
+    subprocess.run(tar[0].split(), cwd=tmp_path, check=True, timeout=60)
+    server.pg_dump(*shlex.split(dump[1]), database=name)
+    with running_stack(tmp_path, "--data", data, "--database", database) as stack:
+        sign_and_verify(stack, tmp_path)
+
+    server.pg_restore(database=f"{name}_restored")
+    restored = database.replace(f"/{name}?", f"/{name}_restored?")
+    done = sigbox("up", "--data", data, "--listen", "127.0.0.1:0", "--database", restored)
+    assert done.returncode == 3, "what was published after the dump is missing there"
+    assert "the database was failed over or restored since" in done.stderr or "has been published" in done.stderr
+    other = tmp_path / "other"
+    other.mkdir()
+    subprocess.run(["tar", "-xpf", "HOST.tar", "-C", other], cwd=tmp_path, check=True, timeout=60)
+    with running_stack(tmp_path, "--data", other, "--database", restored) as stack:
+        sign_and_verify(stack, tmp_path)
 
 
 def test_workers_of_a_host_bring_their_entries_to_its_one_sequencer(server, tmp_path):

@@ -181,7 +181,17 @@ def test_nothing_reflects_the_method_of_a_trace(stack):
 def test_an_expectation_is_met_or_refused(stack):
     answer = talk(stack, sized(b"{}", b"Expect: 100-continue"))
     assert statuses(answer) == [100, 400]
-    assert statuses(talk(stack, sized(b"{}", b"Expect: the-moon"))) == [417]
+    for unknown in (b"the-moon", b"\xff", b"\xed\xa0\x80"):
+        assert statuses(talk(stack, sized(b"{}", b"Expect: " + unknown))) == [417]
+
+
+@pytest.mark.parametrize("path", [b"/auth/login", b"/auth/device", b"/auth/session"])
+def test_cookies_that_are_no_text_are_no_cookies_of_ours(stack, path):
+    cookies = b"Cookie: sigbox-login=\xff; sigbox-session=\xff"
+    form = b"csrf=x&request=x%3Dy&user_code=x"
+    lines = (b"POST %s HTTP/1.1" % path, b"Host: h", b"Content-Type: application/x-www-form-urlencoded", cookies)
+    answer = talk(stack, b"\r\n".join((*lines, b"Content-Length: %d\r\nConnection: close\r\n" % len(form), form)))
+    assert statuses(answer) == [403]
 
 
 def test_http_1_0_is_answered_and_closed(stack):

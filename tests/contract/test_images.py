@@ -311,6 +311,47 @@ def test_what_is_attached_is_shown_downloaded_and_removed(user: User):
     user.verify(user.app)
 
 
+def test_what_was_moved_found_and_removed_is_told_in_json(user: User):
+    user.sign(user.app)
+    user.attest(user.app, "slsaprovenance1", PROVENANCE)
+    digest = user("triangulate", "--type", "digest", user.app).stdout.strip().rpartition("@")[2]
+    image = f"{user.app.rpartition(':')[0]}@{digest}"
+
+    def told(*arguments: str, code: int = 0):
+        return json.loads(user(*arguments, "--json", code=code).stdout)
+
+    tag = f"{digest.replace(':', '-')}.sig"
+    expected = {"image": image, "type": "signature", "reference": f"{user.app.rpartition(':')[0]}:{tag}"}
+    assert told("triangulate", user.app) == expected
+    attached = {"images": [digest], "tags": [tag, tag.replace(".sig", ".att")], "leftOut": []}
+    copied = told("copy", user.app, f"{user.app}-copy")
+    assert copied == attached | {
+        "source": image,
+        "target": f"{user.app}-copy",
+        "digest": digest,
+        "referrers": copied["referrers"],
+    }
+    assert len(copied["referrers"]) == 2
+    saved = told("save", "--dir", "saved", user.app)
+    assert saved == copied | {"target": "saved"}
+    loaded = told("load", "--dir", "saved", f"{user.app}-loaded")
+    assert {**loaded, "referrers": sorted(loaded["referrers"])} == attached | {
+        "source": "saved",
+        "target": f"{user.app}-loaded",
+        "digest": digest,
+        "referrers": sorted(copied["referrers"]),
+    }
+    signatures = told("download", "signature", user.app)
+    lines = user("download", "signature", user.app).stdout.splitlines()
+    assert signatures == {"image": image, "attached": [*map(json.loads, lines)], "leftOut": []}
+    assert len(told("download", "attestation", user.app)["attached"]) == 2
+    assert told("download", "sbom", user.app, code=2)["exitCode"] == 2
+    cleaned = told("clean", "--force", "--type", "attestation", user.app)
+    assert {reference.rpartition(".")[2] for reference in cleaned["removed"]} >= {"att"}
+    assert cleaned["failed"] == []
+    assert told("clean", user.app, code=2)["hint"] == "--force removes without asking"
+
+
 # --- repair ------------------------------------------------------------------------------------------------
 def test_repair_carries_attestations_over_and_lets_the_signer_sign_again(user: User):
     user("generate-key-pair")

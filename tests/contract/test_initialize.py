@@ -157,6 +157,32 @@ def test_options_and_variables_win_over_the_cache(client: Client):
     client("verify-blob", "file", *client.who, code=2, SIGBOX_TRUSTED_ROOT="none")
 
 
+def test_a_trusted_root_comes_before_a_trust_config(client: Client):
+    client.initialize()
+    client.sign()
+    client("verify-blob", "file", *client.who, "--trusted-root", client.stack.trusted_root, "--trust-config", "none")
+    both = {"SIGBOX_TRUSTED_ROOT": str(client.stack.trusted_root), "SIGBOX_TRUST_CONFIG": "none"}
+    client("verify-blob", "file", *client.who, **both)
+
+
+@pytest.mark.parametrize("place", ["cache", "root", "config"])
+def test_a_signing_config_stands_beside_whatever_says_what_is_trusted(client: Client, place: str):
+    """As with cosign: `--signing-config` chooses the services, and trust stays what it is."""
+    client.initialize()
+    v1 = client.stack.signing_config.with_name("signing_config_v1.json")
+    root, config = client.stack.trusted_root, client.stack.trust_config
+    variables = {"root": {"SIGBOX_TRUSTED_ROOT": str(root)}, "config": {"SIGBOX_TRUST_CONFIG": str(config)}}
+    if place != "cache":
+        shutil.rmtree(client.cache)
+    (client.home / "file").write_text("a file\n")
+    token, trust = client.stack.token(ALICE), variables.get(place, {})
+    client("sign-blob", "file", "--identity-token", token, "--signing-config", v1, **trust)
+    client("verify-blob", "file", *client.who, "--signing-config", v1, **trust)
+    [entry] = json.loads((client.home / "file.sigstore.json").read_text())["verificationMaterial"]["tlogEntries"]
+    assert entry["kindVersion"]["version"] == "0.0.1"
+    assert entry["inclusionPromise"]
+
+
 def test_what_cosign_initialized_is_read(client: Client):
     """The layout of cosign's ``~/.sigstore/root``, made of our own cache: the files are the same ones."""
     client.initialize()

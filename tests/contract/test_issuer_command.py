@@ -19,6 +19,7 @@ import pytest
 
 from sigcore import keys
 from sigcore.strict import encode_base64
+from stack.cli import issuer as issuer_command
 from stack.cli import main
 from tests.stack_process import RunningStack, running_stack, sigbox
 from tests.unit.ca.test_hostile import KEY as PROOF_KEY
@@ -322,3 +323,26 @@ def test_a_row_that_cannot_be_one_is_a_usage_error_and_no_verdict(tmp_path):
     assert sigbox("init", "--data", tmp_path / "d", "--yes").returncode == 0
     code, _, said = typed("add", "https://idp.example", "--data", tmp_path / "d")
     assert (code, "an issuer has a URL and a kind" in said) == (2, True), said
+
+
+def test_of_two_that_are_added_at_once_none_is_lost(tmp_path, monkeypatch):
+    data = ("--data", tmp_path / "data")
+    assert sigbox("init", "--yes", *data).returncode == 0
+    save = issuer_command.save_document
+    row = ("issuer", "add", "https://two.example", "--kind", "email", *data)
+    second = threading.Thread(target=lambda: done.append(sigbox(*row).returncode))
+    done = []
+
+    def meanwhile(*arguments):
+        monkeypatch.undo()
+        second.start()
+        second.join(3)  # it is done by then, or waits
+        save(*arguments)
+
+    monkeypatch.setattr(issuer_command, "save_document", meanwhile)
+    issuer("add", "https://one.example", "--kind", "email", *data)
+    second.join(60)
+    assert done == [0]
+    listed = issuer("list", *data)
+    assert "https://one.example" in listed
+    assert "https://two.example" in listed

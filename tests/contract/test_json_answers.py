@@ -3,12 +3,72 @@
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from stack.cli import main
+from stack.cli.table import COMMANDS
 from tests.stack_process import sigbox
+
+WITHOUT: Final[Mapping[str, str]] = {
+    "up": "serves until it is ended; --ready-file is its document",
+    "serve": "serves until it is ended; --ready-file is its document",
+    "token": "prints a token, which is taken as it is",
+    "policy learn": "prints a policy, which is JSON already",
+    "policy export": "prints a document of another program's format",
+    "public-key": "prints a key in PEM, which is taken as it is",
+    "bundle create": "prints a bundle, which is JSON already",
+    "bundle upgrade": "prints a bundle, which is JSON already",
+    "trusted-root create": "prints a trusted root, which is JSON already",
+    "signing-config create": "prints a signing config, which is JSON already",
+    "conformance": "speaks another project's protocol: the exit code is the answer",
+    "demo": "explains to people",
+    "completion": "prints a script for a shell",
+}
+"""Commands and actions that have no ``--json``, and why."""
+POLICY: Final = {
+    "apiVersion": "policy/v1",
+    "expires": "2099-12-31",
+    "identities": {"alice": {"issuer": "http://localhost:7780/auth", "email": "alice@example.com"}},
+    "artifacts": [{"match": {"file": "*.txt"}, "allow": ["alice"], "anyName": True}],
+}
+
+
+def leaves(parser: argparse.ArgumentParser, path: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Each command line that does something: a command, or the actions of one."""
+    actions = next((one for one in parser._actions if isinstance(one, argparse._SubParsersAction)), None)
+    if actions is None:
+        yield path, parser
+        return
+    for name, inner in actions.choices.items():
+        yield from leaves(inner, f"{path} {name}")
+
+
+def every_leaf() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for name, command in COMMANDS.items():
+        parser = argparse.ArgumentParser()
+        import_module(command.module).add_arguments(parser)
+        yield from leaves(parser, name)
+
+
+def test_every_command_answers_in_json_or_says_here_why_not():
+    lacking = {path for path, parser in every_leaf() if "--json" not in parser._option_string_actions}
+    assert lacking == set(WITHOUT)
+
+
+@pytest.mark.parametrize("path", [path for path, _ in every_leaf() if path not in WITHOUT])
+def test_a_wrong_command_line_with_json_is_one_document(path: str, capsys: pytest.CaptureFixture[str]):
+    assert main([*path.split(), "--json", "--no-such-option"]) == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out).keys() == {"error", "hint", "exitCode"}
+    assert json.loads(told.out)["error"] in told.err
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +108,35 @@ def test_key_pairs(data: Path):
     assert answer("generate-key-pair", "--output-key-prefix", prefix) == pair
     assert answer("generate-key-pair", "--output-key-prefix", prefix, code=2)["exitCode"] == 2
     assert answer("import-key-pair", "--key", data / "ca" / "nothing.key", code=2)["exitCode"] == 2
+
+
+def test_issuers_come_and_go(data: Path):
+    url = "https://idp.corp.example"
+    added = answer("issuer", "add", url, "--kind", "email", "--data", data)
+    assert added == {"action": "add", "issuers": [url]}
+    assert url in {row["issuer"] for row in answer("issuer", "list", "--data", data)["issuers"]}
+    assert answer("issuer", "remove", url, "--data", data) == {"action": "remove", "issuers": [url]}
+    assert answer("issuer", "remove", url, "--data", data, code=2)["exitCode"] == 2
+
+
+def test_the_head_of_the_record_is_what_verify_takes(data: Path):
+    told = answer("audit", "head", "--data", data)
+    assert told.keys() == {"entries", "head"}
+    kept = data.parent / "head.txt"
+    kept.write_text(str(told["head"]))
+    assert answer("audit", "verify", "--head", kept, "--data", data)["entries"] == told["entries"]
+    assert sigbox("audit", "head", "--data", data).stdout == told["head"]
+
+
+def test_a_policy_is_published(data: Path):
+    policy = data.parent / "policy.json"
+    policy.write_text(json.dumps(POLICY))
+    published = answer("trust", "policy", policy, "--data", data)
+    file = data / "public" / "policy.json"
+    assert published["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (published["mirror"], published["target"]) == ("http://localhost:7780/tuf", "policy.json")
+    assert published["expires"] == "2100-01-01T00:00:00Z"
+    assert "policy" in published["signed"]
+    assert answer("trust", "policy", policy, "--data", data)["signed"] == []
+    policy.write_text("{}")
+    assert answer("trust", "policy", policy, "--data", data, code=2)["exitCode"] == 2

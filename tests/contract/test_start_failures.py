@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -13,8 +15,21 @@ from pathlib import Path
 import pytest
 
 from tests.stack_process import SIGBOX, environment, running_stack, sigbox
+from tests.until import wait_until
 
 UP = ("up", "--listen", "127.0.0.1:0")
+INTERRUPTED = """
+import os, sys
+number, module = int(sys.argv[1]), sys.argv[2]
+sys.argv = ["sigbox", *sys.argv[3:]]
+from stack.cli import main
+def hear(event, heard):
+    if event == "import" and heard[0] == module:
+        os.kill(os.getpid(), number)
+sys.addaudithook(hear)
+sys.exit(main())
+"""
+"""The console script, which gets a signal when it begins to import a module."""
 
 
 def up_with_files_of_at_most(size: int, data: Path) -> subprocess.CompletedProcess[str]:
@@ -234,3 +249,54 @@ def test_a_configuration_that_means_nothing_is_refused_with_its_name(tmp_path, t
     assert message in done.stderr
     assert "up.toml" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["up.toml"]
+
+
+@pytest.mark.parametrize("module", ["stack.cli.runner", "stack.cli.up", "stack.serve", "stack.running"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_at_any_moment_of_a_start_ends_it_in_order_and_leaves_nothing(tmp_path, number, code, module):
+    command = [sys.executable, "-c", INTERRUPTED, str(int(number)), module, *UP, "--data", str(tmp_path / "data")]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_it_serves_whichever_of_its_three_streams_are_closed(tmp_path, closed):
+    ready = tmp_path / "ready.json"
+    options = [*UP, "--ephemeral", "--ready-file", str(ready)]
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *SIGBOX, *options],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until(lambda: ready.exists() or process.poll() is not None, 60)
+        with urllib.request.urlopen(json.loads(ready.read_bytes())["url"] + "/readyz", timeout=30) as answer:
+            assert answer.status == 200
+    finally:
+        process.terminate()
+        code = process.wait(60)
+    assert code == 0, (tmp_path / "output").read_text()
+
+
+@pytest.mark.parametrize("command", [("version",), (*UP, "--ephemeral")])
+def test_an_output_that_cannot_be_written_is_a_usage_error_in_one_line(command):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*SIGBOX, *command],
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2, done.stderr
+    assert "No space left on device" in done.stderr
+    assert "Exception ignored" not in done.stderr

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sigcore.errors import Refused
+from sigcore.keys import encode_private_key, generate_p256
 from stack.config import Home, Settings
 from stack.tls import TlsFiles, load_files, make_context, names_of
 from stack.tls_authority import prepare
@@ -201,6 +202,17 @@ def test_the_server_certificate_is_kept_until_a_third_of_its_life_is_left(home):
     assert authority == first[0]
     assert server != first[1]
     assert (home.path / "public/tls_ca.pem").read_bytes() == authority
+
+
+@pytest.mark.parametrize("left", [encode_private_key(generate_p256()), b"", None], ids=["another", "damaged", "none"])
+def test_a_server_key_that_an_interrupted_renewal_left_is_made_anew_with_its_certificate(home, left):
+    made = prepare(home, named("sigstore.example"), NOW)
+    made.key.unlink()
+    if left is not None:
+        made.key.write_bytes(left)
+        made.key.chmod(0o600)
+    assert prepare(home, named("sigstore.example"), NOW) == made
+    make_context(made, "sigstore.example", NOW)
 
 
 def test_an_authority_is_replaced_before_it_can_no_longer_cover_a_server_certificate(home):

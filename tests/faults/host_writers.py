@@ -9,6 +9,8 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.error import HTTPError
 
 import aiohttp
 
@@ -62,7 +64,7 @@ class HostWriters(Writers):
         """Audit the log on every host; their checkpoints count from then on. The answer is the largest size."""
         sizes = []
         for host in hosts:
-            now, entries = read_log(host.url)
+            now, entries = _read_patiently(host.url)
             # What was acknowledged by the others may not have been shown here yet, but whatever was shown here must fit.
             acknowledged = [one for one in self.journal.read() if one.size <= now.size]
             audit(
@@ -79,3 +81,15 @@ class HostWriters(Writers):
         largest = max(size.size for size in sizes)
         assert all(one.size <= largest for one in self.journal.read()), "an acknowledged entry is gone"
         return largest
+
+
+def _read_patiently(url: str, seconds: float = 30) -> tuple[Checkpoint, list[bytes]]:
+    """As ``read_log``; a host that has just lost its database, and serves without a fault until it notices, is asked again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return read_log(url)
+        except HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

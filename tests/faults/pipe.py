@@ -22,6 +22,10 @@ class Pipe:
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def lead_to(self, target: int) -> None:
+        """Pass new connections on to another port; those that there are stay."""
+        self._target = target
+
     def silence(self) -> None:
         """From now on nothing arrives, and nobody is told."""
         self._passing.clear()

@@ -255,3 +255,42 @@ def test_a_failover_to_a_lagging_replica_is_refused_until_the_newer_database_is_
             assert writers.check(hosts, earlier) > size
             for host in hosts:
                 host.stop()
+
+
+@pytest.mark.parametrize("left_behind", ["follower", "writer"])
+def test_a_host_whose_sessions_still_lead_to_the_former_primary_joins_the_new_one(tmp_path, writers, left_behind):
+    """The address moves, the former primary lives on, and nobody ends the connections to it: the others wait for this host's word."""
+
+    async def write(hosts: Hosts) -> None:
+        async with Load(writers, hosts) as load:
+            await load.healed_since(time.monotonic())
+
+    with running_server() as primary, running_standby(primary) as standby:
+        pipes = [Pipe(primary.port), Pipe(primary.port)]
+        with running_hosts(tmp_path, *(primary.url_at(pipe.port) for pipe in pipes)) as hosts:
+            asyncio.run(write(hosts))
+            asyncio.run(settled(hosts))
+            written = primary.sql("SELECT pg_current_wal_lsn()")
+            asyncio.run(until(lambda: standby.sql(f"SELECT pg_last_wal_replay_lsn() >= '{written}'") == "t"))
+            writer = hosts.hosts.index(hosts.writer())
+            standby.promote()
+            for pipe in pipes:
+                pipe.lead_to(standby.port)
+            moment = time.monotonic()
+            pipes[writer if left_behind == "follower" else 1 - writer].reset()
+            before = primary.sql("SELECT lineage FROM sigbox_rekor.head")
+            here = f"SELECT count(*) = 2 FROM sigbox_rekor.host JOIN sigbox_rekor.head USING (lineage) WHERE lineage <> '{before}'"
+            asyncio.run(until(lambda: standby.sql(here) == "t"))
+            asyncio.run(settled(hosts))
+            print(f"\nboth hosts serve from the new primary {time.monotonic() - moment:.2f} s after the address moved")
+            asyncio.run(write(hosts))
+            size = writers.check(hosts, [])
+            assert (
+                int(standby.sql("SELECT size FROM sigbox_rekor.head"))
+                >= size
+                > int(primary.sql("SELECT size FROM sigbox_rekor.head"))
+            )
+            for host in hosts:
+                host.stop()
+        for pipe in pipes:
+            pipe.close()

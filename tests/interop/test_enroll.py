@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.interop.places import ALICE, Place, succeed
-from tests.interop.tools import Cosign
+from tests.interop.places import ALICE, Kind, Place, succeed
+from tests.interop.tools import Cosign, SigstoreJs
 from tests.stack_process import SIGBOX
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
@@ -22,7 +24,7 @@ def fingerprint(place: Place) -> str:
     return hashlib.sha256(place.stack.tuf_root.read_bytes()).hexdigest()
 
 
-def enroll(place: Place, path: Path, *options: str):
+def enroll(place: Place, path: Path | str, *options: str):
     """``sigbox enroll`` with nothing in PATH but the programs of ``path``."""
     repository = Path(__file__).resolve().parent.parent.parent
     return place.run(*SIGBOX, "enroll", place.stack.url, *options, PATH=str(path), PYTHONPATH=str(repository))
@@ -43,7 +45,13 @@ def test_the_clients_that_are_there_are_set_up_and_the_others_named(place: Place
     done = enroll(place, programs, "--fingerprint", fingerprint(place), "--json")
     assert done.returncode == 0, done.stderr
     states = {name: row["state"] for name, row in json.loads(done.stdout)["clients"].items()}
-    assert states == {"sigbox": "set up", "cosign": "set up", "gitsign": "not found", "sigstore-python": "set up"}
+    assert states == {
+        "sigbox": "set up",
+        "cosign": "set up",
+        "gitsign": "not found",
+        "sigstore-python": "set up",
+        "sigstore-js": "not found",
+    }
 
     artifact, bundle = place.artifact(), place.folder / "bundle.json"
     policy = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", place.stack.oidc_issuer)
@@ -78,3 +86,53 @@ def test_a_client_that_was_named_must_be_there_and_must_take_it(place: Place, tm
     assert done.returncode == 4
     assert "no room" in done.stderr
     assert shutil.which("cosign", path=str(empty))
+
+
+def named(folder: Path, version: str) -> Path:
+    """A program called `sigstore` that says to be of ``version``, and keeps what else it was asked."""
+    folder.mkdir()
+    program = folder / "sigstore"
+    asked = f'if [ "$1" = --version ]; then echo "{version}"; else echo "$@" > "{folder}/asked"; fi\n'
+    program.write_text(f"#!/bin/sh\n{asked}")
+    program.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("first", ["python", "js"])
+def test_two_clients_are_called_sigstore_and_each_is_told_in_its_own_words(place: Place, tmp_path: Path, first: str):
+    python = named(tmp_path / "python", "sigstore 4.5.1")
+    js = named(tmp_path / "js", "@sigstore/cli/0.10.3 linux-x64 node-v22.22.2")
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "sigstore").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "gone" / "sigstore").chmod(0o755)
+    order = (tmp_path / "gone", python, js) if first == "python" else (tmp_path / "gone", js, python)
+    done = enroll(place, os.pathsep.join(map(str, order)), "--fingerprint", fingerprint(place), "--json")
+    assert done.returncode == 0, done.stderr
+    states = {name: row["state"] for name, row in json.loads(done.stdout)["clients"].items()}
+    assert (states["sigstore-python"], states["sigstore-js"]) == ("set up", "set up")
+    assert "trust-instance" in (python / "asked").read_text()
+    assert "initialize --mirror" in (js / "asked").read_text()
+
+
+def test_one_of_them_alone_is_not_taken_for_the_other(place: Place, tmp_path: Path):
+    js = named(tmp_path / "js", "@sigstore/cli/0.10.3 linux-x64 node-v22.22.2")
+    done = enroll(place, js, "--fingerprint", fingerprint(place), "--json")
+    assert done.returncode == 0, done.stderr
+    clients = json.loads(done.stdout)["clients"]
+    assert (clients["sigstore-python"]["state"], clients["sigstore-js"]["state"]) == ("not found", "set up")
+    assert enroll(place, js, "--fingerprint", fingerprint(place), "--client", "sigstore-python").returncode == 3
+
+
+def test_sigstore_js_then_verifies_without_a_root(place: Place, tmp_path: Path, sigstore_js: SigstoreJs):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "sigstore"
+    program.write_text(f'#!/bin/sh\nexec "{sigstore_js.node}" "{sigstore_js.node.with_name("sigstore")}" "$@"\n')
+    program.chmod(0o755)
+    done = enroll(place, folder, "--fingerprint", fingerprint(place), "--client", "sigstore-js")
+    assert done.returncode == 0, done.stderr
+    artifact, bundle = place.artifact(), place.folder / "bundle.json"
+    succeed(sigstore_js.sign(place, Kind.MESSAGE_V1, artifact, bundle))
+    wanted = ("--certificate-issuer", place.stack.oidc_issuer, "--certificate-identity-email", f"^{re.escape(ALICE)}$")
+    verify = ("verify", bundle, "--blob-file", artifact, *wanted, "--tuf-mirror-url", place.stack.tuf_mirror)
+    succeed(sigstore_js.command(place, *verify))

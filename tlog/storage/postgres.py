@@ -67,7 +67,7 @@ WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objid 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the log's lock: the server's process for it, where it is, and for how long it has not said anything."""
+    """Who holds a lock: the server's process for it, where it is, and for how long it has not said anything."""
 
     pid: int
     place: str
@@ -119,7 +119,7 @@ class PostgresStore:
         await self._readers.close()
         self._drop_writer()
         await self._connect()
-        found = await holder(self._session(), self.schema)
+        found = await holder(self._session(), lock_key(self.schema))
         if found is not None and found.pid == self._pid:
             await evict(self._session(), found)
         await self._check_owner()
@@ -166,7 +166,7 @@ class PostgresStore:
                     return
             if look < LOOKS - 1:
                 await asyncio.sleep(LOOK_S)
-        found = await holder(session, self.schema)
+        found = await holder(session, lock_key(self.schema))
         where = f"process {found.pid} of the database server, for {found.place}" if found else "another process"
         raise Refused(f"the log is in use by {where}", "one log has one writer at a time; the others stand by")
 
@@ -295,14 +295,14 @@ def _replaced() -> Refused:
     return Refused("the log has a new owner", "one log has one writer; stop this process")
 
 
-async def holder(session: Session, schema: str) -> Holder | None:
-    """Who writes to the log now."""
+async def holder(session: Session, key: tuple[int, int]) -> Holder | None:
+    """Who has the advisory lock ``key`` now."""
     with failures("the log's database cannot be read"):
-        row = await session.fetchrow(_HOLDER, *lock_key(schema))
+        row = await session.fetchrow(_HOLDER, *key)
     return Holder(*row) if row else None
 
 
 async def evict(session: Session, found: Holder) -> None:
-    """End the session of a writer; the lock is free when this returns, or soon after."""
-    with failures("the former writer cannot be ended"):
+    """End a session; its lock is free when this returns, or soon after."""
+    with failures("the session that holds a lock cannot be ended"):
         await session.execute("SELECT pg_terminate_backend($1, 1000)", found.pid)

@@ -9,6 +9,7 @@
 | seen   | hash prefix -> entry index, filled behind; ``head.remembered`` says how far                                |
 | inbox  | what front ends have brought and nobody has taken yet; lost with a crash, and brought again               |
 | host   | every host that has shown a checkpoint, and the line of servers on which it found nothing missing         |
+|        | (``name`` is random, ``label`` for people, ``joined`` counts; ``postgres_hosts.py``)                      |
 
 ``entry.guard`` is the CRC-32 of what the Merkle tree does not cover (identity and extra).
 """
@@ -37,9 +38,18 @@ INSERT INTO {schema}.head VALUES (1, 1, 0, '', 0, '', 0, 0, '');
 CREATE TABLE {schema}.seen (prefix bigint, idx bigint, PRIMARY KEY (prefix, idx));
 CREATE UNLOGGED TABLE {schema}.inbox (identity bytea PRIMARY KEY, leaf bytea NOT NULL, extra bytea NOT NULL, at_ms bigint NOT NULL);
 CREATE TABLE {schema}.host (
-    name text PRIMARY KEY, lineage text NOT NULL, size bigint NOT NULL, at timestamptz NOT NULL
+    name text PRIMARY KEY, lineage text NOT NULL, size bigint NOT NULL, at timestamptz NOT NULL,
+    label text NOT NULL DEFAULT '', joined bigint NOT NULL DEFAULT 0
 );
 """
+_LABELLED: Final = """
+SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'host' AND column_name = 'joined'
+"""
+_LABELS: Final = """
+ALTER TABLE {schema}.host ADD COLUMN IF NOT EXISTS label text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS joined bigint NOT NULL DEFAULT 0
+"""
+"""What the first hosts did not say of themselves. They go on beside others that do, so this is no new format."""
 
 
 async def migrate(session: Session, schema: str) -> None:
@@ -57,6 +67,8 @@ async def migrate(session: Session, schema: str) -> None:
                 if version == 0:
                     await session.execute(_V1.format(schema=schema))
                     version = SCHEMA_VERSION
+        if version == SCHEMA_VERSION and not await session.fetchval(_LABELLED, schema):
+            await session.execute(_LABELS.format(schema=schema))
     if version > SCHEMA_VERSION:
         raise Refused(
             f"the log's database has format {version}, this program knows formats up to {SCHEMA_VERSION}",

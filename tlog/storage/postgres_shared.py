@@ -5,27 +5,27 @@ One of them writes; the others bring their entries to ``inbox`` and are notified
 who brings an entry keeps it until it is in the log, and brings it again.
 
 After a failover the database may be older than what hosts have shown. Each host knows for itself (its anchor); so whoever wants to
-write on another line of servers than the last writer waits until every host that ever served has said that nothing is missing.
-A line is a cluster and its timeline, which PostgreSQL raises with every promotion and every recovery to a point in time.
+write on another line of servers than the last writer waits until every host that ever served has said that nothing is missing
+(``postgres_hosts.py``). All sessions of a host lead to the line that it has joined; where a new one does not, it joins anew.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sigcore.errors import Refused, Unavailable
+from sigcore.errors import Unavailable
+from tlog.host_file import HostFile, Member
 from tlog.storage.base import Shared
 from tlog.storage.postgres import Holder, PostgresStore, evict, holder
+from tlog.storage.postgres_hosts import LINEAGE, check_all_in, check_in, check_memory, hold, spellings
 from tlog.storage.postgres_schema import migrate
-from tlog.storage.postgres_session import Session, check_durable, connect, failures
+from tlog.storage.postgres_session import Session, check_durable, connect, failures, lock_key
 from tlog.submission import Submission
 
 TAKEN: Final = 1024
 """Entries that are taken out of the inbox at once."""
-_LINEAGE: Final = """
-SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()
-"""
 _BRING: Final = """
 WITH brought AS (
     INSERT INTO inbox (identity, leaf, extra, at_ms)
@@ -38,37 +38,53 @@ _TAKE: Final = """
 DELETE FROM inbox WHERE identity IN (SELECT identity FROM inbox LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING leaf, identity, extra, at_ms
 """
-_CHECK_IN: Final = """
-INSERT INTO host (name, lineage, size, at) VALUES ($1, $2, $3, now())
-ON CONFLICT (name) DO UPDATE SET lineage = excluded.lineage, size = excluded.size, at = excluded.at
-"""
 
 
 class SharedStore(PostgresStore, Shared):
-    """The store of ``log`` as ``host`` (a name that no other one has) sees it."""
+    """The store of ``log`` as one host sees it, whose identity is in ``host``."""
 
-    def __init__(self, url: str, log: str, *, host: str) -> None:
+    def __init__(self, url: str, log: str, *, host: HostFile) -> None:
         super().__init__(url, log)
         self._host = host
+        self._member = Member("", 0)
         self._bus: Session | None = None
-        self._lineage = ""
-        """The line of servers on which the roll was called."""
+        self._bus_pid = 0
+        """The server's process for it, or for the one before."""
+        self._line = ""
+        """The line of servers that was joined."""
+        self._shown = -1
+        """As :meth:`join` was told."""
 
     # --- the others ------------------------------------------------------------------------------------
-    async def join(self, on_head: Callable[[], None], on_inbox: Callable[[], None]) -> None:
+    async def join(self, on_head: Callable[[], None], on_inbox: Callable[[], None], shown: int) -> None:
         """Read, and be told of commits and of what is brought; make the tables where they are not there.
 
+        Args:
+            on_head: is called when something was committed.
+            on_inbox: is called when something was brought.
+            shown: the size that this host's anchor remembers; -1 where it remembers nothing.
+
         Raises:
-            Unavailable: the database cannot be reached. Refused: it is of a newer program, or may lose what it acknowledges.
+            Unavailable: the database cannot be reached. Refused: it is of a newer program, or may lose what it acknowledges; or this
+                host is a copy of another one.
         """
-        self._bus = await connect(self.url, self.schema)
-        await check_durable(self._bus)
-        await migrate(self._bus, self.schema)
+        self._bus = bus = await connect(self.url, self.schema)
+        await check_durable(bus)
+        await migrate(bus, self.schema)
+        with failures("the log's database failed"):
+            self._line, self._shown = await bus.fetchval(LINEAGE), shown
+        await self._be_somebody(bus)
         self.open_for_reading()
         with failures("the log's database failed"):
-            await self._bus.execute("SET synchronous_commit = off")  # nothing that goes this way needs to last
-            await self._bus.add_listener(self.schema, lambda *_: on_head())
-            await self._bus.add_listener(self._inbox, lambda *_: on_inbox())
+            await bus.execute("SET synchronous_commit = off")  # nothing that goes this way needs to last
+            await bus.add_listener(self.schema, lambda *_: on_head())
+            await bus.add_listener(self._inbox, lambda *_: on_inbox())
+
+    async def _be_somebody(self, bus: Session) -> None:
+        self._member = await asyncio.to_thread(self._host.load)
+        await hold(bus, self.schema, self._host, self._member, self._bus_pid)
+        self._bus_pid = bus.get_server_pid()
+        await check_memory(bus, self.schema, self._host, self._member, line=self._line, shown=self._shown)
 
     async def close(self) -> None:
         """See :class:`PostgresStore`."""
@@ -79,7 +95,7 @@ class SharedStore(PostgresStore, Shared):
 
     async def holder(self) -> Holder | None:
         """Who writes now."""
-        return await holder(self._listening(), self.schema)
+        return await holder(self._listening(), lock_key(self.schema))
 
     async def evict(self, found: Holder) -> None:
         """End the session of a writer that says nothing any more."""
@@ -114,15 +130,11 @@ class SharedStore(PostgresStore, Shared):
         Raises:
             Unavailable: it cannot be written, or what was read came from another server than is written to.
         """
-        session = self._listening()
-        ((read,),) = await self._read(_LINEAGE)
-        with failures("the host cannot be written down"):
-            lineage = await session.fetchval(_LINEAGE)
-            if read != lineage:
-                raise Unavailable(f"the log's database was failed over from {read} to {lineage}", "the hosts join anew")
-            async with session.transaction():
-                await session.execute("SET LOCAL synchronous_commit = on")
-                await session.execute(_CHECK_IN, self._host, lineage, size)
+        ((read,),) = await self._read(LINEAGE)
+        self._check_line(read)
+        self._member = await check_in(
+            self._listening(), self._host, self._member, line=self._line, size=size, shown=self._shown
+        )
 
     async def call_roll(self) -> None:
         """For the owner, before it writes: has every host checked in on this line of servers?
@@ -131,30 +143,26 @@ class SharedStore(PostgresStore, Shared):
             Unavailable: one has not; it may have shown what this database lacks.
         """
         async with self._write() as session:
-            lineage = await session.fetchval(_LINEAGE)
-            before = await session.fetchval("SELECT lineage FROM head")
-            if before not in ("", lineage):
-                missing = await session.fetch("SELECT name FROM host WHERE lineage <> $1 ORDER BY name", lineage)
-                if missing:
-                    raise _unheard(self.schema, [name for (name,) in missing])
-            await session.execute("UPDATE head SET lineage = $1 WHERE epoch = $2", lineage, self._epoch)
-            self._lineage = lineage
+            if await session.fetchval("SELECT lineage FROM head") not in ("", *spellings(self._line)):
+                await check_all_in(session, self.schema, self._line)
+            await session.execute("UPDATE head SET lineage = $1 WHERE epoch = $2", self._line, self._epoch)
 
-    async def reopen(self) -> None:
-        """See :class:`PostgresStore`. Refused also on another line of servers: there the roll has to be called first."""
-        await super().reopen()
-        async with self._write() as session:
-            lineage = await session.fetchval(_LINEAGE)
-        if lineage != self._lineage:
-            raise Refused(
-                f"the log's database was failed over from {self._lineage} to {lineage}", "the hosts join anew"
-            )
+    async def moved(self) -> bool:
+        """Whether who connects now gets to another line of servers than was joined. Unavailable: to none."""
+        session = await connect(self.url, self.schema)
+        try:
+            with failures("the log's database cannot be read"):
+                found = await session.fetchval(LINEAGE)
+        finally:
+            session.terminate()
+        return bool(found != self._line)
 
+    async def _connect(self) -> None:
+        """To write; Unavailable also on another line of servers: there the roll has to be called first."""
+        await super()._connect()
+        with failures("the log's database cannot be read"):
+            self._check_line(await self._session().fetchval(LINEAGE))
 
-def _unheard(schema: str, names: Sequence[str]) -> Unavailable:
-    forget = f"DELETE FROM {schema}.host WHERE name = '...'"  # noqa: S608 - for people to type
-    return Unavailable(
-        f"the database was failed over or restored, and not every host has said that nothing is missing: {', '.join(names)}",
-        "start these hosts; one that refuses has shown more than this database holds, so bring that database back."
-        f" Only for a host that is gone for good: {forget}",
-    )
+    def _check_line(self, found: str) -> None:
+        if found != self._line:
+            raise Unavailable(f"the log's database was failed over from {self._line} to {found}", "the hosts join anew")

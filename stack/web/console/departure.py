@@ -22,6 +22,8 @@ from sigcore.errors import Malformed, Refused
 from sigcore.strict import encode_base64url, parse_base64url
 
 CLIENT: Final = "sigbox-console"
+SCOPE: Final = "openid email"
+"""With less, nothing is said of the email, not even whether the provider vouches for it."""
 MINUTES: Final = 10
 """From the page to the answer."""
 LONGEST_PATH: Final = 1500
@@ -50,7 +52,7 @@ class Departures:
             "client_id": CLIENT,
             "redirect_uri": self._callback,
             "response_type": "code",
-            "scope": "openid email",
+            "scope": SCOPE,
             "state": state,
             "nonce": self._derived("nonce", cookie, state),
             "code_challenge": encode_base64url(
@@ -93,12 +95,14 @@ class Departures:
         if (
             not hmac.compare_digest(granted.code_challenge, challenge)
             or granted.redirect_uri != self._callback
+            or granted.scope != SCOPE  # what the browser sends on is its own word
             or extra.get("nonce") != self._derived("nonce", cookie, state)
         ):
             raise Refused("the login's answer was given for another question", "open the page again")
 
     def _mac(self, what: str, cookie: str, said: bytes) -> bytes:
-        return hmac.new(self._key, f"{what}\n{cookie}\n".encode() + said, hashlib.sha256).digest()
+        head = f"{what}\n{cookie}\n".encode("utf-8", "surrogatepass")  # a cookie is whatever the browser says
+        return hmac.new(self._key, head + said, hashlib.sha256).digest()
 
     def _derived(self, what: str, cookie: str, state: str) -> str:
         return encode_base64url(self._mac(what, cookie, state.encode()))

@@ -13,9 +13,10 @@ import jinja2
 from aiohttp import web
 
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
+from sigcore.language import COOKIE, COOKIE_S, LANGUAGES, PARAMETER, choose
 from stack.config import Settings
 from stack.web.console.answers import moment
-from stack.web.console.language import COOKIE, LANGUAGES, choose, translate
+from stack.web.console.language import translate
 from stack.web.console.said import sentence
 
 _HEADERS: Final = {
@@ -30,7 +31,6 @@ _HEADERS: Final = {
     "Vary": "Accept-Language, Cookie",
 }
 _STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, Refused: 403, NotFound: 404, Unavailable: 503}
-_YEAR_S: Final = 365 * 24 * 3600
 
 
 class Pages:
@@ -57,7 +57,7 @@ class Pages:
 
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
         """``template`` with ``values``, in the reader's language."""
-        asked = request.query.get("lang", "")
+        asked = request.query.get(PARAMETER, "")
         language = choose(asked, request.cookies.get(COOKIE, ""), request.headers.get("Accept-Language", ""))
         text = self._templates.get_template(template).render(
             values,
@@ -69,7 +69,7 @@ class Pages:
         )
         response = web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
         if asked in LANGUAGES:
-            response.set_cookie(COOKIE, asked, max_age=_YEAR_S, httponly=True, samesite="Lax", secure=self._secure)
+            response.set_cookie(COOKIE, asked, max_age=COOKIE_S, httponly=True, samesite="Lax", secure=self._secure)
         return response
 
     def refusal(self, request: web.Request, error: SigError) -> web.Response:
@@ -80,4 +80,4 @@ class Pages:
 
 def _with_language(request: web.Request, language: str) -> str:
     """This page in another language."""
-    return str(request.rel_url.update_query(lang=language))
+    return str(request.rel_url.update_query({PARAMETER: language}))

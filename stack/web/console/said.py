@@ -1,118 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the verifier says, in the reader's language: a message is held against templates, and the values in it stay what they are. Pure.
+"""What the verifier says, in the reader's language (:mod:`sigcore.phrases`).
 
-1. A template matches when its fixed pieces stand in the message in their order, from its beginning to its end.
-2. Of several the one with the most fixed characters is taken. A value of it may be a message or a noun itself; a quoted one is not.
-3. A message without a template stays as it is: an English sentence says more than none.
-
-The values come from whoever made the bundle. They can make a message be read by a wrong template, which changes words around them
-and nothing else: the verdict is the verifier's, and the page escapes what is said here.
+A message in other words changes no verdict: that is the verifier's, and the page escapes what is said here.
 """
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Final
 
-from stack.web.console.language import ENGLISH
-
-LONGEST: Final = 4000
-"""Characters of a message that is looked at."""
-_DEEP: Final = 4
-"""Messages within messages."""
-_TABLES: Final = ("sentences", "joints", "nouns")
-_QUOTES: Final = ("'", '"')
-"""What begins with one is somebody else's text, and stays as it is."""
-_PLACE: Final = re.compile(r"\{([1-9])\}")
-_WIDE: Final = re.compile(r"[\u3000-\u30ff\u4e00-\u9fff\uff00-\uff60]")
+from sigcore.language import ENGLISH
+from sigcore.phrases import Phrases
 
 
 def sentence(language: str, message: str) -> str:
     """``message``, which begins with a small letter and has no full stop, as a sentence of ``language``."""
-    told = say(language, message)
-    if told != message:
-        return told if told.endswith(("?", "か", "。")) else f"{told}。"
-    return f"{told[:1].upper()}{told[1:]}{'' if told[-1:] in ('.', '?') else '.'}"
+    return phrases(language).sentence(message)
 
 
 def say(language: str, message: str) -> str:
     """``message`` in ``language``; itself where nothing fits."""
-    if language == ENGLISH or len(message) > LONGEST:
-        return message
-    return _told(language, message, _DEEP)
-
-
-def _told(language: str, message: str, deep: int) -> str:
-    """(2) and (3)"""
-    if message[:1] in _QUOTES:
-        return message
-    for pieces, other in _templates(language):
-        values = _values(pieces, message)
-        if values is not None:
-            return _filled(other, [_told(language, value, deep - 1) if deep else value for value in values])
-    return message
-
-
-def _filled(text: str, values: Sequence[str]) -> str:
-    """``text`` with its values; between Japanese and Japanese there is no blank."""
-    parts: list[str] = []
-    for part in _PLACE.split(text):  # every second one is the number of a value
-        parts.append(values[int(part) - 1] if len(parts) % 2 else part)
-    for at in range(1, len(parts), 2):
-        if _WIDE.match(parts[at][-1:]) and parts[at + 1].startswith(" ") and _WIDE.match(parts[at + 1][1:]):
-            parts[at + 1] = parts[at + 1][1:]
-        if _WIDE.match(parts[at]) and parts[at - 1].endswith(" ") and _WIDE.match(parts[at - 1][-2:]):
-            parts[at - 1] = parts[at - 1][:-1]
-    return "".join(parts)
-
-
-def _values(pieces: tuple[str, ...], message: str) -> list[str] | None:
-    """(1) What stands between the pieces; None where they do not fit. Takes time in proportion to the message."""
-    if len(pieces) == 1:
-        return [] if message == pieces[0] else None
-    first, *between, last = pieces
-    if not message.startswith(first) or not message.endswith(last) or len(message) < len(first) + len(last):
-        return None
-    values, at, end = [], len(first), len(message) - len(last)
-    for piece in between:
-        found = _end_of_value(message, piece, at, end)
-        if found < 0:
-            return None
-        values.append(message[at:found])
-        at = found + len(piece)
-    values.append(message[at:end])
-    return values if all(values) else None
-
-
-def _end_of_value(message: str, piece: str, at: int, end: int) -> int:
-    """Where the value that begins at ``at`` is followed by ``piece``; one in quotes ends with its quotation mark."""
-    quote = message[at : at + 1]
-    if quote in _QUOTES:
-        closed = message.find(quote + piece, at + 1, end)
-        if closed >= 0:
-            return closed + 1
-    return message.find(piece, at, end)
+    return phrases(language).say(message)
 
 
 @cache
-def _templates(language: str) -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Pieces -> text: sentences before joints before nouns, of each the longest first."""
-    tables = _tables(language)
-    pairs = [[(tuple(english.split("{}")), other) for english, other in tables[name].items()] for name in _TABLES]
-    return tuple(pair for table in pairs for pair in sorted(table, key=lambda pair: -sum(map(len, pair[0]))))
-
-
-def said_in(language: str) -> Mapping[str, str]:
-    """Template -> text, all of them."""
-    tables = _tables(language)
-    return {english: other for name in _TABLES for english, other in tables[name].items()}
-
-
-@cache
-def _tables(language: str) -> Mapping[str, Mapping[str, str]]:
+def phrases(language: str) -> Phrases:
+    """Every template of ``language``; none of English."""
+    if language == ENGLISH:
+        return Phrases({})
     text = resources.files("stack.web.console").joinpath(f"refusals.{language}.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return Phrases(tomllib.loads(text))

@@ -320,7 +320,7 @@ async def test_gitsign_sends_a_base64_key_and_reads_a_pem_chain(http, bearer, co
     body = {"publicKey": {"content": encode_base64(content), "algorithm": "ecdsa"}, "signedEmailAddress": PROOF}
     answer = await http.post(V1, json=body, headers=bearer)
     assert answer.status == 201
-    assert answer.content_type == "application/pem-certificate-chain"
+    assert answer.headers["Content-Type"] == "application/pem-certificate-chain"
     text = await answer.text()
     loaded = oracle.load_pem_x509_certificates(text.encode())
     assert len(loaded) == 3
@@ -341,7 +341,7 @@ async def test_v1_takes_no_token_from_the_body(http, token):
 async def test_the_root_certificate_of_v1_is_the_chain(http, chain):
     answer = await http.get("/api/v1/rootCert")
     assert answer.status == 200
-    assert answer.content_type == "application/pem-certificate-chain"
+    assert answer.headers["Content-Type"] == "application/pem-certificate-chain"
     loaded = oracle.load_pem_x509_certificates((await answer.text()).encode())
     assert [one.public_bytes(serialization.Encoding.DER) for one in loaded] == list(chain.certificates)
 

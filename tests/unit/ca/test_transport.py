@@ -182,7 +182,7 @@ async def test_a_bearer_token_goes_to_the_issuers_own_origin_only(site):
     assert "Authorization" not in site.seen[-1].headers
 
 
-@pytest.mark.parametrize("host", ["localhost", "2130706433", "0x7f000001"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f000001"])
 async def test_a_host_of_somebodys_choice_does_not_lead_into_a_private_network(site, host):
     url = site.url.replace("127.0.0.1", host)
     assert "cannot be read" in await refusal(f"{url}/good", Unavailable, Access(public_only=True))

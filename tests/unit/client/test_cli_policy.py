@@ -268,17 +268,27 @@ def test_cases_are_decided_and_compared(folder, capsys):
         {"artifact": "bob", "as": "installer-1.msi", "bundles": ["bob.sigstore.json", "notes.txt.sigstore.json"], "expect": "allow"},
     ]  # fmt: skip
 
-    def tested(*given) -> int:
+    def tested(*given, options=()) -> int:
         (folder / "cases").mkdir(exist_ok=True)
         moved = [
             case | {"artifact": f"../{case['artifact']}"} | ({"bundles": [f"../{one}" for one in case["bundles"]]} if "bundles" in case else {})
             for case in given
         ]  # fmt: skip
         (folder / "cases" / "c.json").write_text(json.dumps({"cases": moved}))
-        return run("policy", "test", "cases/c.json", "--policy", "policy.json")
+        return run("policy", "test", "cases/c.json", "--policy", "policy.json", *options)
 
     assert tested(*cases) == 0
     assert "3 cases, 0 not as expected" in capsys.readouterr().out
+    assert tested(*cases[:2], options=["--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows["failed"] == 0
+    assert [(row["as"], row["expected"], row["verdict"]) for row in rows["cases"]] == [
+        (None, "allow", "allow"),
+        ("notes.txt", "refuse", "refuse"),
+    ]
+    assert tested(cases[0] | {"expect": "refuse"}, options=["--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert (rows["failed"], rows["cases"][0]["asExpected"], rows["cases"][0]["refusal"]) == (1, False, "")
     assert tested(cases[0] | {"expect": "refuse"}) == 1
     assert tested(cases[1] | {"because": "another reason"}) == 1
     assert tested(cases[1] | {"expect": "allow"}) == 1

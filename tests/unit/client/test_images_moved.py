@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from client.oci.attached import Layout, home_of
-from client.oci.copying import Copying, copy_image
+from client.oci.copying import Copying, Step, copy_image
 from client.oci.digests import digest_of
 from client.oci.directory import IMAGE, INDEX, KIND, ImageDirectory
 from client.oci.legacy import ENTRY
@@ -64,7 +64,7 @@ async def sign_all(place: Place, ref: Reference) -> None:
 
 
 async def move(source: Registry, ref: Reference, target: Registry, to: Reference, **given) -> None:
-    said: list[str] = []
+    said: list[Step] = []
     await copy_image(Copying(source, target, to, tell=said.append), await open_image(source, ref), **given)
     assert said
 
@@ -151,7 +151,7 @@ async def test_rubbish_among_the_referrers_is_told_of_and_spoils_no_copy(sigstor
     await source.put_manifest(image.ref.at_tag(referrers_tag(image.ref.digest)), IMAGE_INDEX, index)
     await place.sign()
     await copy_image(Copying(source, target, MIRROR, tell=said.append), await open_image(source, APP))
-    assert sum(line.startswith("left out: the referrer") for line in said) == 3
+    assert sum(step.kind == "leftOut" and step.name in step.line for step in said) == 3
     assert len(await replace(place, registry=target).verify(MIRROR, repositories=None)) == 2
 
 

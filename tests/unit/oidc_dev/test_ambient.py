@@ -40,9 +40,10 @@ async def ask(http, credential: str | None, url: str = URL):
     return await http.get(url, headers={"Authorization": credential} if credential is not None else {})
 
 
+@pytest.mark.parametrize("url", [URL, "/ambient/token?run=1&audience=sigstore"])
 @pytest.mark.parametrize("scheme", ["bearer", "Bearer"])
-async def test_a_machine_asks_with_its_secret(http, secret, scheme):
-    answer = await ask(http, f"{scheme} {secret[0]}")
+async def test_a_machine_asks_with_its_secret(http, secret, scheme, url):
+    answer = await ask(http, f"{scheme} {secret[0]}", url)
     body = await answer.json()
     claims = jwt.decode(body["value"], options={"verify_signature": False})
     assert (claims["sub"], claims["aud"]) == (SUBJECT, "sigstore")

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 
 import pytest
 
 from sigcore.errors import Malformed, NotFound, Refused, Unavailable
 from stack.cli import main, runner
+from stack.cli.completion import read_words
+from stack.cli.helping import examples_of
 from stack.cli.table import COMMANDS, Command, ExitCode
 
 
@@ -117,16 +123,58 @@ def test_a_misspelt_command_is_told_the_nearest_and_help_takes_a_command(capsys)
     assert "usage: sigbox sign-blob" in capsys.readouterr().out
 
 
-def test_help_fits_a_terminal_of_80_columns_but_for_examples(capsys, monkeypatch):
+def help_of(path: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([*path, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+WORDS = tuple(word.path for word in read_words())
+"""Each command, and each action of one."""
+
+
+@pytest.mark.parametrize("path", WORDS, ids=" ".join)
+def test_help_says_what_it_does_explains_each_argument_and_has_an_example(path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
+    told = help_of(path, capsys)
+    usage, _, rest = told.partition("\n\n")
+    assert usage.startswith(f"usage: sigbox {' '.join(path)} ")
+    assert re.match(r"[A-Z`][^\n]+\w", rest), "what it does comes first"
+    plain, _, examples = told.partition("\nexamples:\n")
+    shown, _, after = examples.partition("\n\n")
+    assert f"sigbox {' '.join(path)}" in shown
+    assert [line for line in (*plain.splitlines(), *after.splitlines()) if len(line) > 80] == []
+    assert [line for line in plain.splitlines() if re.search(r"\w-$", line)] == [], "a path is not broken"
+
+
+def arguments_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from arguments_of(inner)
+        else:
+            yield parser.prog, action
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_is_explained(name):
+    parser = argparse.ArgumentParser(prog=name)
+    import_module(COMMANDS[name].module).add_arguments(parser)
+    assert [(prog, one.dest) for prog, one in arguments_of(parser) if not one.help] == []
+
+
+def test_an_action_has_the_examples_that_are_its_own_and_the_exit_codes():
+    examples = "examples:\n  sigbox x list\n  sigbox x add --a \\\n      --b\n  sigbox x adder\n\nexit codes:\n  0 done"
+    assert (
+        examples_of("sigbox x add", examples) == "examples:\n  sigbox x add --a \\\n      --b\n\nexit codes:\n  0 done"
+    )
+    assert examples_of("sigbox x none", examples) == "exit codes:\n  0 done"
+
+
+def test_the_overview_fits_a_terminal_of_80_columns(capsys):
     assert main(["--help"]) == 0
-    wide = [line for line in capsys.readouterr().out.splitlines() if len(line) > 80]
-    for name in COMMANDS:
-        with pytest.raises(SystemExit):
-            main([name, "--help"])
-        told = capsys.readouterr().out.partition("\nexamples:\n")[0]
-        wide += [line for line in told.splitlines() if len(line) > 80]
-    assert not wide
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
 
 
 def test_a_directory_that_is_missing_is_named_and_not_a_temporary_file_in_it(tmp_path, capsys, monkeypatch):

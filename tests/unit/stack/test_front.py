@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
 
 from sigcore.errors import Unavailable
 from stack import bootstrap
@@ -17,6 +18,9 @@ from stack.config import Home, Settings
 from stack.trust.documents import save_documents
 from stack.trust.publish import publish
 from stack.trust.serving import fingerprint
+from stack.web import front_page
+from stack.web.console.language import translations
+from stack.web.front import make_routes
 from stack.web.front_page import describe, render
 from tlog.storage.base import Head
 
@@ -81,11 +85,50 @@ def test_the_page_needs_no_script_and_nothing_from_elsewhere(stack):
     page = render(describe(home, settings, LOGS))
     assert "<script" not in page
     assert not re.search(r"\sstyle=|\son\w+=", page)
-    assert set(re.findall(r"(?:href|src)=(\S+?)>", page)) == {
+    assert set(re.findall(r"(?:href|src)=([^\s>]+)", page)) == {
         "/style.css",
         "/icon.svg",
         "/search",
         "/flow",
         "/lessons",
         "/operator",
+        "'/?lang=ja'",
     }
+
+
+def test_everything_that_it_says_is_said_in_japanese_too(stack, monkeypatch):
+    home, settings = stack
+    said: set[str] = set()
+
+    def recorded(language: str, english: str) -> str:
+        said.add(english)
+        return translations(language)[english]
+
+    monkeypatch.setattr(front_page, "translate", recorded)
+    front = describe(home, settings, LOGS)
+    front = replace(front, untrusted=True, trust=(*front.trust, ("old", 1, -1)))
+    page = render(front, "ja")
+    assert len(said) > 30
+    assert "<html lang=ja>" in page
+    assert "A&lt;b&gt;&amp;C" in page
+    assert "<strong>A&lt;b&gt;&amp;C</strong> のプライベート Sigstore" in page
+    assert "<a href='/?lang=en' hreflang=en lang=en rel=alternate>English</a>" in page
+
+
+async def test_the_language_is_chosen_remembered_and_what_the_browser_asks_for(stack, aiohttp_client):
+    home, settings = stack
+    app = web.Application()
+    app.add_routes(make_routes(home, settings, LOGS))
+    reader = await aiohttp_client(app)
+
+    async def language(path: str = "/", accepted: str = "") -> str:
+        async with reader.get(path, headers={"Accept-Language": accepted}) as answer:
+            assert answer.headers["Vary"] == "Accept-Language, Cookie"
+            return re.findall("<html lang=(..)>", await answer.text())[0]
+
+    assert await language() == "en"
+    assert await language(accepted="ja,en;q=0.8") == "ja"
+    assert await language("/?lang=ja") == "ja"
+    assert await language(accepted="en") == "ja"
+    assert await language("/?lang=%22%3E%3Cscript%3E", accepted="en") == "ja"
+    assert await language("/?lang=en", accepted="ja") == "en"

@@ -277,6 +277,24 @@ async def test_draining_finishes_what_is_under_way_and_says_that_the_connection_
         other.close()
 
 
+async def test_draining_waits_for_a_request_whose_head_has_begun_f11():
+    """Its rest comes later than a connection without a word is closed."""
+    async with serving(pace=Pace()) as served:
+        (slow, writer), (idle, other) = await served.connect(), await served.connect()
+        writer.write(GET[:10])
+        async with asyncio.timeout(END_S):
+            while not any(not one.waiting for one in served.gate.connections):
+                await asyncio.sleep(0.01)
+        drained = asyncio.create_task(served.gate.drain(END_S))
+        assert await read_all(idle) == b""
+        writer.write(GET[10:-2] + b"Connection: close\r\n\r\n")
+        head, body = await read_answer(slow)
+        assert (head[:13], json.loads(body)) == (b"HTTP/1.1 200 ", {"hello": "world"})
+        await asyncio.wait_for(drained, END_S)
+        writer.close()
+        other.close()
+
+
 async def test_draining_ends_in_time_whoever_is_still_there():
     async with serving(pace=Pace()) as served:
         reader, writer = await served.connect()

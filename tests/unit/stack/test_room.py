@@ -44,13 +44,14 @@ def test_every_tree_of_a_log_looks_at_the_disk_that_it_lies_on_also_one_that_com
     )
     heard = {}
 
-    def log(name):
-        return SimpleNamespace(heed=lambda full: heard.update({name: full}))
+    def log(name, *, shared=False):
+        return SimpleNamespace(heed=lambda full: heard.update({name: full}), shared=shared)
 
     trees = SimpleNamespace(arrivals=[])
-    watch_room(tmp_path, {name: log(name) for name in ("ct", "rekor", "rekor-2", "rekor-v1")}, (trees,))
+    logs = {name: log(name) for name in ("ct", "rekor", "rekor-2", "rekor-v1")}
+    watch_room(tmp_path, logs | {"rekor-3": log("rekor-3", shared=True)}, (trees,))
     for told in trees.arrivals:
         told(Shard("ct", 2), log("ct-2"))
     for full in heard.values():
         full()
-    assert asked == [tmp_path / place for place in ("ct", "rekor", "rekor/2", "rekor-v1", "ct/2")]
+    assert asked == [tmp_path / place for place in ("ct", "rekor", "rekor/2", "rekor-v1", "anchor", "ct/2")]

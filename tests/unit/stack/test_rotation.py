@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager, suppress
@@ -12,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -19,14 +22,16 @@ from tuf.api.metadata import Metadata, Root
 
 from sigcore import trustroot, x509
 from sigcore.errors import Malformed, Refused
-from stack import authorities, bootstrap, generations
+from stack import authorities, bootstrap, generations, serve
 from stack.cli import main
 from stack.config import Home, load_settings
 from stack.generations import load_generations
+from stack.start import Plan
 from stack.succession import is_published
 from stack.trust import documents, publish, repository, rotation, tuf_keys, versions
 from stack.trust.repository import Repository, Target
 from stack.trust.versions import ROLES, Versions
+from tests.cutting import Durable
 from tests.unit.stack.test_repository import refreshed
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -140,6 +145,42 @@ def test_keys_of_a_stack_with_a_passphrase_are_encrypted_in_every_generation(tmp
     assert len(written) == 7
     assert all(path.read_bytes().startswith(bootstrap.ENCRYPTED) for path in written)
     assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+
+
+@pytest.mark.parametrize("moment", ["before the documents", "before the keys"])
+def test_a_rotation_during_a_start_waits_for_it_and_is_not_written_over(home: Home, moment: str, monkeypatch):
+    """The start has read the old keys, or what was rotated, when the rotation comes."""
+    at, settings = datetime.now(UTC).replace(microsecond=0) + LATER, load_settings(home)
+    rotating = threading.Thread(target=rotation.rotate_authority, args=(home, settings, "ca", at))
+    outcome = []
+
+    def far_enough(_home: Home) -> NoReturn:
+        raise Refused("far enough")
+
+    def meanwhile(real: Callable[..., object]) -> Callable[..., object]:
+        def called(*arguments: object, **options: object) -> object:
+            found = real(*arguments, **options)
+            monkeypatch.undo()
+            monkeypatch.setattr(serve, "start_publisher", far_enough)
+            rotating.start()
+            rotating.join(0.3)  # without the lock it would be done
+            outcome.append(rotating.is_alive())
+            return found
+
+        return called
+
+    if moment == "before the keys":
+        monkeypatch.setattr(serve.bootstrap, "load_material", meanwhile(bootstrap.load_material))
+    else:
+        monkeypatch.setattr(documents, "load_generations", meanwhile(load_generations))
+    monkeypatch.setattr(gc, "disable", lambda: None)  # the start of a process would
+    with pytest.raises(Refused, match="far enough"):
+        serve.serve(Plan(home, "127.0.0.1", 0, None, False, None, None))
+    rotating.join()
+    assert outcome == [True], "it waited"
+    assert len(instances(home, "ca")) == 2
+    chain = x509.parse_certificates_pem((home.keys / "fulcio_chain.pem").read_text(), what="the chain")
+    assert [one.der for one in chain] == [der for one in instances(home, "ca") for der in one.chain]
 
 
 def cut_everywhere(
@@ -310,6 +351,23 @@ def test_keys_that_are_coming_take_their_place_exactly_if_the_root_names_them(ho
     tuf_keys.settle(home)
     assert {role: key.private_bytes_raw() for role, key in tuf_keys.load_keys(home).items()} == after
     assert publish.publish(home, datetime.now(UTC), force=True)
+
+
+def test_keys_that_take_their_place_are_there_on_the_disk_before_the_coming_ones_are_forgotten_f03(
+    home: Home, monkeypatch
+):
+    coming, remove = home.path / "tuf" / "coming", shutil.rmtree
+    disk, looked = Durable(monkeypatch, "none"), []
+
+    def removing(folder: Path, **options: bool) -> None:
+        if folder == coming and not options:
+            looked.append(disk.in_memory(home.path / "tuf"))
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", removing)
+    publish.publish(home, datetime.now(UTC), rotate=True)
+    assert looked == [set()]
+    assert disk.missing == []
 
 
 def test_the_key_of_the_root_may_be_kept_elsewhere_until_the_next_root(home: Home, tmp_path: Path, capsys):

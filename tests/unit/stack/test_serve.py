@@ -2,15 +2,21 @@
 """``sigbox up`` in this process, as far as its first start fails."""
 
 import gc
+import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sigcore.errors import Malformed
 from stack import bootstrap
-from stack.config import Home
+from stack.cli import main
+from stack.config import Home, load_settings
+from stack.generations import load_generations
 from stack.serve import serve
 from stack.start import Plan
+from stack.trust.documents import public_keys
+from stack.trust.rotation import rotate_authority
 
 
 def test_a_first_start_that_fails_takes_away_what_its_threads_have_still_to_write(tmp_path, monkeypatch):
@@ -32,3 +38,30 @@ def test_a_first_start_that_fails_takes_away_what_its_threads_have_still_to_writ
         gc.enable()
     assert written, "the start has ended before its thread"
     assert not data.exists()
+
+
+def test_no_key_is_rotated_between_the_reading_of_keys_and_the_writing_of_documents(tmp_path, monkeypatch):
+    data, config = tmp_path / "data", tmp_path / "stack.toml"
+    assert main(["init", "--data", str(data), "--yes"]) == 0
+    config.write_text('[[watch]]\nname = "a"\nidentity = "^root$"\n')  # ends the start once the documents are there
+    home, rotations = Home(data), []
+
+    def rotate() -> None:
+        rotations.append(rotate_authority(home, load_settings(home), "ca", datetime.now(UTC) + timedelta(days=1)))
+
+    thread = threading.Thread(target=rotate)
+
+    def prove(*_secrets) -> None:
+        thread.start()
+        thread.join(1)  # it waits for this start; if it did not, it would be done by now
+
+    monkeypatch.setattr(bootstrap, "prove", prove)
+    try:
+        with pytest.raises(Malformed, match="watch 1"):
+            serve(Plan(home, "127.0.0.1", 0, None, control=False, config=config, ready_file=None))
+    finally:
+        gc.enable()
+    thread.join()
+    assert [done.number for done in rotations] == [2]
+    said = public_keys(bootstrap.load_material(home).public, load_generations(home))
+    assert {name: (home.keys / name).read_bytes() for name in said} == said

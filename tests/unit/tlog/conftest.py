@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,14 +14,19 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from sigcore.errors import Unavailable
 from tests.postgres_server import Server
+from tests.until import until
 from tlog.anchor import Anchor, MemoryAnchor
 from tlog.anchor_file import FileAnchor
-from tlog.log import Log, Submission
+from tlog.host_file import HostFile
+from tlog.log import Log, Receipt, Submission
 from tlog.publish import CheckpointPublisher
 from tlog.storage.base import LogStore
 from tlog.storage.memory import Memory, MemoryStore
 from tlog.storage.postgres import PostgresStore
+from tlog.storage.postgres_session import lock_key, schema_of
+from tlog.storage.postgres_shared import SharedStore
 from tlog.storage.sqlite import SqliteStore
 
 ORIGIN = "log.example"
@@ -106,6 +113,72 @@ async def disk(tmp_path: Path):
         await log.stop()
 
 
+class Hosts(Site):
+    """``start(name)`` starts the host of that name, with an anchor of its own; people know it by ``labels[name]``, if not by its name."""
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        super().__init__(folder, durable=True, server=server)
+        self.labels: dict[str, str] = {}
+
+    def shared(self, name: str, url: str = "") -> SharedStore:
+        assert self.server is not None
+        return SharedStore(url or self.server.url, self.name, host=HostFile(self.identity(name), self.label(name)))
+
+    def label(self, name: str) -> str:
+        return self.labels.get(name, name)
+
+    def identity(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        return folder / "anchor.host"
+
+    async def start(self, name: str, clock: HandClock | None = None, url: str = "") -> Log:
+        log = Log(self.shared(name, url), self.anchor_of(name), self.publisher(), clock or self.clock)
+        await log.start()
+        self.logs.append(log)
+        return log
+
+    async def start_writer(self, name: str) -> Log:
+        """The same, when nobody else is there; it is the writer before another one can be."""
+        log = await self.start(name)
+        await until(self.writing)
+        return log
+
+    def writing(self) -> str:
+        """The server's process that holds the log's lock; empty where none does."""
+        kind, number = lock_key(schema_of(self.name))
+        return self.sql(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
+            f" AND classid::bigint = {kind} AND objid::bigint = {number}"
+        )
+
+    def anchor_file(self, name: str) -> Path:
+        return self.identity(name).with_name("anchor.checkpoint")
+
+    def entry(self, number: int) -> Submission:
+        return submission(number)
+
+    def anchor_of(self, name: str) -> Anchor:
+        return Site(self.identity(name).parent, durable=True).anchor()
+
+    async def end(self, log: Log) -> None:
+        await log.stop()
+        self.logs.remove(log)
+
+    def sql(self, statement: str) -> str:
+        assert self.server is not None
+        return self.server.sql(f"SET search_path = sigbox_{self.name}", statement)
+
+
+@pytest.fixture
+async def hosts(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tlog.elected.SILENT_S", 60)  # a busy machine makes no writer give up
+    site = Hosts(tmp_path, postgres)
+    yield site
+    for log in site.logs:
+        await log.stop()
+
+
 def submission(number: int) -> Submission:
     leaf = b"entry %d" % number
     return Submission(leaf, hashlib.sha256(leaf).digest(), b"extra %d" % number)
@@ -114,6 +187,17 @@ def submission(number: int) -> Submission:
 @pytest.fixture
 def entry() -> Callable[[int], Submission]:
     return submission
+
+
+async def patiently(log: Log, submission: Submission) -> Receipt:
+    """Submit until a writer answers."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return await log.submit(submission)
+        except Unavailable:
+            assert time.monotonic() < deadline, "the log did not come back"
+            await asyncio.sleep(0.02)
 
 
 def naive_root(leaves: list[bytes]) -> bytes:

@@ -7,13 +7,18 @@ import asyncio
 import os
 import shutil
 import sqlite3
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from sigcore.errors import Refused, Unavailable
+from tests.unit.tlog.test_ct import CA, KEY
 from tests.until import until
 from tlog.anchor import Anchored
+from tlog.anchor_file import FileAnchor
+from tlog.certificate_log import CertificateLogService
+from tlog.rekor_v2 import RekorV2
 from tlog.storage.sqlite import SCHEMA_VERSION, SqliteStore
 
 
@@ -281,3 +286,22 @@ async def test_files_are_for_their_owner_only(disk, entry):
         os.umask(before)
     assert {"log.db", "log.db-wal", "log.db.lock", "anchor.checkpoint"} <= set(modes)
     assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.parametrize("kind", ["rekor", "ct"])
+async def test_a_log_that_cannot_take_its_first_entry_lets_go_of_its_store(tmp_path, kind):
+    """A tree that a rotation adds is opened again and again; the disk may have had no room at the first time."""
+
+    def make(orders):
+        store, clock = FaultyStore(SqliteStore(tmp_path / "log.db"), orders), lambda: datetime(2026, 3, 1, tzinfo=UTC)
+        if kind == "ct":
+            options = {"origin": "ct.example", "key": KEY, "roots": (CA.root,), "clock": clock}
+            return CertificateLogService(store, FileAnchor(tmp_path / "anchor.checkpoint"), **options)
+        return RekorV2(store, FileAnchor(tmp_path / "anchor.checkpoint"), origin="log.example", key=KEY, clock=clock)
+
+    with pytest.raises(Unavailable, match="disk I/O error"):
+        await make(["before"]).start()
+    again = make([])
+    await again.start()
+    assert again.log.size == 1
+    await again.stop()

@@ -489,7 +489,7 @@ async def test_a_proof_that_there_is_not_is_400(client, query):
 async def test_the_key_is_pem(rekor, client):
     for query in ("", f"?treeID={rekor.tree_id}"):
         response = await client.get(f"/api/v1/log/publicKey{query}")
-        assert (response.status, response.content_type) == (200, "application/x-pem-file")
+        assert (response.status, response.headers["Content-Type"]) == (200, "application/x-pem-file")
         assert keys.parse_public_key_pem(await response.text()) == rekor.note_key.key
     assert (await client.get("/api/v1/log/publicKey?treeID=5")).status == 400
 

@@ -20,7 +20,8 @@ import client.explain
 import stack.web.console
 from sigcore import keys
 from sigcore.fulcio import FulcioExtensions
-from stack.web.console.language import choose, translate
+from sigcore.language import choose
+from stack.web.console.language import translate
 from tests.payloads import PRINTABLE, Elements
 from tests.unit.stack.console.conftest import precertificate
 from tests.unit.tlog.catalog.conftest import KEY, digest, signed, signed_by_key

@@ -59,12 +59,14 @@ def test_an_answer_counts_in_its_browser_only_until_its_time_and_not_after_a_res
     ):
         with pytest.raises(Refused):
             other.back(cookie, state, now=moment)
+    with pytest.raises(Refused):
+        departures.back("\udcff", state, now=NOW)  # a byte that is no UTF-8
     for changed in ("", "x", state[:-2], state[:40] + ("A" if state[40] != "A" else "B") + state[41:], state + "AAAA"):
         with pytest.raises(Refused):
             departures.back("c", changed, now=NOW)
 
 
-@pytest.mark.parametrize("member", ["code_challenge", "redirect_uri", "identity"])
+@pytest.mark.parametrize("member", ["code_challenge", "redirect_uri", "scope", "identity"])
 def test_a_code_of_another_departure_is_refused(member):
     departures = made()
     one, other = asked(departures), asked(departures)
@@ -72,6 +74,7 @@ def test_a_code_of_another_departure_is_refused(member):
     values = {
         "code_challenge": other["code_challenge"],
         "redirect_uri": "https://stack.example/other",
+        "scope": "openid",
         "identity": Identity("a@corp.example", extra=(("nonce", other["nonce"]),)),
     }
     with pytest.raises(Refused, match="another question"):

@@ -14,7 +14,7 @@ import client.explain
 import client.verify
 from sigcore.errors import Refused
 from stack.web.console.language import translations
-from stack.web.console.said import said_in, say, sentence
+from stack.web.console.said import phrases, say, sentence
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
@@ -56,11 +56,11 @@ def raised_by_the_verifier() -> set[str]:
 def test_everything_that_the_verifier_raises_is_said_in_japanese():
     raised = raised_by_the_verifier()
     assert len(raised) > 70
-    assert raised - set(said_in("ja")) == set()
+    assert raised - set(phrases("ja").texts) == set()
 
 
 def test_a_translation_has_the_values_of_its_english_and_is_japanese():
-    for english, other in said_in("ja").items():
+    for english, other in phrases("ja").texts.items():
         number = english.count("{}")
         assert set(re.findall(r"\{(\d)\}", other)) == {str(place) for place in range(1, number + 1)}, english
         assert JAPANESE.search(other) or not re.search(r"[a-z]{4}", english), english

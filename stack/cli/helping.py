@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The help of a command and of its actions: made only where somebody asks for it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import partial
+from textwrap import fill, wrap
+from types import ModuleType
+
+_EXAMPLES = "examples:"
+
+
+def describe(parser: argparse.ArgumentParser, module: ModuleType, columns: int) -> None:
+    """Give a command its description and examples, and each action of it its own: the lines that begin with it."""
+    examples = getattr(module, "EXAMPLES", "")
+    formatter: Callable[..., argparse.HelpFormatter] = partial(_Formatter, width=columns - 2)
+    parser.description, parser.formatter_class = _wrapped(module.__doc__ or "", columns - 2), formatter
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to ask what it was told
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - the same
+            about = {one.dest: one.help or "" for one in action._choices_actions}  # noqa: SLF001 - the same
+            for name, own in action.choices.items():
+                own.formatter_class = formatter
+                own.description = own.description or f"{about[name][:1].upper()}{about[name][1:]}."
+                own.epilog = own.epilog or examples_of(own.prog, examples)
+
+
+def examples_of(call: str, examples: str) -> str:
+    """Of the ``examples`` of a command those of one action, with the lines that go on; and what follows the examples."""
+    rows, _, rest = examples.partition("\n\n")
+    kept = [row for row in _rows(rows) if row.lstrip() == call or row.lstrip().startswith(f"{call} ")]
+    return "\n\n".join(filter(None, ("\n".join((_EXAMPLES, *kept)) if kept else "", rest)))
+
+
+def _rows(examples: str) -> Iterator[str]:
+    """Each example with its continuation lines."""
+    row = ""
+    for line in examples.splitlines():
+        if row.endswith("\\"):
+            row += f"\n{line}"
+        else:
+            yield row
+            row = line
+    yield row
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Words with a dash, such as options and paths, stay whole."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """The paragraphs of a docstring, in lines that fit the terminal; what is indented stays as it is."""
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(one if "\n " in one else fill(one, width) for one in paragraphs)
