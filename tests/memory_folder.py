@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = tempfile.TemporaryDirectory(prefix="sb-", dir=MEMORY, ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
+    Path(folder.name).chmod(0o1777)  # as of every such folder: a database server is another user than root
     config.option.basetemp = f"{folder.name}/t"  # short: paths of sockets are bounded
     os.environ["TMPDIR"] = folder.name
     tempfile.tempdir = None  # it is looked for again
