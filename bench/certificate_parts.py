@@ -158,9 +158,9 @@ def _exchange(folder: Path, sample: Sample) -> float:
     requests = [encode(PATH, request.headers, request.body)] * 50_000
     with _server(sample.answer) as (process, port), apart(process):
         url = f"http://127.0.0.1:{port}"
-        asyncio.run(load(url, requests, CLIENTS, EXCHANGE_S / 4, status=200))
+        uvloop.run(load(url, requests, CLIENTS, EXCHANGE_S / 4, status=200))
         before = cpu_seconds(process)
-        done = asyncio.run(load(url, requests, CLIENTS, EXCHANGE_S, status=200))
+        done = uvloop.run(load(url, requests, CLIENTS, EXCHANGE_S, status=200))
         return (cpu_seconds(process) - before) / (done.per_second * EXCHANGE_S)
 
 

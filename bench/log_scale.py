@@ -79,7 +79,7 @@ async def fill(
         first, entries = tree.size, tuple(make(tree.size, min(tree.size + COMMIT_ENTRIES, end)))
         growth = grow(tree, [entry.identity for entry in entries])
         tree, root = growth.tree, growth.tree.frontier.root()
-        head = Head(tree.size, root, 1, publisher.sign(tree.size, root, 1))
+        head = Head(tree.size, root, 1, publisher.sign(tree.size, root, 1).verified())
         await store.commit(Batch(first, entries, growth.tiles, head))
         gathered += [Key(prefix_of(entry.identity), index) for index, entry in enumerate(entries, first)]
         if len(gathered) >= 2 * SWEEP_KEYS:

@@ -12,7 +12,6 @@ the time that others get; a request runs through a megabyte of code and data, an
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import resource
@@ -23,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
+
+import uvloop
 
 from bench.load import load
 from bench.reference import Figure, cpu_seconds, verifies
@@ -64,7 +65,7 @@ def clients_process(target: Target, requests: list[bytes], clients: int, seconds
     for _ in range(WINDOWS):
         used, server = _used(), cpu_seconds(target.pid)
         own = _own_seconds()
-        sample = asyncio.run(load(target.url, requests, clients, seconds, status=status))
+        sample = uvloop.run(load(target.url, requests, clients, seconds, status=status))
         server, own, used = cpu_seconds(target.pid) - server, _own_seconds() - own, _used() - used
         after = verifies()
         r, r_cpu = ((one + other) / 2 for one, other in zip(before, after, strict=True))

@@ -21,6 +21,7 @@ from sigcore.bundle import Bundle, encode_bundle, parse_bundle
 from sigcore.errors import Malformed, NotFound, Refused
 
 AnyPath: TypeAlias = str | os.PathLike[str]
+READABLE: Final = "give the path of a file that is there and that you may read"
 _BLOCK: Final = 1 << 20
 """Bytes; with smaller ones reading slows the hash more."""
 
@@ -35,10 +36,15 @@ def read_file(path: AnyPath, *, what: str, limit: int) -> bytes:
         with open(path, "rb") as file:  # noqa: PTH123 - see above
             data = file.read(limit + 1)
     except OSError as error:
-        raise NotFound(f"{what} {path} cannot be read: {error.strerror}") from error
+        raise NotFound(f"{_named(what, path)} cannot be read: {error.strerror}", READABLE) from error
     if len(data) > limit:
-        raise Malformed(f"{what} {path} is longer than {limit} bytes")
+        raise Malformed(f"{_named(what, path)} is longer than {limit} bytes")
     return data
+
+
+def _named(what: str, path: AnyPath) -> str:
+    """The file as a message calls it; ``what`` may name its path already."""
+    return what if what.endswith(f" {path}") else f"{what} {path}"
 
 
 def load_bundle(path: AnyPath) -> Bundle:
@@ -47,7 +53,11 @@ def load_bundle(path: AnyPath) -> Bundle:
     Raises:
         NotFound: no readable file. Malformed, Refused: as :func:`sigcore.bundle.parse_bundle`.
     """
-    data = read_file(path, what="the bundle", limit=limits.BUNDLE)
+    try:
+        data = read_file(path, what="the bundle", limit=limits.BUNDLE)
+    except NotFound as error:
+        error.hint = "give the bundle that signing wrote; what has none is signed first: sigbox sign-blob"
+        raise
     if b'"base64Signature"' in data:
         # Deferred: cosign stopped writing these.
         from sigcore.legacy_bundle import parse_legacy_bundle  # noqa: PLC0415 - see the line above
@@ -186,4 +196,4 @@ def _blocks(path: AnyPath) -> Iterator[memoryview]:
             while count := file.readinto(buffer):
                 yield buffer[:count]
     except OSError as error:
-        raise NotFound(f"the artifact {path} cannot be read: {error.strerror}") from error
+        raise NotFound(f"the artifact {path} cannot be read: {error.strerror}", READABLE) from error

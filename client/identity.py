@@ -84,6 +84,8 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             return file.read(limits.IDENTITY_TOKEN + 1).decode("ascii")
     except OSError as error:
-        raise NotFound(f"the identity token file {path} cannot be read: {error.strerror}") from error
+        raise NotFound(
+            f"the identity token file {path} cannot be read: {error.strerror}", "@FILE names a file that holds the JWT"
+        ) from error
     except UnicodeDecodeError as error:
         raise Malformed(f"the identity token file {path} holds bytes that no token has") from error

@@ -18,8 +18,9 @@ from __future__ import annotations
 import json
 from typing import Final, TypeAlias
 
-from sigcore import limits, plain
+from sigcore import bundle_text, limits, plain
 from sigcore.algorithms import HashAlgorithm
+from sigcore.bundle_text import BundleText
 from sigcore.dsse import Envelope, EnvelopeSignature, envelope_json
 from sigcore.errors import Malformed
 from sigcore.log_entry import LogEntry, encode_log_entry, parse_log_entry, read_plain_entry, sized
@@ -81,8 +82,21 @@ def parse_bundle(data: bytes) -> Bundle:
     Raises:
         Malformed: not that, with the path of the member at fault.
     """
+    known = bundle_text.read_known(data)
+    if known is not None:
+        return _of_text(known)
     usual = plain.read_plain(data, _read_usual) if len(data) <= limits.BUNDLE else None
-    return _parse_closely(data) if usual is None else usual
+    if usual is None:
+        return _parse_closely(data)
+    content = usual.content
+    if isinstance(content, MessageSignature) and len(usual.log_entries) == 1:
+        bundle_text.learn(data, usual.media_type, content.algorithm, usual.log_entries[0], len(usual.timestamps))
+    return usual
+
+
+def _of_text(known: BundleText) -> Bundle:
+    content = MessageSignature(known.algorithm, known.digest, known.signature)
+    return Bundle(known.certificate, (known.entry,), known.timestamps, content, None, known.media_type)
 
 
 def _read_usual(document: plain.Members) -> tuple[Bundle, int]:

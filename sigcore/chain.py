@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from sigcore import extensions, keys, limits, signatures, strict
 from sigcore.errors import Malformed, Refused, SigError
@@ -42,10 +42,7 @@ def verify_signed_by(certificate: Certificate, issuer: Certificate) -> None:
     Raises:
         Refused: the first of these that does not hold. Malformed: an extension that is needed cannot be read.
     """
-    if issuer.subject != certificate.issuer:
-        raise Refused(f"{_called(certificate)} names another issuer than {_called(issuer)}")
-    _check_authority(issuer)
-    _check_key_ids(certificate, issuer)
+    _check_issued(certificate, issuer)
     try:
         signatures.verify(
             certificate.signature_algorithm,
@@ -57,6 +54,14 @@ def verify_signed_by(certificate: Certificate, issuer: Certificate) -> None:
     except Refused as error:
         message = f"{_called(certificate)} is not signed by {_called(issuer)}: {error.message}"
         raise Refused(message, error.hint) from error
+
+
+def _check_issued(certificate: Certificate, issuer: Certificate) -> None:
+    """All but the signature."""
+    if issuer.subject != certificate.issuer:
+        raise Refused(f"{_called(certificate)} names another issuer than {_called(issuer)}")
+    _check_authority(issuer)
+    _check_key_ids(certificate, issuer)
 
 
 _verify_and_keep = lru_cache(maxsize=128)(verify_signed_by)
@@ -102,6 +107,9 @@ def verify_chain(
         Refused: no such path; the message is that of the candidate which came farthest.
         Malformed: an extension on the way cannot be read.
     """
+    usual = None if leaf.like is None or keep else _usual(leaf.like, tuple(intermediates), tuple(roots), eku)
+    if usual is not None and _vouches(usual, leaf, at):
+        return (leaf, *usual.issuers)
     _check_leaf(leaf, at, eku)
     search = _Search(intermediates, roots, at, eku, keep=keep)
     path = search.extend((leaf,))
@@ -110,6 +118,59 @@ def verify_chain(
     return path
 
 
+# --- the usual path --------------------------------------------------------------------------------------
+class _Usual(NamedTuple):
+    """The one path above all leaves that are alike: the search would find no other, and nothing but times and the leaf's own
+    key and signature is left to check.
+    """
+
+    issuers: tuple[Certificate, ...]
+    key: keys.PublicKey
+    """Of the first of them."""
+    not_before: datetime
+    not_after: datetime
+    """When all of them are valid."""
+
+
+@lru_cache(maxsize=64)
+def _usual(
+    like: Certificate, intermediates: tuple[Certificate, ...], roots: tuple[Certificate, ...], eku: str
+) -> _Usual | None:
+    """The path above ``like``, the upper signatures verified; None where there is a choice, or something that the search refuses."""
+    issuers: list[Certificate] = []
+    try:
+        _check_purpose(like, eku)
+        while not issuers or issuers[-1] not in roots:
+            below = issuers[-1] if issuers else like
+            (issuer,) = [one for one in (*roots, *intermediates) if one.subject == below.issuer]
+            _check_fitness(issuer, eku)
+            _check_issued(below, issuer)
+            if issuers:
+                _verify_and_keep(below, issuer)
+            _check_path_length(issuer, issuers)
+            issuers.append(issuer)
+            if len(issuers) == limits.CHAIN_CERTIFICATES:
+                return None
+        key = _issuer_key(issuers[0].spki)
+    except (SigError, ValueError):
+        return None
+    begins, ends = [one.not_before for one in issuers], [one.not_after for one in issuers]
+    return _Usual(tuple(issuers), key, max(begins), min(ends))
+
+
+def _vouches(usual: _Usual, leaf: Certificate, at: datetime) -> bool:
+    """What is left to check. What does not hold is found again, and named, by the search."""
+    if not (leaf.not_before <= at <= leaf.not_after and usual.not_before <= at <= usual.not_after):
+        return False
+    try:
+        keys.check_strength(leaf.public_key())
+        signatures.verify(leaf.signature_algorithm, usual.key, leaf.signature, leaf.tbs, what="its signature")
+    except SigError:
+        return False
+    return True
+
+
+# --- the search ------------------------------------------------------------------------------------------
 class _Search:
     """Depth first, with a budget; keeps the failure of the longest path that did not work."""
 
@@ -213,6 +274,15 @@ def _check_extensions(certificate: Certificate) -> None:
 
 def _check_leaf(leaf: Certificate, at: datetime, eku: str) -> None:
     _check_validity(leaf, at)
+    _check_purpose(leaf, eku)
+    key = leaf.public_key()
+    try:
+        keys.check_strength(key)
+    except Refused:
+        keys.check_strength(key, what=f"the public key of {_called(leaf)}")  # the defect again, under its name
+
+
+def _check_purpose(leaf: Certificate, eku: str) -> None:
     _check_extensions(leaf)
     constraints = extensions.parse_basic_constraints(leaf)
     if constraints is not None and constraints.ca:
@@ -225,11 +295,6 @@ def _check_leaf(leaf: Certificate, at: datetime, eku: str) -> None:
     purposes = extensions.parse_extended_key_usage(leaf)
     if purposes is None or eku not in purposes:
         raise Refused(f"{_called(leaf)} is not for the purpose {eku} (extendedKeyUsage)")
-    key = leaf.public_key()
-    try:
-        keys.check_strength(key)
-    except Refused:
-        keys.check_strength(key, what=f"the public key of {_called(leaf)}")  # the defect again, under its name
 
 
 @lru_cache(maxsize=128)

@@ -17,6 +17,7 @@ import json
 import re
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from sigcore import keys, limits, secretbox
@@ -68,9 +69,12 @@ def parse_encrypted_key(pem: bytes, passphrase: bytes, *, what: str) -> PrivateK
         if error.hint:
             raise
         raise Refused(f"{what} cannot be decrypted", "check the passphrase (COSIGN_PASSWORD)") from error
-    block = serialization.load_der_private_key(der, None).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    try:
+        block = serialization.load_der_private_key(der, None).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is encrypted once more
+        raise Malformed(f"{what} holds no PKCS#8 key under its passphrase") from error
     return keys.parse_private_key(block, what=what)
 
 

@@ -47,9 +47,9 @@ _DEFAULTS = {
 }
 """Family and size -> the first row of the registry that fits."""
 _BY_CURVE = {name: _DEFAULTS["ecdsa", size] for name, size in _CURVES.items()}
-_USUAL: Final = {name: (details, details.hash) for name, details in _BY_CURVE.items()}
-"""The same with its hash, which costs two calls to look up."""
-_NO_CURVE: Final[tuple[None, None]] = (None, None)
+_USUAL: Final = {name: (details, details.hash, _ECDSA_PREHASHED[details.hash]) for name, details in _BY_CURVE.items()}
+"""The same with its hash, and what verifies a digest by it: calls to look up."""
+_NO_CURVE: Final[tuple[None, None, None]] = (None, None, None)
 
 
 # --- bytes <-> keys --------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> P
     try:
         key = serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise Malformed(f"{what} is not a PEM public key") from error
+        raise Malformed(f"{what} is not a PEM public key", "expected BEGIN PUBLIC KEY") from error
     if not isinstance(key, PublicKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     return key
@@ -169,7 +169,7 @@ def parse_private_key(
     except (ValueError, UnsupportedAlgorithm) as error:
         if passphrase:
             raise Refused(f"{what} cannot be decrypted", "check the passphrase") from error
-        raise Malformed(f"{what} is not a PKCS#8 PEM") from error
+        raise Malformed(f"{what} is not a PKCS#8 PEM", "expected BEGIN PRIVATE KEY, or cosign's own format") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     return key
@@ -285,10 +285,10 @@ def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, detai
     """
     try:
         if is_ecdsa(key):
-            usual, hashing = _USUAL.get(key.curve.name, _NO_CURVE)
-            if hashing is not None and (details is None or details is usual):
+            usual, hashing, prehashed = _USUAL.get(key.curve.name, _NO_CURVE)
+            if hashing is not None and prehashed is not None and (details is None or details is usual):
                 # The library looks at a hash that it is to make in four calls of Python, at one that is made in none.
-                key.verify(signature, hashing.digest(message), _ECDSA_PREHASHED[hashing])
+                key.verify(signature, hashing.digest(message), prehashed)
                 return
         details = details or default_details(key)
         if details.value.family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
@@ -319,7 +319,7 @@ def verify_digest(
         Refused: the signature does not verify, the digest has the wrong length, or ``details`` do not fit the key.
     """
     if is_ecdsa(key):
-        usual, own = _USUAL.get(key.curve.name, _NO_CURVE)
+        usual, own, _ = _USUAL.get(key.curve.name, _NO_CURVE)
         if (
             own is not None
             and (details is None or details is usual)

@@ -33,6 +33,7 @@ NodeReader: TypeAlias = Callable[[int, int], Hash]
 NodeWriter: TypeAlias = Callable[[int, int, Hash], None]
 
 HASH_SIZE: Final = 32
+_SIZES: Final = frozenset((HASH_SIZE,))
 EMPTY_ROOT: Final[Hash] = hashlib.sha256().digest()
 
 
@@ -331,9 +332,8 @@ def _check_sizes(first: int, second: int) -> None:
 
 
 def _check_hashes(hashes: Sequence[Hash], what: str) -> None:
-    for hash_ in hashes:
-        if len(hash_) != HASH_SIZE:
-            raise Malformed(f"{what} has a hash of {len(hash_)} bytes, expected {HASH_SIZE}")
+    if others := {*map(len, hashes)} - _SIZES:
+        raise Malformed(f"{what} has a hash of {min(others)} bytes, expected {HASH_SIZE}")
 
 
 def _check_root(found: Hash, root: Hash) -> None:

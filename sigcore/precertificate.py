@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from itertools import zip_longest
-from typing import Final
+from typing import Final, NamedTuple
 
 from sigcore import der
 from sigcore.errors import Refused
@@ -41,7 +41,7 @@ def precert_tbs(certificate: Certificate) -> bytes:
 
     Not done: precertificate signing certificates, where issuer and key identifier change too.
     """
-    usual = _usual_tbs(certificate)
+    usual = _usual_tbs(certificate) if certificate.like is None else _alike_tbs(certificate, certificate.like)
     if usual is not None:
         return usual
     head, wrapped = _split(certificate.tbs)
@@ -50,14 +50,45 @@ def precert_tbs(certificate: Certificate) -> bytes:
 
 def _usual_tbs(certificate: Certificate) -> bytes | None:
     """:func:`precert_tbs` where one of the two extensions comes last and others before: all but the end stays as it stands."""
+    parts = _usual_parts(certificate)
+    return None if parts is None else der.sequence(parts[0], der.tlv(_EXTENSIONS, der.sequence(parts[1])))
+
+
+def _usual_parts(certificate: Certificate) -> tuple[bytes, bytes, bytes] | None:
+    """The fields before the extensions, the extensions before the last one, and the last one."""
     *others, last = certificate.extensions or (None,)
     if not others or last is None or last.oid not in _OWN or not _OWN.isdisjoint([other.oid for other in others]):
         return None
     end = _POISON if last.oid == POISON_OID else _sct_list_extension(last.value)
     head, listed = _parts(certificate.tbs)
-    if not listed.endswith(end):
+    return (head, listed[: -len(end)], end) if listed.endswith(end) else None
+
+
+def _alike_tbs(certificate: Certificate, like: Certificate) -> bytes | None:
+    """:func:`_usual_tbs` of one that is like another: the parts lie at the same places, and have the same lengths before them."""
+    frame, tbs = _frame(like), certificate.tbs
+    return None if frame is None else frame.before + tbs[frame.head] + frame.between + tbs[frame.kept]
+
+
+class _Frame(NamedTuple):
+    """Where two parts of a signed part lie, and what stands before either of them in the precertificate's."""
+
+    before: bytes
+    head: slice
+    between: bytes
+    kept: slice
+
+
+@lru_cache(maxsize=64)
+def _frame(like: Certificate) -> _Frame | None:
+    parts, tbs = _usual_parts(like), like.tbs
+    if parts is None:
         return None
-    return der.sequence(head, der.tlv(_EXTENSIONS, der.sequence(listed[: -len(end)])))
+    head, kept, end = parts
+    between = der.tlv(_EXTENSIONS, der.sequence(kept)).removesuffix(kept)
+    before = der.sequence(head, between, kept).removesuffix(head + between + kept)
+    start, stop = der.content_start(tbs, der.SEQUENCE), len(tbs) - len(end)
+    return _Frame(before, slice(start, start + len(head)), between, slice(stop - len(kept), stop))
 
 
 def _parts(tbs: bytes) -> tuple[bytes, bytes]:

@@ -10,9 +10,10 @@ Source: RFC 5280 section 4, RFC 7468 section 5 (PEM).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import TypeAlias
 
 from sigcore import der, limits, strict
@@ -32,6 +33,8 @@ _SERIAL_BITS = 160
 _SMALL_TBS = 4096
 _SMALL_EXTENSION = 256
 """Bytes; larger ones are not kept, so that what others send cannot fill the memory."""
+_LINE = 64
+"""Characters (RFC 7468 section 2)."""
 _PEM = re.compile(
     r"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----(?=\s|\Z)\s*", re.ASCII
 )
@@ -66,6 +69,12 @@ class Certificate:
     signature_algorithm: bytes
     """AlgorithmIdentifier, DER; the same in the TBS and outside."""
     signature: bytes
+    like: Certificate | None = None
+    """Another one that says the same but for what :mod:`sigcore.alike` calls a certificate's own; nobody else sets it. Who has
+    judged that one by all else need not ask again."""
+
+    def __eq__(self, other: object) -> bool:
+        return other.__class__ is Certificate and _said(self) == _said(other)
 
     def __hash__(self) -> int:
         return hash(self.der)  # all else follows from it; caches ask for it often
@@ -82,6 +91,8 @@ class Certificate:
         return parse_public_key(self.spki, what="the public key of the certificate")
 
 
+_said = attrgetter("der", *list(Certificate.__annotations__)[1:-1])
+"""All but what it is like."""
 _Parts: TypeAlias = tuple[int, bytes, bytes, datetime, datetime, bytes, tuple[Extension, ...]]
 """A certificate's fields from its serial number to its extensions."""
 
@@ -162,7 +173,7 @@ def _read_usual_tbs(tbs: bytes, algorithm: bytes) -> _Parts:
     _check_name(issuer, _NAME)
     _check_name(subject, _NAME)
     begin, end = der.members(validity)
-    not_before, not_after = _moment(begin, _NAME, "notBefore"), _moment(end, _NAME, "notAfter")
+    not_before, not_after = parse_moment(begin, _NAME, "notBefore"), parse_moment(end, _NAME, "notAfter")
     found = tuple([(_recent_extension if len(raw) <= _SMALL_EXTENSION else _split_extension)(raw) for raw in listed])
     if not (
         (version, number, inner, spki[0]) == (_VERSION_3, der.integer(serial), algorithm, der.SEQUENCE)
@@ -192,7 +203,10 @@ def _read_tbs(tbs: bytes, algorithm: bytes, what: str = "the certificate") -> _P
     if issuer == _EMPTY_NAME:
         raise Malformed(f"{what} has an empty issuer name")
     validity = fields.enter()
-    not_before, not_after = _moment(validity.raw(), what, "notBefore"), _moment(validity.raw(), what, "notAfter")
+    not_before, not_after = (
+        parse_moment(validity.raw(), what, "notBefore"),
+        parse_moment(validity.raw(), what, "notAfter"),
+    )
     validity.finish()
     if not_after < not_before:
         raise Malformed(f"{what} has a validity that ends before it begins")
@@ -216,8 +230,12 @@ def _check_version(fields: der.Reader) -> None:
 
 
 @lru_cache(maxsize=64)
-def _moment(raw: bytes, what: str, name: str) -> datetime:
-    """Kept where it holds: what an authority issues in one second has the same times."""
+def parse_moment(raw: bytes, what: str, name: str) -> datetime:
+    """A Time, whole, of a certificate's validity. Kept where it holds: what an authority issues in one second has the same times.
+
+    Raises:
+        Malformed: ``what`` has a ``name`` that is none, or is written in another way than RFC 5280 section 4.1.2.5 asks.
+    """
     moment = der.Reader(raw, what).time()
     if der.time(moment) != raw:
         raise Malformed(
@@ -305,8 +323,15 @@ def parse_certificates_pem(pem: str | bytes, *, what: str = "the certificate cha
 def encode_certificate_pem(data: bytes) -> str:
     """A certificate's DER as a ``CERTIFICATE`` block: 64-character lines, final newline (RFC 7468 section 2)."""
     text = strict.encode_base64(data)
-    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
+    return "\n".join(("-----BEGIN CERTIFICATE-----", *_cut_lines(len(text))(text), "-----END CERTIFICATE-----", ""))
+
+
+@lru_cache(maxsize=16)
+def _cut_lines(size: int) -> Callable[[str], tuple[str, ...]]:
+    """What cuts a text of ``size`` characters into lines, all at once: an authority's certificates have few sizes."""
+    if size <= _LINE:
+        return lambda text: (text,)
+    return itemgetter(*[slice(start, start + _LINE) for start in range(0, size, _LINE)])
 
 
 # --- names (RFC 5280 section 4.1.2.4) ------------------------------------------------------------------

@@ -12,7 +12,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused
@@ -252,9 +252,12 @@ def parse_database(text: str) -> str:
     """
     example = "for example postgresql://sigbox@db.corp.example/sigbox?passfile=/etc/sigbox/pgpass&sslmode=verify-full"
     scheme, colon, rest = text.partition("://")
-    if scheme not in ("postgresql", "postgres") or not colon or not text.isprintable() or " " in text or '"' in text:
+    if scheme not in ("postgresql", "postgres") or not colon or not text.isprintable() or set(' "\\') & set(text):
         raise Malformed("the database is no URL of PostgreSQL, expected postgresql://USER@HOST[:PORT]/NAME", example)
-    if ":" in rest.split("/")[0].rpartition("@")[0] or re.search(r"[?&]password=", rest):
+    # A password may have any of the characters that end the part of a URL that it stands in.
+    before, _, query = rest.partition("?")
+    user = max(rest.split("/")[0].rpartition("@")[0], before.rpartition("@")[0], key=len)
+    if ":" in user or any(name.lower().endswith("password") for name, _ in parse_qsl(query, keep_blank_values=True)):
         raise Malformed(
             "the database's URL has a password in it, which others would see", f"name a password file, {example}"
         )

@@ -93,6 +93,9 @@ def _sync(path: Path, flags: int) -> None:
         os.close(handle)
 
 
+_READABLE = "give the path of a file that is there and that you may read"
+
+
 def load_file(path: Path, *, what: str, limit: int = limits.TRUSTED_ROOT) -> bytes:
     """The bytes of a regular file.
 
@@ -103,9 +106,9 @@ def load_file(path: Path, *, what: str, limit: int = limits.TRUSTED_ROOT) -> byt
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except FileNotFoundError as error:
-        raise NotFound(f"{what} {path} does not exist") from error
+        raise NotFound(f"{what} {path} does not exist", _READABLE) from error
     except (IsADirectoryError, PermissionError) as error:
-        raise Refused(f"{what} {path} cannot be read: {error.strerror}") from error
+        raise Refused(f"{what} {path} cannot be read: {error.strerror}", _READABLE) from error
     if len(data) > limit:
         raise Refused(f"{what} {path} is larger than {limit} bytes")
     return data

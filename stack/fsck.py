@@ -96,6 +96,12 @@ def open_log(home: Home, settings: Settings, log: str) -> LogStore:
         from stack.database import store_to_read  # noqa: PLC0415 - its driver is an extra
 
         return store_to_read(settings, log)
-    store = SqliteStore(Shard.of(log).database(home.path))
+    path = Shard.of(log).database(home.path)
+    if not path.exists():
+        raise NotFound(
+            f"there is no database {path}",
+            "a stack that was never started has none: sigbox up; if this one has served, restore a backup",
+        )
+    store = SqliteStore(path)
     store.open_for_reading()
     return store

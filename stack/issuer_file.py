@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sigcore import limits
-from sigcore.errors import Malformed, NotFound, Refused
+from sigcore.errors import Malformed, NotFound, Refused, SigError
 from sigcore.strict import JSON, shown
 from stack.config import Home
 from stack.files import load_file, make_folder, save_file
@@ -84,6 +84,9 @@ def save_document(home: Home, document: Document) -> None:
     save_file(tried, text.encode())
     try:
         load_issuers(tried)
+    except SigError as error:
+        error.message = error.message.removeprefix(f"{tried}, ")  # nobody has seen that file
+        raise
     finally:
         tried.unlink()
     save_file(home.issuers, text.encode())

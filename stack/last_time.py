@@ -41,10 +41,11 @@ def make_timekeeper(path: Path, *, durable: bool, floor: Floor | None = None) ->
             message = f"timeNotAvailable: the time of the timestamp cannot be recorded: {error.strerror}"
             raise Unavailable(message, f"make room for {path}") from error
 
-    return TimeKeeper(_load(path), record, floor)
+    return TimeKeeper(load_time(path), record, floor)
 
 
-def _load(path: Path) -> datetime | None:
+def load_time(path: Path) -> datetime | None:
+    """The time in ``path``; None where there is none. Malformed: the file is damaged."""
     try:
         data = load_file(path, what="the last timestamp's time", limit=limits.TEXT)
     except NotFound:

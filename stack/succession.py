@@ -15,11 +15,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stack.config import Home
 from stack.generations import Generations, load_generations, path_of
 from stack.service import working
+
+if TYPE_CHECKING:
+    from sigcore.trustroot import TrustedRoot
 
 FOLLOW_S: Final = 2.0
 """How often a running role looks whether keys were rotated."""
@@ -75,10 +78,27 @@ def is_published(home: Home) -> bool:
     digests = {target.name: target.sha256 for target in load_state(home).targets}
     if digests.get(TRUSTED_ROOT) != hashlib.sha256(data).hexdigest():
         return False
-    root = parse_trusted_root(data)
-    named = {authority.chain for authority in (*root.certificate_authorities, *root.timestamp_authorities)}
-    named |= {(log.key,) for log in (*root.logs, *root.ct_logs)}
+    named = _named(parse_trusted_root(data))
     return all(one.public in named for rows in load_generations(home).values() for one in rows)
+
+
+def names_newest(home: Home, role: str) -> bool:
+    """Whether the trusted root that clients get now, be it the newest or not, names the newest generation of ``role``."""
+    # Deferred: as above.
+    from sigcore.trustroot import parse_trusted_root  # noqa: PLC0415 - see the line above
+    from stack.files import load_file  # noqa: PLC0415 - the same
+    from stack.trust.state import load_state  # noqa: PLC0415 - the same
+
+    digests = {target.name: target.sha256 for target in load_state(home).targets}
+    published = home.tuf_repository / "targets" / f"{digests[TRUSTED_ROOT]}.{TRUSTED_ROOT}"
+    named = _named(parse_trusted_root(load_file(published, what="the trusted root")))
+    return load_generations(home)[role][-1].public in named
+
+
+def _named(root: TrustedRoot) -> set[tuple[bytes, ...]]:
+    """Every chain, and every log's key, of a trusted root."""
+    chains = {authority.chain for authority in (*root.certificate_authorities, *root.timestamp_authorities)}
+    return chains | {(log.key,) for log in (*root.logs, *root.ct_logs)}
 
 
 def _begun(rotated: Generations, now: datetime) -> bool:

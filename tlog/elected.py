@@ -32,6 +32,7 @@ from tlog.follower import Follower
 from tlog.publish import STEP_BACK_MS, Publisher, SigningClock
 from tlog.sequencer import POOL_ENTRIES, Commits, Sequencer
 from tlog.storage.base import prefix_of
+from tlog.storage.postgres import InUse
 from tlog.storage.postgres_shared import SharedStore
 from tlog.submission import Receipt, Submission
 from tlog.view import View
@@ -303,7 +304,7 @@ class Elected:
             return  # whoever has room writes
         try:
             await self._store.take_over()
-        except Refused:
+        except InUse:
             return  # another one was faster
         try:
             await self._store.call_roll()

@@ -39,8 +39,13 @@ class HostFile:
         """What the file says; a new identity where there is none, on the disk when this returns.
 
         Raises:
-            Unavailable: it is damaged, or the disk fails.
+            Unavailable: it is damaged, its folder is not there, or the disk fails.
         """
+        if not self.path.parent.is_dir():
+            raise Unavailable(
+                f"the folder of this host's anchors, {self.path.parent}, is not there",
+                "mount the disk that holds it; for a host that never ran make an empty folder (mode 0700)",
+            )
         with failures("the identity of this host"):
             if not self.path.exists():
                 member = Member(secrets.token_hex(8), 0)

@@ -92,7 +92,11 @@ class Mirror:
     async def start(self) -> None:
         """Open the copy and begin to follow. Unavailable: the storage failed. Refused: another process has it."""
         await self._open()
-        await self._settle()
+        try:
+            await self._settle()
+        except BaseException:
+            await self._store.close()
+            raise
         self._task = asyncio.create_task(self._follow(), name=f"copy of {self.publisher.origin}")
 
     async def stop(self) -> None:

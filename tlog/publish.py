@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Protocol, TypeAlias
 
 from sigcore import keys, merkle
@@ -14,6 +15,7 @@ from sigcore.floor import Floor
 from sigcore.keys import PrivateKey, PublicKey
 from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, note_key
 from sigcore.strict import encode_base64, encode_time
+from sigcore.values import dataclass
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -77,16 +79,30 @@ class HeadReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signed checkpoint, a note whose first line is the origin of its log, and what verifies its signature.
+
+    A wrong one, from a fault in the machine, would be stored for good, and can betray the key: none is stored or shown before
+    :meth:`verified` has returned.
+    """
+
+    envelope: str
+    _verify: Callable[[], None]
+
+    def verified(self) -> str:
+        """The checkpoint, with a good signature. Refused: it is a wrong one."""
+        self._verify()
+        return self.envelope
+
+
 class Publisher(HeadReader, Protocol):
     """Signs the head of one log, with ``key``; where that is in a device, whoever asks does not wait in the event loop."""
 
     key: PrivateKey
 
-    def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
-        """The signed checkpoint, a note whose first line is ``origin``.
-
-        The signature was verified: a wrong one, from a fault in the machine, would be stored for good, and can betray the key.
-        """
+    def sign(self, size: int, root: bytes, timestamp_ms: int) -> Signed:
+        """The checkpoint of a tree with ``size`` leaves."""
         ...
 
 
@@ -121,10 +137,11 @@ class CheckpointPublisher(CheckpointReader):
         self._line = encode_note(Note(text, (line,))).removeprefix(text).rpartition(" ")[0]
         """The empty line, and the signature's up to its name."""
 
-    def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:  # noqa: ARG002  # a checkpoint has no time
+    def sign(self, size: int, root: bytes, timestamp_ms: int) -> Signed:  # noqa: ARG002  # a checkpoint has no time
         """See :class:`Publisher`."""
         text = f"{self.origin}\n{size}\n{encode_base64(root)}\n"
         signed = text.encode()
         signature = keys.sign(self.key, signed)
-        keys.verify(self.note_key.key, signature, signed, what="the checkpoint's own signature")
-        return f"{text}{self._line} {encode_base64(self.note_key.id[:KEY_HASH_SIZE] + signature)}\n"
+        envelope = f"{text}{self._line} {encode_base64(self.note_key.id[:KEY_HASH_SIZE] + signature)}\n"
+        what = "the checkpoint's own signature"
+        return Signed(envelope, partial(keys.verify, self.note_key.key, signature, signed, what=what))

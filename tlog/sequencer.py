@@ -6,9 +6,11 @@ One batch:
 1. Take what is in the pool, with what arrives while the event loop turns. Answer those entries that the log has already.
    Hash the leaves of the others, grow the tree, sign the head.
 2. Commit entries, tiles and head in one transaction.                      <- the commit point
+   While the store's thread writes them, the signature is verified here, without which nothing is committed. While it waits for
+   the disk, each entry is proved in the new tree, and each proof checked.
 3. Move the anchor to the new head, durably.                               <- from here on it may have been seen
 4. Publish the head to readers.
-5. Prove each entry in the new tree, check each proof, answer the callers.
+5. Answer the callers.
 6. Store a chunk of older keys, when one is due.
 
 While one batch is being stored the next one gathers: the disk sets the pace, there is no timer, and an idle log answers at
@@ -33,7 +35,7 @@ from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.merkle import Hash
 from tlog.anchor import Anchor, Anchored
-from tlog.publish import Publisher, SigningClock
+from tlog.publish import Publisher, Signed, SigningClock
 from tlog.recent import Recent
 from tlog.recovery import keys_of, recover
 from tlog.storage.base import Batch, Head, LogStore, prefix_of
@@ -71,6 +73,7 @@ class _Step:
     leaf_hashes: tuple[Hash, ...]
     growth: Growth
     batch: Batch
+    signed: Signed
 
 
 class Sequencer:
@@ -201,14 +204,19 @@ class Sequencer:
         waiting = await self._answer_known([self._pool.popleft() for _ in range(min(BATCH_ENTRIES, len(self._pool)))])
         self._crowded = len(waiting) > 1
         if waiting:
-            step = await self._prepare(waiting)
+            step, receipts = await self._prepare(waiting), list[Receipt]()
             began = time.perf_counter()
             # --- commit point: the batch is durable. What fails from there on is answered with "try again", which finds it.
-            await self._store.commit(step.batch, self._anchoring(step.batch.head))
+            await self._store.commit(
+                step.batch,
+                self._anchoring(step.batch.head),
+                step.signed.verified,
+                lambda: receipts.extend(self._foresee(step)),
+            )
             self._count(len(waiting), time.perf_counter() - began)
             # --- visible: the checkpoint may be shown. Nothing above this line has told anyone about the batch.
             self._publish(step)
-            await self._answer(step)
+            self._answer(step, receipts)
         if self._recent.due():
             await self._store_chunk()
 
@@ -251,9 +259,9 @@ class Sequencer:
         tree = self.view.tree
         growth = grow(tree, leaf_hashes)
         size, root, timestamp_ms = growth.tree.size, growth.tree.frontier.root(), self._clock.latest_ms()
-        checkpoint = await aside(self._publisher.key, partial(self._publisher.sign, size, root, timestamp_ms))
-        batch = Batch(tree.size, entries, growth.tiles, Head(size, root, timestamp_ms, checkpoint))
-        return _Step(waiting, leaf_hashes, growth, batch)
+        signed = await aside(self._publisher.key, partial(self._publisher.sign, size, root, timestamp_ms))
+        batch = Batch(tree.size, entries, growth.tiles, Head(size, root, timestamp_ms, signed.envelope))
+        return _Step(waiting, leaf_hashes, growth, batch, signed)
 
     def _anchoring(self, head: Head) -> Callable[[], None]:
         previous = None
@@ -269,9 +277,10 @@ class Sequencer:
         ):
             self._recent.add(index, keys_of(entry, leaf_hash))
 
-    async def _answer(self, step: _Step) -> None:
-        batch = step.batch
-        receipts = await self.view.receipts(batch.first, batch.entries, step.leaf_hashes, duplicate=False)
+    def _foresee(self, step: _Step) -> tuple[Receipt, ...]:
+        return self.view.foreseen(step.growth, step.batch.head, step.batch.entries, step.leaf_hashes)
+
+    def _answer(self, step: _Step, receipts: Sequence[Receipt]) -> None:
         for one, receipt in zip(step.waiting, receipts, strict=True):
             del self._pending[one.submission.identity]
             one.answer(receipt)

@@ -7,6 +7,7 @@ Sources: RFC 6962 section 3.5 (Signed Tree Head), C2SP static-ct-api, "Checkpoin
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Final
 
 from sigcore import keys
@@ -17,6 +18,7 @@ from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, parse_
 from sigcore.sct import sth_signed_data
 from sigcore.tls import Reader, opaque, uint64
 from sigcore.values import dataclass
+from tlog.publish import Signed
 
 _SHA256: Final = 4
 _SIGNATURE_ALGORITHMS: Final = {"rsa-pkcs1v15": 1, "ecdsa": 3}
@@ -90,10 +92,12 @@ class TreeHeadPublisher(TreeHeadReader):
         super().__init__(origin, key.public_key())
         self.key = key
 
-    def sign(self, size: int, root: bytes, timestamp_ms: int) -> str:
+    def sign(self, size: int, root: bytes, timestamp_ms: int) -> Signed:
         """See :class:`tlog.publish.Publisher`."""
         data = sth_signed_data(size, timestamp_ms, root)
         signature = keys.sign(self.key, data)
-        keys.verify(self._public_key, signature, data, what="the tree head's own signature")
-        signed = bytes((_SHA256, self._algorithm or 0)) + opaque(signature, 2)
-        return self.encode(TreeHead(size, root, timestamp_ms, signed))
+        struct = bytes((_SHA256, self._algorithm or 0)) + opaque(signature, 2)
+        envelope = self.encode(TreeHead(size, root, timestamp_ms, struct))
+        return Signed(
+            envelope, partial(keys.verify, self._public_key, signature, data, what="the tree head's own signature")
+        )

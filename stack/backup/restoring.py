@@ -25,6 +25,10 @@ from tlog.audit import Progress
 _CHANGED: Final = "do not write to the archive while it is restored"
 
 
+class Taken(Refused):
+    """The place to restore to is not free; nothing is wrong with the archive."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is to be restored.
@@ -74,7 +78,8 @@ async def restore(wanted: Wanted, progress: Callable[[str], Progress]) -> Restor
        nothing that could be taken for a stack, and the next restore settles it.
 
     Raises:
-        Refused, Malformed: one of these does not hold. NotFound: there is no such archive. Unavailable: the disk.
+        Taken: the place is not free. Refused, Malformed: one of these does not hold. NotFound: there is no such archive.
+        Unavailable: the disk.
     """
     target = placing.place_of(wanted.home.path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -127,19 +132,19 @@ def _rollback(behind: tuple[Behind, ...]) -> Refused:
 
 # --- the place -----------------------------------------------------------------------------------------
 def _check_free(target: Path, anchors: Path | None) -> Path | None:
-    """The folder of anchors that outlived the stack, if there is one. Refused: the place is not free."""
+    """The folder of anchors that outlived the stack, if there is one. Taken: the place is not free."""
     if anchors is not None and not anchors.is_dir():
         raise NotFound(f"there are no anchors at {anchors}, which is no folder")
     if not target.exists():
         return anchors
     found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
     if found - {placing.ANCHOR}:
-        raise Refused(
+        raise Taken(
             f"{target} is not empty: it holds {min(found - {placing.ANCHOR})}",
             "restore to a new directory; or move this one away, and name its anchors: --anchors OLD/anchor",
         )
     if os.path.ismount(target):
-        raise Refused(f"{target} is a mount point", "restore to a folder in it, or mount it elsewhere meanwhile")
+        raise Taken(f"{target} is a mount point", "restore to a folder in it, or mount it elsewhere meanwhile")
     if not found:
         return anchors
     if anchors is not None:

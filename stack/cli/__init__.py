@@ -55,14 +55,32 @@ def _group(names: list[str]) -> str:
 
 
 def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
-    """Run one command line; the answer is the exit code."""
+    """Run one command line; the answer is the exit code. Where an interrupt or a closed pipe has met us nobody is shown."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if len(arguments) == 2 and arguments[0] == "help":
-        arguments = [arguments[1], "--help"]
+    try:
+        try:
+            code = _run(arguments, is_process=argv is None)
+        finally:
+            print(end="", flush=True)  # here, and not at the end of the interpreter, which would complain
+    except KeyboardInterrupt:
+        sys.stderr.write(f"sigbox{''.join(f' {one}' for one in arguments[:1] if one in COMMANDS)}: interrupted\n")
+        return 130
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # whoever read our output has gone: `sigbox ... | head`
+            return 141
+        sys.stderr.write(f"sigbox: standard output cannot be written to: {error.strerror}\n")
+        return ExitCode.USAGE
+    return code
+
+
+def _run(arguments: list[str], *, is_process: bool) -> int:
+    if len(arguments) > 1 and arguments[0] == "help":  # of a command, or of an action of one
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        sys.stdout.write(overview())
+        print(overview(), end="")
         return ExitCode.DONE if arguments else ExitCode.USAGE
     name = "version" if arguments[0] == "--version" else arguments[0]
     command = COMMANDS.get(name)
@@ -74,17 +92,13 @@ def main(argv: list[str] | tuple[str, ...] | None = None) -> int:
         from stack.cli.version import run as print_version  # noqa: PLC0415 - see the line above
 
         return print_version(None)
-    try:
-        if argv is None and name in _SERVING:
-            _end_at_sigterm()
-        # Deferred: help is printed without it.
-        from stack.cli.runner import run  # noqa: PLC0415 - see the line above
+    if is_process and name in _SERVING:
+        _end_at_sigterm()
+    # Deferred: help is printed without it.
+    from stack.cli.runner import run  # noqa: PLC0415 - see the line above
 
-        code = run(name, command, arguments[1:])
-    except KeyboardInterrupt:  # while modules are imported, too
-        sys.stderr.write(f"sigbox {name}: interrupted\n")
-        return 130
-    if argv is None and command.refused == ExitCode.REFUSED:
+    code = run(name, command, arguments[1:])
+    if is_process and command.refused == ExitCode.REFUSED:
         _leave(code)
     return code
 
@@ -119,11 +133,9 @@ def _nearest(name: str) -> str:
 def _leave(code: int) -> None:
     """End the process at once: taking the interpreter apart costs a verifier more than a whole start of Python.
 
-    A verifier holds nothing that would have to be put back: no thread, no lock, no temporary file.
+    A verifier holds nothing that would have to be put back: no thread, no lock, no temporary file. An output that cannot be written is
+    for :func:`main`: a verdict that nobody read is none.
     """
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        code = 141  # whoever read our output has gone; a verdict that nobody read is none
+    print(end="", flush=True)
+    sys.stderr.flush()
     os._exit(code)

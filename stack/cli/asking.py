@@ -33,7 +33,9 @@ def ask_for(url: str, action: str, body: bytes) -> Fields:
         response = connection.getresponse()
         data = response.read(limits.SERVICE_RESPONSE)
     except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(f"{url} does not answer: {error}", "is the stack running?") from error
+        raise Unavailable(
+            f"{url} does not answer: {getattr(error, 'strerror', None) or error}", "is the stack running?"
+        ) from error
     finally:
         connection.close()
     if response.status == http.HTTPStatus.NOT_FOUND:

@@ -23,7 +23,7 @@ from sigcore import dsse, keys, limits
 from sigcore.bundle import Bundle, Content, MessageSignature, encode_bundle
 from sigcore.keys import PublicKey
 from sigcore.log_entry import LogEntry
-from stack.cli.usage import Usage
+from stack.cli.usage import Usage, verifying
 
 EXAMPLES = """\
 examples:
@@ -98,7 +98,8 @@ def _created(options: argparse.Namespace) -> Bundle:
     content = _content(options, verifier)
     draft = Bundle(None, (), (), content)
     digest = digest_file(options.artifact, digest_algorithm(draft))
-    return assembly.assemble_bundle(content, verifier, digest=digest, entries=entries, timestamps=stamps)
+    with verifying():
+        return assembly.assemble_bundle(content, verifier, digest=digest, entries=entries, timestamps=stamps)
 
 
 def _read(path: str) -> bytes:

@@ -27,6 +27,7 @@ from sigcore.errors import Refused, Unavailable
 from sigcore.strict import Fields, parse_base64
 from stack.cli.narrator import Narrator, Style
 from stack.cli.table import ExitCode
+from stack.cli.usage import Usage
 from stack.files import make_folder, save_file
 
 IDENTITY: Final = "alice@example.com"
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     """Tell the story; 0 when it ended as it must."""
     if options.keep:
         if options.keep.exists():
-            raise Refused(f"{options.keep} exists already", "name a new one")
+            raise Usage(f"{options.keep} exists already", "name a new one")
         make_folder(options.keep)
     narrator = Narrator()
     with tempfile.TemporaryDirectory(prefix="sigbox-demo-") as name:

@@ -18,12 +18,13 @@ from client.oci.ports import Registry
 from client.oci.reading import Found, read_attestations, read_signatures, read_tag_image
 from client.oci.reference import Reference
 from client.oci.walking import pick_platform
+from sigcore import limits
 from sigcore.bundle import encode_bundle
 from sigcore.dsse import encode_envelope
 from sigcore.errors import NotFound
 from sigcore.intoto import predicate_type_uri
 from sigcore.legacy_bundle import cosign_timestamp_json, rekor_bundle_json
-from sigcore.strict import JSON, encode_base64
+from sigcore.strict import JSON, encode_base64, parse_json
 from stack.cli.registries import add_format_option, add_registry_options, home, layouts_of, open_named, open_registry
 
 EXAMPLES = """\
@@ -91,7 +92,8 @@ def _print(found: Found, ref: Reference, options: argparse.Namespace) -> None:
         print("\n".join(lines))
         return
     left_out = [{"place": defect.place, "error": defect.error.message} for defect in found.defects]
-    print(json.dumps({"image": str(ref), "attached": [*map(json.loads, lines)], "leftOut": left_out}, indent=2))
+    attached = [parse_json(line.encode(), what="what is attached", limit=limits.BUNDLE) for line in lines]
+    print(json.dumps({"image": str(ref), "attached": attached, "leftOut": left_out}, indent=2))
 
 
 def _lines(attached: Sequence[Attached]) -> Sequence[str]:

@@ -222,7 +222,7 @@ def _described(issuer: Issuer, own: Issuer) -> dict[str, object]:
 def _test(options: argparse.Namespace) -> None:
     home = unlocked(options)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # why keys could not be fetched
-    now = parse_time(options.at, what="--at") if options.at else datetime.now(UTC)
+    now = _moment(options.at)
     found = load_all(issuer_files(home, options.config))
     table = IssuerTable((_own(home, now), *found.issuers), found.patterns)
     claims = asyncio.run(verify_token(_token(options.token), table, now=now))
@@ -238,6 +238,13 @@ def _test(options: argparse.Namespace) -> None:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         _print(report)
+
+
+def _moment(given: str | None) -> datetime:
+    try:
+        return parse_time(given, what="--at") if given else datetime.now(UTC)
+    except Malformed as error:
+        raise Usage(error.message, error.hint) from error
 
 
 def _own(home: Home, now: datetime) -> Issuer:

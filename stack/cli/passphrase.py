@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The passphrase of a private key: from COSIGN_PASSWORD, or from the terminal."""
+"""The passphrase of a private key: from COSIGN_PASSWORD, or from the terminal; and the key that it opens."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import getpass
 import os
 import sys
 
-from client.key_files import VARIABLE
+from client.files import AnyPath
+from client.key_files import VARIABLE, load_private_key
+from sigcore.errors import Refused
+from sigcore.keys import PrivateKey
 from stack.cli.usage import Usage
 
 
-def ask_passphrase() -> bytes:
-    """The passphrase of a key that exists.
+def open_private_key(path: AnyPath) -> PrivateKey:
+    """The key in the file ``--key``; nobody but its owner has a say in that, so a passphrase that does not fit is a usage error.
 
     Raises:
-        Usage: no variable and no terminal.
+        NotFound: no such file. Malformed: no private key. Usage: another passphrase; no variable and no terminal.
     """
-    return _given("Enter password for private key: ")
+    try:
+        return load_private_key(path, lambda: _given("Enter password for private key: "))
+    except Refused as error:
+        raise Usage(error.message, error.hint) from error
 
 
 def ask_new_passphrase() -> bytes:

@@ -43,7 +43,7 @@ def load_policy(path: str) -> Policy:
         data = read_file(path, what="the policy", limit=limits.POLICY)
     except NotFound as error:
         raise NoPolicy(
-            error.message, "without its policy nothing is verified; --no-policy says that none is meant"
+            error.message, "without its policy nothing is judged; --no-policy tells a verification that none is meant"
         ) from error
     try:
         return parse_policy(data, what=f"the policy {path}")

@@ -6,9 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from client.key_files import load_private_key
 from sigcore.keys import encode_public_key_pem
-from stack.cli.passphrase import ask_passphrase
+from stack.cli.passphrase import open_private_key
 from stack.files import save_file
 
 EXAMPLES = """\
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print or write it."""
-    pem = encode_public_key_pem(load_private_key(options.key, ask_passphrase).public_key())
+    pem = encode_public_key_pem(open_private_key(options.key).public_key())
     if options.outfile:
         save_file(options.outfile, pem.encode("ascii"))
     else:

@@ -16,11 +16,12 @@ import sys
 from pathlib import Path
 
 from sigcore.strict import encode_time
-from stack.backup.restoring import Restored, Wanted, restore
+from stack.backup.restoring import Restored, Taken, Wanted, restore
 from stack.cli.backup import keys_line
 from stack.cli.fsck import progress
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.cli.table import ExitCode
+from stack.cli.usage import Usage
 
 EXAMPLES = """\
 examples:
@@ -61,7 +62,10 @@ def run(options: argparse.Namespace) -> int:
         accept_rollback=options.accept_rollback,
         only_check=options.check,
     )
-    done = asyncio.run(restore(wanted, progress))
+    try:
+        done = asyncio.run(restore(wanted, progress))
+    except Taken as error:
+        raise Usage(error.message, error.hint) from error
     if done.settled:
         sys.stderr.write(f"an earlier restore was cut off: {done.settled}\n")
     for one in done.behind:

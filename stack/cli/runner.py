@@ -61,16 +61,10 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
             if reason is not None:
                 parser.error(reason)
         code = _done(name, command, module, options)
-        sys.stdout.flush()  # here, where an output that cannot be written is an error like any other
     except BrokenPipeError:
-        _discard_output()  # whoever read it has gone: `sigbox ... | head`
-        return 141
+        raise  # main knows
     except Exception as error:  # noqa: BLE001 - the last edge: whatever it is, it must not end with 0
         code = _failed(name, command, error)
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _discard_output()
         if _JSON.intersection(arguments) and not getattr(error, "reported", False):
             _print_failure(error, code)
     return code
@@ -82,11 +76,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises :class:`Usage` instead of ending the process; the help of an action is named where it is the action's."""
         raise Usage(message, f"{self.prog} --help shows what it takes")
-
-
-def _discard_output() -> None:
-    """The interpreter must not complain about it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _done(name: str, command: Command, module: ModuleType, options: argparse.Namespace) -> int:

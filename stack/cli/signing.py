@@ -20,7 +20,6 @@ from client.ambient import CiJob, ambient_token, find_source
 from client.files import digest_file, save_bundle
 from client.fulcio import Issued
 from client.identity import ENVIRONMENT, IdentityToken, load_identity_token
-from client.key_files import load_private_key
 from client.session import load_session, session_file
 from client.sign import Signing, subject_digest
 from client.transport import AiohttpTransport, Transport, tls_context
@@ -34,7 +33,7 @@ from sigcore.strict import JSON, encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
 from stack.cli.explain_options import add_explain_options, wants_explanation
-from stack.cli.passphrase import ask_passphrase
+from stack.cli.passphrase import open_private_key
 from stack.cli.trusting import add_trust_options, given_trust
 from stack.cli.usage import Usage, one_line
 from stack.files import save_file
@@ -93,6 +92,9 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
     single = (options.bundle, options.output_signature, options.output_certificate)
     if len(files) > 1 and any(single):
         raise Usage("one output file is named for several files", "leave --bundle and --output-* out")
+    for file in files:
+        if file.is_dir():
+            raise Usage(f"{file} is a directory, expected files", f"name the files in it: {file}/*")
     jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
     outputs = (options.output_signature, options.output_certificate)
     _check_places([*(job.target for job in jobs), *filter(None, outputs)])
@@ -195,9 +197,7 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
         raise Usage("--key and --identity-token are given", "leave one of them out")
     tls = tls_context(options.ca_file) if options.ca_file else None
     async with AiohttpTransport(tls=tls, request_id=token_hex(8)) as transport:
-        signer = (
-            load_private_key(options.key, ask_passphrase) if options.key else await _identity(options, trust, transport)
-        )
+        signer = open_private_key(options.key) if options.key else await _identity(options, trust, transport)
         yield Signing(signer, trust, transport, options.rekor_version, on_issued)
 
 

@@ -143,5 +143,5 @@ _ROTATIONS: Final[Mapping[str, Rotation]] = {
     "ct": lambda home, settings, at_once: _log("ct", home, settings, at_once),
     "rekor-v2": lambda home, settings, at_once: _log("rekor", home, settings, at_once),
 }
-ALL: Final = ("ca", "tsa", "tuf", "oidc")
-"""Not the logs: a tree is served for ever, so nobody adds one in passing."""
+ALL: Final = ("oidc", "ca", "tsa", "tuf")
+"""The one that may refuse comes first, before anything is changed. Not the logs: a tree is served for ever, so nobody adds one in passing."""

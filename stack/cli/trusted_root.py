@@ -25,7 +25,7 @@ from sigcore.trustroot import (
 )
 from stack.cli.pairs import parse_pairs, parse_window
 from stack.cli.trusting import add_root_options, load_trusted_root
-from stack.cli.usage import Usage
+from stack.cli.usage import Usage, verifying
 
 EXAMPLES = """\
 examples:
@@ -117,8 +117,9 @@ def _authority(text: str, option: str) -> AuthorityInstance:
     found = x509.parse_certificates_pem(
         read_file(pairs["certificate-chain"], what=what, limit=limits.TRUSTED_ROOT), what=what
     )
-    for lower, upper in pairwise(found):
-        chain.verify_signed_by(lower, upper)
+    with verifying():
+        for lower, upper in pairwise(found):
+            chain.verify_signed_by(lower, upper)
     window = parse_window(pairs, option, start=max(certificate.not_before for certificate in found))
     name, organization = x509.common_name(found[-1].subject), x509.organization(found[-1].subject)
     return AuthorityInstance(organization, name, _url(pairs, option), tuple(one.der for one in found), window)

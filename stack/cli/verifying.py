@@ -16,6 +16,7 @@ from client.verify.identity import IdentityPolicy, pattern_doubts
 from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore import keys, limits
+from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
 from sigcore.errors import NotFound, Refused, SigError, Unavailable
 from sigcore.strict import JSON
@@ -83,6 +84,11 @@ def read_signer(options: argparse.Namespace) -> Signer:
     who = (options.certificate_identity, options.certificate_identity_regexp, options.certificate_oidc_issuer)
     for doubt in pattern_doubts(options.certificate_identity_regexp):
         sys.stderr.write(f"warning: --certificate-identity-regexp: {doubt}\n")
+    if options.key is None and not any(who):
+        raise Usage(
+            "nobody is named who may have signed",
+            "give --certificate-identity with --certificate-oidc-issuer, --key FILE, or --policy FILE",
+        )
     if options.key is None:
         try:
             return IdentityPolicy(
@@ -91,7 +97,9 @@ def read_signer(options: argparse.Namespace) -> Signer:
                 pattern=options.certificate_identity_regexp,
             )
         except Refused as error:
-            raise Usage(error.message, error.hint or "give --key FILE where a bare key signed") from error
+            raise Usage(
+                error.message, error.hint or r"for example '.*@example\.com', as Python's re reads it"
+            ) from error
     if any(who):
         raise Usage("--key and --certificate-* are given: a bare key has no identity", "leave one of them out")
     what = f"the key {options.key}"
@@ -179,7 +187,7 @@ def _verdict(
     file: str, path: str, verifier: Callable[[str], Verify], progress: str, attempt: Attempt
 ) -> dict[str, object]:
     try:
-        bundle = attempt.bundle = load_bundle(path)
+        bundle = attempt.bundle = _bundle_of(file, path)
         attempt.digest = digest_of(file, digest_algorithm(bundle))
         verified = attempt.verified = verifier(file)(bundle, attempt.digest, attempt.found)
     except (NotFound, NotServed, Unavailable, Usage):
@@ -192,6 +200,16 @@ def _verdict(
         return {"file": file, "verified": False, "step": error.step, "error": error.message, "hint": error.hint}
     sys.stderr.write(f"{progress}Verified OK {ascii(file)[1:-1]}: {_summary(verified)}\n")
     return {"file": file, "verified": True}
+
+
+def _bundle_of(file: str, path: str) -> Bundle:
+    """The bundle; where neither is there, the file is what was mistyped. NotFound: names the one that is missing."""
+    try:
+        return load_bundle(path)
+    except NotFound:
+        if not is_digest(file) and not os.path.exists(file):  # noqa: PTH110 - as in client.files
+            digest_of(file, HashAlgorithm.SHA2_256)
+        raise
 
 
 def _checks(verified: Verified) -> list[dict[str, str]]:

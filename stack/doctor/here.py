@@ -17,7 +17,7 @@ from typing import Final
 
 import stack
 from sigcore.device_key import in_device
-from sigcore.errors import Refused
+from sigcore.errors import Refused, SigError
 from sigcore.keys import PrivateKey
 from sigcore.strict import encode_time
 from sigcore.values import dataclass
@@ -35,6 +35,8 @@ SQLITE: Final = (3, 35, 0)
 """The first with everything that the logs use (RETURNING, trigram indexes)."""
 LOW_BYTES: Final = 1024**3
 FULL_BYTES: Final = 100 * 1024**2
+MOST: Final = 8
+"""Wounds that are named one by one."""
 SOON: Final = timedelta(days=180)
 
 
@@ -140,7 +142,12 @@ def certificates(here: Here) -> str:
     away = [f"{role}/" for role in loaders if role not in there]
     if not there:
         raise Skipped(f"neither {' nor '.join(away)} is in {home.path}: their chains are looked at where they are")
-    until, name = min((_good_until(loaders[role](home)[1], here.now) for role in there), key=lambda pair: pair[0])
+    try:
+        chains = [loaders[role](home)[1] for role in there]
+    except SigError as error:
+        error.hint = error.hint or "restore it from a backup: sigbox restore"
+        raise
+    until, name = min((_good_until(chain, here.now) for chain in chains), key=lambda pair: pair[0])
     if until - here.now < SOON:
         raise Warned(
             f"the certificate {name!a} ends {encode_time(until)}",
@@ -162,10 +169,24 @@ def _good_until(chain: Sequence[Certificate], now: datetime) -> tuple[datetime, 
     return first.not_after, common_name(first.subject)
 
 
+def contents(here: Here) -> str:
+    """That every file is what it must be beside the others; of a damaged directory, that each of its wounds is named at once."""
+    # Deferred: it reads what all parts of the stack write.
+    from stack.doctor.contents import problems  # noqa: PLC0415 - see the line above
+
+    found = list(problems(here.folder()))
+    if found:
+        said = "; ".join(dict.fromkeys(one.message for one in found[:MOST]))
+        more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
+        raise Refused(f"{said}{more}", "; ".join(dict.fromkeys(one.hint for one in found[:MOST] if one.hint)))
+    return "every file can be read and fits those that it belongs to; sigbox fsck hashes the logs"
+
+
 CHECKS: Final = (
     Check("program", program),
     Check("files", files),
     Check("disk", disk, "files"),
     Check("tokens", tokens, "files"),
     Check("certificates", certificates, "files"),
+    Check("contents", contents),
 )

@@ -6,13 +6,16 @@ Source: sigstore protobuf-specs ``sigstore_trustroot.proto``.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from sigcore import note, signing_config, trustroot, x509
 from sigcore.algorithms import HashAlgorithm
+from sigcore.errors import Malformed, Refused, SigError
 from sigcore.keys import (
     PublicKey,
     default_details,
@@ -25,7 +28,7 @@ from sigcore.keys import (
 from stack.bootstrap import PublicMaterial
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder, save_file
-from stack.generations import Generation, Generations, load_generations
+from stack.generations import Generation, Generations, load_generations, path_of
 from stack.lock import alone
 from stack.shards import Shard, shards_of
 from stack.trust.targets import former_target
@@ -192,16 +195,20 @@ def load_public(home: Home) -> PublicMaterial:
         NotFound, Malformed: a file is missing or damaged.
     """
 
-    def certificates(name: str) -> tuple[x509.Certificate, ...]:
-        return x509.parse_certificates_pem(_read(home, name).decode("latin-1"), what=name)
+    def certificates(name: str, length: int) -> tuple[x509.Certificate, ...]:
+        found = x509.parse_certificates_pem(_read(home, name).decode("latin-1"), what=name)
+        if len(found) != length:
+            message = f"{home.keys / name} holds {len(found)} certificates, of one generation there are {length}"
+            raise Malformed(message, f"{path_of(home)} may be lost: restore public/generations.json from a backup")
+        return found
 
     def tree_key(log: str, name: str) -> PublicKey:
         return parse_public_key(rotated[log][-1].public[0]) if log in rotated else load_public_key(home, name)
 
     rotated = load_generations(home)
     return PublicMaterial(
-        ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem"),
-        tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem"),
+        ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem", 2),
+        tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem", 3),
         ct_key=tree_key("ct", "ctfe.pub"),
         rekor_key=tree_key("rekor", "rekor_v2.pub"),
         rekor_v1_key=load_public_key(home, "rekor.pub"),
@@ -233,23 +240,52 @@ def unrotated(home: Home, settings: Settings) -> Iterator[None]:
         yield
 
 
-def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> None:
-    """Write the trust documents to ``public/`` and the keys to ``public/keys/``; what is there already is left alone.
-
-    The caller has loaded ``material`` within :func:`unrotated`, and is there still.
-    """
+def encode_documents(home: Home, material: PublicMaterial, settings: Settings) -> dict[Path, bytes]:
+    """The trust documents of ``public/`` and the keys of ``public/keys/``, by the files that they belong into."""
     rotated = load_generations(home)
     root, config = trusted_root(material, settings, rotated), services(settings, rotated=rotated)
-    documents = {
+    return {
         home.trusted_root: trustroot.encode_trusted_root(root),
         home.signing_config: signing_config.encode_signing_config(config),
         home.signing_config_v1: signing_config.encode_signing_config(services(settings, (REKOR_V1_API,))),
         home.signing_config_v2: signing_config.encode_signing_config(services(settings, (REKOR_V2_API,), rotated)),
         home.trust_config: signing_config.encode_trust_config(root, config),
+        **{home.keys / name: pem for name, pem in public_keys(material, rotated).items()},
     }
+
+
+def save_documents(home: Home, material: PublicMaterial, settings: Settings) -> None:
+    """Write what :func:`encode_documents` makes; what is there already is left alone.
+
+    The caller has loaded ``material`` within :func:`unrotated`, and is there still.
+
+    Raises:
+        Refused: a key that is published would be no longer.
+    """
     make_folder(home.keys, 0o755, durable=not settings.ephemeral)
-    for path, data in (
-        documents | {home.keys / name: pem for name, pem in public_keys(material, rotated).items()}
-    ).items():
+    documents = encode_documents(home, material, settings)
+    _check_nothing_lost(home, documents[home.trusted_root])
+    for path, data in documents.items():
         if not path.exists() or path.read_bytes() != data:
             save_file(path, data, durable=not settings.ephemeral)
+
+
+def _check_nothing_lost(home: Home, root: bytes) -> None:
+    """That each key of the trusted root that is there is in the next one, too: none is ever taken out."""
+    if not home.trusted_root.exists() or (before := home.trusted_root.read_bytes()) == root:
+        return
+    try:
+        published = trustroot.parse_trusted_root(before)
+    except SigError:
+        return  # damaged: it is written anew
+    if lost := _keys_of(published) - _keys_of(trustroot.parse_trusted_root(root)):
+        names = ", ".join(sorted(hashlib.sha256(key).hexdigest()[:16] for key in lost))
+        raise Refused(
+            f"{home.trusted_root} publishes keys that are neither in {home.path} nor in {path_of(home)}: SHA-256 {names}",
+            "restore public/generations.json and the keys from one backup; what they signed would no longer be trusted",
+        )
+
+
+def _keys_of(root: trustroot.TrustedRoot) -> set[bytes]:
+    authorities = (*root.certificate_authorities, *root.timestamp_authorities)
+    return {log.key for log in (*root.logs, *root.ct_logs)} | {one.chain[0] for one in authorities}

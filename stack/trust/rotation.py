@@ -3,7 +3,7 @@
 
 An authority (``ca``, ``tsa``):
 
-1. A rotation that was interrupted after step 3 is finished, not begun anew.
+1. A rotation that was interrupted after step 3 is finished; that of the role itself is not begun anew.
 2. Keys and chain of generation N+1 are made in a folder with another name, which is then renamed to ``ROLE/N+1``. One that is there
    already is of a rotation that was interrupted before step 3: nobody knows of it, and it is made anew.
 3. ``public/generations.json`` says that generation N+1 counts from now on, and N for another :data:`OVERLAP`. This is the moment.
@@ -42,7 +42,7 @@ from stack.files import make_folder
 from stack.generations import LEAD, LOGS, Generation, folder_of, load_generations, save_generations
 from stack.lock import WORKERS, held
 from stack.shards import Shard
-from stack.succession import is_published
+from stack.succession import is_published, names_newest
 from stack.trust.documents import load_public, save_documents, unrotated
 
 OVERLAP: Final = timedelta(hours=1)
@@ -109,10 +109,10 @@ def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: t
     now = now.replace(microsecond=0)
     with unrotated(home, settings):
         settings = load_settings(home)  # a start may have changed the URL meanwhile
+        _resume(home, settings)  # 1, and before a folder is made anew: that none is lost which was published
         rotated = dict(load_generations(home))
-        if role in rotated and not is_published(home):  # 1
-            _resume(home, settings)
-            return _said(role, rotated[role], resumed=True)
+        if role in rotated and not is_published(home) and not names_newest(home, role):
+            return _said(role, rotated[role], resumed=True)  # where it does name it, another role's was interrupted
         before = rotated.get(role) or (_first(home, settings, role),)
         if now < before[-1].validity.start:
             raise Refused(f"the clock is before the start of the key that signs, {before[-1].validity.start}")

@@ -11,7 +11,7 @@ import pytest
 from stack.config import Home
 from tests.stack_process import running_stack, sigbox
 
-LOCAL = ("program", "files", "disk", "tokens", "certificates")
+LOCAL = ("program", "files", "disk", "tokens", "certificates", "contents")
 REMOTE = ("name", "connection", "roles", "issuers", "authority", "log keys", "clock", "metadata", "signature")
 
 

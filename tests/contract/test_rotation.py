@@ -107,3 +107,16 @@ def test_a_stack_starts_with_the_keys_that_its_generations_name(tmp_path: Path):
     assert sigbox("trust", "rotate", "ca", "--data", stack.data).returncode == 0
     with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
         assert issuer_of(sign(stack, tmp_path / "after")) not in ("", before)
+
+
+def test_rotating_all_of_them_too_early_changes_nothing(tmp_path: Path):
+    """The key set that others keep for minutes may not have the next key yet: that is said before anything else is rotated."""
+    data = tmp_path / "data"
+    assert sigbox("init", "--data", data, "--url", "http://localhost:7780").returncode == 0
+    done = sigbox("trust", "rotate", "all", "--data", data)
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "or at once with --now" in done.stderr
+    assert [path.name for path in (data / "public" / "tuf").glob("*.root.json")] == ["1.root.json"]
+    assert not (data / "ca" / "2").exists()
+    assert not (data / "tsa" / "2").exists()

@@ -251,7 +251,7 @@ def test_a_configuration_that_means_nothing_is_refused_with_its_name(tmp_path, t
     assert [path.name for path in tmp_path.iterdir()] == ["up.toml"]
 
 
-@pytest.mark.parametrize("module", ["stack.cli.runner", "stack.cli.up", "stack.serve", "stack.running"])
+@pytest.mark.parametrize("module", ["stack.cli.runner", "stack.cli.placing", "stack.serve", "stack.running"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_at_any_moment_of_a_start_ends_it_in_order_and_leaves_nothing(tmp_path, number, code, module):
     command = [sys.executable, "-c", INTERRUPTED, str(int(number)), module, *UP, "--data", str(tmp_path / "data")]

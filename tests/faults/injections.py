@@ -25,7 +25,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -179,9 +179,9 @@ def runs(folder: Path, kinds: dict[str, tuple[int, int]]) -> Iterator[tuple[str,
 
 
 class CarelessStore(SqliteStore):
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Batch, checked: Callable[[], bool]) -> None:
         with contextlib.suppress(Unavailable):
-            super()._commit(batch)
+            super()._commit(batch, checked)
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ import tlog.catalog.query
 import tlog.kept
 import tsa.json_request
 from sigcore import (
+    alike,
     bundle,
     checkpoint,
     cms,
@@ -281,6 +282,11 @@ PARSERS: dict[str, Parser] = {
     "sigcore.strict.parse_base64": Parser(
         lambda text: strict.parse_base64(text, what=WHAT), [b"", b"AA==", b"+/8="], strict.encode_base64, text=True
     ),
+    "sigcore.strict.parse_base64_texts": Parser(
+        lambda data: strict.parse_base64_texts(data.split(b"|"), what=WHAT),
+        [b"", b"AA==", b"AA==||+/8="],
+        lambda found: b"|".join(strict.encode_base64(one).encode() for one in found),
+    ),
     "sigcore.strict.parse_base64url": Parser(
         lambda text: strict.parse_base64url(text, what=WHAT), [b"", b"AA", b"-_8"], strict.encode_base64url, text=True
     ),
@@ -358,6 +364,12 @@ PARSERS: dict[str, Parser] = {
     "sigcore.encrypted_key.parse_encrypted_key": Parser(encrypted, [encrypted_document()]),
     "sigcore.x509.parse_certificate": Parser(
         x509.parse_certificate, [CERTIFICATE.der, ROOT.der], lambda certificate: certificate.der
+    ),
+    "sigcore.x509.parse_moment": Parser(
+        lambda data: x509.parse_moment(data, WHAT, "notBefore"), [der.time(CERTIFICATE.not_before)], der.time
+    ),
+    "sigcore.alike.parse_leaf": Parser(
+        alike.parse_leaf, [CERTIFICATE.der, ROOT.der], lambda certificate: certificate.der
     ),
     "sigcore.x509.parse_certified_key": Parser(x509.parse_certified_key, [CERTIFICATE.der, ROOT.der]),
     "sigcore.x509.parse_certificate_pem": Parser(

@@ -106,11 +106,21 @@ class LogStore(Protocol):
         """The head of the last batch; None before the first."""
         ...
 
-    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
+    async def commit(
+        self,
+        batch: Batch,
+        then: Callable[[], None] = nothing,
+        check: Callable[[], object] = nothing,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
         """Store ``batch``; once it is durable call ``then``, which may block, and return when it has returned.
 
-        Refused, with nothing stored, when the batch does not follow the stored head or the epoch is over. What ``then`` raises
-        is raised; the batch is stored all the same.
+        What the caller has still to do need not be waited for twice: ``check`` and then ``meanwhile`` are called here, on the
+        thread of the caller, as soon as a thread of the store has something to do. Nothing is committed before ``check`` has
+        returned; what it raises is raised, and nothing is stored. ``meanwhile`` may be called while the disk is.
+
+        Refused, with nothing stored, when the batch does not follow the stored head or the epoch is over. What ``then`` or
+        ``meanwhile`` raises is raised; the batch may be stored all the same.
         """
         ...
 

@@ -47,9 +47,16 @@ class MemoryStore:
         """See :class:`~tlog.storage.base.LogStore`."""
         return self._memory.head
 
-    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
+    async def commit(
+        self,
+        batch: Batch,
+        then: Callable[[], None] = nothing,
+        check: Callable[[], object] = nothing,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
         """See :class:`~tlog.storage.base.LogStore`."""
         self._check_owner()
+        check()
         memory = self._memory
         if (batch.first, batch.head.size) != (len(memory.entries), len(memory.entries) + len(batch.entries)):
             raise Refused(
@@ -58,6 +65,7 @@ class MemoryStore:
         memory.entries.extend(batch.entries)
         memory.tiles.update(((tile.level, tile.index), tile.hashes) for tile in batch.tiles)
         memory.head = batch.head
+        meanwhile()
         then()
 
     async def entries(self, first: int, end: int) -> tuple[Submission, ...]:

@@ -74,6 +74,10 @@ class Holder:
     silent_s: float
 
 
+class InUse(Refused):
+    """Somebody else writes to the log."""
+
+
 class PostgresStore:
     """A :class:`~tlog.storage.base.LogStore` in the database ``url``, in the schema of ``log``."""
 
@@ -99,7 +103,7 @@ class PostgresStore:
             raise
 
     async def take_over(self) -> None:
-        """Become the owner. Refused: another one is, or the server may lose what it acknowledges; then nothing has changed."""
+        """Become the owner. InUse: another one is. Refused: the server may lose what it acknowledges. Then nothing has changed."""
         try:
             await self._connect()
             await self._lock()
@@ -141,8 +145,10 @@ class PostgresStore:
                 with failures("the lock cannot be given back"):
                     await session.execute("SELECT pg_advisory_unlock_all()")
                     await session.close(timeout=1)
-            except Unavailable:
+            except BaseException as error:
                 session.terminate()  # the server gives it back when it notices
+                if not isinstance(error, Unavailable):
+                    raise
         if self._thread is not None:
             thread, self._thread = self._thread, None
             thread.close()
@@ -168,7 +174,7 @@ class PostgresStore:
                 await asyncio.sleep(LOOK_S)
         found = await holder(session, lock_key(self.schema))
         where = f"process {found.pid} of the database server, for {found.place}" if found else "another process"
-        raise Refused(f"the log is in use by {where}", "one log has one writer at a time; the others stand by")
+        raise InUse(f"the log is in use by {where}", "one log has one writer at a time; the others stand by")
 
     def _drop_writer(self) -> None:
         session, self._writer = self._writer, None
@@ -193,8 +199,16 @@ class PostgresStore:
             async with self._write() as session:
                 await session.fetchval("SELECT 1")
 
-    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
-        """See :class:`~tlog.storage.base.LogStore`."""
+    async def commit(
+        self,
+        batch: Batch,
+        then: Callable[[], None] = nothing,
+        check: Callable[[], object] = nothing,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
+        """See :class:`~tlog.storage.base.LogStore`. One statement stores a batch, so both are called before it is sent."""
+        check()
+        meanwhile()
         head, entries, tiles = batch.head, batch.entries, batch.tiles
         if head.size != batch.first + len(entries):
             raise Refused(f"the batch has {len(entries)} entries from {batch.first}, and a head of {head.size}")

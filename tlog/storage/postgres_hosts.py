@@ -71,10 +71,9 @@ async def hold(session: Session, schema: str, file: HostFile, member: Member, be
         found = await holder(session, key)
         if found is not None and found.pid == before:
             await evict(session, found)
-        elif found is not None and time.monotonic() > deadline:
-            raise _copied(
-                file, f"is used by another one now ({found.place}, process {found.pid} of the database server)"
-            )
+        elif time.monotonic() > deadline:
+            whose = f"process {found.pid} of the database server, for {found.place}" if found else "another process"
+            raise _copied(file, f"is used by another one now ({whose})")
         await asyncio.sleep(_LOOK_S)
 
 

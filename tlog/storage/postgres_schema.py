@@ -22,6 +22,8 @@ from sigcore.errors import Refused
 from tlog.storage.postgres_session import Session, failures, lock_key
 
 SCHEMA_VERSION: Final = 1
+MAKE_S: Final = 30.0
+"""A disk that others keep busy takes its time for files, and nobody is kept waiting by a start."""
 _V1: Final = """
 CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE {schema}.entry (
@@ -42,6 +44,13 @@ CREATE TABLE {schema}.host (
     label text NOT NULL DEFAULT '', joined bigint NOT NULL DEFAULT 0
 );
 """
+_MAKE: Final = """
+SELECT pg_advisory_xact_lock({kind}, {name});
+DO $make$ BEGIN IF NOT EXISTS (SELECT FROM pg_tables WHERE schemaname = '{schema}' AND tablename = 'head') THEN
+{tables}
+END IF; END $make$
+"""
+"""One request, so one transaction; the second statement sees what was made while the first one waited."""
 _LABELLED: Final = """
 SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'host' AND column_name = 'joined'
 """
@@ -61,14 +70,12 @@ async def migrate(session: Session, schema: str) -> None:
     with failures("the log's tables cannot be made"):
         version = await _version(session, schema)
         if version == 0:
-            async with session.transaction():
-                await session.execute("SELECT pg_advisory_xact_lock($1, $2)", *_making(schema))
-                version = await _version(session, schema)
-                if version == 0:
-                    await session.execute(_V1.format(schema=schema))
-                    version = SCHEMA_VERSION
+            kind, name = _making(schema)
+            tables = _V1.format(schema=schema)
+            await session.execute(_MAKE.format(kind=kind, name=name, schema=schema, tables=tables), timeout=MAKE_S)
+            version = await _version(session, schema)
         if version == SCHEMA_VERSION and not await session.fetchval(_LABELLED, schema):
-            await session.execute(_LABELS.format(schema=schema))
+            await session.execute(_LABELS.format(schema=schema), timeout=MAKE_S)
     if version > SCHEMA_VERSION:
         raise Refused(
             f"the log's database has format {version}, this program knows formats up to {SCHEMA_VERSION}",

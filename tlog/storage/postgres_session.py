@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import asyncpg
 
-from sigcore.errors import Refused, Unavailable
+from sigcore.errors import Malformed, Refused, Unavailable
 
 CONNECT_S: Final = 2.0
 COMMAND_S: Final = 4.0
@@ -24,6 +24,8 @@ _SESSION: Final = {
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
     "tcp_user_timeout": "4000",
+    # A host that hangs within a transaction keeps nobody waiting for its rows for longer.
+    "idle_in_transaction_session_timeout": "10000",
     "jit": "off",
 }
 _LOCK_CLASS: Final = 0x5167B0
@@ -32,8 +34,8 @@ _LOCK_CLASS: Final = 0x5167B0
 class Session(Protocol):
     """What we use of asyncpg's connection; one call at a time."""
 
-    async def execute(self, query: str, *values: Any) -> str:
-        """The server's word for what was done."""
+    async def execute(self, query: str, *values: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - asyncpg's own name
+        """The server's word for what was done; ``timeout`` in place of :data:`COMMAND_S`."""
         ...
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
@@ -105,15 +107,9 @@ async def connect(url: str, schema: str, **settings: str) -> Session:
         settings: of the server, for this session.
 
     Raises:
-        Unavailable: it cannot be reached, refuses us, or only stands by for another server.
+        Unavailable: it cannot be reached, refuses us, or only stands by for another server. Malformed: the URL is not understood.
     """
-    with failures("the log's database cannot be reached"):
-        session: Session = await asyncpg.connect(
-            url,
-            timeout=CONNECT_S,
-            command_timeout=COMMAND_S,
-            server_settings={**_SESSION, "application_name": schema, "search_path": schema, **settings},
-        )
+    session = await _connect(url, {**_SESSION, "application_name": schema, "search_path": schema, **settings})
     try:
         with failures("the log's database cannot be read"):
             standby = await session.fetchval("SELECT pg_is_in_recovery()")
@@ -126,6 +122,21 @@ async def connect(url: str, schema: str, **settings: str) -> Session:
         session.terminate()
         raise
     return session
+
+
+async def _connect(url: str, settings: Mapping[str, str]) -> Session:
+    try:
+        with failures("the log's database cannot be reached"):
+            session: Session = await asyncpg.connect(
+                url, timeout=CONNECT_S, command_timeout=COMMAND_S, server_settings=settings
+            )
+            return session
+    except (ValueError, LookupError, OverflowError):
+        # Ports that are no numbers, empty names, brackets. What the driver says may repeat a part of the URL.
+        raise Malformed(
+            "the URL of the log's database is not understood",
+            "expected postgresql://USER@HOST[:PORT][,HOST[:PORT]]/NAME",
+        ) from None
 
 
 async def check_durable(session: Session) -> None:

@@ -7,12 +7,14 @@ Reads run on the caller's thread: they are point look-ups in cached pages, cheap
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -129,16 +131,35 @@ class SqliteStore:
             self._fence(connection.execute("UPDATE head SET epoch = epoch WHERE epoch = ?", (self._epoch,)))
 
     # --- write -----------------------------------------------------------------------------------------
-    async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
+    async def commit(
+        self,
+        batch: Batch,
+        then: Callable[[], None] = nothing,
+        check: Callable[[], object] = nothing,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
         """See :class:`~tlog.storage.base.LogStore`."""
+        checked = SimpleQueue[bool]()
 
         def work() -> None:
-            self._commit(batch)
+            self._commit(batch, checked.get)
             then()
 
-        await self._write(work)
+        stored = self._start(work)
+        try:
+            check()
+        except BaseException:
+            checked.put(False)
+            with suppress(Refused, Unavailable):  # what the check has raised says more
+                await stored
+            raise
+        checked.put(True)
+        try:
+            meanwhile()
+        finally:
+            await stored
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Batch, checked: Callable[[], bool]) -> None:
         head = batch.head
         if head.size != batch.first + len(batch.entries):
             raise Refused(f"the batch has {len(batch.entries)} entries from {batch.first}, and a head of {head.size}")
@@ -158,6 +179,8 @@ class SqliteStore:
             insert_rows(connection, "INSERT INTO entry (idx, identity, guard, leaf, extra)", 5, values)
             tiles = [value for tile in batch.tiles for value in (tile.level << _ROW | tile.index, tile.hashes)]
             insert_rows(connection, "INSERT INTO tile (id, hashes)", 2, tiles)
+            if not checked():
+                raise Refused("the batch was taken back")
 
     async def remember(self, keys: Sequence[Key], upto: int | None = None) -> None:
         """See :class:`~tlog.storage.base.LogStore`."""
@@ -174,9 +197,12 @@ class SqliteStore:
             insert_rows(connection, "INSERT OR IGNORE INTO seen (prefix, idx)", 2, values)
 
     async def _write(self, work: Callable[[], _T]) -> _T:
+        return await self._start(work)
+
+    def _start(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
         if self._thread is None:
             raise Unavailable("the log's database is not open")
-        return await self._thread.run(work)
+        return self._thread.start(work)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -27,8 +27,8 @@ class Worker:
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[], _T]) -> _T:
-        """What ``work`` returns or raises. It is done even when the caller is cancelled meanwhile."""
+    def start(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
+        """What ``work`` returns or raises, from now on in the thread. It is done even when the caller is cancelled meanwhile."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[_T] = loop.create_future()
 
@@ -41,7 +41,11 @@ class Worker:
                 _tell(loop, answer, partial(answer.set_result, result))
 
         self._jobs.put(job)
-        return await answer
+        return answer
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """As :meth:`start`, for who waits."""
+        return await self.start(work)
 
     def close(self) -> None:
         """Finish what was asked, end the thread."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from client.key_files import load_private_key
 from sigcore import keys
 from sigcore.errors import Refused
+from sigcore.trustroot import TrustedRoot, encode_trusted_root
 from stack.cli import main
 
 
@@ -51,8 +53,10 @@ def test_a_pair_is_not_written_over_another_one(folder, capsys):
 def test_another_password(folder, monkeypatch, capsys):
     assert main(["generate-key-pair"]) == 0
     monkeypatch.setenv("COSIGN_PASSWORD", "wrong")
-    assert main(["public-key", "--key", "cosign.key"]) != 0
-    assert "cannot be decrypted" in capsys.readouterr().err
+    Path("root.json").write_bytes(encode_trusted_root(TrustedRoot()))
+    for command in (["public-key"], ["import-key-pair"], ["sign-blob", "cosign.key", "--trusted-root", "root.json"]):
+        assert main([*command, "--key", "cosign.key"]) == 2
+        assert "cannot be decrypted" in capsys.readouterr().err
 
 
 def test_without_a_terminal_and_a_variable(folder, monkeypatch, capsys):

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,3 +124,17 @@ def test_what_is_no_such_file(pem):
     assert not encrypted_key.is_encrypted_key(pem)
     with pytest.raises(SigError):
         encrypted_key.parse_encrypted_key(pem, PASSPHRASE, what="k")
+
+
+def test_what_is_no_key_under_the_right_passphrase_is_said_to_be_none():
+    plain = document(FILE)
+    parameters = plain["kdf"]["params"]
+    derived = hashlib.scrypt(
+        PASSPHRASE, salt=SALT, n=parameters["N"], r=parameters["r"], p=parameters["p"], dklen=32, maxmem=1 << 28
+    )
+    encrypted = serialization.BestAvailableEncryption(b"once more")
+    twice = KEY.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, encrypted)
+    for content in (b"", b"no key", FILE, twice):
+        box = encode_base64(secretbox.seal(content, derived, NONCE))
+        with pytest.raises(Malformed, match="holds no PKCS#8 key"):
+            encrypted_key.parse_encrypted_key(file_of(plain | {"ciphertext": box}), PASSPHRASE, what="the key")

@@ -3,11 +3,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -186,3 +189,55 @@ def test_a_directory_that_is_missing_is_named_and_not_a_temporary_file_in_it(tmp
     assert told.err.splitlines()[0] == f"sigbox x: there is no directory {tmp_path / 'none'}"
     assert "hint: make it first" in told.err
     assert json.loads(told.out)["error"] == f"there is no directory {tmp_path / 'none'}"
+
+
+def told_to(output: IO[bytes] | int, *arguments: str, unbuffered: str) -> subprocess.CompletedProcess[bytes]:
+    given = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-P", "-m", "stack.cli", *arguments]
+    return subprocess.run(command, stdout=output, stderr=subprocess.PIPE, env=given, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["completion", "bash"], ["help", "env"]], ids=" ".join
+)
+def test_a_reader_that_has_gone_is_told_nothing(arguments, unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        done = told_to(pipe, *arguments, unbuffered=unbuffered)
+    assert done.stderr == b""
+    # argparse writes a help text itself, and lets nobody know that it could not.
+    assert done.returncode == (0 if arguments[0] == "help" and unbuffered else 141)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
+def test_a_full_disk_behind_standard_output_is_one_line(arguments):
+    with Path("/dev/full").open("wb") as full:
+        done = told_to(full, *arguments, unbuffered="")
+    assert done.returncode == 2
+    assert done.stderr == b"sigbox: standard output cannot be written to: No space left on device\n"
+
+
+def test_without_standard_output_a_command_still_ends_as_it_must():
+    program = f"exec {sys.executable} -P -m stack.cli --version >&-"
+    done = subprocess.run(["/bin/sh", "-c", program], stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_interrupt_is_one_line_wherever_it_comes(capsys, monkeypatch):
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "import_module", interrupt)
+    assert main(["trust", "show"]) == 130
+    assert capsys.readouterr().err == "sigbox trust: interrupted\n"
+    monkeypatch.setattr(runner, "run", interrupt)
+    assert main(["trust", "show"]) == 130
+    assert capsys.readouterr().err == "sigbox trust: interrupted\n"
+
+
+def test_help_takes_an_action_too(capsys):
+    with pytest.raises(SystemExit):
+        main(["help", "trust", "rotate"])
+    assert capsys.readouterr().out.startswith("usage: sigbox trust rotate ")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sigcore.errors import Malformed, NotFound, Refused
-from stack.config import Home, Settings, load_settings, parse_listen, parse_url, save_settings
+from stack.config import Home, Settings, load_settings, parse_database, parse_listen, parse_url, save_settings
 
 SETTINGS = Settings("http://localhost:7780", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), False, True)
 
@@ -100,3 +100,44 @@ def test_a_trailing_slash_is_dropped():
 def test_urls_with_more_than_an_origin_are_refused(text):
     with pytest.raises(Malformed, match="URL"):
         parse_url(text)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "user:secret@db/sigbox",
+        "user:sec/ret@db/sigbox",
+        "user:sec?ret@db/sigbox",
+        "user:@db/sigbox",
+        "db/sigbox?password=secret",
+        "db/sigbox?sslmode=require&PASSWORD=secret",
+        "db/sigbox?%70assword=secret",
+        "db/sigbox?sslkey=/etc/key&sslpassword=secret",
+    ],
+)
+def test_a_password_anywhere_in_the_url_of_a_database_is_refused_and_not_repeated(rest):
+    with pytest.raises(Malformed, match="has a password in it") as malformed:
+        parse_database(f"postgresql://{rest}")
+    assert "ret" not in malformed.value.message + malformed.value.hint
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "db",
+        "user@db:5432/sigbox",
+        "user@db1:5432,db2:5433/sigbox?target_session_attrs=primary&passfile=/a:b@c",
+        "user@[::1]:5432/sigbox",
+        "/sigbox?host=/run/postgresql",
+    ],
+)
+def test_urls_of_databases_without_a_password_are_taken_as_they_are(rest):
+    assert parse_database(f"postgresql://{rest}") == f"postgresql://{rest}"
+
+
+@pytest.mark.parametrize(
+    "text", ["mysql://db/x", "postgresql:db", 'postgresql://db/"', "postgresql://db/a b", "postgresql://db/\\"]
+)
+def test_what_is_no_url_of_a_database_or_cannot_stand_in_settings_is_malformed(text):
+    with pytest.raises(Malformed, match="no URL of PostgreSQL"):
+        parse_database(text)

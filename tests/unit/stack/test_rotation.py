@@ -109,6 +109,33 @@ def test_the_new_chain_counts_from_now_on_and_the_old_one_a_little_longer(home: 
     assert is_published(home)
 
 
+def test_a_key_that_was_published_is_not_dropped_because_somebody_lost_the_list_of_generations(home: Home, capsys):
+    rotate(home, "ca", datetime.now(UTC).replace(microsecond=0))
+    published = home.trusted_root.read_bytes()
+    kept = (home.public / "generations.json").read_bytes()
+    (home.public / "generations.json").unlink()
+    for command in (
+        ["trust", "refresh"],
+        ["trust", "rotate", "tsa"],
+        ["trust", "rotate", "ca"],
+        ["up", "--listen", "127.0.0.1:0"],
+    ):
+        assert main([*command, "--data", str(home.path)]) != 0
+        assert "restore public/generations.json" in capsys.readouterr().err, command
+        assert home.trusted_root.read_bytes() == published
+        assert (home.path / "ca" / "2" / "intermediate.key").exists()
+    (home.public / "generations.json").write_bytes(kept)
+    assert main(["trust", "refresh", "--data", str(home.path)]) == 0
+    assert len(instances(home, "ca")) == 2
+
+
+def test_a_trusted_root_that_is_damaged_is_written_anew(home: Home):
+    published = home.trusted_root.read_bytes()
+    home.trusted_root.write_bytes(published[:100])
+    assert main(["trust", "refresh", "--data", str(home.path)]) == 0
+    assert home.trusted_root.read_bytes() == published
+
+
 def test_each_rotation_adds_one_and_takes_nothing_away(home: Home):
     now = datetime.now(UTC).replace(microsecond=0)
     seen = set(instances(home, "ca"))
@@ -226,6 +253,18 @@ def test_the_next_rotation_finishes_one_that_was_interrupted_before_it_was_publi
     assert not is_published(home)
     again = rotation.rotate_authority(home, load_settings(home), "ca", now + 2 * LATER)
     assert again == replace(first, resumed=True)
+
+
+def test_a_rotation_is_done_also_where_that_of_another_role_was_interrupted(home: Home):
+    """Who has to get rid of a key must not be told that it is done because another one was."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    rotate(home, "tsa", now + LATER)
+    rotation.rotate_authority(home, load_settings(home), "ca", now + 2 * LATER)
+    assert not is_published(home)
+    done = rotate(home, "tsa", now + 3 * LATER)
+    assert (done.number, done.since, done.resumed) == (3, now + 3 * LATER, False)
+    assert is_published(home)
+    assert [len(instances(home, role)) for role in ("ca", "tsa")] == [2, 3]
 
 
 def test_a_clock_that_was_set_back_rotates_nothing(home: Home):

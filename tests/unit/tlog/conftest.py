@@ -32,6 +32,18 @@ from tlog.storage.sqlite import SqliteStore
 ORIGIN = "log.example"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine makes nobody give up a database, a writer or an entry; what happens then is tested by itself."""
+    for limit in (
+        "elected.SILENT_S",
+        "elected.PATIENCE_S",
+        "storage.postgres_session.CONNECT_S",
+        "storage.postgres_session.COMMAND_S",
+    ):
+        monkeypatch.setattr(f"tlog.{limit}", 60)
+
+
 class HandClock:
     """The time of day, moved by the test."""
 
@@ -171,8 +183,7 @@ class Hosts(Site):
 
 
 @pytest.fixture
-async def hosts(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tlog.elected.SILENT_S", 60)  # a busy machine makes no writer give up
+async def hosts(postgres: Server, tmp_path: Path):
     site = Hosts(tmp_path, postgres)
     yield site
     for log in site.logs:

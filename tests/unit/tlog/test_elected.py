@@ -218,3 +218,16 @@ async def test_no_host_serves_from_a_server_that_forgets(tmp_path, postgres, set
         hosts = Hosts(tmp_path, server)
         with pytest.raises(Refused, match=f"{setting} = off: what it acknowledges does not survive"):
             await hosts.start("a")
+
+
+async def test_a_server_that_forgets_since_the_hosts_joined_gets_no_writer_and_says_why(tmp_path, postgres):
+    with running_server() as server:
+        hosts = Hosts(tmp_path, server)
+        writer, other = await hosts.start_writer("a"), await hosts.start("b")
+        await writer.submit(hosts.entry(0))
+        hosts.sql("ALTER ROLE sigbox SET synchronous_commit = off")
+        await hosts.end(writer)
+        await until(lambda: "synchronous_commit = off: what it acknowledges does not survive" in other.fault)
+        hosts.sql("ALTER ROLE sigbox RESET synchronous_commit")
+        assert (await patiently(other, hosts.entry(1))).index == 1
+        await hosts.end(other)

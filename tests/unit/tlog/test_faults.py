@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import shutil
 import sqlite3
@@ -12,12 +13,15 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from sigcore import keys
 from sigcore.errors import Refused, Unavailable
 from tests.unit.tlog.test_ct import CA, KEY
 from tests.until import until
 from tlog.anchor import Anchored
 from tlog.anchor_file import FileAnchor
 from tlog.certificate_log import CertificateLogService
+from tlog.log import Log
+from tlog.publish import CheckpointPublisher, Signed
 from tlog.rekor_v2 import RekorV2
 from tlog.storage.sqlite import SCHEMA_VERSION, SqliteStore
 
@@ -32,14 +36,14 @@ class FaultyStore:
     def __getattr__(self, name: str):
         return getattr(self._store, name)
 
-    async def commit(self, batch, then) -> None:
+    async def commit(self, batch, then, check, meanwhile) -> None:
         order = self.orders.pop(0) if self.orders else "pass"
         if order == "before":
             raise Unavailable("disk I/O error")
         if order == "after":
-            await self._store.commit(batch)
+            await self._store.commit(batch, check=check, meanwhile=meanwhile)
             raise sqlite3.OperationalError("disk I/O error")
-        await self._store.commit(batch, then)
+        await self._store.commit(batch, then, check, meanwhile)
 
 
 class FaultyAnchor(FaultyStore):
@@ -63,6 +67,39 @@ async def patiently(log, submission):
         except Unavailable:
             await asyncio.sleep(0.01)
     pytest.fail("the log did not come back")
+
+
+class FaultyPublisher(CheckpointPublisher):
+    """A processor that signs wrongly as often as is ordered."""
+
+    faults = 0
+
+    def sign(self, size: int, root: bytes, timestamp_ms: int) -> Signed:
+        good = super().sign(size, root, timestamp_ms)
+        if not self.faults:
+            return good
+        self.faults -= 1
+        wrong = bytearray(base64.b64decode(good.envelope.rstrip("\n").rpartition(" ")[2]))
+        wrong[-1] ^= 1
+        signature, text = bytes(wrong[4:]), good.envelope.partition("\n\n")[0] + "\n"
+        envelope = f"{good.envelope.rpartition(' ')[0]} {base64.b64encode(wrong).decode()}\n"
+        return Signed(envelope, lambda: keys.verify(self.note_key.key, signature, text.encode(), what="the signature"))
+
+
+async def test_a_wrong_signature_is_neither_stored_nor_shown_and_the_log_goes_on(site, entry, whole_tree):
+    publisher = FaultyPublisher(site.publisher().origin, site.key)
+    log = Log(site.store(), site.anchor(), publisher, site.clock)
+    await log.start()
+    site.logs.append(log)
+    await log.submit(entry(0))
+    shown, publisher.faults = log.checkpoint(), 1
+    with pytest.raises(Unavailable, match="the signature"):
+        await log.submit(entry(1))
+    assert log.checkpoint() == shown
+    receipts = await asyncio.gather(*(patiently(log, entry(number)) for number in range(1, 4)))
+    assert sorted(receipt.index for receipt in receipts) == [1, 2, 3]
+    log = await site.restart(log)
+    assert await whole_tree(site, log) == [entry(0).leaf, *sorted(entry(number).leaf for number in (1, 2, 3))]
 
 
 @pytest.mark.parametrize("orders", [["before"], ["after"], ["pass", "before", "after", "pass", "after", "before"]])

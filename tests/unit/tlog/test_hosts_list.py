@@ -73,7 +73,8 @@ async def test_a_copy_of_the_folder_of_a_host_that_is_there_is_refused_until_it_
     await log.submit(hosts.entry(0))
     shutil.copytree(hosts.identity("a").parent, hosts.folder / "copy")
     with pytest.raises(
-        Refused, match=r"copy of another host's: .* is used by another one now \(127\.0\.0\.1"
+        Refused,
+        match=r"copy of another host's: .* is used by another one now \(process \d+ of the database server, for 127\.0\.0\.1",
     ) as refused:
         await hosts.start("copy")
     assert str(hosts.identity("copy")) in refused.value.message
@@ -150,6 +151,14 @@ async def test_a_damaged_identity_is_said_with_what_to_do(hosts):
         with pytest.raises(Unavailable, match="damaged") as unavailable:
             await hosts.start("a")
         assert "remove the file" in unavailable.value.hint
+
+
+def test_a_folder_of_anchors_that_is_not_there_is_not_made(tmp_path):
+    """It may be a disk that is not mounted."""
+    with pytest.raises(Unavailable, match="is not there") as unavailable:
+        HostFile(tmp_path / "anchor" / "rekor.host", "label").load()
+    assert "mount the disk" in unavailable.value.hint
+    assert not (tmp_path / "anchor").exists()
 
 
 def test_an_identity_is_random_and_kept_for_its_owner(tmp_path):

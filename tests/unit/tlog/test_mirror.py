@@ -100,6 +100,21 @@ async def test_it_follows_and_reads_like_the_log(asked: Asked):
                 await beyond
 
 
+async def test_a_copy_that_cannot_be_read_at_first_lets_go_of_its_store(asked: Asked, tmp_path: Path):
+    """Whoever follows a rotation opens it again, with the next look."""
+
+    class Away(SqliteStore):
+        async def head(self) -> Head | None:
+            raise Unavailable("disk I/O error")
+
+    mirror = Mirror(lambda: Away(tmp_path / "copy.db"), nothing, asked.reader, asked, asked.log.clock._clock)
+    with pytest.raises(Unavailable, match="disk I/O error"):
+        await mirror.start()
+    async with copied(asked, tmp_path / "copy.db") as again:
+        await again.advance()
+        assert again.size == 3
+
+
 async def test_what_is_read_in_pieces_is_shown_when_the_whole_is_confirmed(asked: Asked, monkeypatch):
     monkeypatch.setattr(module, "BATCH_ENTRIES", 100)
     await grow(asked.log, 597)
@@ -158,8 +173,8 @@ async def test_a_head_of_another_key_of_another_log_or_changed_is_no_head(asked:
     other = CheckpointPublisher(ORIGIN, keys.generate_p256())
     async with copied(asked) as mirror:
         for said in (
-            other.sign(head.size, head.root, 0),
-            CheckpointPublisher("other.example", site.key).sign(head.size, head.root, 0),
+            other.sign(head.size, head.root, 0).verified(),
+            CheckpointPublisher("other.example", site.key).sign(head.size, head.root, 0).verified(),
             asked.log.checkpoint().replace("\n3\n", "\n2\n"),
             "",
         ):
@@ -186,7 +201,7 @@ async def test_a_log_that_signs_two_histories_closes_its_copy_with_both_roots(as
     key = Site(Path(), durable=False).key
     async with copied(asked) as mirror:
         await mirror.advance()
-        asked.said = CheckpointPublisher(ORIGIN, key).sign(size, bytes(32), 0)
+        asked.said = CheckpointPublisher(ORIGIN, key).sign(size, bytes(32), 0).verified()
         with pytest.raises(Refused, match="two histories"):
             await mirror.advance()
         assert bytes(32).hex() in mirror.damage
@@ -257,13 +272,13 @@ async def test_a_write_whose_outcome_is_not_known_holds_up_a_copy_for_one_round(
     memory, failures = Memory(), [1]
 
     class Failing(MemoryStore):
-        async def commit(self, batch: Batch, then: Callable[[], None] = nothing) -> None:
+        async def commit(self, batch: Batch, *more: Callable[[], object]) -> None:
             if failures and stored:
-                await super().commit(batch, then)
+                await super().commit(batch, *more)
             if failures:
                 failures.pop()
                 raise Unavailable("the disk is full")
-            await super().commit(batch, then)
+            await super().commit(batch, *more)
 
     mirror = Mirror(lambda: Failing(memory), lambda: None, asked.reader, asked, Site(Path(), durable=False).clock)
     await mirror.start()

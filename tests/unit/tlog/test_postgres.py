@@ -7,10 +7,12 @@ import asyncio
 
 import pytest
 
-from sigcore.errors import Refused, Unavailable
+from sigcore.errors import Malformed, Refused, Unavailable
 from tests.postgres_server import running_server
 from tests.unit.tlog.conftest import Site
+from tests.until import until
 from tlog.storage.base import Batch, Head
+from tlog.storage.postgres import InUse, PostgresStore
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ async def test_hosts_that_start_together_make_the_tables_once_and_one_of_them_ow
     stores = [site.store() for _ in range(8)]
     outcomes = await asyncio.gather(*(store.open() for store in stores), return_exceptions=True)
     assert outcomes.count(None) == 1, outcomes
-    assert {type(outcome) for outcome in outcomes if outcome is not None} == {Refused}, outcomes
+    assert {type(outcome) for outcome in outcomes if outcome is not None} == {InUse}, outcomes
     for store in stores:
         await store.close()
 
@@ -93,6 +95,38 @@ async def test_a_server_that_is_not_there_is_unavailable(tmp_path, postgres):
         await store.reopen()
         assert await store.head() is None
         await store.close()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "u@127.0.0.1:secret/db",
+        "u@127.0.0.1:99999/db",
+        "u@[::1/db",
+        "u@127.0.0.1:1,/db",
+        "u@h..x/db",
+        f"u@{'a' * 70}/db",
+        "u@h%00/db",
+    ],
+)
+async def test_a_url_that_the_driver_does_not_understand_is_malformed_and_not_repeated(rest):
+    with pytest.raises(Malformed, match="is not understood") as malformed:
+        await PostgresStore(f"postgresql://{rest}", "log").open()
+    assert "secret" not in str(malformed.value)
+
+
+async def test_sessions_that_are_given_up_in_the_middle_do_not_stay(site):
+    """Whoever starts may be told to stop at any point."""
+    for turns in range(40):
+        store = site.store()
+        opening = asyncio.create_task(store.open())
+        for _ in range(turns):
+            await asyncio.sleep(0.001)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        await store.close()
+    count = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sigbox_{site.name}'"
+    await until(lambda: site.server.sql(count) == "0")
 
 
 DAMAGE = [

@@ -22,7 +22,7 @@ ROOT = hashlib.sha256(b"root").digest()
 @pytest.mark.parametrize("key", [ed25519.Ed25519PrivateKey.generate(), keys.generate_p256()])
 def test_a_checkpoint_is_what_the_encoders_write(key, size: int, signer: str | None):
     publisher = CheckpointPublisher("log.example - 17" if signer else "log.example", key, signer=signer)
-    envelope = publisher.sign(size, ROOT, 0)
+    envelope = publisher.sign(size, ROOT, 0).verified()
     note = parse_note(envelope)
     assert encode_note(note) == envelope
     assert note.text == encode_checkpoint(Checkpoint(publisher.origin, size, ROOT))

@@ -61,6 +61,53 @@ async def test_batches_are_dense(store, entry):
     await store.commit(batch(entry, 3, 1))
 
 
+async def test_what_the_check_refuses_is_not_stored_and_the_store_goes_on(store, entry):
+    await store.commit(batch(entry, 0, 1))
+    events = []
+
+    def check() -> None:
+        raise Refused("the signature is wrong")
+
+    with pytest.raises(Refused, match="the signature is wrong"):
+        await store.commit(batch(entry, 1, 2), lambda: events.append("then"), check, lambda: events.append("meanwhile"))
+    assert events == []
+    assert (await store.head()).size == 1
+    with pytest.raises(NotFound):
+        await store.entries(1, 2)
+    await store.commit(batch(entry, 1, 2))
+    assert (await store.head()).size == 3
+
+
+async def test_the_check_comes_first_and_what_follows_a_commit_last_but_the_rest_has_no_order(store, entry):
+    events = []
+    await store.commit(
+        batch(entry, 0, 1), *(lambda name=name: events.append(name) for name in ("then", "check", "rest"))
+    )
+    assert events[0] == "check"
+    assert sorted(events) == ["check", "rest", "then"]
+    assert (await store.head()).size == 1
+
+
+async def test_what_is_done_meanwhile_may_fail_with_the_batch_stored_or_not(store, entry):
+    def fail() -> None:
+        raise ArithmeticError
+
+    await store.commit(batch(entry, 0, 1))
+    with pytest.raises(ArithmeticError):
+        await store.commit(batch(entry, 1, 1), meanwhile=fail)
+    await store.reopen()
+    size = (await store.head()).size
+    assert size in (1, 2)
+    await store.commit(batch(entry, size, 1))
+
+
+async def test_a_batch_that_does_not_follow_is_refused_though_its_check_is_good(store, entry):
+    await store.commit(batch(entry, 0, 3))
+    with pytest.raises(Refused):
+        await store.commit(batch(entry, 1, 1), check=lambda: None)
+    assert (await store.head()).size == 3
+
+
 async def test_committed_survives_reopen_and_a_new_owner(site, store, entry):
     await store.commit(batch(entry, 0, 2))
     await store.reopen()
