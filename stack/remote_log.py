@@ -163,7 +163,8 @@ class RemoteLog:
 
     async def _look(self) -> None:
         try:
-            await self._call("GET", f"{self._url}/ct/v1/get-sth")
+            answer = await self._call("GET", f"{self._url}/ct/v1/get-sth")
+            Fields.parse(answer, what="the log's tree head", limit=limits.TEXT).integer("tree_size")
         except SigError as error:
             self._failed(error.message)
             return

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.missing import missing
+from tests.ports import free_port
 from tests.postgres_server import Server, running_server
 
-pytest_plugins = ["tests.ci_skips", "tests.turns"]
+pytest_plugins = ["tests.ci_skips", "tests.fork_server", "tests.memory_folder", "tests.turns"]
 
 # How long one example takes says how busy the machine is. Where CI is set, Hypothesis does the same by itself.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,6 +41,12 @@ def shared(name: str, variable: str, absent: str) -> Path:
     if not folder.is_dir():
         missing(f"{absent}; set {variable} to the folder")
     return folder
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """In place of the plugin's: the kernel would give that port to the next one who asks, in another process of tests."""
+    return free_port()
 
 
 @pytest.fixture(scope="session")

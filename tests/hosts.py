@@ -109,7 +109,7 @@ class Host:
         """What its readiness says."""
         opener = build_opener(ProxyHandler({}))
         try:
-            with opener.open(f"{self.url}/readyz", timeout=10) as answer:
+            with opener.open(f"{self.url}/readyz", timeout=60) as answer:
                 found: list[str] = json.load(answer)["faults"]
         except HTTPError as error:
             found = json.loads(error.read())["faults"]
@@ -128,7 +128,7 @@ class Hosts:
     def __getitem__(self, number: int) -> Host:
         return self.hosts[number]
 
-    def writer(self, seconds: float = 30) -> Host:
+    def writer(self, seconds: float = 60) -> Host:
         """Who was elected last."""
         deadline = time.monotonic() + seconds
         while True:

@@ -25,8 +25,8 @@ from stack.tls_authority import prepare
 from tests.interop.clients import CRANE, REGISTRY, Missing
 from tests.missing import missing
 
-READY_S = 30
-STOP_S = 10
+READY_S = 60
+STOP_S = 60
 USER, PASSWORD = "alice", "correct horse"
 HTPASSWD = f"{USER}:$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e\n"
 """That password, with the cheapest bcrypt: the only hash that docker-registry takes."""

@@ -150,7 +150,7 @@ class SplitStack:
         trusting = ssl.create_default_context(cafile=self.tls_ca) if self.tls else None
         opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
         try:
-            with opener.open(f"{self.scheme}://127.0.0.1:{self.ports[service]}{path}", timeout=10) as answer:
+            with opener.open(f"{self.scheme}://127.0.0.1:{self.ports[service]}{path}", timeout=60) as answer:
                 return answer.status, answer.read()
         except HTTPError as error:
             return error.code, error.read()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Return when ``condition`` holds; AssertionError where it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -16,7 +16,7 @@ async def until(condition: Callable[[], object], seconds: float = 30) -> None:
         await asyncio.sleep(0.01)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     """The same where no event loop is to go on meanwhile."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
 
 from tests.missing import missing
 
@@ -31,7 +31,7 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 LOOPBACK = re.compile(r"(https?://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|\Z)|data:|about:|blob:)")
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 """A bound for failure on a busy machine, not an expectation."""
 
 
@@ -68,6 +68,7 @@ def chromium() -> Iterator[Browser]:
     """A headless browser. Where it is not installed the test is skipped, and in CI it fails."""
     if not EXECUTABLE.exists():
         missing(f"{EXECUTABLE} is absent; on Debian: apt-get install chromium")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=ARGUMENTS)
         try:

@@ -90,7 +90,7 @@ def test_cosign_with_a_browser(browser: Browser, place: Place, hook: Hook, cosig
         asked = parse_qs(urlsplit(tab.page.url).query)
         assert re.fullmatch(r"http://localhost:\d+/auth/callback", asked["redirect_uri"][0])
         log_in(tab.page)
-        tab.page.wait_for_url("http://localhost:*/auth/callback?*")
+        tab.page.wait_for_url("http://localhost:*/auth/callback?*", wait_until="commit")
         client.finish()
         tab.problems.clear()  # the page after the redirect is cosign's
     check(cosign, signed)
@@ -103,7 +103,7 @@ def test_cosign_with_a_redirect_of_the_users_own(browser: Browser, place: Place,
     with waiting(place, *command, browser=hook) as client, visitor(browser) as tab:
         tab.page.goto(hook.url())
         log_in(tab.page)
-        tab.page.wait_for_url(f"{uri}?*")
+        tab.page.wait_for_url(f"{uri}?*", wait_until="commit")
         client.finish()
         tab.problems.clear()
     check(V3, signed)
@@ -169,7 +169,7 @@ def test_sigstore_js_whose_redirect_has_no_path(browser: Browser, place: Place, 
         (uri,) = parse_qs(urlsplit(tab.page.url).query)["redirect_uri"]
         assert re.fullmatch(r"http://(localhost|127\.0\.0\.1):\d+", uri)
         log_in(tab.page)
-        tab.page.wait_for_url(f"{uri}/?*")
+        tab.page.wait_for_url(f"{uri}/?*", wait_until="commit")
         client.finish()
         tab.problems.clear()
     signed = Signed(place, artifact, bundle, Kind.INTOTO_V1)

@@ -120,9 +120,9 @@ def test_without_scripts_everything_is_there(browser: Browser, stack):
     page.goto(f"{stack.url}/search")
     page.locator("#q").fill("carol@example.com")
     page.get_by_role("button", name="Search").click()
-    assert page.locator(".entries > li").count() == 4
+    expect(page.locator(".entries > li")).to_have_count(4)
     page.goto(f"{stack.url}/entries/rekor/2")
-    assert page.locator("#path li").count() == 2
+    expect(page.locator("#path li")).to_have_count(2)
     assert "The server has computed it" in (page.locator("#checked").text_content() or "")
     context.close()
 

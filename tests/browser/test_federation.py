@@ -142,7 +142,7 @@ def test_cosign_signs_as_a_person_of_the_company(
     ):
         tab.page.goto(hook.url())
         log_in_through(tab.page, label, BOND)
-        tab.page.wait_for_url("http://localhost:*/auth/callback?*")
+        tab.page.wait_for_url("http://localhost:*/auth/callback?*", wait_until="commit")
         client.finish()
         tab.problems.clear()  # Dex's pages and cosign's are their own business
     issuers = (place.stack.oidc_issuer, dex.issuer)

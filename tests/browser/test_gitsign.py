@@ -77,7 +77,7 @@ def test_a_commit_by_a_login_in_the_browser(
         assert uri == more.get("GITSIGN_OIDC_REDIRECT_URL", uri)
         assert re.fullmatch(r"http://(localhost|127\.0\.0\.1):\d+/(auth/callback|other/path)", uri)
         log_in(tab.page)
-        tab.page.wait_for_url(f"{uri}?*")
+        tab.page.wait_for_url(f"{uri}?*", wait_until="commit")
         client.finish()
         tab.problems.clear()  # the page after the redirect is gitsign's
     check(repository)
@@ -122,7 +122,7 @@ def test_several_commits_by_one_login_that_the_credential_cache_keeps(
         with waiting(repository.place, *COMMIT, browser=hook, **cached) as client, visitor(browser) as tab:
             tab.page.goto(hook.url())
             log_in(tab.page)
-            tab.page.wait_for_url("http://localhost:*/auth/callback?*")
+            tab.page.wait_for_url("http://localhost:*/auth/callback?*", wait_until="commit")
             client.finish()
             tab.problems.clear()
         check(repository)

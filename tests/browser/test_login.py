@@ -140,7 +140,7 @@ def test_sign_through_the_page_without_javascript_then_verify(browser: Browser, 
     ):
         tab.page.goto(client.hook.url())
         log_in(tab.page)
-        tab.page.wait_for_url("http://localhost:*/auth/callback?*")
+        tab.page.wait_for_url("http://localhost:*/auth/callback?*", wait_until="commit")
         finish(signing)
     identity = ("--cert-identity", ALICE, "--cert-oidc-issuer", client.stack.oidc_issuer)
     with client.started("verify", "identity", "--bundle", bundle, *identity, artifact) as verifying:
@@ -178,7 +178,7 @@ def test_a_wrong_password_can_be_corrected_and_a_cancelled_login_ends_the_client
         expect(tab.page.get_by_label("Password")).to_have_value("")
         expect(tab.page.get_by_label("Password")).to_be_focused()
         tab.page.get_by_role("button", name="Cancel").click()
-        tab.page.wait_for_url("http://localhost:*/auth/callback?*")
+        tab.page.wait_for_url("http://localhost:*/auth/callback?*", wait_until="commit")
         tab.problems.clear()
         _, errors = waiting.communicate(timeout=WAIT_S)
     assert waiting.returncode != 0

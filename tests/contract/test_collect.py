@@ -52,7 +52,7 @@ class Machines:
             )
 
     def ask(self, role: str, path: str) -> bytes:
-        with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{self.ports[role]}{path}", timeout=10) as answer:
+        with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{self.ports[role]}{path}", timeout=60) as answer:
             body: bytes = answer.read()
             return body
 

@@ -19,7 +19,7 @@ from tests.stack_process import RunningStack, running_stack, sigbox
 
 LOGS = {"ct", "rekor", "rekor-v1"}
 FORGET = "DELETE FROM seen WHERE idx = 7 AND prefix = (SELECT min(prefix) FROM seen WHERE idx = 7)"
-WAIT_S = 30
+WAIT_S = 60
 
 
 @pytest.fixture(scope="module")

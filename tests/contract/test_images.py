@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from client.oci.http import HttpRegistry
 from tests.interop.places import ALICE, MALLORY
 from tests.platform_images import push_image, push_index
+from tests.ports import free_port
 from tests.registries import RunningRegistry, docker_registry
 from tests.stack_process import RunningStack, running_stack, sigbox
 
@@ -136,7 +136,7 @@ def test_who_did_not_sign_is_refused_and_what_is_not_there_is_another_code(user:
     assert "expected 'mallory@example.com'" in done.stderr
     assert not done.stdout
     user.verify(f"{user.app}-absent", code=2)
-    user.verify(f"127.0.0.1:{unused_port()}/app", code=4)
+    user.verify(f"127.0.0.1:{free_port()}/app", code=4)
     user("verify", user.app, *user.trust, code=2)
     user("verify", "UPPER/case", *user.who(), *user.trust, code=1)
 

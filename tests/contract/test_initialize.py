@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
 
+from tests.ports import free_port
 from tests.stack_process import RunningStack, environment, running_stack, sigbox
 
 ALICE = "alice@example.com"
@@ -124,7 +124,7 @@ def test_an_expired_cache_is_fetched_again_and_never_used(client: Client):
     assert "2020" not in (client.cache / "cache.json").read_text()
     client.expire()
     state = json.loads((client.cache / "cache.json").read_text())
-    gone = f"http://127.0.0.1:{unused_port()}/tuf"
+    gone = f"http://127.0.0.1:{free_port()}/tuf"
     (client.cache / "cache.json").write_text(json.dumps(state | {"mirror": gone}))
     said = client("verify-blob", "file", *client.who, code=4).stderr
     assert gone in said
@@ -228,7 +228,7 @@ def test_a_published_policy_comes_with_it_and_then_no_option_is_needed(tmp_path:
 
 def test_a_mirror_that_is_not_reached_says_whether_it_is_the_name_the_port_or_the_certificate(client: Client):
     given = ("--root", client.stack.tuf_root)
-    port = unused_port()
+    port = free_port()
     for mirror, why in (
         (f"http://127.0.0.1:{port}/tuf", "does not answer: connection refused"),
         ("http://no.invalid/tuf", "does not answer: its name has no address (DNS: "),

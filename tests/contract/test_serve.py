@@ -54,7 +54,7 @@ def serving(data: Path, role: str, *options: str, **exported: str) -> Iterator[d
 
 
 def get(listen: str, path: str) -> bytes:
-    with build_opener(ProxyHandler({})).open(f"http://{listen}{path}", timeout=10) as answer:
+    with build_opener(ProxyHandler({})).open(f"http://{listen}{path}", timeout=60) as answer:
         body: bytes = answer.read()
         return body
 
@@ -118,10 +118,10 @@ def test_a_role_serves_https_with_its_own_certificate_and_without_the_key_of_the
     trusting = ssl.create_default_context(cafile=view / "public" / "tls_ca.pem")
     with serving(view, role, "--tls", "auto") as ready:
         url = f"https://localhost:{ready['listen'].rpartition(':')[2]}/healthz"
-        with build_opener(ProxyHandler({}), HTTPSHandler(context=trusting)).open(url, timeout=10) as answer:
+        with build_opener(ProxyHandler({}), HTTPSHandler(context=trusting)).open(url, timeout=60) as answer:
             assert answer.status == 200
         with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
-            build_opener(ProxyHandler({})).open(url, timeout=10)
+            build_opener(ProxyHandler({})).open(url, timeout=60)
 
 
 def test_the_authority_of_certificates_trusts_the_stacks_own_tls_authority_and_no_other(secure: Path, tmp_path: Path):
@@ -135,12 +135,12 @@ def test_the_authority_of_certificates_trusts_the_stacks_own_tls_authority_and_n
         at = ("--tls", "auto", "--ct-log-url", f"https://localhost:{ct['listen'].rpartition(':')[2]}")
         with serving(view, "ca", *at) as ca:
             url = f"https://localhost:{ca['listen'].rpartition(':')[2]}/readyz"
-            assert json.loads(ask.open(url, timeout=10).read())["ready"]
+            assert json.loads(ask.open(url, timeout=60).read())["ready"]
         shutil.copy(other / "public" / "tls_ca.pem", view / "public")
         with serving(view, "ca", *at) as ca:
             url = f"https://localhost:{ca['listen'].rpartition(':')[2]}/readyz"
             with pytest.raises(OSError, match="503"):
-                ask.open(url, timeout=10)
+                ask.open(url, timeout=60)
 
 
 def test_the_console_follows_logs_over_tls_of_the_stacks_own_authority(secure: Path, tmp_path: Path):
@@ -162,7 +162,7 @@ def test_the_console_follows_logs_over_tls_of_the_stacks_own_authority(secure: P
 
 def is_ready(opener: OpenerDirector, url: str) -> bool:
     try:
-        return json.loads(opener.open(url, timeout=10).read())["ready"] is True
+        return json.loads(opener.open(url, timeout=60).read())["ready"] is True
     except HTTPError:
         return False
 

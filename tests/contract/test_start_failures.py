@@ -222,7 +222,7 @@ def test_flags_win_over_the_environment_that_over_the_file(tmp_path, monkeypatch
 
 
 def wait_for(stack, text: str) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while text not in stack.output():
         assert time.monotonic() < deadline, stack.output()
         time.sleep(0.02)

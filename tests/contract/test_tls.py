@@ -30,7 +30,7 @@ from stack.tls import TlsFiles, load_files, make_context, names_of
 from stack.tls_authority import prepare
 from tests.stack_process import running_stack, sigbox
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")

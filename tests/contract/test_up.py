@@ -204,7 +204,7 @@ def test_secrets_are_their_owners_alone(tmp_path):
 def test_a_signal_ends_it_with_0_and_takes_the_ready_file_away(tmp_path, number):
     stack = start_stack(tmp_path, "--ephemeral")
     stack.process.send_signal(number)
-    assert stack.process.wait(20) == 0, stack.output()
+    assert stack.process.wait(60) == 0, stack.output()
     assert not (tmp_path / "ready.json").exists()
     assert not stack.data.exists()
     assert "Traceback" not in stack.output()

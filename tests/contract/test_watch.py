@@ -140,8 +140,8 @@ def test_a_console_by_itself_alerts_of_what_it_reads_from_the_logs_of_others(tmp
         until(lambda: b'href="/entries/rekor/0"' in split.ask("console", "/logs")[1])
         sign(split.as_stack(), tmp_path, "a@example.com")
         until(lambda: identities(kind) == [("rekor", "a@example.com")])
-        assert split.count("console", 'sigbox_alerts_total{rule="a"}') == 1
-        assert b"a@example.com" in split.ask("console", "/operator")[1]
+        until(lambda: split.count("console", 'sigbox_alerts_total{rule="a"}') == 1)
+        until(lambda: b"a@example.com" in split.ask("console", "/operator")[1])
 
 
 def test_a_rule_that_cannot_be_meant_stops_the_start_with_its_place(tmp_path):

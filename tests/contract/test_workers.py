@@ -22,8 +22,11 @@ import pytest
 
 from tests.faults.writers import Sent
 from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox, start_stack
+from tests.until import wait_until
 
-PATIENCE_S = 20
+PATIENCE_S = 60
+AT_ONCE_S = 10
+"""A worker that waited for the sequencer would wait for ever: its supervisor is stopped."""
 ALICE = "alice@example.com"
 
 
@@ -112,7 +115,6 @@ def test_figures_are_sums_of_all_workers(stack):
     assert metric(stack, "sigbox_log_up") == 3
 
 
-@pytest.mark.alone
 def test_without_the_sequencer_a_worker_says_at_once_to_come_again(tmp_path):
     """Stopped, and not killed: it would be there again too soon to be missed. So the supervisor is stopped, too."""
     stack = start_stack(tmp_path, "--data", tmp_path / "data", "--workers", "1")
@@ -120,13 +122,12 @@ def test_without_the_sequencer_a_worker_says_at_once_to_come_again(tmp_path):
         sequencer = children(stack)[0]
         stack.process.send_signal(signal.SIGSTOP)
         os.kill(sequencer, signal.SIGKILL)
-        while "is lost" not in stack.output():
-            time.sleep(0.01)
+        wait_until(lambda: "is lost" in stack.output())
         for path, body in (("/api/v2/log/entries", Sent.make().request()), ("/checkpoint", None), ("/readyz", None)):
             began = time.monotonic()
             status, _, headers = fetch(f"{stack.url}{path}", body)
             assert (status, headers["Retry-After"]) == (503, "1")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < AT_ONCE_S
         stack.process.send_signal(signal.SIGCONT)
         end = time.monotonic() + PATIENCE_S
         while fetch(f"{stack.url}/readyz")[0] != 200:
@@ -163,14 +164,13 @@ def test_a_second_signal_ends_all_of_them_at_once(tmp_path):
         with socket.create_connection((url.hostname, url.port)) as busy:
             busy.sendall(b"POST /_ctl/token HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{")
             stack.process.send_signal(signal.SIGTERM)
-            while "SIGTERM" not in stack.output():
-                time.sleep(0.01)
+            wait_until(lambda: "SIGTERM" in stack.output())
             assert stack.process.poll() is None, "a request is under way"
             stack.process.send_signal(signal.SIGTERM)
             assert stack.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
     finally:
         stack.kill()
-    assert not any(Path(f"/proc/{pid}").exists() for pid in left)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
     assert not stack.data.exists()
     assert not (tmp_path / "ready.json").exists()
 

@@ -14,19 +14,22 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.chance import chosen_seed
+from tests.chance import chosen_seed, how_often
 from tests.faults.audit import Checkpoint, Journal, parse_note
 from tests.faults.host_writers import HostWriters
 from tests.faults.pipe import Pipe
 from tests.hosts import Hosts, running_hosts
+from tests.machine import slowness
 from tests.postgres_server import Server, running_server, running_standby
 from tests.until import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-KILLS = 10
+KILLS = how_often(10, 6)
 RECOVERED_S = 5.0
-ENDINGS = 25
+"""Where nothing else is to be done (``machine.py``)."""
+ENDINGS = how_often(25, 10)
+GIVE_UP_S = 120
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def writers(tmp_path: Path):
 
 
 def read_checkpoint(url: str) -> Checkpoint:
-    with urlopen(f"{url}/api/v2/checkpoint", timeout=10) as answer:
+    with urlopen(f"{url}/api/v2/checkpoint", timeout=60) as answer:
         return parse_note(answer.read().decode())
 
 
@@ -68,7 +71,7 @@ async def settled(hosts: Hosts) -> None:
     await until(lambda: not any(host.faults() for host in hosts))
 
 
-def test_ten_kills_of_the_writer_and_the_database_lose_and_double_nothing(tmp_path, writers):
+def test_kills_of_the_writer_and_the_database_lose_and_double_nothing(tmp_path, writers):
     seed = chosen_seed()
     chance = random.Random(seed)
     earlier: list[Checkpoint] = []
@@ -102,7 +105,7 @@ def test_ten_kills_of_the_writer_and_the_database_lose_and_double_nothing(tmp_pa
         f"\nseed {seed}: {KILLS} kills, {writers.acknowledged} acknowledged, 0 lost, 0 doubled, {size} entries; recovered from the"
         f" writer's end after {max(healed['writer']):.2f} s at most, from the database's after {max(healed['database']):.2f} s"
     )
-    assert max(healed["writer"] + healed["database"]) <= RECOVERED_S
+    assert max(healed["writer"] + healed["database"]) <= RECOVERED_S * slowness()
 
 
 def test_f16_sessions_that_the_server_ends_at_random_lose_and_double_nothing(tmp_path, writers):
@@ -113,9 +116,10 @@ def test_f16_sessions_that_the_server_ends_at_random_lose_and_double_nothing(tmp
         nonlocal ended
         async with Load(writers, hosts) as load:
             await load.healed_since(time.monotonic())
-            while ended < ENDINGS:
-                ended += await asyncio.to_thread(server.sql, one) == "t"
-                await asyncio.sleep(0.3)
+            async with asyncio.timeout(GIVE_UP_S):
+                while ended < ENDINGS:
+                    ended += await asyncio.to_thread(server.sql, one) == "t"
+                    await asyncio.sleep(0.3)
             await load.healed_since(time.monotonic())
         await settled(hosts)
 
@@ -136,7 +140,7 @@ def test_a_paused_writer_is_replaced_and_shows_no_second_head_when_it_goes_on(tm
             paused.signal(signal.SIGSTOP)
             moment, before = time.monotonic(), other.elections
             seconds = await load.healed_since(moment)
-            assert other.elections == before + 1
+            await until(lambda: other.elections == before + 1)
             await asyncio.sleep(0.5)
             paused.signal(signal.SIGCONT)
             for _ in range(20):
@@ -152,7 +156,7 @@ def test_a_paused_writer_is_replaced_and_shows_no_second_head_when_it_goes_on(tm
     print(
         f"\nanother host wrote {seconds:.2f} s after the writer was paused; {writers.acknowledged} acknowledged, {size} entries"
     )
-    assert seconds <= RECOVERED_S
+    assert seconds <= RECOVERED_S * slowness()
 
 
 @pytest.mark.parametrize("how", ["silence", "reset"])
@@ -177,7 +181,7 @@ def test_a_writer_without_a_network_is_replaced_and_stands_by_when_it_is_back(tm
         for pipe in pipes:
             pipe.close()
     print(f"\n{how}: written again after {seconds:.2f} s; {writers.acknowledged} acknowledged, {size} entries")
-    assert seconds <= RECOVERED_S
+    assert seconds <= RECOVERED_S * slowness()
 
 
 # --- failover of the database -----------------------------------------------------------------------------
@@ -207,7 +211,7 @@ def test_a_failover_to_a_synchronous_replica_loses_nothing_under_load(tmp_path, 
             seconds = asyncio.run(scenario(primary, standby, hosts))
             size = writers.check(hosts, [])
     print(f"\nwritten again {seconds:.2f} s after the promotion; {writers.acknowledged} acknowledged, {size} entries")
-    assert seconds <= RECOVERED_S
+    assert seconds <= RECOVERED_S * slowness()
 
 
 def test_a_failover_to_a_lagging_replica_is_refused_until_the_newer_database_is_back(tmp_path, writers):

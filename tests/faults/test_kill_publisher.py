@@ -18,11 +18,12 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from stack.config import Home
 from stack.trust.state import load_state
+from tests.chance import how_often
 from tests.stack_process import ROOT, environment, sigbox
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-KILLS = 20
+KILLS = how_often(20, 8)
 
 
 class Mirror(FetcherInterface):
@@ -90,7 +91,7 @@ def test_u13_kill_9_at_any_moment_of_publishing(home, tmp_path):
         home.trusted_root.write_text(json.dumps(document))
         before = begun.read_bytes()
         process = publisher(home, "--force")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while begun.read_bytes() == before and process.poll() is None and time.monotonic() < deadline:
             pass  # until it has begun to write
         time.sleep(moment.random() * 0.02)  # where in its writing it ends, not a wait for anything
@@ -100,7 +101,7 @@ def test_u13_kill_9_at_any_moment_of_publishing(home, tmp_path):
         for path in home.tuf_repository.glob("[1-9]*.json"):
             digest = hashlib.sha256(path.read_bytes()).digest()
             assert seen.setdefault(path.name, digest) == digest, f"{path.name} has two contents"
-    assert killed >= 3, "the publisher was never hit while it wrote"
+    assert killed >= KILLS // 7, "the publisher was never hit while it wrote"
     assert publisher(home).wait(60) == 0
     assert follower.fetch("trusted_root.json") == home.trusted_root.read_bytes()
 

@@ -10,8 +10,6 @@ import asyncio
 import json
 import random
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,22 +18,21 @@ import aiohttp
 import pytest
 from cryptography import x509
 
-from tests.chance import chosen_seed
+from tests.chance import chosen_seed, how_often
 from tests.contract.rfc6962 import LogClient, read_leaf
 from tests.faults.audit import Journal, audit, find_sent, read_key, read_log
 from tests.faults.certificates import certificate_request
 from tests.faults.writers import Writers
 from tests.interop.places import ALICE
+from tests.machine import EMPTY_S, empty_process
 from tests.split_stack import ROLES, SplitStack, split_stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-KILLS = 10
+KILLS = how_often(10, len(ROLES))
 ASKERS = 4
 RESTART_S = 0.1
 RECOVERED_S = 5.0
-EMPTY_S = 0.02
-"""What a Python process that does nothing takes on a machine that has nothing else to do. Where it takes longer meanwhile, so may they."""
 LEAST = 20
 """Certificates and entries without which it was no load."""
 BEFORE_S = (0.2, 1.5)
@@ -87,13 +84,6 @@ def logged_serials(url: str) -> list[int]:
     return serials
 
 
-def empty_process() -> float:
-    """Seconds of one, now."""
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-I", "-c", "pass"], check=True, timeout=60)
-    return time.monotonic() - began
-
-
 async def kill_and_restart(
     stack: SplitStack, victims: list[str], moments: random.Random
 ) -> tuple[list[tuple[float, str]], float]:
@@ -125,7 +115,6 @@ async def under_load(
     return measured
 
 
-@pytest.mark.alone
 def test_kill_9_of_any_role_loses_nothing_that_was_acknowledged_f10(tmp_path: Path):
     seed = chosen_seed()
     journal = Journal(tmp_path / "journal")

@@ -22,10 +22,13 @@ from tests.chance import chosen_seed
 from tests.faults.audit import read_key
 from tests.stack_process import RunningStack, start_stack
 from tests.unit.sigcore.v1_proposals import hashedrekord
+from tests.until import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 KILLS = 4
+LEAST = 30
+"""Answers in each of them."""
 WRITERS = 12
 ENTRIES = "/api/v1/log/entries"
 SEARCHES_AT_ONCE = 8
@@ -62,9 +65,10 @@ class Writing:
 
 
 async def load_until_killed(stack: RunningStack, writing: Writing, delay_s: float) -> None:
-    died = asyncio.Event()
+    died, enough = asyncio.Event(), len(writing.told) + LEAST
 
     async def kill() -> None:
+        await until(lambda: len(writing.told) > enough)  # a busy machine may need more time for it
         await asyncio.sleep(delay_s)
         await asyncio.to_thread(stack.kill)
         died.set()
@@ -139,7 +143,7 @@ def test_kill_9_loses_neither_entries_nor_times_nor_finds(tmp_path: Path):
         stack = start_stack(tmp_path, "--data", tmp_path / "data")
         try:
             asyncio.run(check(stack, writing))
-            asyncio.run(load_until_killed(stack, writing, moments.uniform(0.2, 1)))
+            asyncio.run(load_until_killed(stack, writing, moments.uniform(0, 0.8)))
         finally:
             stack.kill()
     # The index is lost too: it is made anew from the log.
@@ -154,4 +158,4 @@ def test_kill_9_loses_neither_entries_nor_times_nor_finds(tmp_path: Path):
     print(
         f"\nseed {seed}: {KILLS} kills, {told} told, 0 lost, {writing.retried} by retry, {unknown} unknown, {size} entries"
     )
-    assert told > 100
+    assert told > KILLS * LEAST

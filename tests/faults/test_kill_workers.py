@@ -15,21 +15,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.chance import chosen_seed
+from tests.chance import chosen_seed, how_often
 from tests.faults.audit import Journal, audit, find_sent, read_key, read_log
 from tests.faults.writers import Writers
+from tests.machine import slowness
 from tests.ports import free_port
 from tests.stack_process import RunningStack, running_stack, start_stack
+from tests.until import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 WORKERS = 2
-KILLS = 10
+KILLS = how_often(10, 5)
 ACKNOWLEDGED = 300
 MOST_KILLS = 40
 """A slow machine needs more of them for the same number of acknowledgements."""
 HEALED_S = 5.0
-"""The issue's bound, from the kill to an answer of every role."""
+"""The issue's bound, from the kill to an answer of every role, where nothing else is to be done (``machine.py``)."""
+GIVE_UP_S = 60
 
 
 def children(pid: int) -> list[int]:
@@ -39,7 +42,7 @@ def children(pid: int) -> list[int]:
 
 def ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=HEALED_S) as answer:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=GIVE_UP_S) as answer:
             return bool(json.loads(answer.read())["ready"])
     except OSError:
         return False
@@ -48,7 +51,7 @@ def ready(url: str) -> bool:
 async def healed(url: str, killed_at: float) -> float:
     """Seconds until every role answers, all workers there."""
     while not await asyncio.to_thread(ready, url):
-        assert time.monotonic() < killed_at + HEALED_S, "it did not heal in time"
+        assert time.monotonic() < killed_at + GIVE_UP_S, "it did not heal in time"
         await asyncio.sleep(0.01)
     return time.monotonic() - killed_at
 
@@ -61,7 +64,9 @@ async def kill_and_heal(stack: RunningStack, writers: Writers, moments: random.R
     async def kill() -> None:
         nonlocal longest
         sequencer = children(stack.process.pid)[0]
-        while seen.total() < KILLS or (writers.acknowledged < ACKNOWLEDGED and seen.total() < MOST_KILLS):
+        while seen.total() < KILLS or (
+            (writers.acknowledged < ACKNOWLEDGED or len(seen) < 2) and seen.total() < MOST_KILLS
+        ):
             await asyncio.sleep(moments.uniform(0.1, 0.6))
             there = children(stack.process.pid)
             assert len(there) == WORKERS + 1
@@ -79,7 +84,6 @@ async def kill_and_heal(stack: RunningStack, writers: Writers, moments: random.R
     return longest
 
 
-@pytest.mark.alone
 def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path):
     seed = chosen_seed()
     moments, seen = random.Random(seed), Counter()
@@ -97,6 +101,7 @@ def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path)
         f" {len(writers.located)} committed without an answer and found by the retry, healed within {longest:.2f} s"
     )
     assert writers.acknowledged >= ACKNOWLEDGED
+    assert longest <= HEALED_S * slowness()
     assert set(seen) == {"sequencer", "worker"}
 
 
@@ -105,10 +110,7 @@ def test_when_the_supervisor_is_killed_the_others_end_and_leave_the_port_and_the
     stack = start_stack(tmp_path, *where, "--workers", str(WORKERS))
     left = children(stack.process.pid)
     stack.kill()
-    end = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in left):
-        assert time.monotonic() < end, stack.output()
-        time.sleep(0.01)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
     with running_stack(tmp_path, *where, "--workers", "1"):
         pass
 
@@ -117,7 +119,7 @@ def test_an_ephemeral_stack_ends_with_its_logs(tmp_path: Path):
     stack = start_stack(tmp_path, "--ephemeral", "--workers", "1")
     try:
         os.kill(children(stack.process.pid)[0], signal.SIGKILL)
-        assert stack.process.wait(20) == 1
+        assert stack.process.wait(GIVE_UP_S) == 1
         assert "gone with their process" in stack.output()
         assert not stack.data.exists()
     finally:

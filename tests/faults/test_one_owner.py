@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.chance import how_often
 from tests.faults.writers import Sent
+from tests.machine import slowness
 from tests.stack_process import READY_S, ROOT, SIGBOX, environment, sigbox, start_stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-STARTS = 50
+STARTS = how_often(50, 20)
 SAYS_S = 1.0
-"""In which a start that comes too late says who was first."""
+"""In which a start that comes too late says who was first, where nothing else is to be done (``machine.py``)."""
 
 
 def start(folder: Path, name: str) -> subprocess.Popen[str]:
@@ -66,7 +68,7 @@ def one_late(folder: Path, owner: int) -> float:
 
 @pytest.mark.alone
 def test_f09_of_many_starts_one_serves_and_the_others_name_it(tmp_path: Path):
-    """Fifty at once wait for a processor most of the time: of each it is counted how much of one it needed, and one alone is timed."""
+    """Many at once wait for a processor most of the time: of each it is counted how much of one it needed, and one alone is timed."""
     processes = [start(tmp_path, str(number)) for number in range(STARTS)]
     running, spent = set(processes), []
     try:
@@ -91,8 +93,9 @@ def test_f09_of_many_starts_one_serves_and_the_others_name_it(tmp_path: Path):
     print(
         f"\nof {STARTS} starts {STARTS - 1} refused for {max(spent):.2f} s of processor each; one alone after {min(late):.2f} s"
     )
-    assert max(spent) < SAYS_S
-    assert min(late) < SAYS_S
+    bound = SAYS_S * slowness()
+    assert max(spent) < bound
+    assert min(late) < bound
     assert sigbox("fsck", "--data", tmp_path / "data").returncode == 0
 
 

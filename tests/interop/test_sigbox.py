@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from sigcore.strict import parse_base64
+from tests.ports import free_port
 from tests.stack_process import RunningStack, running_stack, sigbox
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
@@ -130,7 +130,7 @@ def test_a_service_that_refuses_leaves_nothing_behind(client: Client):
 
 
 def test_a_service_that_is_not_there(client: Client, tmp_path: Path):
-    url = f"http://127.0.0.1:{unused_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     config = json.loads(Path(client.trust[3]).read_bytes())
     config["caUrls"][0]["url"] = url
     (tmp_path / "away.json").write_text(json.dumps(config))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.interop.clients import COSIGN_V2, COSIGN_V3, SIGSTORE_JS, Client
 from tests.interop.places import ALICE, PREDICATE_TYPE, Done, Kind, Place, Signed, Tool
-from tests.stack_process import PROGRAM, sigbox
+from tests.stack_process import PROGRAM, sigbox_process
 
 JS_TIMEOUT_S = 30
 """Its own default is 5 s, little for a machine that compiles beside the tests."""
@@ -34,14 +34,14 @@ class Sigbox:
         trust, token = ("--trust-config", place.stack.trust_config), ("--identity-token", place.stack.token(ALICE))
         log = ("--rekor-version", "1") if kind.version == 1 else ()
         where, exported = place.folder, dict(place.environment)
-        return sigbox(*what, artifact, "--bundle", bundle, *trust, *token, *log, cwd=where, **exported)
+        return sigbox_process(*what, artifact, "--bundle", bundle, *trust, *token, *log, cwd=where, **exported)
 
     def verify(self, signed: Signed, identity: str, issuer: str) -> Done:
         what = ("verify-blob-attestation", "--type", PREDICATE_TYPE) if signed.kind.dsse else ("verify-blob",)
         policy = ("--certificate-identity", identity, "--certificate-oidc-issuer", issuer)
         trust = ("--trust-config", signed.place.stack.trust_config)
         where, exported = signed.place.folder, dict(signed.place.environment)
-        return sigbox(*what, signed.artifact, "--bundle", signed.bundle, *policy, *trust, cwd=where, **exported)
+        return sigbox_process(*what, signed.artifact, "--bundle", signed.bundle, *policy, *trust, cwd=where, **exported)
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,9 +340,9 @@ async def test_a_log_that_does_not_answer_in_time_gives_no_certificate(chain, is
         issuers=issuers,
         log=log,
         log_key=log.key.public_key(),
-        patience_s=0.01,
+        patience_s=0.5,
     )
-    with pytest.raises(Unavailable, match=r"did not answer within 0\.01 seconds"):
+    with pytest.raises(Unavailable, match=r"did not answer within 0\.5 seconds"):
         await late.issue(token, proof(), now=NOW)
     log.told.set()
     await late.issue(token, proof(), now=NOW)

@@ -48,7 +48,7 @@ class Service:
     def ask(self, path, body, **headers):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}"} | headers
-        return requests.post(self.url + path, data=data, headers=headers, timeout=10)
+        return requests.post(self.url + path, data=data, headers=headers, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def service(issuers, issuer_key):
     yield Service(str(server.make_url("")).rstrip("/"), signed(issuer_key, claims()), log)
     asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
     loop.close()
 
 
@@ -226,7 +226,7 @@ def test_deep_duplicate_and_huge_members_of_a_token(service, issuer_key):
         message = f"{head}.{b64(payload.encode())}"
         token = f"{message}.{b64(keys.sign(issuer_key, message.encode()))}"
         body = {"credentials": {"oidcIdentityToken": token}, "certificateSigningRequest": CSR}
-        answer = requests.post(service.url + V2, json=body, timeout=10)
+        answer = requests.post(service.url + V2, json=body, timeout=60)
         check(answer)
         statuses.append(answer.status_code)
     assert statuses == [200, 400, 400, 400, 400, 400]

@@ -26,11 +26,11 @@ async def wait(patience: Patience, seconds: float, *, before: float = 0.0) -> fl
 
 
 async def test_each_of_many_waits_is_bounded_from_its_own_beginning():
-    patience = Patience(0.2)
+    patience = Patience(1.0)
     waits = [wait(patience, LONG_S, before=0.02 * number) for number in range(10)]
     waits += [wait(patience, 0.01, before=0.02 * number) for number in range(10)]
     spent = await asyncio.wait_for(asyncio.gather(*waits), LONG_S)
-    assert all(0.19 < seconds < LONG_S / 2 for seconds in spent[:10])
+    assert all(0.99 < seconds < LONG_S / 2 for seconds in spent[:10])
     assert spent[10:] == [-1.0] * 10
 
 
@@ -42,9 +42,9 @@ async def test_a_wait_after_all_others_have_ended_is_bounded_too():
 
 
 async def test_what_came_in_time_is_untouched_and_so_is_the_task_afterwards():
-    with Patience(0.05):
+    with Patience(0.5):
         result = await asyncio.sleep(0, "in time")
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.6)
     assert result == "in time"
     task = asyncio.current_task()
     assert task is not None

@@ -155,7 +155,7 @@ def test_an_interrupt_ends_all_processes_and_is_no_success(dist):
     who = (*WHO, "--trusted-root", str(dist / "root.json"), "--max-workers", "2")
     command = [sys.executable, "-c", SLOW, "verify-blob", str(dist / "dist"), *who]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(workers := children_of(process.pid)) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -164,7 +164,7 @@ def test_an_interrupt_ends_all_processes_and_is_no_success(dist):
     assert process.returncode == 130
     assert "interrupted" in err
     assert "Traceback" not in err
-    deadline = time.monotonic() + 20  # whoever inherits them must have waited for them too
+    deadline = time.monotonic() + 60  # whoever inherits them must have waited for them too
     while any(os.path.exists(f"/proc/{worker}") for worker in workers):  # noqa: PTH110 - a list of numbers
         assert time.monotonic() < deadline
         time.sleep(0.01)

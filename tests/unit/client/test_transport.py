@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from client.transport import AiohttpTransport, Response, ServiceRefused, call
 from sigcore.errors import Malformed, Refused, Unavailable
+from tests.ports import free_port
 
 
 @asynccontextmanager
@@ -85,7 +86,7 @@ async def test_no_answer_in_time_is_unavailable():
 
 async def test_no_connection_is_unavailable_and_says_why():
     async with AiohttpTransport() as transport:
-        port = unused_port()
+        port = free_port()
         with pytest.raises(Unavailable, match=rf"/ cannot be reached: connection refused \(port {port}\)"):
             await transport.request("GET", f"http://127.0.0.1:{port}/", headers={}, body=None, limit=1)
         with pytest.raises(Unavailable, match=r"cannot be reached: the name 'no\.invalid' has no address \(DNS: "):
@@ -116,7 +117,7 @@ async def test_the_environment_and_cookies_play_no_role(monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login user password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     seen = []
 
     async def note(request):

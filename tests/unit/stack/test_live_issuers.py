@@ -44,7 +44,7 @@ async def watched(file, monkeypatch):
     task = asyncio.create_task(live.watch())
 
     async def until(*urls):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while [issuer.url for issuer in table] != [OURS.url, *urls]:
             assert time.monotonic() < deadline, [issuer.url for issuer in table]
             await asyncio.sleep(0.01)
@@ -76,7 +76,7 @@ async def test_what_cannot_be_used_is_said_and_the_old_rows_stay(file, watched, 
     file.write_text(ROW.format(URL))
     await watched(URL)
     file.write_text(text)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "cannot be used" not in caplog.text:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -89,7 +89,7 @@ async def test_a_key_set_that_a_row_names_is_followed_too(file, watched):
     file.write_text(ROW.format(URL))
     await watched(URL)
     (file.parent / "ci.jwks").write_text(json.dumps({"keys": [JWK | {"kid": "b"}]}))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "b" not in watched.table.find(URL).keys:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -132,7 +132,7 @@ def test_another_tls_authority_in_the_same_file_is_another_row(file, tmp_path):
 
 async def test_a_file_that_was_missing_is_taken_up_when_it_comes(file, watched, caplog):
     file.write_text(ROW.format(URL).replace("ci.jwks", "late.jwks"))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "late.jwks does not exist" not in caplog.text:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,9 +17,11 @@ from sigcore import keys, precertificate, sct
 from sigcore.errors import Malformed, Unavailable
 from sigcore.strict import encode_base64
 from sigcore.x509 import parse_certificate
+from stack import remote_log
 from stack.logs import ID_HEADER, request_id
 from stack.remote_log import RemoteLog, parse_sct_answer
 from tests.unit.tlog.test_ct import CA
+from tests.until import until
 
 KEY = keys.generate_p256()
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -40,8 +43,14 @@ def good(chain: tuple[bytes, ...] = CHAIN, key: keys.PrivateKey = KEY) -> dict[s
 
 
 @asynccontextmanager
-async def log(*answers: web.Response | str) -> AsyncIterator[tuple[RemoteLog, list[list[str]]]]:
-    """A log that gives ``answers`` one after the other, ``hang`` and ``cut`` among them; and the chains that it was sent."""
+async def log(
+    *answers: web.Response | str, head: dict[str, object] | None = None
+) -> AsyncIterator[tuple[RemoteLog, list[list[str]]]]:
+    """A log that gives ``answers`` one after the other, ``hang`` and ``cut`` among them; and the chains that it was sent.
+
+    ``head`` is what its tree head says.
+    """
+    said = {"tree_size": 0} if head is None else head
     sent: list[list[str]] = []
     left = list(answers)
 
@@ -56,11 +65,11 @@ async def log(*answers: web.Response | str) -> AsyncIterator[tuple[RemoteLog, li
         assert isinstance(answer, web.Response)
         return answer
 
-    async def head(_request: web.Request) -> web.Response:
-        return web.json_response({})
+    async def tell(_request: web.Request) -> web.Response:
+        return web.json_response(said)
 
     app = web.Application()
-    app.add_routes([web.post("/test/ct/v1/add-pre-chain", add), web.get("/test/ct/v1/get-sth", head)])
+    app.add_routes([web.post("/test/ct/v1/add-pre-chain", add), web.get("/test/ct/v1/get-sth", tell)])
     async with TestServer(app) as server:
         remote = RemoteLog(str(server.make_url("/test")), KEY.public_key(), try_s=2)
         async with remote.open():
@@ -133,6 +142,23 @@ async def test_any_other_answer_is_none_and_is_not_asked_again(lie):
         assert len(sent) == 1
         with pytest.raises(Unavailable):
             remote.check(NOW)
+
+
+async def test_a_log_that_failed_heals_by_a_tree_head_and_by_nothing_else(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(remote_log, "LOOK_S", 0.01)
+    head: dict[str, object] = {}
+    async with log("cut", "cut", head=head) as (remote, _):
+        with pytest.raises(Unavailable):
+            await remote.add_pre_chain(CHAIN)
+        for said in ({}, {"what": "something else"}, {"tree_size": "7"}):
+            head.clear()
+            head.update(said)
+            await asyncio.sleep(0.05)
+            with pytest.raises(Unavailable, match="the certificate log gives no promises"):
+                remote.check(NOW)
+        head.update(tree_size=7)
+        await until(lambda: not remote._fault)
+        remote.check(NOW)
 
 
 async def test_a_log_that_nobody_runs_is_unavailable_from_the_start():

@@ -61,7 +61,7 @@ class FaultyAnchor(FaultyStore):
 
 async def patiently(log, submission):
     """What a client does: try again while the log is unavailable."""
-    for _ in range(500):
+    for _ in range(6000):
         try:
             return await log.submit(submission)
         except Unavailable:

@@ -90,20 +90,20 @@ class Service:
 def service():
     service = Service()
     service.thread.start()
-    assert service.ready.wait(10)
+    assert service.ready.wait(60)
     sent = [v2_request(number) for number in range(3)]
-    good = [requests.post(service.url + V2, json=request, timeout=10) for request in sent]
-    good += [requests.post(service.url + V1, json=make(), timeout=10) for make in KINDS.values()]
+    good = [requests.post(service.url + V2, json=request, timeout=60) for request in sent]
+    good += [requests.post(service.url + V1, json=make(), timeout=60) for make in KINDS.values()]
     assert {answer.status_code for answer in good} == {201}
     yield service
     # Nothing that was acknowledged is lost, and both logs still take entries.
     for answer in good[3:]:
         (entry_id,) = answer.json()
-        assert requests.get(f"{service.url}{V1}/{entry_id}", timeout=10).status_code == 200
+        assert requests.get(f"{service.url}{V1}/{entry_id}", timeout=60).status_code == 200
     for index, request in enumerate(sent, 1):
-        again = requests.post(service.url + V2, json=request, timeout=10)
+        again = requests.post(service.url + V2, json=request, timeout=60)
         assert (again.status_code, again.headers["x-log-index"]) == (409, str(index))
-    assert requests.post(service.url + V2, json=v2_request(99), timeout=10).status_code == 201
+    assert requests.post(service.url + V2, json=v2_request(99), timeout=60).status_code == 201
     service.loop.call_soon_threadsafe(service.stopping.set)
     service.thread.join()
     service.loop.close()
@@ -120,7 +120,7 @@ def test_l18_every_node_of_a_request_may_be_anything(service, kind, data, value)
     document = v2_request(1) if kind == "v2" else KINDS[kind]()
     body = changed(document, data.draw(st.sampled_from(nodes(document))), value)
     path = V2 if kind == "v2" else V1
-    service.check(requests.post(service.url + path, data=json.dumps(body), timeout=10))
+    service.check(requests.post(service.url + path, data=json.dumps(body), timeout=60))
 
 
 @BOUNDED
@@ -130,13 +130,13 @@ def test_a_good_request_with_some_bytes_changed(service, path, data):
     body = bytearray(json.dumps(documents.get(path, {"hash": "00" * 32, "operator": "or"})).encode())
     for _ in range(data.draw(st.integers(1, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    service.check(requests.post(service.url + path, data=bytes(body), timeout=10))
+    service.check(requests.post(service.url + path, data=bytes(body), timeout=60))
 
 
 @BOUNDED
 @given(path=st.sampled_from(PATHS), body=st.binary(max_size=300))
 def test_any_bytes(service, path, body):
-    answer = requests.post(service.url + path, data=body, timeout=10)
+    answer = requests.post(service.url + path, data=body, timeout=60)
     service.check(answer)
     assert answer.status_code in {400, 422}
 
@@ -166,7 +166,7 @@ SEGMENT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.s
 @given(level=SEGMENT, index=SEGMENT, prefix=st.sampled_from(["", "/api/v2"]))
 def test_l24_tiles_that_there_are_not(service, level, index, prefix):
     path = f"{prefix}/tile/{requests.utils.quote(level, safe='/%')}/{requests.utils.quote(index, safe='/%')}"
-    answer = requests.get(service.url + path, timeout=10)
+    answer = requests.get(service.url + path, timeout=60)
     service.check(answer)
     assert answer.status_code in {400, 404} or path.endswith(("/tile/0/000.p/1", "/tile/entries/000.p/1"))
 
@@ -176,7 +176,7 @@ def test_l24_tiles_that_there_are_not(service, level, index, prefix):
 def test_l07_entry_ids_and_indexes_that_there_are_not(service, text):
     quoted = requests.utils.quote(text, safe="")
     for path in (f"{V1}/{quoted}", f"{V1}?logIndex={quoted}", f"/api/v1/log/proof?lastSize={quoted}"):
-        service.check(requests.get(service.url + path, timeout=10))
+        service.check(requests.get(service.url + path, timeout=60))
 
 
 # --- the official descriptions -----------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_requests_made_from_the_official_description(vectors, service, name, ope
         @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def run(case):
-            answer = requests.request(**case.as_transport_kwargs(base_url=service.url), timeout=10)
+            answer = requests.request(**case.as_transport_kwargs(base_url=service.url), timeout=60)
             service.check(answer)
             seen.add((case.operation.method, case.operation.path))
 

@@ -45,7 +45,7 @@ async def test_a_caller_who_gives_up_stops_nothing(worker):
 
     def work() -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         done.set()
 
     task = asyncio.create_task(worker.run(work))
@@ -63,7 +63,7 @@ def test_a_loop_that_is_gone_is_not_told(worker):
 
     def work() -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     async def leave() -> None:
         task = asyncio.create_task(worker.run(work))

@@ -231,6 +231,6 @@ async def test_it_follows_by_itself(site, following, monkeypatch):
     log = await site.open()
     catalog = await following.open(log)
     await fill(log, *(signed("a@example.com", number) for number in range(1, 5)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while catalog._covered["rekor"] < 4:
             await asyncio.sleep(0.01)

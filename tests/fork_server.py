@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command of ``sigbox`` in a process of its own that need not import everything anew.
+
+The tests call some thousand commands, each for a tenth of a second of work and as much of imports. So a process that has imported
+them forks one that runs the command, as ``python -m stack.cli`` would:
+
+1. ``run`` connects to the server of this process of tests, and sends the words, the environment, the folder, and two pipes.
+2. The server forks an attendant for the connection; that forks the command and tells its process id.
+3. The command takes over the pipes and the environment, runs, and ends as it would have ended.
+4. The attendant tells the exit code when it has ended.
+
+The server ends with the process of tests. Real processes are all stacks, our client where it stands beside the official ones
+(``interop/tools.py``), what is measured or limited, and whatever says how its interpreter begins. ``SIGBOX_TEST_FORK=no`` makes
+all of them real.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import pkgutil
+import random
+import select
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+END_S = 60
+BEGINNING = ("PYTHON", "LD_", "LC_", "LANG", "OPENSSL")
+"""What variables that count when an interpreter begins are called."""
+
+
+# --- in the process of tests -------------------------------------------------------------------------------
+class _Server:
+    """Started when it is needed first, with the environment that the tests began with."""
+
+    environment: dict[str, str] | None = None
+    """None: there is none, and may be none."""
+    place = ""
+    starting = threading.Lock()
+
+    @classmethod
+    def started(cls) -> str:
+        """Where it listens."""
+        with cls.starting:
+            if not cls.place:
+                cls.place = cls._start()
+        return cls.place
+
+    @classmethod
+    def _start(cls) -> str:
+        folder = tempfile.TemporaryDirectory(prefix="sb-fork-")
+        place = f"{folder.name}/s"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(place)
+            listener.listen(64)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.fork_server", str(listener.fileno())],
+                cwd=ROOT,
+                env=cls.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(listener.fileno(),),
+            )
+
+        def end() -> None:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(END_S)
+            folder.cleanup()
+
+        atexit.register(end)
+        return place
+
+
+def pytest_configure() -> None:
+    """Tests may fork from now on; nothing else does that imports ``stack_process``, as the benchmarks."""
+    if os.environ.get("SIGBOX_TEST_FORK") != "no":
+        _Server.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def may_run(environment: Mapping[str, str]) -> bool:
+    """Whether a command with this environment is the same forked as started."""
+    return _Server.environment is not None and _beginning(environment) == _beginning(_Server.environment)
+
+
+def _beginning(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in environment.items() if name.startswith(BEGINNING)}
+
+
+def run(
+    words: list[str], environment: Mapping[str, str], cwd: Path | None, timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """The command ``sigbox`` with ``words``, to its end; without standard input, its output taken."""
+    request = {"words": words, "environment": dict(environment), "cwd": str(cwd or Path.cwd())}
+    deadline = time.monotonic() + timeout_s
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(_Server.started())
+        ours, theirs = zip(os.pipe(), os.pipe(), strict=True)
+        socket.send_fds(connection, [b"\0"], list(theirs))
+        for end in theirs:
+            os.close(end)
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        told = connection.makefile("r", encoding="ascii")
+        pid = int(told.readline())
+        try:
+            output, errors = _read(ours, deadline)
+            if not select.select([connection], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise TimeoutError
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(["sigbox", *words], timeout_s) from None
+        finally:
+            for end in ours:
+                os.close(end)
+        code = int(told.readline())
+        told.close()
+    return subprocess.CompletedProcess(["sigbox", *words], code, output, errors)
+
+
+def _read(ends: tuple[int, ...], deadline: float) -> list[str]:
+    """What comes out of each pipe until its last writer has ended."""
+    parts: dict[int, list[bytes]] = {end: [] for end in ends}
+    with selectors.DefaultSelector() as selector:
+        for end in ends:
+            selector.register(end, selectors.EVENT_READ)
+        while selector.get_map():
+            if not (ready := selector.select(deadline - time.monotonic())):
+                raise TimeoutError
+            for key, _ in ready:
+                part = os.read(key.fd, 65536)
+                parts[key.fd].append(part)
+                if not part:
+                    selector.unregister(key.fd)
+    return [b"".join(found).decode().replace("\r\n", "\n").replace("\r", "\n") for found in parts.values()]
+
+
+# --- the server --------------------------------------------------------------------------------------------
+def _serve(listener: socket.socket) -> None:
+    """Answer until the process of tests has closed our standard input."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for attendants
+    while True:
+        ready, _, _ = select.select([listener, 0], [], [])
+        if 0 in ready:
+            return
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listener.close()
+            _attend(connection)
+        connection.close()
+
+
+def _attend(connection: socket.socket) -> NoReturn:
+    """Fork the command, and tell what becomes of it."""
+    _, pipes, _, _ = socket.recv_fds(connection, 1, 2)
+    request = json.loads(connection.makefile("rb").readline())
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        _become(request, pipes)
+    for end in pipes:
+        os.close(end)
+    connection.sendall(b"%d\n" % pid)
+    _, status = os.waitpid(pid, 0)
+    with suppress(BrokenPipeError):  # who asked has given it up, and killed it
+        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def _become(request: dict[str, Any], pipes: list[int]) -> NoReturn:
+    """The command itself."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, end in enumerate(pipes, 1):
+        os.dup2(end, number)
+        os.close(end)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(str(request["cwd"]))
+    tempfile.tempdir = None
+    time.tzset()
+    random.seed()
+    sys.argv = ["sigbox", *request["words"]]
+    os._exit(_end(_run()))
+
+
+def _run() -> int:
+    from stack.cli import main  # noqa: PLC0415 - in the server alone; this file is imported by the tests too
+
+    try:
+        return main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+            return 1
+        return end.code or 0
+    except BaseException:  # noqa: BLE001 - as an interpreter ends
+        traceback.print_exc()
+        return 1
+
+
+def _end(code: int) -> int:
+    """What an interpreter does at its end."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return 120
+    return code
+
+
+def _prepare() -> None:
+    """Import what the commands import when they are called."""
+    commands = importlib.import_module("stack.cli")
+    for module in pkgutil.iter_modules(commands.__path__):
+        if module.name != "__main__":
+            importlib.import_module(f"stack.cli.{module.name}")
+
+
+if __name__ == "__main__":
+    _prepare()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    os._exit(0)
