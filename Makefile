@@ -13,10 +13,9 @@ UV_VERSION = 0.13.9
 # softhsm2: a PKCS#11 token in files, which the tests put keys into and take away.
 DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2 softhsm2
 ROUNDS = 10
-# Processes that run tests at a time, whole files each; what measures times waits for its turn (tests/turns.py). One more than the
-# machine of continuous integration has cores: many tests wait for something that is to happen in so many seconds. Thousands of
+# Processes that run tests at a time, whole files each; what measures times waits for its turn (tests/turns.py). Thousands of
 # processes are started by the tests: each would compile our modules anew where the environment says to keep no bytecode.
-PROCESSES = 3
+PROCESSES = 2
 DIST = dist
 PROGRAM =
 PICTURES = screenshots
@@ -44,7 +43,7 @@ test: $(VENV)/test.stamp system ## all tests, the official clients included
 	@$(MAKE) --no-print-directory clients || echo "the tests of a missing client are skipped; in CI they fail" >&2
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
-hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh seeds, with all repetitions, for ROUNDS rounds or until one fails
+hunt: $(VENV)/test.stamp ## the tests at random (faults, parsers) from fresh seeds, for ROUNDS rounds or until one fails
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round" >&2; \
 		SIGBOX_TEST_SEED=new $(BIN)/pytest -q -rP tests/faults tests/property || exit 1; done
 

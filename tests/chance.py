@@ -11,11 +11,6 @@ import os
 import time
 
 
-def how_often(asked: int, here: int) -> int:
-    """Repetitions: ``asked`` of them in each round of ``make hunt``; ``here``, in every other run, a break is found that is no rare one."""
-    return asked if os.environ.get("SIGBOX_TEST_SEED") == "new" else here
-
-
 def chosen_seed() -> int:
     """A number for ``Random``; ``SIGBOX_TEST_SEED=new`` is another one each time."""
     asked = os.environ.get("SIGBOX_TEST_SEED", "1")

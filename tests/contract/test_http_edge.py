@@ -206,6 +206,7 @@ def test_pipelined_requests_are_answered_in_order(stack):
     assert re.findall(rb"there is no '(\d+)'", answer) == [str(number).encode() for number in range(50)]
 
 
+@pytest.mark.alone
 def test_10_000_pipelined_requests_cost_no_more_than_their_answers_d04(stack):
     began = time.monotonic()
     answer = talk(stack, b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n" * 10_000 + get(b"/nothing"))

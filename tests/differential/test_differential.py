@@ -18,8 +18,7 @@ from tests.interop.conftest import require
 from tests.interop.tools import JS, V3
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
-COUNT = 60
-"""Of changed bundles; cosign is a process for each. ``make differential`` asks 1,500."""
+COUNT = 300
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,7 @@ def full(tmp_path: Path) -> Iterator[Full]:
         stack.process.wait(STOP_S)
 
 
+@pytest.mark.alone
 def test_a_disk_that_fills_up_stops_writes_before_the_wall_and_no_read_f04(full: Full):
     assert [full.add()[0] for _ in range(20)] == [201] * 20
     now, entries = read_log(full.url)

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.chance import chosen_seed, how_often
+from tests.chance import chosen_seed
 from tests.faults.audit import Checkpoint, Journal, parse_note
 from tests.faults.host_writers import HostWriters
 from tests.faults.pipe import Pipe
@@ -25,10 +25,10 @@ from tests.until import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-KILLS = how_often(10, 6)
+KILLS = 10
 RECOVERED_S = 5.0
 """Where nothing else is to be done (``machine.py``)."""
-ENDINGS = how_often(25, 10)
+ENDINGS = 25
 GIVE_UP_S = 120
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chance import chosen_seed, how_often
+from tests.chance import chosen_seed
 from tests.faults.audit import Checkpoint, Journal, audit, find_sent, read_key, read_log
 from tests.faults.writers import Writers
 from tests.stack_process import RunningStack, start_stack
@@ -17,7 +17,7 @@ from tests.stack_process import RunningStack, start_stack
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 KILLS = 6
-ACKNOWLEDGED = how_often(1500, 400)
+ACKNOWLEDGED = 1500
 MOST_KILLS = 60
 """A slow machine needs more rounds for the same number of acknowledgements."""
 

@@ -18,12 +18,11 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from stack.config import Home
 from stack.trust.state import load_state
-from tests.chance import how_often
 from tests.stack_process import ROOT, environment, sigbox
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-KILLS = how_often(20, 8)
+KILLS = 20
 
 
 class Mirror(FetcherInterface):

@@ -15,13 +15,13 @@ import pytest
 from stack.config import Home
 from stack.generations import load_generations
 from stack.succession import is_published
-from tests.chance import chosen_seed, how_often
+from tests.chance import chosen_seed
 from tests.faults.test_kill_publisher import Follower
 from tests.stack_process import SIGBOX, environment, running_stack, sigbox
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-KILLS = how_often(12, 6)
+KILLS = 12
 ALICE = "alice@example.com"
 
 

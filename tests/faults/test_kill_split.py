@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 from cryptography import x509
 
-from tests.chance import chosen_seed, how_often
+from tests.chance import chosen_seed
 from tests.contract.rfc6962 import LogClient, read_leaf
 from tests.faults.audit import Journal, audit, find_sent, read_key, read_log
 from tests.faults.certificates import certificate_request
@@ -29,7 +29,7 @@ from tests.split_stack import ROLES, SplitStack, split_stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-KILLS = how_often(10, len(ROLES))
+KILLS = 10
 ASKERS = 4
 RESTART_S = 0.1
 RECOVERED_S = 5.0
@@ -115,6 +115,7 @@ async def under_load(
     return measured
 
 
+@pytest.mark.alone
 def test_kill_9_of_any_role_loses_nothing_that_was_acknowledged_f10(tmp_path: Path):
     seed = chosen_seed()
     journal = Journal(tmp_path / "journal")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chance import chosen_seed, how_often
+from tests.chance import chosen_seed
 from tests.faults.audit import Journal, audit, find_sent, read_key, read_log
 from tests.faults.writers import Writers
 from tests.machine import slowness
@@ -26,7 +26,7 @@ from tests.until import wait_until
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 WORKERS = 2
-KILLS = how_often(10, 5)
+KILLS = 10
 ACKNOWLEDGED = 300
 MOST_KILLS = 40
 """A slow machine needs more of them for the same number of acknowledgements."""
@@ -84,6 +84,7 @@ async def kill_and_heal(stack: RunningStack, writers: Writers, moments: random.R
     return longest
 
 
+@pytest.mark.alone
 def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path):
     seed = chosen_seed()
     moments, seen = random.Random(seed), Counter()

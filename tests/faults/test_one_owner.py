@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.chance import how_often
 from tests.faults.writers import Sent
 from tests.machine import slowness
 from tests.stack_process import READY_S, ROOT, SIGBOX, environment, sigbox, start_stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-STARTS = how_often(50, 20)
+STARTS = 50
 SAYS_S = 1.0
 """In which a start that comes too late says who was first, where nothing else is to be done (``machine.py``)."""
 

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sigcore.errors import SigError
 from stack import bootstrap
 from stack.config import Home
-from tests.chance import chosen_seed, how_often
+from tests.chance import chosen_seed
 from tests.faults.audit import audit, read_key, read_log
 from tests.faults.disk import Disk
 from tests.faults.recorded_load import Load, PrecertificateMaker
@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 ENTRIES = 180
 """Rekor v2 entries of each of the two lives of the recorded stack: together more than a tile."""
-CUTS = how_often(240, 120)
+CUTS = 240
 CONTROL_CUTS = 40
 WHOLE_CUTS = 4
 OIDC_KEY = rsa.generate_private_key(65537, 2048)

@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from stack.gate import QUIET_S
-from tests.chance import chosen_seed, how_often
+from tests.chance import chosen_seed
 from tests.faults.audit import Acknowledged, audit, read_key, read_log
 from tests.faults.writers import Sent, parse_acknowledgement
 from tests.machine import slowness
@@ -27,7 +27,7 @@ from tests.until import until, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-ROUNDS = how_often(20, 5)
+ROUNDS = 20
 CLIENTS = 200
 EXIT_S = 10
 AT_ONCE_S = 1.5
@@ -104,6 +104,7 @@ def test_sigterm_under_load_cuts_nobody_off_and_loses_nothing_f11(tmp_path: Path
     assert max(ends) < EXIT_S * slowness()
 
 
+@pytest.mark.alone
 def test_the_second_signal_ends_it_at_once_and_leaves_no_temporary_directory_f11(tmp_path: Path):
     stack = start_stack(tmp_path, "--ephemeral", "--control")
     url = urlsplit(stack.url)

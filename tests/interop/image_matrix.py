@@ -127,8 +127,8 @@ class ImageMatrix:
             raise AssertionError(f"not written: {written}") from written  # noqa: TRY004 - it is no type error
         return written
 
-    def check(self, cell: ImageCell, *, refusing: bool = True) -> None:
-        """The cell holds; whether it refuses another identity is not asked where ``refusing`` is false.
+    def check(self, cell: ImageCell) -> None:
+        """The cell holds.
 
         Raises:
             AssertionError: it does not, and what the client said.
@@ -143,8 +143,7 @@ class ImageMatrix:
             refuse(done, because=limit.says)
             return
         succeed(done)
-        if refusing:
-            refuse(cell.reader.read(place, image, cell.row, right=False))
+        refuse(cell.reader.read(place, image, cell.row, right=False))
 
 
 def main() -> int:

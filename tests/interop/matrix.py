@@ -105,8 +105,8 @@ class Matrix:
             raise AssertionError(f"not written: {written}") from written  # noqa: TRY004 - it is no type error
         return written
 
-    def check(self, cell: Cell, *, refusing: bool = True) -> None:
-        """The cell holds; whether it refuses another identity is not asked where ``refusing`` is false.
+    def check(self, cell: Cell) -> None:
+        """The cell holds.
 
         Raises:
             AssertionError: it does not, and what the client said.
@@ -118,8 +118,7 @@ class Matrix:
             refuse(done, because=cell.limit.says)
             return
         succeed(done)
-        if refusing:
-            refuse(cell.reader.verify(signed, MALLORY, self.stack.oidc_issuer))
+        refuse(cell.reader.verify(signed, MALLORY, self.stack.oidc_issuer))
 
 
 # --- the table ----------------------------------------------------------------------------------------

@@ -58,8 +58,7 @@ def test_it_signs_and_verifies_over_https(place: Place, tool: Tool, kind: Kind):
     require(tool)
     signed = make_signed(tool, told(place, tool), kind)
     succeed(tool.verify(signed, ALICE, place.stack.oidc_issuer))
-    if kind is Kind.MESSAGE_V2:
-        refuse(tool.verify(signed, MALLORY, place.stack.oidc_issuer))
+    refuse(tool.verify(signed, MALLORY, place.stack.oidc_issuer))
 
 
 @EACH
