@@ -86,11 +86,16 @@ def record(home: Home, settings: Settings, action: Action, state: str, now: date
     except OSError as error:
         raise Unavailable(
             f"the action cannot be recorded: {error.strerror}",
-            f"make {folder} writable and make room on its disk; without a record nothing is done",
+            _helps(folder),
         ) from error
     except SigError as error:
         error.message = f"the action cannot be recorded: {error.message}"
+        error.hint = error.hint or _helps(folder)
         raise
+
+
+def _helps(folder: Path) -> str:
+    return f"make {folder} writable and make room on its disk; without a record nothing is done"
 
 
 def _check_whole(home: Home, folder: Path) -> None:

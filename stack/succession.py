@@ -89,8 +89,10 @@ def names_newest(home: Home, role: str) -> bool:
     from stack.files import load_file  # noqa: PLC0415 - the same
     from stack.trust.state import load_state  # noqa: PLC0415 - the same
 
-    digests = {target.name: target.sha256 for target in load_state(home).targets}
-    published = home.tuf_repository / "targets" / f"{digests[TRUSTED_ROOT]}.{TRUSTED_ROOT}"
+    digests = [target.sha256 for target in load_state(home).targets if target.name == TRUSTED_ROOT]
+    if not digests:
+        return False
+    published = home.tuf_repository / "targets" / f"{digests[0]}.{TRUSTED_ROOT}"
     named = _named(parse_trusted_root(load_file(published, what="the trusted root")))
     return load_generations(home)[role][-1].public in named
 

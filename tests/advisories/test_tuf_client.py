@@ -105,7 +105,7 @@ def test_u01_to_initialize_again_does_not_go_back(scene, version):
     assert scene.root == OLD
 
 
-def test_to_initialize_again_mends_a_damaged_cache(scene):
+def test_control_to_initialize_again_mends_a_damaged_cache(scene):
     folder, root = Path(scene.cache.folder), scene.repository.files["1.root.json"]
     for path in (*(folder / "metadata").glob("*.json"), folder / "cache.json", *(folder / "targets").iterdir()):
         path.write_bytes(b"{")

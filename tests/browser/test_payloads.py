@@ -73,6 +73,7 @@ def lab(browser: Browser, logged: Logged) -> Iterator[Laboratory]:
             [Ask("/"), Ask("/inspect", {"text": pem(ORDINARY)}), *inspections(logged, ORDINARY), *logins(ORDINARY)]
         )
         made.learn([Ask("/flow", {"text": ORDINARY, "identity": "a@example.com"}), Ask("/flow", {"text": ""})])
+        made.ordinary.add("span lang")  # around a refusal that has no Japanese form, which depends on what is refused
         assert made.fired() == []
         inline = {part for part in made.ordinary if part.partition(" ")[2].startswith(("on", "style"))}
         assert inline == set(), "no page of ours has handlers or styles in its elements"

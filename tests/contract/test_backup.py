@@ -92,6 +92,9 @@ class Kept:
                 assert post(stack) == 201
             self.published = read_log(stack.url)[0]
         assert sigbox("backup", self.later, "--data", self.data).returncode == 0
+        self.anchor = folder / "anchor"
+        """As of then: what tests do with ``data`` is recorded there."""
+        shutil.copytree(self.data / "anchor", self.anchor)
 
 
 def _password(folder: Path) -> Path:
@@ -344,7 +347,7 @@ def test_a_restore_that_was_cut_off_between_its_renames_is_settled_by_the_next_a
     kept: Kept, tmp_path: Path
 ):
     home, moved = tmp_path / "home", tmp_path / "home.replaced"
-    shutil.copytree(kept.data / "anchor", moved / "anchor")
+    shutil.copytree(kept.anchor, moved / "anchor")
     (tmp_path / "home.restoring").mkdir()
     for command in (
         ("up", "--listen", "127.0.0.1:0"),

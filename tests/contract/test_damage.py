@@ -16,6 +16,7 @@ import pytest
 from stack.cli import main
 from tests.contract.test_fsck import post
 from tests.stack_process import running_stack, sigbox
+from tests.until import wait_until
 
 ABSENT = {
     "ca/root.key": "it may be kept elsewhere",
@@ -139,6 +140,8 @@ def stopped(tmp_path_factory) -> Path:
     with running_stack(folder, "--data", data) as stack:  # its start waits for the new tree
         done = sigbox("doctor", "--data", data)
         assert done.returncode == 0, done.stdout
+        coming = (data / "oidc" / "next.key", data / "oidc" / "published.json")
+        wait_until(lambda: all(path.exists() for path in coming))  # made by the running stack, in its own time
     for path in data.rglob("*.db-*"):
         path.unlink()
     return data

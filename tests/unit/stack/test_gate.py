@@ -222,7 +222,7 @@ async def test_when_full_half_a_body_makes_room_too_d01():
         halves = [await served.connect() for _ in range(2)]
         for _, writer in halves:
             writer.write(b"POST /length HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx")
-        await until(lambda: [one.idle for one in served.gate.connections] == [False] * 2)
+        await until(lambda: [one.quiet for one in served.gate.connections] == [False] * 2)
         reader, writer = await served.connect()
         writer.write(GET)
         async with asyncio.timeout(END_S):
