@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from random import Random
 
 import pytest
 
-from sigcore import bundle, der, extensions, plain, x509
+from client.verify.bodies import kind_of
+from client.verify.signed import ManagedKey, read_signed
+from sigcore import bundle, canonical, der, extensions, keys, plain, x509
 from sigcore.bundle import encode_bundle
 from sigcore.errors import SigError
 from tests.chance import chosen_seed
 from tests.property.mutate import mutants
+from tests.unit.client.minisig import ARTIFACT, ATTESTATIONS
 
 SEED = chosen_seed()
 COUNT = 3000
@@ -104,6 +108,18 @@ def test_another_form_is_left_to_the_close_reader(bundles, change):
     data = bundles[1].replace(*change)
     assert data != bundles[1]
     assert in_one_step(data) is None
+
+
+def test_the_body_of_an_entry_is_compared_with_the_one_text_that_its_kind_has(sigstore):
+    digest, key = hashlib.sha256(ARTIFACT).digest(), keys.generate_p256()
+    managed = ManagedKey(key.public_key())
+    cases = [(sigstore.sign(), None), (sigstore.sign_v1(), None), (sigstore.sign_v1(key=key), managed)]
+    cases += [(made, None) for made in map(sigstore.attest, ATTESTATIONS) if kind_of(made.log_entries[0]).text]
+    for made, named in cases:
+        (entry,) = made.log_entries
+        row, signed = kind_of(entry), read_signed(made, digest, named)
+        assert row.text is not None
+        assert row.text(signed).encode("ascii") == entry.body == canonical.encode(row.body(signed, None))
 
 
 @pytest.mark.parametrize("end", ["\n", " \t\r\n", "\v", "\f", "\u00a0", "\u2028", "{}", ",", "x", "\\n", "\0"])
