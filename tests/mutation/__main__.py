@@ -31,6 +31,7 @@ TESTS = (
             "usual_forms",
             "alike",
             "log_matching",
+            "explain",
             "cli_verify",
             "swap",
             "sign",
