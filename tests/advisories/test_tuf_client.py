@@ -205,5 +205,5 @@ def test_u10_very_many_signatures_cost_little(scene):
     began = time.process_time()
     with pytest.raises(SigError):
         refresh(scene.cache)
-    assert time.process_time() - began < 4
+    assert time.process_time() - began < 1
     assert scene.root == OLD

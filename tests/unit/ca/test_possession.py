@@ -132,7 +132,7 @@ def test_hostile_keys_are_refused_at_once(name):
     start = time.process_time()
     with pytest.raises(SigError):
         verify_possession(SignedSubject(parse_public_key_text(HOSTILE[name]), b"x"), NAME)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 0.1
 
 
 def test_a_modulus_that_can_be_factored_is_refused_before_its_signature_is_looked_at():

@@ -36,7 +36,7 @@ def test_sound_rsa_keys_pass_quickly(size):
     key = rsa.generate_private_key(65537, size).public_key()
     start = time.process_time()
     check_certifiable(key)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 0.1
 
 
 @pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()])

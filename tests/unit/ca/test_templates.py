@@ -112,4 +112,4 @@ def test_hostile_templates_are_read_in_no_time():
     for text in ("{{" * 1000, "{{ if eq .a .a }}" * 100, "{{ " + " " * 2000 + "}}", '{{ index . "' + "a" * 2000):
         with pytest.raises(Malformed):
             parse_template(text)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 0.2

@@ -281,7 +281,7 @@ async def test_a_huge_token_is_refused_before_it_is_decoded(issuers):
     for text in ("." * 2_000_000, "A" * 10_000_000, "a" * 16_385):
         start = time.process_time()
         assert "the limit is 16384" in await refusal(text, issuers)
-        assert time.process_time() - start < 0.3
+        assert time.process_time() - start < 0.05
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])

@@ -361,10 +361,10 @@ def test_a_path_may_have_so_many_certificates_and_no_more():
 
 def test_a_maze_of_equal_names_is_left_after_a_bounded_number_of_candidates():
     maze = [make("maze", "maze", *CA, own_key="maze") for _ in range(40)]
-    begin = time.process_time()
+    begin = time.perf_counter()
     with pytest.raises(Refused, match="more than 64 issuer candidates") as caught:
         verify(leaf("maze"), maze, [root()])
-    assert time.process_time() - begin < 2
+    assert time.perf_counter() - begin < 2
     assert "give only the intermediates" in caught.value.hint
 
 
