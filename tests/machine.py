@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How slow the machine is at this moment. What must happen within so many seconds must do so where nothing else is to be done."""
+"""How slow the machine is at this moment."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.soft_token import PIN, ROLES, SoftToken, library, soft_token
 from tests.stack_process import RunningStack, running_stack, sigbox
 
 ALICE = "alice@example.com"
-PATIENCE_S = 60
+PATIENCE_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -302,14 +302,16 @@ def test_a_slow_token_holds_up_nobody_who_needs_no_signature_and_a_hanging_one_i
             delay.write_text("1500")
             adding, others = [pool.submit(add) for _ in range(2)], 0
             while not all(one.done() for one in adding):
+                began = time.monotonic()
                 assert answer(f"{stack.url}/healthz")[0] == 200
+                assert time.monotonic() - began < 1.0, "the event loop has waited for the token"
                 others += 1
             assert [one.result()[0] for one in adding] == [201, 201]
-            assert others > 3, "the event loop has waited for the token"
-            delay.write_text("90000")
+            assert others > 3
+            delay.write_text("20000")
             began = time.monotonic()
             code, body = add()
             assert (code, b"has not answered within" in body) == (503, True), body
-            assert time.monotonic() - began < 60
+            assert time.monotonic() - began < 15
             delay.unlink()
             # The process ends, although the token still hangs.

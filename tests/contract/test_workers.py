@@ -25,8 +25,7 @@ from tests.stack_process import SIGBOX, RunningStack, environment, running_stack
 from tests.until import wait_until
 
 PATIENCE_S = 60
-AT_ONCE_S = 10
-"""A worker that waited for the sequencer would wait for ever: its supervisor is stopped."""
+AT_ONCE_S = 1
 ALICE = "alice@example.com"
 
 
@@ -115,6 +114,7 @@ def test_figures_are_sums_of_all_workers(stack):
     assert metric(stack, "sigbox_log_up") == 3
 
 
+@pytest.mark.alone
 def test_without_the_sequencer_a_worker_says_at_once_to_come_again(tmp_path):
     """Stopped, and not killed: it would be there again too soon to be missed. So the supervisor is stopped, too."""
     stack = start_stack(tmp_path, "--data", tmp_path / "data", "--workers", "1")

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 CLIENT_ROLES = {"ca": "certificate", "tsa": "timestamp", "log": "log"}
 """Whom a signing client asks, and the noun that its messages have for it."""
 CERTIFICATES = "sigbox_certificates_issued_total"
-BOUND_S = 30
+BOUND_S = 15
 """No client of ours waits longer here, with its own start on a busy machine."""
 
 
@@ -106,14 +106,14 @@ def test_without_the_certificate_log_no_certificate_leaves(links: Links, fault: 
         assert any("certificate log" in said for said in links.stack.faults("ca"))
         assert links.stack.count("ca", CERTIFICATES) == issued
     links.signs()
-    links.stack.wait_ready("ca")
+    links.stack.wait_ready("ca", 5)
     assert links.stack.count("ca", CERTIFICATES) == issued + 1
 
 
 def test_readiness_of_the_authority_heals_without_a_request(links: Links):
     with links.proxies["ct"].during(Fault.REFUSE):
         links.fails("certificate log")
-    links.stack.wait_ready("ca")
+    links.stack.wait_ready("ca", 5)
 
 
 @pytest.mark.parametrize(

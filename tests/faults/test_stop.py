@@ -31,7 +31,6 @@ ROUNDS = 20
 CLIENTS = 200
 EXIT_S = 10
 AT_ONCE_S = 1.5
-"""Both where nothing else is to be done (``machine.py``)."""
 GIVE_UP_S = 60
 NOT_BEGUN = (b"Could not import runpy", b"Fatal Python error: init_")
 """What an interpreter says that was interrupted while it imported its own modules."""
@@ -101,7 +100,7 @@ def test_sigterm_under_load_cuts_nobody_off_and_loses_nothing_f11(tmp_path: Path
         audit(entries, now, told, [], read_key(stack.trusted_root))
     assert total["201"] > ROUNDS * CLIENTS
     assert not [what for what in total if what.startswith("cut off")], total
-    assert max(ends) < EXIT_S * slowness()
+    assert max(ends) < EXIT_S
 
 
 @pytest.mark.alone
@@ -118,7 +117,7 @@ def test_the_second_signal_ends_it_at_once_and_leaves_no_temporary_directory_f11
             stack.process.send_signal(signal.SIGTERM)
             assert stack.process.wait(GIVE_UP_S) == 128 + signal.SIGTERM
             elapsed = time.monotonic() - began
-            assert elapsed < AT_ONCE_S * slowness()
+            assert elapsed < AT_ONCE_S
     finally:
         stack.kill()
     assert not stack.data.exists()
