@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.missing import missing
 from tests.ports import free_port
 
 USER = "postgres"
@@ -120,7 +119,7 @@ def _folder() -> Iterator[Path]:
 def running_server(settings: str = "") -> Iterator[Server]:
     """A new server for the length of a block; the test that asks is skipped where there can be none."""
     if bindir() is None:
-        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
+        missing("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     with _folder() as folder:
         server = Server(folder, free_port())
         server._run("initdb", "-D", server.data, "-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")

@@ -22,6 +22,7 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.timestamp import TimestampRequest, encode_request
 from tests.faults.certificates import certificate_request
 from tests.faults.writers import Sent
+from tests.missing import missing
 from tests.soft_token import PIN, ROLES, SoftToken, library, soft_token
 from tests.stack_process import RunningStack, running_stack, sigbox
 
@@ -281,7 +282,7 @@ def test_while_the_token_is_away_nothing_is_signed_or_acknowledged_and_it_heals(
 @pytest.fixture(scope="module")
 def slow_module(tmp_path_factory) -> Path:
     if shutil.which("gcc") is None:
-        pytest.skip("gcc is missing: there is no slow token")
+        missing("gcc is missing: there is no slow token")
     built = tmp_path_factory.mktemp("slow") / "slow_token.so"
     source, real = Path(__file__).with_name("slow_token.c"), f'-DREAL="{library()}"'
     flags = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", real)

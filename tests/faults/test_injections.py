@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.recorder import build_recorder
+from tests.missing import missing
 from tests.stack_process import ROOT, environment
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -26,7 +27,7 @@ RUNS = 200
 def inject(folder: Path, *options: str) -> tuple[int, list[str]]:
     """(number of failures, what broke)"""
     if shutil.which("gcc") is None:
-        pytest.skip("gcc is missing: calls cannot be made to fail")
+        missing("gcc is missing: calls cannot be made to fail")
     settings = {
         "LD_PRELOAD": str(build_recorder(folder)),
         "RECORDER_ROOT": str(folder / "work"),

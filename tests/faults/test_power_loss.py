@@ -35,6 +35,7 @@ from tests.faults.disk import Disk
 from tests.faults.recorded_load import Load, PrecertificateMaker
 from tests.faults.recorder import Event, Trace, build_recorder
 from tests.faults.replay import Told, check, check_tuf_root
+from tests.missing import missing
 from tests.stack_process import ROOT, environment, running_stack, start_stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -113,7 +114,7 @@ def replay(events: Sequence[Event], count: int, folder: Path, chance: Random) ->
 @pytest.fixture(scope="module")
 def events(tmp_path_factory) -> list[Event]:
     if shutil.which("gcc") is None:
-        pytest.skip("gcc is missing: what a stack writes cannot be recorded")
+        missing("gcc is missing: what a stack writes cannot be recorded")
     return record(tmp_path_factory.mktemp("recorded"))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.tools import Cosign
+from tests.missing import missing
 from tests.network_stack import obstacle
 from tests.split_stack import ROLES
 from tests.stack_process import ROOT
@@ -22,7 +23,7 @@ def test_the_services_of_compose_yaml_in_networks_of_their_own_sign_for_official
     cosign_v3: Cosign, tmp_path: Path
 ):
     if reason := obstacle():
-        pytest.skip(reason)
+        missing(reason)
     done = subprocess.run(
         ["unshare", "--net", "--mount", sys.executable, "-m", "tests.network_stack", str(tmp_path)],
         cwd=ROOT,

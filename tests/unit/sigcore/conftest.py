@@ -5,11 +5,13 @@ import shutil
 
 import pytest
 
+from tests.missing import missing
+
 
 @pytest.fixture(scope="session")
 def openssl() -> str:
     """The openssl command: an implementation that shares no code with ours."""
     found = shutil.which("openssl")
     if found is None:
-        pytest.skip("the openssl command is not installed")
+        missing("the openssl command is not installed")
     return found
