@@ -34,7 +34,6 @@ from stack.start import Plan, Prepared, ServerTls
 from stack.tls_port import TlsPort, taken
 from stack.traffic import Traffic
 from stack.trust.documents import timestamp_url
-from stack.trust.publisher import finish_publisher
 from stack.trust.serving import fingerprint
 from stack.upkeep import REFRESH_S, attempt, refresh
 from tlog.log import Log
@@ -103,7 +102,7 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
     serving = composed(prepared, plan, oidc_key, edge, {})
 
     def now_ready() -> None:
-        finish_publisher(prepared.publisher)
+        prepared.publication.finish()
         announce(prepared, plan.ready_file)
 
     work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(keep_up, prepared), prepared.issuers.watch)

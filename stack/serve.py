@@ -2,7 +2,7 @@
 """From a command line to a running process: bind, prepare the data directory, publish the trust root, serve.
 
 The order is chosen for a fast start: the socket is bound first (its port may be part of the URL), the TUF repository is
-signed by a child process on another core, and aiohttp, half of the start, is imported meanwhile.
+signed by a child process on another core, forked before any key is read, and aiohttp, half of the start, is imported meanwhile.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stack.login_rules import load_login_rules
 from stack.quick_import import import_server
 from stack.start import Plan, Prepared, ServerTls
 from stack.trust.documents import save_documents, unrotated
-from stack.trust.publisher import ended_with, start_publisher
+from stack.trust.first_publication import first_publication
 
 
 def serve(plan: Plan) -> int:
@@ -51,6 +51,7 @@ def serve(plan: Plan) -> int:
         listening(plan.host, plan.port) as listener,
         _home(plan.home) as home,
         _claimed(home.path) as undo,
+        first_publication(home) as publication,
         ExitStack() as locks,
     ):
         now = datetime.now(UTC)
@@ -73,23 +74,23 @@ def serve(plan: Plan) -> int:
             material = bootstrap.load_material(home)
             bootstrap.prove(*material.secrets)
             save_documents(home, material.public, settings)
+        publication.begin()
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]
         logins, elsewhere, console = load_login_rules(files), load_elsewhere(files), load_console_rules(files)
-        with ended_with(start_publisher(home)) as publisher:
-            made = (home, settings, material, listener, oidc_key, tls, publisher)
-            prepared = Prepared(*made, issuers, logins, elsewhere, console)
-            import_server()
-            # Deferred: everything that imports aiohttp comes after that.
-            from stack.running import run  # noqa: PLC0415 - see the line above
+        made = (home, settings, material, listener, oidc_key, tls, publication)
+        prepared = Prepared(*made, issuers, logins, elsewhere, console)
+        import_server()
+        # Deferred: everything that imports aiohttp comes after that.
+        from stack.running import run  # noqa: PLC0415 - see the line above
 
-            undo.pop_all()
-            if plan.workers is None:
-                return run(prepared, plan)
-            # Deferred: nothing of it is needed by one process.
-            from stack.workers.supervisor import supervise  # noqa: PLC0415 - see the line above
+        undo.pop_all()
+        if plan.workers is None:
+            return run(prepared, plan)
+        # Deferred: nothing of it is needed by one process.
+        from stack.workers.supervisor import supervise  # noqa: PLC0415 - see the line above
 
-            return supervise(prepared, plan)
+        return supervise(prepared, plan)
 
 
 def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) -> ServerTls | None:

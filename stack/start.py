@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
@@ -21,6 +20,7 @@ from stack.config import Home, Settings
 from stack.console_rules import ConsoleRules
 from stack.elsewhere import Elsewhere
 from stack.live_issuers import LiveIssuers
+from stack.trust.first_publication import FirstPublication
 
 MOST_WORKERS: Final = 32
 """One sequencer has work for so many and fewer: docs/operating.md."""
@@ -75,8 +75,8 @@ class Prepared:
     listener: socket.socket
     oidc_key: Future[rsa.RSAPrivateKey]
     tls: ServerTls | None
-    publisher: subprocess.Popen[str]
-    """Signs the TUF repository; see :mod:`stack.trust.publisher`."""
+    publication: FirstPublication
+    """Signs the TUF repository."""
     issuers: LiveIssuers
     """Those that were configured, beside the stack's own."""
     logins: LoginRules

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sigcore.errors import Refused
 from stack.config import Home
@@ -32,17 +30,6 @@ def start_publisher(home: Home, *, force: bool = False, rotate: bool = False) ->
         child.stdin.write(f"{home.passphrase.hex()}\n")
         child.stdin.flush()
     return child
-
-
-@contextmanager
-def ended_with(publisher: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """The child for the length of a block; when the block fails first, so does the child."""
-    try:
-        yield publisher
-    finally:
-        if publisher.returncode is None:
-            publisher.kill()
-            publisher.communicate()
 
 
 def finish_publisher(publisher: subprocess.Popen[str], timeout_s: float = 60) -> str:

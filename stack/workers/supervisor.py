@@ -29,7 +29,6 @@ from stack import logs
 from stack.lock import WORKERS, held
 from stack.running import announce, run_loop
 from stack.start import Plan, Prepared
-from stack.trust.publisher import finish_publisher
 from stack.workers import front, sequencer
 from stack.workers.child import ATOMIC, READY, fork, reason_of
 from stack.workers.floors import Floors
@@ -54,7 +53,7 @@ def supervise(prepared: Prepared, plan: Plan) -> int:
     logs.set_up(plan.log_format)
     workers = plan.workers or 1
     prepared.oidc_key.result()
-    finish_publisher(prepared.publisher)
+    prepared.publication.finish()
     lifeline, life = os.pipe()
     sockets, floors = spread(prepared.listener, workers), Floors(workers + 1)
 

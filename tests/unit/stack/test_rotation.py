@@ -181,14 +181,14 @@ def test_a_rotation_during_a_start_waits_for_it_and_is_not_written_over(home: Ho
     rotating = threading.Thread(target=rotation.rotate_authority, args=(home, settings, "ca", at))
     outcome = []
 
-    def far_enough(_home: Home) -> NoReturn:
+    def far_enough(_files: object) -> NoReturn:
         raise Refused("far enough")
 
     def meanwhile(real: Callable[..., object]) -> Callable[..., object]:
         def called(*arguments: object, **options: object) -> object:
             found = real(*arguments, **options)
             monkeypatch.undo()
-            monkeypatch.setattr(serve, "start_publisher", far_enough)
+            monkeypatch.setattr(serve, "LiveIssuers", far_enough)
             rotating.start()
             rotating.join(0.3)  # without the lock it would be done
             outcome.append(rotating.is_alive())
