@@ -2,8 +2,8 @@
 """``dataclass`` for the one kind of class that this project has: frozen, with slots. Making it is fast.
 
 The standard library's decorator compiles seven methods for each class and imports ``inspect``: 35 ms for the classes that a
-verification needs, three starts of Python. This one compiles ``__init__`` alone. What comes out is the same to its users:
-equality, hash, representation, ``FrozenInstanceError``, ``__post_init__``, pattern matching, pickling, and
+verification needs, three starts of Python. This one compiles ``__init__`` alone, and that once for all classes of a size. What
+comes out is the same to its users: equality, hash, representation, ``FrozenInstanceError``, ``__post_init__``, pattern matching, pickling, and
 ``dataclasses.replace`` and ``fields``; the tests compare the two. Not supported, and refused: inheritance between such
 classes, and ``field``; a class that needs them takes the standard library's decorator.
 
@@ -13,7 +13,9 @@ docs/adr/0010 says why this is ours. Type checkers are shown the standard librar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from operator import attrgetter
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,41 +68,57 @@ def _make(cls: type) -> type:
     defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
     dropped = {*names, "__dict__", "__weakref__"}
     body = {name: member for name, member in cls.__dict__.items() if name not in dropped}
-    made: Any = type(cls)(cls.__name__, cls.__bases__, body | {"__slots__": names, "__match_args__": names})
-    made.__qualname__ = cls.__qualname__
+    body = _methods(names) | body | {"__slots__": names, "__match_args__": names, "__qualname__": cls.__qualname__}
+    made: Any = type(cls)(cls.__name__, cls.__bases__, body)
     made.__init__ = _initializer(made, names, defaults)
     made.__dataclass_fields__ = _Fields(made, names)
-    for name, method in _methods(made, names).items():
-        if name not in body:
-            setattr(made, name, method)
     return made  # type: ignore[no-any-return]  # a class, made above
 
 
 def _initializer(made: Any, names: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
-    """``__init__``. Each member is set past the class that refuses it; many are set while the object is of a class that does not."""
-    parameters = ", ".join(f"{name}=_default_{name}" if name in defaults else name for name in names)
-    scope: dict[str, Any] = {f"_default_{name}": value for name, value in defaults.items()}
+    """``__init__``: compiled once for each number of members, and again with the names of these.
+
+    Each member is set past the class that refuses it; many are set while the object is of a class that does not.
+    """
+    if tuple(defaults) != names[len(names) - len(defaults) :]:
+        raise TypeError(f"{made.__name__} has a member without default after one with a default")
+    scope: dict[str, Any]
     if len(names) < _MANY:
-        lines = [f"    _set_{name}(self, {name})" for name in names]
-        scope |= {f"_set_{name}": getattr(made, name).__set__ for name in names}
+        scope = {f"_set_{number}": getattr(made, name).__set__ for number, name in enumerate(names)}
     else:
-        set_all = [f"    self.{name} = {name}" for name in names]
-        lines = ["    _become(self, _Open)", *set_all, "    self.__class__ = _made"]
-        scope |= {"_become": _become, "_Open": type("_Open", (), {"__slots__": names}), "_made": made}
-    if hasattr(made, "__post_init__"):
-        lines.append("    self.__post_init__()")
-    source = "\n".join((f"def __init__(self, {parameters}):", *lines))
-    exec(source, scope)  # noqa: S102 - names from a class body of ours, as in the standard library's decorator
-    initializer: Callable[..., None] = scope["__init__"]
+        scope = {"_become": _become, "_Open": type("_Open", (), {"__slots__": names}), "_made": made}
+    template = _template(len(names), checks=hasattr(made, "__post_init__"))
+    named = {f"_{number}": name for number, name in enumerate(names)}
+    code = template.replace(
+        co_varnames=("self", *names), co_names=tuple(named.get(name, name) for name in template.co_names)
+    )
+    initializer = FunctionType(code, scope, "__init__", tuple(defaults.values()))
     initializer.__qualname__ = f"{made.__qualname__}.__init__"
     return initializer
 
 
-def _methods(made: type, names: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+@cache
+def _template(count: int, *, checks: bool) -> CodeType:
+    """``__init__`` of a class whose members are called ``_0``, ``_1`` and so on."""
+    names = [f"_{number}" for number in range(count)]
+    if count < _MANY:
+        lines = [f"    _set{name}(self, {name})" for name in names]
+    else:
+        set_all = [f"    self.{name} = {name}" for name in names]
+        lines = ["    _become(self, _Open)", *set_all, "    self.__class__ = _made"]
+    if checks:
+        lines.append("    self.__post_init__()")
+    scope: dict[str, Any] = {}
+    exec("\n".join((f"def __init__(self, {', '.join(names)}):", *lines)), scope)  # noqa: S102 - nothing of it is given
+    initializer: FunctionType = scope["__init__"]
+    return initializer.__code__
+
+
+def _methods(names: tuple[str, ...]) -> dict[str, Any]:
     values, first = attrgetter(*names), attrgetter(names[0])
 
     def equal(self: Any, other: object) -> Any:
-        if other.__class__ is not made:
+        if other.__class__ is not self.__class__:
             return NotImplemented
         return first(self) == first(other) and values(self) == values(other)  # most that differ do so at once
 
@@ -108,10 +126,10 @@ def _methods(made: type, names: tuple[str, ...]) -> dict[str, Callable[..., Any]
         return hash(values(self))
 
     def represent(self: Any) -> str:
-        return f"{made.__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+        return f"{self.__class__.__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     def reduce(self: Any) -> tuple[type, tuple[Any, ...]]:
-        return made, tuple(getattr(self, name) for name in names)
+        return self.__class__, tuple(getattr(self, name) for name in names)
 
     return {
         "__eq__": equal,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
 from typing import Any
 
@@ -102,7 +103,35 @@ def test_copying_and_pickling():
     assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == value  # noqa: S301 - our own bytes
 
 
+SIZES = pytest.mark.parametrize("size", [1, 2, values._MANY - 1, values._MANY, 9])
+
+
+def many(size: int, start: int) -> tuple[Any, Any]:
+    """A class of our own with so many members, the last of which has a default, and the standard library's."""
+    names = [f"m{number}" for number in range(start, start + size)]
+    body = {"__annotations__": dict.fromkeys(names, "int"), names[-1]: 7, "__module__": __name__}
+    return values.dataclass(frozen=True, slots=True)(type("Many", (), body)), STANDARD(type("Many", (), body))
+
+
+@SIZES
+def test_classes_of_one_size_have_each_their_own_members(size: int):
+    for ours, theirs in (many(size, 0), many(size, 100)):
+        given, names = tuple(range(size - 1)), ours.__match_args__
+        assert repr(ours(*given)) == repr(theirs(*given))
+        assert ours(**dict(zip(names, given, strict=False))) == ours(*given) != ours(*given, 8)
+        assert inspect.signature(ours).parameters.keys() == inspect.signature(theirs).parameters.keys()
+        for wrong in (given[:-1] if size > 1 else (1, 2), (*given, 1, 2)):
+            with pytest.raises(TypeError) as ours_said:
+                ours(*wrong)
+            with pytest.raises(TypeError) as theirs_said:
+                theirs(*wrong)
+            assert str(ours_said.value) == str(theirs_said.value)
+
+
 def test_what_is_not_supported_is_refused():
+    late = type("Late", (), {"__annotations__": {"x": "int", "y": "int"}, "x": 1})
+    with pytest.raises(TypeError, match="without default after one with"):
+        values.dataclass(frozen=True, slots=True)(late)
     with pytest.raises(TypeError, match="inherits or has no fields"):
         values.dataclass(frozen=True, slots=True)(type("Child", (One,), {"__annotations__": {"more": "int"}}))
     with pytest.raises(TypeError, match="inherits or has no fields"):
