@@ -27,7 +27,6 @@ Sources: RFC 3161 section 2.4.2, RFC 5816, RFC 5652 sections 5 and 11.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
 
@@ -39,6 +38,7 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Refused
 from sigcore.timestamp import TST_INFO
 from sigcore.tst_info import TimestampInfo, encode_info
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 _STATUS = der.sequence(der.integer(0))
@@ -56,16 +56,19 @@ class TimestampSigner:
 
     certificate: Certificate
     hash: HashAlgorithm
-    _sign: Callable[[bytes], bytes] = field(repr=False)
-    _head: bytes = field(repr=False)
+    _sign: Callable[[bytes], bytes]
+    _head: bytes
     """SignedData: version, digestAlgorithms."""
-    _certificates: bytes = field(repr=False)
-    _signer_head: bytes = field(repr=False)
+    _certificates: bytes
+    _signer_head: bytes
     """SignerInfo: version, sid, digestAlgorithm."""
-    _digest_head: bytes = field(repr=False)
+    _digest_head: bytes
     """The attribute messageDigest up to the digest, whose length is that of the hash."""
-    _signing_certificate: bytes = field(repr=False)
-    _signature_algorithm: bytes = field(repr=False)
+    _signing_certificate: bytes
+    _signature_algorithm: bytes
+
+    def __repr__(self) -> str:
+        return f"TimestampSigner(certificate={self.certificate!r}, hash={self.hash!r})"
 
     @classmethod
     def of(

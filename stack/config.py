@@ -7,16 +7,17 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.strict import encode_time, parse_time, shown
+from sigcore.values import dataclass
 from stack.files import load_file, save_file
 
 DEFAULT_LISTEN = "127.0.0.1:7780"
@@ -44,8 +45,11 @@ class Home:
     """The data directory: one folder per role with its secrets, ``public/`` for everybody."""
 
     path: Path
-    passphrase: bytes | None = field(default=None, repr=False)
+    passphrase: bytes | None = None
     """What its keys are encrypted with; None for a stack whose keys are not."""
+
+    def __repr__(self) -> str:
+        return f"Home({self.path!r})"  # no line of a log shall show the passphrase
 
     @property
     def settings_file(self) -> Path:
@@ -146,9 +150,9 @@ class Settings:
     """The organization that was asked for; empty for one that follows from the host."""
     seed: int | None = None
     """Of an ephemeral stack whose keys are the same every time: :mod:`stack.seed`."""
-    services: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, str] = MappingProxyType({})
     """The URLs of roles that clients reach elsewhere than at ``url``."""
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = MappingProxyType({})
     """The folders of :data:`IN_TOKEN` whose next keys are made in a token, and their URIs (RFC 7512)."""
     database: str = ""
     """Where the logs are kept when several hosts share them (``postgresql://...``); empty for files in the data directory."""

@@ -9,7 +9,6 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count
 from typing import Final
@@ -33,21 +32,21 @@ _FORWARDED: Final = istr("X-Forwarded-For")
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
 
 
-@dataclass(slots=True)
 class Edge:
     """What the middleware writes to. ``draining`` says that every answer from now on ends its connection.
 
     ``behind_proxy``: whoever connects is a reverse proxy, and says whom it asks for.
     """
 
-    traffic: Traffic
-    requests: RequestLog
-    draining: bool = False
-    behind_proxy: bool = False
-    under_way: int = 0
-    """Requests that are being answered."""
-    passed_on: str = ""
-    """The route whose requests another process answers, counts and logs."""
+    def __init__(self, traffic: Traffic, requests: RequestLog, *, behind_proxy: bool = False) -> None:
+        self.traffic = traffic
+        self.requests = requests
+        self.draining = False
+        self.behind_proxy = behind_proxy
+        self.under_way = 0
+        """Requests that are being answered."""
+        self.passed_on = ""
+        """The route whose requests another process answers, counts and logs."""
 
 
 def make_edge_app(edge: Edge) -> web.Application:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,20 +16,28 @@ if TYPE_CHECKING:
     from stack.watch.watcher import Watcher
 
 
-@dataclass(slots=True)
 class Figures:
     """What is counted while the process runs. ``gate`` comes with the listening socket, after the routes;
     ``watcher`` is there with watch rules.
     """
 
-    home: Home
-    traffic: Traffic
-    logs: Mapping[str, Log]
-    clock: Callable[[], datetime]
-    gate: Gate | None = None
-    watcher: Watcher | None = None
-    workers: Callable[[], tuple[int, int]] | None = None
-    """Where others answer for this process: the connections that they have, and those that they cut."""
+    def __init__(
+        self,
+        home: Home,
+        traffic: Traffic,
+        logs: Mapping[str, Log],
+        clock: Callable[[], datetime],
+        *,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self.home = home
+        self.traffic = traffic
+        self.logs = logs
+        self.clock = clock
+        self.gate: Gate | None = None
+        self.watcher = watcher
+        self.workers: Callable[[], tuple[int, int]] | None = None
+        """Where others answer for this process: the connections that they have, and those that they cut."""
 
     def connections(self) -> tuple[int, int] | None:
         """Open ones, and those that were cut since the start; None before the first one can come."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +25,7 @@ from ca.ports import Fetch, KeySet
 from sigcore import limits, x509
 from sigcore.errors import Malformed, SigError
 from sigcore.strict import JSON, Fields, parse_json, shown
+from sigcore.values import dataclass
 from stack.config_file import ISSUERS_ONLY
 from stack.files import load_file
 
@@ -69,11 +69,11 @@ class Accepted:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class KeyRing:
     """Key sets that are fetched; who reads the files again finds what was fetched for the rows that stayed as they were."""
 
-    _sets: dict[tuple[str, KeySource, Path, str], Callable[[str], KeySet]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._sets: dict[tuple[str, KeySource, Path, str], Callable[[str], KeySet]] = {}
 
     def of(self, row: Row, folder: Path) -> Callable[[str], KeySet]:
         """The key set of the issuer that the row is for, by its URL; ``folder`` is where the row's files are."""

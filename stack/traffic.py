@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -34,14 +33,14 @@ CONSOLE: Final = "console"
 """The role of everything else: the pages."""
 
 
-@dataclass(slots=True)
 class Series:
     """One (method, route, status): how many requests, how long they took together and in buckets."""
 
-    role: str
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
-    count: int = 0
-    seconds: float = 0.0
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.buckets = [0] * (len(BUCKETS_S) + 1)
+        self.count = 0
+        self.seconds = 0.0
 
 
 class Traffic:

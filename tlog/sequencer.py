@@ -26,7 +26,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -34,6 +33,7 @@ from sigcore import limits, merkle
 from sigcore.device_key import aside
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.merkle import Hash
+from sigcore.values import dataclass
 from tlog.anchor import Anchor, Anchored
 from tlog.publish import Publisher, Signed, SigningClock
 from tlog.recent import Recent
@@ -56,13 +56,13 @@ RETRY_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Commits:
     """What was committed since the start: batches, entries, and the seconds that the store took."""
 
-    batches: int = 0
-    entries: int = 0
-    seconds: float = 0.0
+    def __init__(self) -> None:
+        self.batches = 0
+        self.entries = 0
+        self.seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)

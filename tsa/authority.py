@@ -13,7 +13,6 @@ Source: RFC 3161; policy and accuracy as sigstore/timestamp-authority has them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -24,6 +23,7 @@ from sigcore.strict import encode_time, shown
 from sigcore.timestamp import FailureInfo, Rejected, TimestampRequest
 from sigcore.timestamp_signer import TimestampSigner
 from sigcore.tst_info import TimestampInfo
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 from tsa.timekeeper import TimeKeeper
 
@@ -41,9 +41,12 @@ class TimestampAuthority:
 
     signer: TimestampSigner
     chain: tuple[Certificate, ...]
-    key: PrivateKey = field(repr=False)
-    policy: str = POLICY
-    timekeeper: TimeKeeper = field(default_factory=TimeKeeper)
+    key: PrivateKey
+    policy: str
+    timekeeper: TimeKeeper
+
+    def __repr__(self) -> str:
+        return f"TimestampAuthority(signer={self.signer!r}, chain={self.chain!r}, policy={self.policy!r})"
 
     @classmethod
     def of(

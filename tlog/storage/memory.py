@@ -4,23 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from sigcore.errors import NotFound, Refused
 from tlog.storage.base import Batch, Head, Key, nothing
 from tlog.submission import Submission
 
 
-@dataclass(slots=True)
 class Memory:
     """What several :class:`MemoryStore` share, as several processes share a file."""
 
-    entries: list[Submission] = field(default_factory=list)
-    tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    head: Head | None = None
-    keys: dict[int, list[int]] = field(default_factory=dict)
-    remembered: int = 0
-    epoch: int = 0
+    def __init__(self) -> None:
+        self.entries: list[Submission] = []
+        self.tiles: dict[tuple[int, int], bytes] = {}
+        self.head: Head | None = None
+        self.keys: dict[int, list[int]] = {}
+        self.remembered = 0
+        self.epoch = 0
 
 
 class MemoryStore:
