@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import re
-
 from ca.strength import check_certifiable
 from sigcore import der, keys, limits, signatures
 from sigcore.errors import Malformed
 from sigcore.keys import PublicKey
+from sigcore.patterns import pattern
 from sigcore.strict import parse_base64
 
-_PEM = re.compile(
+_PEM = pattern(
     rb"\s*-----BEGIN (?P<label>(?:NEW )?CERTIFICATE REQUEST)-----\r?\n(?P<body>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----\s*\Z"
 )
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from ca.ports import KeySet, TokenKey
 from sigcore.errors import Malformed, Refused, Unavailable
 from sigcore.keys import PublicKey, check_strength
+from sigcore.patterns import pattern
 from sigcore.strict import shown
 from sigcore.values import dataclass
 
@@ -37,12 +38,12 @@ OWN: Final = "own"
 """The kind of the stack's own provider: each of its tokens is of the kind ``email`` or ``uri`` (docs/adr/0007)."""
 
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384"}
-_AUTHORITY = re.compile(r"(https?)://([a-z0-9.-]{1,253})(?=[:/]|\Z)", re.ASCII)
-_ORIGIN = re.compile(r"(https?)://(?P<host>[a-z0-9.-]{1,253})(?::[0-9]{1,5})?\Z", re.ASCII)
-_HOST = re.compile(r"(?P<host>[a-z0-9.-]{1,253})\Z", re.ASCII)
-_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}\Z", re.ASCII)
+_AUTHORITY = pattern(r"(https?)://([a-z0-9.-]{1,253})(?=[:/]|\Z)", re.ASCII)
+_ORIGIN = pattern(r"(https?)://(?P<host>[a-z0-9.-]{1,253})(?::[0-9]{1,5})?\Z", re.ASCII)
+_HOST = pattern(r"(?P<host>[a-z0-9.-]{1,253})\Z", re.ASCII)
+_TRUST_DOMAIN = pattern(r"[a-z0-9._-]{1,255}\Z", re.ASCII)
 """SPIFFE-ID section 2.1."""
-_CLAIM_PATH = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*)+\Z", re.ASCII)
+_CLAIM_PATH = pattern(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*)+\Z", re.ASCII)
 """The part of JSONPath that names one value."""
 
 

@@ -19,20 +19,21 @@ from sigcore import limits
 from sigcore.errors import Refused
 from sigcore.fulcio import FulcioExtensions
 from sigcore.general_name import Email, OtherName, San, Uri
+from sigcore.patterns import pattern
 from sigcore.strict import shown
 from sigcore.values import dataclass
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_MAILBOX = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{LABEL}\.)*(?![0-9]+\Z){LABEL}\Z", re.ASCII)
+_MAILBOX = pattern(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{LABEL}\.)*(?![0-9]+\Z){LABEL}\Z", re.ASCII)
 """RFC 5321 section 4.1.2: Dot-string "@" Domain. No quoted local part, no address literal, and no numeric last label, which
 some readers take for an IPv4 address."""
-_CLIMBS = re.compile(r"/(?:\.|%2[eE]){1,2}(?=[/?]|\Z)")
+_CLIMBS = pattern(r"/(?:\.|%2[eE]){1,2}(?=[/?]|\Z)")
 """A segment that a reader may resolve away (RFC 3986 section 5.2.4)."""
-_VISIBLE = re.compile(r"[!-~]+\Z", re.ASCII)
+_VISIBLE = pattern(r"[!-~]+\Z", re.ASCII)
 _SPIFFE_PATH = r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+\Z"
 """SPIFFE-ID sections 2.1 and 2.2."""
-_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", re.ASCII)
-_SERVICE_ACCOUNT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
+_NAMESPACE = pattern(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", re.ASCII)
+_SERVICE_ACCOUNT = pattern(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
 """RFC 1123 label and subdomain, as Kubernetes takes them."""
 
 

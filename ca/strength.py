@@ -7,6 +7,7 @@ Boeck 2023, "Fermat Factorization in the Wild".
 
 from __future__ import annotations
 
+from functools import cache
 from math import gcd, isqrt, prod
 from typing import Final
 
@@ -19,8 +20,31 @@ from sigcore.keys import PublicKey
 FERMAT_ROUNDS: Final = 100
 """As Boulder: finds primes that are so close that a broken generator must have made them; costs under a millisecond."""
 
-_SMALL_PRIMES: Final = tuple(n for n in range(2, 752) if all(n % d for d in range(2, isqrt(n) + 1)))
-_PRODUCT: Final = prod(_SMALL_PRIMES)
+
+@cache
+def small_primes() -> tuple[int, ...]:
+    """Those below 752: made for the first RSA key, since a start has none."""
+    return tuple(n for n in range(2, 752) if all(n % d for d in range(2, isqrt(n) + 1)))
+
+
+@cache
+def small_product() -> int:
+    """Of the small primes."""
+    return prod(small_primes())
+
+
+@cache
+def roca_powers() -> tuple[tuple[int, frozenset[int]], ...]:
+    """Primes to 167 with the powers of 65537 modulo each, unless those are every residue and tell nothing.
+
+    The broken library made primes k*M + (65537**a mod M), M the product of the primes to 167: modulo each of them such a key is a
+    power of 65537.
+    """
+    return tuple(
+        (prime, powers)
+        for prime in small_primes()
+        if 2 < prime <= 167 and len(powers := _powers_of_65537(prime)) < prime - 1
+    )
 
 
 def _powers_of_65537(prime: int) -> frozenset[int]:
@@ -29,15 +53,6 @@ def _powers_of_65537(prime: int) -> frozenset[int]:
         powers.add(value)
         value = value * keys.RSA_EXPONENT % prime
     return frozenset(powers)
-
-
-_ROCA: Final = tuple(
-    (prime, powers)
-    for prime in _SMALL_PRIMES
-    if 2 < prime <= 167 and len(powers := _powers_of_65537(prime)) < prime - 1
-)
-"""The broken library made primes k*M + (65537**a mod M), M the product of the primes to 167: modulo each of them such a key is
-a power of 65537. Primes of which 65537 generates every residue tell nothing."""
 
 
 def check_certifiable(key: PublicKey, *, what: str = "the public key") -> None:
@@ -55,11 +70,11 @@ def check_certifiable(key: PublicKey, *, what: str = "the public key") -> None:
     if keys.is_ecdsa(key) or not isinstance(key, rsa.RSAPublicKey):
         return
     modulus = key.public_numbers().n
-    if gcd(modulus, _PRODUCT) != 1:  # 2
+    if gcd(modulus, small_product()) != 1:  # 2
         raise Refused(f"{what} is RSA with a small prime factor", "generate another key")
     if _is_fermat_factorable(modulus):  # 3
         raise Refused(f"{what} is RSA of two primes that are too close", "generate another key with another library")
-    if all(modulus % prime in powers for prime, powers in _ROCA):  # 4
+    if all(modulus % prime in powers for prime, powers in roca_powers()):  # 4
         raise Refused(f"{what} is RSA of the ROCA form (CVE-2017-15361)", "generate another key with another library")
 
 

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from sigcore.errors import Refused
+from sigcore.patterns import pattern
 from sigcore.strict import shown
 
 LENGTH: Final = 2048
@@ -21,10 +22,10 @@ ORIGIN: Final = rf"https?://(?:{LABEL}\.)*{LABEL}(?::[1-9][0-9]{{0,4}})?"
 REST: Final = r"(?:[/?](?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?\Z"
 """RFC 3986 sections 3.3 and 3.4: what may follow the authority. No fragment: it names no resource of its own."""
 
-_BUILT: Final = re.compile(rf"(?P<origin>{ORIGIN})(?P<path>/[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?\Z", re.DOTALL)
-_QUERY: Final = re.compile(r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?\Z")
-_AS_IT_STANDS: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*\Z")
-_FRAGMENT_AS_IT_STANDS: Final = re.compile(r"(?:#[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?\Z")
+_BUILT: Final = pattern(rf"(?P<origin>{ORIGIN})(?P<path>/[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?\Z", re.DOTALL)
+_QUERY: Final = pattern(r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?\Z")
+_AS_IT_STANDS: Final = pattern(r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*\Z")
+_FRAGMENT_AS_IT_STANDS: Final = pattern(r"(?:#[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?\Z")
 _KEPT: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~$&+,/:;=@")
 _KEPT_IN_FRAGMENTS: Final = frozenset(b"!()*?")
 """What Go leaves as it is when it has to write anything of a path, or of a fragment, with percent signs."""

@@ -18,11 +18,12 @@ from typing import Final, Protocol
 
 from oidc_dev.account_file import AccountFile
 from sigcore.errors import Malformed, NotFound, Refused
+from sigcore.patterns import pattern
 from sigcore.strict import encode_time, parse_time, shown
 from sigcore.values import dataclass
 
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", re.ASCII)
-_SUBJECT: Final = re.compile(
+_NAME: Final = pattern(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", re.ASCII)
+_SUBJECT: Final = pattern(
     r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~!$&'()*+,;=:@/-]*)?\Z", re.ASCII
 )
 """What the authority writes into a certificate as a URI."""

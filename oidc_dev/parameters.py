@@ -10,13 +10,14 @@ from urllib.parse import unquote_to_bytes, urlencode
 
 from sigcore import limits
 from sigcore.errors import Malformed
+from sigcore.patterns import pattern
 from sigcore.strict import shown
 
 Parameters: TypeAlias = Mapping[str, str]
 
-_PIECE: Final = re.compile(r"(?:[ -$&-~]|%[0-9A-Fa-f]{2})*\Z", re.ASCII)
+_PIECE: Final = pattern(r"(?:[ -$&-~]|%[0-9A-Fa-f]{2})*\Z", re.ASCII)
 """Printable ASCII, and escapes that are whole. A space that is not escaped is a space to every reader: `curl --data` sends it."""
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def parse_parameters(data: bytes, *, what: str) -> Parameters:

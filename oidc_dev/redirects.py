@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from sigcore import limits
+from sigcore.patterns import pattern
 
 OUT_OF_BAND: Final = "urn:ietf:wg:oauth:2.0:oob"
 """The code is shown, and typed into the client by hand."""
@@ -18,7 +19,7 @@ OUT_OF_BAND: Final = "urn:ietf:wg:oauth:2.0:oob"
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _PORT: Final = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 _PATH: Final = r"(?:/(?:[A-Za-z0-9._~!$'()*,;=:/-]|%[0-9A-Fa-f]{2})*)?"
-_LOOPBACK: Final = re.compile(
+_LOOPBACK: Final = pattern(
     rf"(?P<origin>http://(?P<host>localhost|127(?:\.{_OCTET}){{3}}|\[::1\])(?::{_PORT})?){_PATH}\Z", re.ASCII
 )
 """No query: whoever could bring one could bring a ``code`` of his own beside ours. No fragment (RFC 6749 section 3.1.2)."""

@@ -7,19 +7,19 @@ tags, and never returns without having consumed exactly what it claims.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from sigcore import limits
 from sigcore.errors import Malformed
+from sigcore.patterns import pattern
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 UTF8_STRING, PRINTABLE_STRING, IA5_STRING, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x13, 0x16, 0x17, 0x18
 SEQUENCE, SET = 0x30, 0x31
 
-_UTC = re.compile(rb"\d{12}Z\Z")
-_GENERALIZED = re.compile(rb"(\d{14})(?:\.(\d{1,5}[1-9]|[1-9]))?Z\Z")
+_UTC = pattern(rb"\d{12}Z\Z")
+_GENERALIZED = pattern(rb"(\d{14})(?:\.(\d{1,5}[1-9]|[1-9]))?Z\Z")
 
 
 def context(number: int, *, constructed: bool = True) -> int:

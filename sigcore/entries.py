@@ -10,7 +10,6 @@ Sources: rekor-tiles ``api/proto/rekor/v2`` (HashedRekordRequestV002, Verifier, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from sigcore import keys, limits, x509
 from sigcore.algorithms import KeyDetails
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey
+from sigcore.patterns import pattern
 from sigcore.strict import JSON, Fields, base64_characters, encode_base64, parse_base64, parse_plain_json, shown
 from sigcore.values import dataclass
 
@@ -42,7 +42,7 @@ _DIGEST: Final = 64
 """Bytes of SHA-512."""
 _STRINGS: Final = 12
 """Of a request: eight names and four values."""
-_KIND: Final = re.compile(rb'\{"apiVersion":"0\.0\.2","kind":"([a-z]+)",')
+_KIND: Final = pattern(rb'\{"apiVersion":"0\.0\.2","kind":"([a-z]+)",')
 _SIGNATURE = b'"signature":{"content":"%b","verifier":{"keyDetails":"%b","%b":{"rawBytes":"%b"}}}'
 _REQUEST: Final = b'{"hashedRekordRequestV002":{"digest":"%b",' + _SIGNATURE + b"}}"
 _BODY: Final = (

@@ -13,7 +13,6 @@ Sources: C2SP signed-note; rekor-tiles ``pkg/note`` for the ids of ECDSA and RSA
 from __future__ import annotations
 
 import hashlib
-import re
 from functools import lru_cache
 from typing import Final
 
@@ -22,12 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from sigcore import keys, limits
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PrivateKey, PublicKey
+from sigcore.patterns import pattern
 from sigcore.strict import encode_base64, parse_base64, shown
 from sigcore.values import dataclass
 
 KEY_HASH_SIZE: Final = 4
 _DASH: Final = "\u2014 "
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_CONTROL = pattern(r"[\x00-\x09\x0b-\x1f]")
 _ED25519: Final = b"\n\x01"
 _RSA: Final = b"\n\xffPKIX-RSA-PKCS#1v1.5"
 

@@ -19,13 +19,14 @@ from typing import NoReturn, TypeAlias
 
 from sigcore import limits
 from sigcore.errors import Malformed
+from sigcore.patterns import pattern
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
-_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+_DECIMAL = pattern(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
+_TIME = pattern(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
 _FROM_URL, _TO_URL = bytes.maketrans(b"-_", b"+/"), bytes.maketrans(b"+/", b"-_")
-_OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z", re.ASCII)
+_OID = pattern(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z", re.ASCII)
 
 
 def shown(value: object, limit: int = 60) -> str:

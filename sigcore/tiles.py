@@ -15,6 +15,7 @@ from typing import Final
 
 from sigcore import limits, merkle
 from sigcore.errors import Malformed
+from sigcore.patterns import pattern
 from sigcore.strict import shown
 from sigcore.values import dataclass
 
@@ -23,9 +24,9 @@ WIDTH: Final = 1 << HEIGHT
 MAX_LEVEL: Final = 63
 """The bound of the specification; a tree of 2**63 leaves ends at level 7."""
 
-_LEVEL = re.compile(r"0|[1-9][0-9]?", re.ASCII)
-_INDEX = re.compile(r"(?:x[0-9]{3}/){0,5}[0-9]{3}", re.ASCII)
-_WIDTH = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
+_LEVEL = pattern(r"0|[1-9][0-9]?", re.ASCII)
+_INDEX = pattern(r"(?:x[0-9]{3}/){0,5}[0-9]{3}", re.ASCII)
+_WIDTH = pattern(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ from sigcore import limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.errors import Malformed, Refused
 from sigcore.keys import PublicKey, parse_public_key
+from sigcore.patterns import pattern
 from sigcore.strict import JSON, Fields, encode_base64, encode_time, shown
 from sigcore.values import dataclass
 
 TRUSTED_ROOT: Final = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 
-_DETAILS_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z", re.ASCII)
+_DETAILS_NAME = pattern(r"[A-Z][A-Z0-9_]{0,63}\Z", re.ASCII)
 
 
 _log_key = lru_cache(maxsize=64)(parse_public_key)

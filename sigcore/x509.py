@@ -19,6 +19,7 @@ from typing import TypeAlias
 from sigcore import der, limits, strict
 from sigcore.errors import Malformed
 from sigcore.keys import PublicKey, parse_public_key
+from sigcore.patterns import pattern
 from sigcore.values import dataclass
 
 SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
@@ -35,7 +36,7 @@ _SMALL_EXTENSION = 256
 """Bytes; larger ones are not kept, so that what others send cannot fill the memory."""
 _LINE = 64
 """Characters (RFC 7468 section 2)."""
-_PEM = re.compile(
+_PEM = pattern(
     r"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----(?=\s|\Z)\s*", re.ASCII
 )
 

@@ -7,6 +7,7 @@ Each role has a folder of its own with its secrets (0700, files 0600), so that a
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -156,8 +157,9 @@ def _create(home: Home, settings: Settings) -> None:
     """Make every key but the provider's, which :func:`oidc_key` makes when it is first asked for."""
     durable = not settings.ephemeral
     make_folder(home.path, durable=durable)
-    for cut in (path for path in home.path.rglob(".*") if leftover_of(path)):
-        cut.unlink()  # may be half a key of a first run that was interrupted
+    for folder, _, names in os.walk(home.path):
+        for cut in (path for name in names if leftover_of(path := Path(folder, name))):
+            cut.unlink()  # may be half a key of a first run that was interrupted
     for name in ROLE_FOLDERS:
         make_folder(home.path / name, durable=durable)
     make_folder(home.public, 0o755, durable=durable)

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused
+from sigcore.patterns import pattern
 from sigcore.strict import encode_time, parse_time, shown
 from sigcore.values import dataclass
 from stack.files import load_file, save_file
@@ -36,8 +37,8 @@ IN_TOKEN = ("ca", "ct", "rekor", "rekor-v1", "tsa")
 """The folders whose keys can be in a PKCS#11 token: rows of ``[keys]``."""
 ORGANIZATION_LIMIT = 40
 """A common name is made of it and the role's name, and has 64 characters (RFC 5280 appendix A.1)."""
-_SERVICE_URL = re.compile(r"(https?://[^/?#]+)((?:/[A-Za-z0-9._~-]+)*)/?\Z", re.ASCII)
-_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
+_SERVICE_URL = pattern(r"(https?://[^/?#]+)((?:/[A-Za-z0-9._~-]+)*)/?\Z", re.ASCII)
+_HOST = pattern(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

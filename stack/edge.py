@@ -19,6 +19,7 @@ from aiohttp.typedefs import Middleware
 from multidict import istr
 
 from sigcore import limits
+from sigcore.patterns import pattern
 from stack import plain
 from stack.gate import Connection
 from stack.logs import ID_HEADER, RequestLog, request_id
@@ -29,7 +30,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ID_HEADER: Final = istr(ID_HEADER)
 _FORWARDED: Final = istr("X-Forwarded-For")
-_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
+_ID: Final = pattern(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
 
 
 class Edge:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from sigcore import limits
 from sigcore.errors import NotFound, Refused
+from sigcore.patterns import pattern
 
 SECRET = 0o600
 PUBLIC = 0o644
-_LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}\Z", re.ASCII)
+_LEFTOVER = pattern(r"\.(.+)\.[a-z0-9_]{8}\Z", re.ASCII)
 """What :func:`save_file` writes to before it renames: ``mkstemp`` adds eight such characters to the name."""
 
 

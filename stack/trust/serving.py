@@ -10,10 +10,11 @@ from typing import Final
 
 from aiohttp import web
 
+from sigcore.patterns import pattern
 from stack.config import Home
 
-_METADATA: Final = re.compile(r"(?:[1-9][0-9]{0,8}\.(?:root|targets|snapshot|policy)|timestamp)\.json\Z", re.ASCII)
-_TARGET: Final = re.compile(r"[0-9a-f]{64}\.[a-z0-9][a-z0-9._-]{0,63}\Z", re.ASCII)
+_METADATA: Final = pattern(r"(?:[1-9][0-9]{0,8}\.(?:root|targets|snapshot|policy)|timestamp)\.json\Z", re.ASCII)
+_TARGET: Final = pattern(r"[0-9a-f]{64}\.[a-z0-9][a-z0-9._-]{0,63}\Z", re.ASCII)
 _IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 
