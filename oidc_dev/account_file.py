@@ -8,13 +8,15 @@ Each operation opens the file anew, so the provider sees a change as soon as the
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sigcore.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    import sqlite3
 
 FORMAT: Final = 2
 _WAIT_S: Final = 5
@@ -77,6 +79,9 @@ class AccountFile:
 
     @contextmanager
     def _connected(self, mode: str) -> Iterator[sqlite3.Connection]:
+        # Deferred: a start reads no accounts, and few ephemeral stacks have any.
+        import sqlite3  # noqa: PLC0415 - see the line above
+
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         try:
             database = sqlite3.connect(uri, timeout=_WAIT_S, isolation_level=None, uri=True)

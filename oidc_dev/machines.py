@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import sqlite3
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -67,11 +66,10 @@ class SqliteMachines:
         """Store a new one. Refused: there is one of that name."""
         values = (machine.name, machine.subject, machine.secret, encode_time(machine.created), machine.disabled)
         with self._file.writing() as database:
-            try:
-                database.execute(f"INSERT INTO machine ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)  # noqa: S608 - constants
-            except sqlite3.IntegrityError as error:
+            statement = f"INSERT INTO machine ({_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"  # noqa: S608 - constants
+            if not database.execute(statement, values).rowcount:
                 hint = "sigbox client secret gives it another secret"
-                raise Refused(f"there is a client {machine.name} already", hint) from error
+                raise Refused(f"there is a client {machine.name} already", hint)
 
     def remove(self, name: str) -> Machine:
         """Remove it and say what it was."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -135,13 +134,12 @@ class SqliteAccounts:
         """See :class:`Accounts`."""
         values = (account.email, account.password, account.verified, encode_time(account.created))
         with self._file.writing() as database:
-            try:
-                database.execute(
-                    f"INSERT INTO account (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
-                    (account.key, *values, account.disabled, account.one_time),
-                )
-            except sqlite3.IntegrityError as error:
-                raise account_exists(account.email) from error
+            added = database.execute(
+                f"INSERT INTO account (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",  # noqa: S608 - constants
+                (account.key, *values, account.disabled, account.one_time),
+            )
+            if not added.rowcount:
+                raise account_exists(account.email)
 
     def remove(self, email: str) -> Account:
         """See :class:`Accounts`."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import Decimal
 from typing import Final
 
 from sigcore import limits
@@ -81,6 +80,9 @@ def _double(value: float) -> str:
         raise Malformed(f"JSON has no form for {value}")
     if value == 0:
         return "0"
+    # Deferred: the entries of logs hold no fractions.
+    from decimal import Decimal  # noqa: PLC0415 - see the line above
+
     _, all_digits, exponent = Decimal(repr(abs(value))).as_tuple()
     point = len(all_digits) + int(exponent)
     digits = "".join(map(str, all_digits)).rstrip("0")

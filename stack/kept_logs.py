@@ -24,7 +24,7 @@ from tlog.rekor_v2 import RekorV2
 from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
-from tlog.storage.search_index import MemoryIndex, SearchIndex, SqliteIndex
+from tlog.storage.search_index import MemoryIndex, SearchIndex
 
 Clock = Callable[[], datetime]
 
@@ -88,7 +88,11 @@ def _kept(home: Home, settings: Settings, shard: Shard) -> tuple[LogStore, Ancho
 
 def _index(home: Home, settings: Settings, role: str) -> SearchIndex:
     """Where a log's search index is kept; it can be made anew, so nothing remembers it."""
-    return MemoryIndex() if settings.ephemeral else SqliteIndex(home.path / role / "search.db")
+    if settings.ephemeral:
+        return MemoryIndex()
+    from tlog.storage.sqlite_index import SqliteIndex  # noqa: PLC0415 - as the anchor
+
+    return SqliteIndex(home.path / role / "search.db")
 
 
 def accept_all(front: CertificateFront, rotated: Generations) -> None:

@@ -37,8 +37,9 @@ from tlog.anchor import MemoryAnchor
 from tlog.anchor_file import FileAnchor
 from tlog.signature_log import RekorV1
 from tlog.storage.memory import Memory, MemoryStore
-from tlog.storage.search_index import MemoryIndex, SqliteIndex
+from tlog.storage.search_index import MemoryIndex
 from tlog.storage.sqlite import SqliteStore
+from tlog.storage.sqlite_index import SqliteIndex
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its dependencies warn while they are imported

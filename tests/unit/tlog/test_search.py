@@ -16,7 +16,8 @@ from tlog import search as search_module
 from tlog.kept import Kept, encode_kept, key_digest, key_digests, parse_kept
 from tlog.log import Submission
 from tlog.search import Search
-from tlog.storage.search_index import MAX_KEYS, MemoryIndex, Position, SqliteIndex
+from tlog.storage.search_index import MAX_KEYS, MemoryIndex, Position
+from tlog.storage.sqlite_index import SqliteIndex
 
 LOG_ID = bytes(32)
 BATCH = 16
