@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -26,6 +26,9 @@ from stack.files import leftover_of, load_file, load_secret, make_folder
 from stack.generations import current_folder, load_generations
 from stack.seed import CREATED, KeySource
 from stack.shards import shards_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor", "console")
 LOG_FOLDERS: Final = ("ct", "rekor", "rekor-v1")
@@ -284,15 +287,22 @@ def _chained(home: Home, folder: Path, names: Sequence[str]) -> Chained:
     return key, chain
 
 
-def oidc_key(home: Home, settings: Settings) -> rsa.RSAPrivateKey:
-    """The provider's signing key; a fresh one where there is none.
+def make_oidc_key() -> rsa.RSAPrivateKey:
+    """A key for the provider.
 
-    No history hangs on it: tokens live ten minutes. Making one takes 50 ms in which OpenSSL leaves the interpreter to
-    others, so the stack calls this in a thread while it imports the rest of itself.
+    It takes 50 ms, now and then 150, in which OpenSSL leaves the interpreter to others: so the stack calls this in a thread while it
+    makes the other keys and imports the rest of itself.
+    """
+    return rsa.generate_private_key(keys.RSA_EXPONENT, RSA_BITS)
+
+
+def oidc_key(home: Home, settings: Settings, made: Future[rsa.RSAPrivateKey] | None = None) -> rsa.RSAPrivateKey:
+    """The provider's signing key; that which is ``made``, or a fresh one, where there is none.
+
+    No history hangs on it: tokens live ten minutes.
     """
     if not (home.path / "oidc" / "signing.key").exists():
-        fresh = rsa.generate_private_key(keys.RSA_EXPONENT, RSA_BITS)
-        _save_keys(home, "oidc", {"signing": fresh}, settings)
+        _save_keys(home, "oidc", {"signing": made.result() if made else make_oidc_key()}, settings)
     return load_oidc_key(home)
 
 

@@ -58,6 +58,9 @@ def serve(plan: Plan) -> int:
         url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
         alone = plan.home is None  # nobody knows of an ephemeral stack's directory
         fresh = not home.settings_file.exists()
+        thread = ThreadPoolExecutor(1, "oidc-key")
+        undo.callback(thread.shutdown)  # before the rest is taken away: it writes a key
+        making = thread.submit(bootstrap.make_oidc_key) if fresh else None  # takes longer than all else that is made
         if not alone and not fresh:
             locks.enter_context(serving(home.path, *ROLES))
         settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
@@ -66,9 +69,7 @@ def serve(plan: Plan) -> int:
         if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
         tls = tls_of(plan.tls, home, settings, now)
-        thread = ThreadPoolExecutor(1, "oidc-key")
-        undo.callback(thread.shutdown)  # before the rest is taken away: it writes a key
-        oidc_key = thread.submit(bootstrap.oidc_key, home, settings)
+        oidc_key = thread.submit(bootstrap.oidc_key, home, settings, making)
         wait_begun(load_generations(home))
         with unrotated(home, settings):
             material = bootstrap.load_material(home)

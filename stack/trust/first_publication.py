@@ -124,8 +124,8 @@ def _be(home: Home, waits: int, speaks: int, mask: set[signal.Signals | int]) ->
 
 
 def _let_go(*own: int) -> None:
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    for one in SIGNALS:
+        signal.signal(one, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)

@@ -22,9 +22,9 @@ from stack.trust.rotation import rotate_authority
 def test_a_first_start_that_fails_takes_away_what_its_threads_have_still_to_write(tmp_path, monkeypatch):
     key, written = bootstrap.oidc_key, []
 
-    def slow(home, settings):
+    def slow(*arguments):
         time.sleep(0.3)
-        written.append(key(home, settings))
+        written.append(key(*arguments))
         return written[0]
 
     monkeypatch.setattr(bootstrap, "oidc_key", slow)
