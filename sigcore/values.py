@@ -3,9 +3,9 @@
 
 The standard library's decorator compiles seven methods for each class and imports ``inspect``: 35 ms for the classes that a
 verification needs, three starts of Python. This one compiles ``__init__`` alone, and that once for all classes of a size. What
-comes out is the same to its users: equality, hash, representation, ``FrozenInstanceError``, ``__post_init__``, pattern matching, pickling, and
-``dataclasses.replace`` and ``fields``; the tests compare the two. Not supported, and refused: inheritance between such
-classes, and ``field``; a class that needs them takes the standard library's decorator.
+comes out is the same to its users: equality, hash, representation, ``FrozenInstanceError``, ``__post_init__``, pattern matching,
+pickling, and ``dataclasses.replace`` and ``fields``; the tests compare the two. Not supported, and refused: inheritance between
+such classes, and ``field``; a class that needs them takes the standard library's decorator.
 
 docs/adr/0010 says why this is ours. Type checkers are shown the standard library's.
 """

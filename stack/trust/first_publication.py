@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The publication of a start: its process is forked before there is anything to publish, and waits.
 
-A start has imported most of what signing the TUF repository takes: so a fork costs half of what a new interpreter does, which every
-other publication gets (:mod:`stack.trust.publisher`), and python-tuf is imported while the start makes or reads its keys. Forking is
-sound because the start has one thread then and no event loop. It has no key either: what the child knows of secrets is what it reads
-itself, and the passphrase.
+A start has imported most of what signing the TUF repository takes: so a fork costs a third of what a new interpreter does, which
+every other publication gets (:mod:`stack.trust.publisher`), and python-tuf is imported while the start makes or reads its keys.
+Forking is sound because the start has one thread then and no event loop. It has no key either: what the child knows of secrets is
+what it reads itself, and the passphrase.
 
 1. The child lets go of what is not its own: handlers of signals, the port, the locks, the three streams.
 2. It imports what it needs, and waits until the documents are there. A start that fails closes the pipe, however it ends; then so
@@ -129,9 +129,10 @@ def _let_go(*own: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    for number in (
+    opened = [
         int(path.name) for path in Path("/dev/fd").iterdir()
-    ):  # of all that there may be, some machines allow 10**9
+    ]  # closerange would try a thousand million on some machines
+    for number in opened:
         if number > 2 and number not in own:
             with suppress(OSError):  # the listing itself
                 os.close(number)
