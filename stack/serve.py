@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a command line to a running process: bind, prepare the data directory, publish the trust root, serve.
 
-The order is chosen for a fast start: the socket is bound first (its port may be part of the URL), the TUF repository is
-signed by a child process on another core, forked before any key is read, and aiohttp, half of the start, is imported meanwhile.
+The order is chosen for a fast start: the child process that signs the TUF repository, on another core, is forked first, then the
+socket is bound (its port may be part of the URL), and aiohttp, half of the start, is imported while the child signs.
 """
 
 from __future__ import annotations
@@ -48,12 +48,13 @@ def serve(plan: Plan) -> int:
     gc.disable()  # until everything answers: stack.running
     with (
         ended_by_sigterm(),
-        listening(plan.host, plan.port) as listener,
         _home(plan.home) as home,
+        first_publication(home) as publication,  # before there is anything that its process must not have
+        listening(plan.host, plan.port) as listener,
         _claimed(home.path) as undo,
-        first_publication(home) as publication,
         ExitStack() as locks,
     ):
+        undo.callback(publication.end)  # before what it writes is taken away
         now = datetime.now(UTC)
         url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
         alone = plan.home is None  # nobody knows of an ephemeral stack's directory

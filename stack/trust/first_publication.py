@@ -6,7 +6,8 @@ every other publication gets (:mod:`stack.trust.publisher`), and python-tuf is i
 Forking is sound because the start has one thread then and no event loop. It has no key either: what the child knows of secrets is
 what it reads itself, and the passphrase.
 
-1. The child lets go of what is not its own: handlers of signals, the port, the locks, the three streams.
+1. The child lets go of what is not its own: handlers of signals, the three streams, the start's ends of the two pipes. There is
+   nothing else: the start has neither the port nor a lock yet. (What a library has opened stays: it may be in use.)
 2. It imports what it needs, and waits until the documents are there. A start that fails closes the pipe, however it ends; then so
    does the child.
 3. It publishes, and says ``+`` and the roles that it signed, or ``-`` and why it could not.
@@ -21,7 +22,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, NoReturn
 
 from sigcore.errors import Refused, SigError
@@ -103,7 +103,7 @@ def _fork(home: Home) -> FirstPublication:
     try:
         child = os.fork()
         if child == 0:
-            _be(home, waits, speaks, before)
+            _be(home, waits, speaks, (told, says), before)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(waits)
@@ -111,10 +111,10 @@ def _fork(home: Home) -> FirstPublication:
     return FirstPublication(child, told, says)
 
 
-def _be(home: Home, waits: int, speaks: int, mask: set[signal.Signals | int]) -> NoReturn:
+def _be(home: Home, waits: int, speaks: int, others: tuple[int, int], mask: set[signal.Signals | int]) -> NoReturn:
     """Never returns: what the start has opened around this call is not the child's to close."""
     try:
-        _let_go(waits, speaks)  # (1)
+        _let_go(others)  # (1)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         said = _published(home, waits)
         while said:
@@ -123,19 +123,14 @@ def _be(home: Home, waits: int, speaks: int, mask: set[signal.Signals | int]) ->
         os._exit(0)
 
 
-def _let_go(*own: int) -> None:
-    for one in SIGNALS:
-        signal.signal(one, signal.SIG_DFL)
+def _let_go(others: tuple[int, int]) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    opened = [
-        int(path.name) for path in Path("/dev/fd").iterdir()
-    ]  # closerange would try a thousand million on some machines
-    for number in opened:
-        if number > 2 and number not in own:
-            with suppress(OSError):  # the listing itself
-                os.close(number)
+    for end in others:
+        os.close(end)
 
 
 def _published(home: Home, waits: int) -> bytes:

@@ -2,14 +2,18 @@
 """``sigbox up`` in this process, as far as its first start fails."""
 
 import gc
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from sigcore.errors import Malformed
+from sigcore.errors import Malformed, Refused
 from stack import bootstrap
+from stack import serve as serving
 from stack.cli import main
 from stack.config import Home, load_settings
 from stack.generations import load_generations
@@ -38,6 +42,29 @@ def test_a_first_start_that_fails_takes_away_what_its_threads_have_still_to_writ
         gc.enable()
     assert written, "the start has ended before its thread"
     assert not data.exists()
+
+
+def test_the_process_that_publishes_is_forked_before_there_is_a_port_a_lock_a_key_or_a_thread(tmp_path, monkeypatch):
+    data, seen = tmp_path / "data", []
+
+    def fork(home: Home) -> NoReturn:
+        seen.append((home.path.exists(), opened(), threading.active_count()))
+        raise Refused("far enough")
+
+    monkeypatch.setattr(serving, "first_publication", fork)
+    before = opened(), threading.active_count()
+    try:
+        with pytest.raises(Refused, match="far enough"):
+            serve(Plan(Home(data), "127.0.0.1", 0, None, control=False, config=None, ready_file=None))
+    finally:
+        gc.enable()
+    assert seen == [(False, *before)]
+
+
+def opened() -> list[str]:
+    """What this process has open, but for the list itself."""
+    found = (Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208 - a list, before any is looked at
+    return sorted(str(path.readlink()) for path in found if path.is_symlink())
 
 
 def test_no_key_is_rotated_between_the_reading_of_keys_and_the_writing_of_documents(tmp_path, monkeypatch):
