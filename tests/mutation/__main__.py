@@ -23,6 +23,7 @@ TESTS = (
     *(
         f"tests/unit/client/test_{name}.py"
         for name in (
+            "verify_steps",
             "verify",
             "verify_v1",
             "identity",
