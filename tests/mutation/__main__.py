@@ -30,6 +30,7 @@ TESTS = (
             "conformance",
             "verify_spellings",
             "usual_forms",
+            "usual_heads",
             "alike",
             "log_matching",
             "explain",
