@@ -29,13 +29,13 @@ from __future__ import annotations
 
 from client.verify.bodies import kind_of
 from client.verify.certificate import verify_certificate
-from client.verify.entry import VerifiedEntry, verify_log_entry
+from client.verify.entry import VerifiedEntry, entry_steps
 from client.verify.identity import IdentityPolicy, Signer, key_signer, read_signer, verify_identity
 from client.verify.promise import verify_promise
 from client.verify.recorder import Recorder
 from client.verify.scts import VerifiedSct, verify_scts
 from client.verify.signed import ManagedKey, Signed, read_signed, verify_signature
-from client.verify.steps import Step
+from client.verify.steps import Step, Steps, at_once
 from client.verify.times import VerifiedTime, verify_times
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import Refused, SigError
@@ -83,12 +83,24 @@ def verify_blob(
     Raises:
         Refused: a step failed; ``step`` and the message say which and why. Malformed: a part is not well-formed.
     """
+    return at_once(blob_steps(bundle, digest, root=root, identity=identity, recorder=recorder))
+
+
+def blob_steps(
+    bundle: Bundle,
+    digest: bytes,
+    *,
+    root: TrustedRoot,
+    identity: IdentityPolicy | ManagedKey,
+    recorder: Recorder | None = None,
+) -> Steps[Verified]:
+    """:func:`verify_blob` with pauses between its steps, for whoever has many: :mod:`client.verify.steps`."""
     if not isinstance(bundle.content, MessageSignature):
         raise Refused(
             "the bundle holds an attestation, expected the signature of a file",
             "what it says about the file must be looked at: use verify-blob-attestation",
         )
-    return _verify(bundle, digest, root, identity, recorder or Recorder())
+    return (yield from _verify(bundle, digest, root, identity, recorder or Recorder()))
 
 
 def verify_attestation(
@@ -109,9 +121,33 @@ def verify_attestation(
     Raises:
         Refused, Malformed: as :func:`verify_blob`; also when the statement is of another predicate type.
     """
+    return at_once(
+        attestation_steps(
+            bundle,
+            digest,
+            root=root,
+            identity=identity,
+            predicate_type=predicate_type,
+            stamped=stamped,
+            recorder=recorder,
+        )
+    )
+
+
+def attestation_steps(
+    bundle: Bundle,
+    digest: bytes,
+    *,
+    root: TrustedRoot,
+    identity: IdentityPolicy | ManagedKey,
+    predicate_type: str = "",
+    stamped: bytes | None = None,
+    recorder: Recorder | None = None,
+) -> Steps[Verified]:
+    """:func:`verify_attestation` with pauses between its steps."""
     if isinstance(bundle.content, MessageSignature):
         raise Refused("the bundle holds the signature of a file, expected an attestation", "use verify-blob")
-    verified = _verify(bundle, digest, root, identity, recorder or Recorder(), stamped)
+    verified = yield from _verify(bundle, digest, root, identity, recorder or Recorder(), stamped)
     found = verified.statement.predicate_type if verified.statement is not None else ""
     if predicate_type and found != predicate_type:
         with Step("statement"):
@@ -135,6 +171,19 @@ def verify_own(
 
     It says nothing about who signed. Verifiers must use :func:`verify_blob` or :func:`verify_attestation`.
     """
+    return at_once(own_steps(bundle, digest, root=root, key=key, stamped=stamped, recorder=recorder))
+
+
+def own_steps(
+    bundle: Bundle,
+    digest: bytes,
+    *,
+    root: TrustedRoot,
+    key: ManagedKey | None = None,
+    stamped: bytes | None = None,
+    recorder: Recorder | None = None,
+) -> Steps[Verified]:
+    """:func:`verify_own` with pauses between its steps."""
     return _verify(bundle, digest, root, key, recorder or Recorder(), stamped)
 
 
@@ -145,21 +194,25 @@ def _verify(
     expected: IdentityPolicy | ManagedKey | None,
     found: Recorder,
     stamped: bytes | None = None,
-) -> Verified:
+) -> Steps[Verified]:
     step = "digest"
     try:
         signed = found.signed = read_signed(bundle, digest, expected if isinstance(expected, ManagedKey) else None)  # 1
         step = "material"
         _check_material(bundle)
         step = "timestamp"
+        yield
         times = found.times = _verify_times(bundle, signed, root, stamped)  # 2
-        moments = [verified.time for verified in times]
+        moments = [one.time for one in times]
+        yield
         if signed.leaf is not None:
             step, authorities = "certificate", root.certificate_authorities
             found.chain = verify_certificate(signed.leaf, moments, authorities, bundle.intermediates)  # 3
             step = "SCT"
+            yield
             found.scts = verify_scts(signed.leaf, found.chain[1], root.ct_logs)  # 4
             step = "identity"
+            yield
             signer = found.signer = read_signer(signed.leaf)
             if isinstance(expected, IdentityPolicy):
                 verify_identity(signer, expected)  # 5
@@ -167,8 +220,10 @@ def _verify(
             signer = found.signer = key_signer(signed.key)
         step = "entry"
         for entry in bundle.log_entries:
-            found.entries = (*found.entries, verify_log_entry(entry, signed, root.logs, moments))  # 6
+            verified = yield from entry_steps(entry, signed, root.logs, moments)  # 6
+            found.entries = (*found.entries, verified)
         step = "signature"
+        yield
         verify_signature(signed)  # 7
     except SigError as error:
         error.step = error.step or step  # the innermost name stays

@@ -12,7 +12,7 @@ from datetime import datetime
 from client.verify.bodies import check_body, kind_of
 from client.verify.log import find_log, verify_head
 from client.verify.signed import Signed
-from client.verify.steps import Step
+from client.verify.steps import Step, Steps, at_once
 from sigcore import merkle
 from sigcore.errors import Refused
 from sigcore.log_entry import InclusionProof, LogEntry
@@ -55,6 +55,13 @@ def verify_log_entry(
     Raises:
         Refused: one of these does not hold. Malformed: the checkpoint or the proof is not well-formed.
     """
+    return at_once(entry_steps(entry, signed, logs, times))
+
+
+def entry_steps(
+    entry: LogEntry, signed: Signed, logs: Sequence[LogInstance], times: Sequence[datetime]
+) -> Steps[VerifiedEntry]:
+    """:func:`verify_log_entry`, with its pauses."""
     generation = kind_of(entry).generation  # 1
     log = find_log(entry.log_id, logs, times)  # 2
     check_body(entry, signed)  # 3
@@ -64,8 +71,10 @@ def verify_log_entry(
         return VerifiedEntry(log.base_url, kind, entry.index, 0, b"", log)
     if proof is None or not proof.checkpoint:
         raise Refused("the log entry has no proof with a checkpoint" + ("" if proof else ", and no promise of the log"))
+    yield
     with _CHECKPOINT:
         verify_head(proof, log, generation=generation)  # 5
+    yield
     if generation == 2 and entry.index != proof.index:  # 6
         raise Refused(f"the log entry says index {entry.index}, its proof is for index {proof.index}")
     with _PATH:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from client.verify import Verified
 from client.verify.recorder import Recorder
-from client.verify.steps import Step
+from client.verify.steps import Step, Steps
 from sigcore.bundle import Bundle
 from stack.cli.usage import Usage
 from stack.cli.verifying import Verify
@@ -99,8 +99,8 @@ def also_shown(options: argparse.Namespace, verifier: Callable[[str], Verify]) -
     def verifier_for(file: str) -> Verify:
         verify = verifier(file)
 
-        def online(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
-            verified = verify(bundle, digest, found)
+        def online(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
+            verified = yield from verify(bundle, digest, found)
             _ask(options, bundle)
             return verified
 

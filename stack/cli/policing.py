@@ -16,10 +16,10 @@ from client.policy.logged_keys import find_key
 from client.policy.names import Name, asserted_name, local_name
 from client.policy.rules import Policy
 from client.root import load_trusted_root as load_root_file
-from client.verify import Verified, verify_own
+from client.verify import Verified, own_steps
 from client.verify.recorder import Recorder
 from client.verify.signed import digest_algorithm
-from client.verify.steps import Step
+from client.verify.steps import Step, Steps, at_once
 from sigcore import limits
 from sigcore.bundle import Bundle
 from sigcore.errors import Malformed, NotFound, Refused
@@ -30,7 +30,7 @@ from stack.cli.policy_report import facts
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import NoPolicy, Usage
 
-Verify = Callable[[Bundle, bytes, Recorder], Verified]
+Verify = Callable[[Bundle, bytes, Recorder], Steps[Verified]]
 
 
 def load_policy(path: str) -> Policy:
@@ -81,8 +81,8 @@ class Police:
         """What verifies ``file``: under the whole rule, or with ``attestation`` each bundle as one that is asked for."""
         name = name_of(file, self.options)
 
-        def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
-            bundles = self._verified(name, file, bundle, digest, found)
+        def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
+            bundles = yield from self._verified(name, file, bundle, digest, found)
             judge = decide_attestations if attestation else decide
             with Step("policy"):
                 decision = judge(self.policy, name, bundles, self.now)
@@ -103,7 +103,8 @@ class Police:
         """The decision about ``file`` with the bundle in ``path``, for a report."""
         name, bundle = name_of(file, self.options), load_bundle(path)
         digest = digest_of(file, digest_algorithm(bundle))
-        return decide(self.policy, name, self._verified(name, file, bundle, digest, Recorder()), self.now)
+        bundles = at_once(self._verified(name, file, bundle, digest, Recorder()))
+        return decide(self.policy, name, bundles, self.now)
 
     def root_for(self, name: Name) -> TrustedRoot:
         """The trusted root by which the rule about ``name`` judges.
@@ -119,7 +120,9 @@ class Police:
             )
         return self.roots[wanted]
 
-    def _verified(self, name: Name, file: str, bundle: Bundle, digest: bytes, found: Recorder) -> tuple[Verified, ...]:
+    def _verified(
+        self, name: Name, file: str, bundle: Bundle, digest: bytes, found: Recorder
+    ) -> Steps[tuple[Verified, ...]]:
         root, verified = self.root_for(name), []
         digests = {digest_algorithm(bundle): digest}  # a file that is read twice could be two files
         for one in (bundle, *map(load_bundle, self.options.and_bundle)):
@@ -127,7 +130,7 @@ class Police:
                 digests[algorithm] = digest_of(file, algorithm)
             recorder = found if one is bundle else Recorder()
             key = find_key(self.policy, one)
-            verified.append(verify_own(one, digests[algorithm], root=root, key=key, recorder=recorder))
+            verified.append((yield from own_steps(one, digests[algorithm], root=root, key=key, recorder=recorder)))
         return tuple(verified)
 
 

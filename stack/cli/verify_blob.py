@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 
-from client.verify import Verified, verify_blob
+from client.verify import Verified, blob_steps
 from client.verify.recorder import Recorder
+from client.verify.steps import Steps
 from sigcore.bundle import Bundle
 from stack.cli.online import add_detached_options, add_online_options, also_shown, whole_bundle
 from stack.cli.policy_choice import policy_path
@@ -49,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         return verify_files(options, also_shown(options, Police.of(path, options).verifier))
     signer, root = read_signer(options), load_trusted_root(options)
 
-    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
-        return verify_blob(bundle, digest, root=root, identity=signer, recorder=found)
+    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
+        return blob_steps(bundle, digest, root=root, identity=signer, recorder=found)
 
     return verify_files(options, also_shown(options, lambda _file: verify))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from client.verify import Verified, verify_attestation
+from client.verify import Verified, attestation_steps
 from client.verify.recorder import Recorder
+from client.verify.steps import Steps
 from sigcore.bundle import Bundle
 from sigcore.intoto import predicate_type_uri
 from stack.cli.online import add_online_options, also_shown, whole_bundle
@@ -50,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         return verify_files(options, also_shown(options, asked))
     signer, root = read_signer(options), load_trusted_root(options)
 
-    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Verified:
-        return verify_attestation(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
+    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
+        return attestation_steps(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
 
     return verify_files(options, also_shown(options, lambda _file: verify))

@@ -15,6 +15,7 @@ from client.verify import Verified
 from client.verify.identity import IdentityPolicy, pattern_doubts
 from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey, digest_algorithm
+from client.verify.steps import Steps, at_once, in_one_step
 from sigcore import keys, limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
@@ -28,12 +29,14 @@ from stack.cli.trusting import add_root_options
 from stack.cli.usage import NotServed, Usage
 
 Signer: TypeAlias = IdentityPolicy | ManagedKey
-Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Verified]
+Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Steps[Verified]]
 Show: TypeAlias = Callable[[str, "Attempt"], dict[str, JSON]]
 _MANY: Final = 64
 """Files; below that a second process saves less than it costs."""
 _MUCH: Final = 64 * 1024 * 1024
 """Bytes in all files together; the same."""
+_LARGE: Final = 256 * 1024
+"""Bytes of a bundle; of more than that only one is held at a time."""
 
 
 class Attempt:
@@ -116,19 +119,21 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
     show = _explainer(options)
     reported = options.json or options.explain == "json"
 
-    def verify(number: int) -> dict[str, object]:
+    def verify(number: int) -> Steps[dict[str, object]]:
         file, progress = files[number], f"[{number + 1}/{len(files)}] " if len(files) > 1 else ""
-        return _verify_file(file, options.bundle or f"{file}{SUFFIX}", verifier, progress, show, reported=reported)
+        path = options.bundle or f"{file}{SUFFIX}"
+        steps = _verify_file(file, path, verifier, progress, show, reported=reported)
+        return steps if _size(path) <= _LARGE else in_one_step(steps)
 
     # An explanation is told in the order of the files, while it is made.
     workers = 1 if show is not None else _workers(options.max_workers, files)
-    if workers > 1:
+    if show is None and (workers > 1 or len(files) > _MANY):
         # Deferred: few files, as nearly always, pay nothing for it.
         from stack.cli.batch import verify_many  # noqa: PLC0415 - see the line above
 
         rows = verify_many(len(files), verify, workers)
     else:
-        rows = list(map(verify, range(len(files))))
+        rows = [at_once(verify(number)) for number in range(len(files))]
     if reported:
         print(json.dumps(rows, indent=2))
     if all(row["verified"] for row in rows):
@@ -174,10 +179,10 @@ def _explainer(options: argparse.Namespace) -> Show | None:
 
 def _verify_file(
     file: str, path: str, verifier: Callable[[str], Verify], progress: str, show: Show | None, *, reported: bool
-) -> dict[str, object]:
+) -> Steps[dict[str, object]]:
     """One row of the report; its checks are listed only where it is ``reported``."""
     attempt = Attempt()
-    row = _verdict(file, path, verifier, progress, attempt)
+    row = yield from _verdict(file, path, verifier, progress, attempt)
     if reported and attempt.verified is not None:
         row["checks"] = _checks(attempt.verified)
     return row | show(file, attempt) if show is not None else row
@@ -185,11 +190,12 @@ def _verify_file(
 
 def _verdict(
     file: str, path: str, verifier: Callable[[str], Verify], progress: str, attempt: Attempt
-) -> dict[str, object]:
+) -> Steps[dict[str, object]]:
     try:
         bundle = attempt.bundle = _bundle_of(file, path)
+        yield
         attempt.digest = digest_of(file, digest_algorithm(bundle))
-        verified = attempt.verified = verifier(file)(bundle, attempt.digest, attempt.found)
+        verified = attempt.verified = yield from verifier(file)(bundle, attempt.digest, attempt.found)
     except (NotFound, NotServed, Unavailable, Usage):
         raise  # no verdict about the signature
     except SigError as error:

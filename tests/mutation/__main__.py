@@ -23,12 +23,14 @@ TESTS = (
     *(
         f"tests/unit/client/test_{name}.py"
         for name in (
+            "verify_steps",
             "verify",
             "verify_v1",
             "identity",
             "conformance",
             "verify_spellings",
             "usual_forms",
+            "usual_heads",
             "alike",
             "log_matching",
             "explain",

@@ -22,6 +22,7 @@ from stack.cli import batch, main, verifying
 from stack.cli.batch import CHUNK, verify_many
 from stack.cli.usage import Usage
 from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER
+from tests.until import wait_until
 
 WHO = ("--certificate-identity", EMAIL, "--certificate-oidc-issuer", ISSUER)
 FILES = 70
@@ -95,8 +96,10 @@ def test_a_number_of_workers_out_of_range(dist, capsys, number):
 
 
 def count_and(number: int, do, at: int = 100):
+    yield
     if number == at:
         do()
+    yield
     return {"verified": True, "number": number}
 
 
@@ -105,12 +108,55 @@ def test_rows_come_in_order():
     assert [row["number"] for row in rows] == list(range(5 * CHUNK + 3))
 
 
-@pytest.mark.parametrize("count", [2, 3, 2 * CHUNK + 1, 400, 1000])
-def test_every_worker_has_as_much_to_do(count):
-    rows = verify_many(count, lambda _number: {"verified": True, "worker": os.getpid()}, 2)
-    one, two = Counter(row["worker"] for row in rows).values()
-    assert one + two == count
-    assert abs(one - two) <= -(-count // (2 * CHUNK)), "each of a worker's chunks is at most one longer than another"
+@pytest.mark.parametrize("count", [2, 3, 9, 2 * CHUNK + 1, 400, 1000])
+def test_who_is_done_early_takes_from_who_is_late(count, tmp_path):
+    """One worker waits at the first file until another has verified the last one, and so all that lie between."""
+
+    def verify(number: int):
+        yield
+        if number == count - 1:
+            (tmp_path / "last").touch()
+        if number == 0:
+            wait_until((tmp_path / "last").exists)
+        return {"verified": True, "worker": os.getpid()}
+
+    workers = Counter(row["worker"] for row in verify_many(count, verify, 2))
+    late, early = sorted(workers.values())
+    assert late + early == count
+    assert late <= CHUNK
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_take_turns_and_their_lines_do_not(workers, capsys):
+    """Steps of many files, the first of which takes the most; a large number of files is cut into more chunks than one pipe holds."""
+
+    def verify(number: int):
+        sys.stderr.write(f"{number} begins\n")
+        for _ in range(3 - number % 3):
+            yield
+        sys.stderr.write(f"{number} ends\n")
+        return {"verified": True, "number": number}
+
+    count = batch._CHUNKS * CHUNK + 5
+    assert [row["number"] for row in verify_many(count, verify, workers)] == list(range(count))
+    assert capsys.readouterr().err == "".join(f"{number} begins\n{number} ends\n" for number in range(count))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_found_before_an_error_is_said(workers, capsys):
+    def verify(number: int):
+        yield
+        if number == 2 * CHUNK + 3:
+            sys.stderr.write("about to fail\n")
+            raise NotFound("gone")
+        yield
+        sys.stderr.write(f"{number}\n")
+        return {"verified": True}
+
+    with pytest.raises(NotFound, match="gone"):
+        verify_many(4 * CHUNK, verify, workers)
+    said = "".join(f"{number}\n" for number in range(2 * CHUNK + 3))
+    assert capsys.readouterr().err == f"{said}about to fail\n"
 
 
 @pytest.mark.parametrize(

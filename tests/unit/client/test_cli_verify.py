@@ -169,7 +169,7 @@ def test_v12_whatever_happens_the_exit_code_is_not_0(folder, monkeypatch, kind):
     def fail(*_given, **_named):
         raise kind
 
-    monkeypatch.setattr("stack.cli.verify_blob.verify_blob", fail)
+    monkeypatch.setattr("stack.cli.verify_blob.blob_steps", fail)
     assert run("verify-blob", "dist/a", *WHO) != 0
 
 

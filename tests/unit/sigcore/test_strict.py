@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -185,6 +186,23 @@ def test_text_forms_of_bytes_come_back(data):
 def test_base64_has_one_spelling(text):
     with pytest.raises(Malformed, match=r"^it is not (canonical )?base64"):
         strict.parse_base64(text, what="it")
+
+
+@pytest.mark.parametrize("length", range(6))
+def test_texts_in_base64_are_read_as_one_by_one(length):
+    """Every text of up to five characters of each sort: what begins, ends, leaves bits over, pads, or is no Base64."""
+    for characters in product("AQgwB8/=\n-", repeat=length):
+        text = "".join(characters)
+        try:
+            expected = [strict.parse_base64(text, what="it"), b"A"]
+        except Malformed:
+            expected = None
+        for order in (1, -1):
+            try:
+                found = strict.parse_base64_texts([text.encode(), b"QQ=="][::order], what="it")
+            except Malformed:
+                found = None
+            assert found == (expected and expected[::order]), text
 
 
 @pytest.mark.parametrize("text", ["QQ==", "QR", "+/8", "Q", "QQ\n", "Q.Q", "é"])
