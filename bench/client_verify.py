@@ -213,9 +213,10 @@ def measure(kind: Series, rounds: int) -> list[Figure]:
         for number in range(rounds):
             print(f"many {kind.name}: {number + 1} of {rounds}", file=sys.stderr)
             # New ones each time: nothing of a leaf is known before.
-            bundles, more = ([encode_bundle(kind.make(kind.sigstore)) for _ in range(n * BUNDLES)] for n in (1, 5))
+            counts = (3, BUNDLES, 5 * BUNDLES)
+            warm, bundles, more = ([encode_bundle(kind.make(kind.sigstore)) for _ in range(count)] for count in counts)
             _, before = verifies(0.3)
-            together(partial(ours, more), 3, 1)  # warm
+            together(partial(ours, warm), len(warm), 1)
             rate, by_wall = together(partial(ours, bundles), len(bundles), 1)
             peer = per_second(theirs, bundles[:50])
             _, after = verifies(0.3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -29,8 +28,7 @@ from stack.cli.artifact import digest_of, is_digest
 from stack.cli.policy_report import facts
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import NoPolicy, Usage
-
-Verify = Callable[[Bundle, bytes, Recorder], Steps[Verified]]
+from stack.cli.verifying import Verify
 
 
 def load_policy(path: str) -> Policy:
