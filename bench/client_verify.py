@@ -13,9 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +24,7 @@ from typing import TypeAlias
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from bench.peer import per_second, sigstore_python
 from bench.reference import Figure, pass_seconds, verifies, verifies_per_second
 from bench.startup import PACKAGES, ROOT, environment
 from client.verify import blob_steps
@@ -99,16 +98,6 @@ def cold(vectors: Path, rounds: int) -> list[Figure]:
 
 
 # --- many in one process -------------------------------------------------------------------------------------------
-def per_second(verify: Callable[[bytes], object], bundles: list[bytes]) -> float:
-    """Bundles per second of processor time, one after the other; parsing included."""
-    for bundle in bundles[:3]:
-        verify(bundle)
-    start = time.process_time()
-    for bundle in bundles:
-        verify(bundle)
-    return len(bundles) / (time.process_time() - start)
-
-
 def together(work: Callable[[int], Steps[Row]], count: int, workers: int) -> tuple[float, float]:
     """As ``verify-blob`` does many files: pieces of work per second of our processor time, and by the wall.
 
@@ -142,16 +131,6 @@ def verification() -> Callable[[int], Steps[Row]]:
         return {}
 
     return verify
-
-
-def sigstore_python(root: Path) -> Callable[[bytes], object]:
-    """The official library's verification of one bundle."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its dependencies warn while they are imported
-        from sigstore import models, verify  # noqa: PLC0415 - seconds, and only for this benchmark
-    verifier = verify.Verifier(trusted_root=models.TrustedRoot.from_file(str(root)))
-    policy = verify.policy.Identity(identity=EMAIL, issuer=ISSUER)
-    return lambda data: verifier.verify_artifact(ARTIFACT, models.Bundle.from_json(data), policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +185,7 @@ def measure(kind: Series, rounds: int) -> list[Figure]:
 
     cores = len(os.sched_getaffinity(0))
     over_r, over_peer, gains, machine, rates, bounds, peers = [], [], [], [], [], [], []
-    with tempfile.TemporaryDirectory(prefix="sigbox-bench-") as folder:
-        path = Path(folder) / "trusted_root.json"
-        path.write_bytes(encode_trusted_root(root))
-        theirs = sigstore_python(path)
+    with sigstore_python(encode_trusted_root(root), ARTIFACT, EMAIL, ISSUER) as theirs:
         for number in range(rounds):
             print(f"many {kind.name}: {number + 1} of {rounds}", file=sys.stderr)
             # New ones each time: nothing of a leaf is known before.
@@ -218,7 +194,7 @@ def measure(kind: Series, rounds: int) -> list[Figure]:
             _, before = verifies(0.3)
             together(partial(ours, warm), len(warm), 1)
             rate, by_wall = together(partial(ours, bundles), len(bundles), 1)
-            peer = per_second(theirs, bundles[:50])
+            peer = theirs(bundles[:50])
             _, after = verifies(0.3)
             over_r.append(rate / ((before + after) / 2))
             over_peer.append(rate / peer)

@@ -33,7 +33,7 @@ CLIENTS = {"v2": (1, 64), "v2 with certificates": (64,), "v1": (1, 64)}
 """Logs, and how many clients each is measured with."""
 CERTIFICATES = 200
 """Keys and certificates that take turns; a signer without keys of his own has new ones each time."""
-MOST_PER_SECOND = 8000
+MOST_PER_SECOND = 12000
 """More than one core can verify: the clients never run out of prepared requests."""
 MOST_ALONE = 3000
 """The same for one client, who waits for the disk."""
