@@ -2,9 +2,11 @@
 # A stack in containers, built from the checkout: docker compose up --build, or podman. Alone it runs all roles: docker run -v data:/data.
 FROM python:3.13-slim
 
-# The virtual environment holds the pinned runtime dependencies and an ordinary (not editable) installation.
-COPY requirements/run.txt /build/requirements/
-RUN python -m venv /opt/sigbox && /opt/sigbox/bin/pip install --no-cache-dir --no-deps --require-hashes -r /build/requirements/run.txt
+# The virtual environment holds the pinned runtime dependencies, the drivers of PostgreSQL and of PKCS#11 tokens, which are imported
+# where they are used alone, and an ordinary (not editable) installation. A token's own library is mounted.
+COPY requirements/run.txt requirements/postgres.txt requirements/pkcs11.txt /build/requirements/
+RUN cd /build/requirements && python -m venv /opt/sigbox \
+    && /opt/sigbox/bin/pip install --no-cache-dir --no-deps --require-hashes -r run.txt -r postgres.txt -r pkcs11.txt
 COPY pyproject.toml README.md LICENSE /build/
 COPY sigcore /build/sigcore
 COPY oidc_dev /build/oidc_dev

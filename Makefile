@@ -82,7 +82,8 @@ wheelhouse: $(VENV)/run.stamp ## an archive in $(DIST) that installs sigbox with
 
 binary: $(VENV)/test.stamp ## sigbox as one executable in $(DIST) that needs no Python, tried in an empty root file system
 	@rm -rf $(VENV)/binary && $(PYTHON) -m venv $(VENV)/binary
-	@$(FREEZER)/python -m pip install --quiet --no-deps --require-hashes -r requirements/run.txt -r requirements/binary.txt
+	@$(FREEZER)/python -m pip install --quiet --no-deps --require-hashes -r requirements/run.txt \
+		-r requirements/postgres.txt -r requirements/pkcs11.txt -r requirements/binary.txt
 	@$(FREEZER)/python -m pip install --quiet --no-deps --no-build-isolation .
 	@$(FREEZER)/pyinstaller --onefile --name sigbox --noconfirm --log-level ERROR --copy-metadata sigbox \
 		$$(printf -- '--collect-all %s ' $(PACKAGES)) \

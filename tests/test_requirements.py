@@ -28,6 +28,8 @@ DIRECT = {
     "pkcs11": EXTRAS["pkcs11"],
     "binary": (ROOT / "requirements" / "binary.in").read_text("utf-8").splitlines()[-1:],
 }
+DRIVERS = ("postgres", "pkcs11")
+"""Extras that whoever runs a stack may need: in the image, the wheelhouse and the single executable too."""
 
 
 def lines(name: str) -> list[str]:
@@ -56,7 +58,7 @@ def test_a_test_installation_contains_the_runtime_pins():
     assert pins(lines("run")).items() <= pins(lines("test")).items()
 
 
-@pytest.mark.parametrize("extra", ["postgres", "pkcs11"])
+@pytest.mark.parametrize("extra", DRIVERS)
 def test_what_an_extra_needs_is_beside_the_runtime_pins_and_the_same_everywhere(extra):
     source = (ROOT / "requirements" / f"{extra}.in").read_text("utf-8").splitlines()
     assert source[-len(EXTRAS[extra]) :] == EXTRAS[extra]
@@ -74,6 +76,17 @@ def test_the_wheel_and_the_image_hold_every_package():
     assert tuple(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == PACKAGES
     image = (ROOT / "Dockerfile").read_text("utf-8")
     assert [package for package in PACKAGES if f"COPY {package} /build/{package}\n" not in image] == []
+
+
+def test_the_image_and_the_executable_hold_the_drivers():
+    image = (ROOT / "Dockerfile").read_text("utf-8")
+    files = " ".join(f"-r {name}.txt" for name in ("run", *DRIVERS))
+    assert f"pip install --no-cache-dir --no-deps --require-hashes {files}\n" in image
+    assert f"COPY {' '.join(f'requirements/{name}.txt' for name in ('run', *DRIVERS))} /build/requirements/\n" in image
+    recipe = (
+        (ROOT / "Makefile").read_text("utf-8").replace("\\\n\t\t", "").partition("\nbinary:")[2].partition("\n\n")[0]
+    )
+    assert " ".join(f"-r requirements/{name}.txt" for name in ("run", *DRIVERS, "binary")) in recipe
 
 
 def test_the_build_backend_is_the_same_everywhere():

@@ -2,7 +2,8 @@
 # ruff: noqa: INP001 - a script, not a package
 """An archive from which sigbox is installed where no package index can be reached: ``make wheelhouse``.
 
-1. Fetch the wheels that requirements/run.txt pins, for this Python on this kind of machine; pip compares their hashes.
+1. Fetch the wheels that requirements/run.txt pins, and those of the drivers for PostgreSQL and for PKCS#11 tokens, for this
+   Python on this kind of machine; pip compares their hashes.
 2. Build sigbox's own wheel with the pinned backend, without anything else.
 3. Write requirements.txt: one line for each wheel, its version and its SHA-256, and no other file counts.
 4. Pack all of it with INSTALL.txt, in one order and with one time, so that the same wheels give the same archive.
@@ -24,6 +25,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PINNED = ("run.txt", "postgres.txt", "pkcs11.txt")
 EPOCH = 315532800
 """1980-01-01, the earliest time that a wheel can have."""
 INSTALL = """\
@@ -52,8 +54,9 @@ def main() -> int:
 def fetch(wheels: Path) -> None:
     """Steps 1 and 2."""
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    pinned = ("--no-deps", "--require-hashes", "--requirement", ROOT / "requirements" / "run.txt")
-    subprocess.run([*pip, "download", "--only-binary", ":all:", "--dest", wheels, *pinned], check=True)  # noqa: S603 - our own command line
+    pinned = [part for name in PINNED for part in ("--requirement", ROOT / "requirements" / name)]
+    exactly = ("--no-deps", "--require-hashes", *pinned)
+    subprocess.run([*pip, "download", "--only-binary", ":all:", "--dest", wheels, *exactly], check=True)  # noqa: S603 - our own command line
     own = ("--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT)
     subprocess.run([*pip, "wheel", *own], check=True)  # noqa: S603 - the same
 

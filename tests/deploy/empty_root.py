@@ -105,6 +105,20 @@ def stack(root: Root) -> Iterator[float]:
         process.wait()
 
 
+def try_drivers(root: Root) -> None:
+    """What only some need is inside too: each driver gets as far as what is not there."""
+    database = ("--database", "postgresql://nobody@127.0.0.1:1/nothing", "--listen", "127.0.0.1:0")
+    said = root.run("up", "--data", root.path("home/data-in-postgresql"), *database, code=4)
+    assert "the log's database cannot be reached" in said, said
+    (root.folder / "home" / "pin").write_text("1234")
+    (root.folder / "home" / "pin").chmod(0o600)
+    (root.folder / "home" / "module.so").write_text("no library")
+    module, pin = root.path("home/module.so"), root.path("home/pin")
+    key = f"ca=pkcs11:token=t;object=ca?module-path={module}&pin-source=file:{pin}"
+    said = root.run("init", "--yes", "--data", root.path("home/data-in-token"), "--key", key, code=3)
+    assert f"{module} is no PKCS#11 module: " in said, said
+
+
 def main(binary: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="sigbox-root-") as folder:
         root = Root(Path(folder), binary)
@@ -121,6 +135,7 @@ def main(binary: Path) -> int:
             root.run("verify-blob", *names, *who)
             (root.folder / "home" / "69.txt").write_text("changed")
             root.run("verify-blob", *names, *who, code=1)
+        try_drivers(root)
         root.run("fsck", "--data", root.path("home/data"))
         root.run("demo")
         left = [path.name for path in (root.folder / "tmp").iterdir()]

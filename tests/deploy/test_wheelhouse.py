@@ -17,7 +17,7 @@ import pytest
 
 from stack.cli.version import VERSION
 from tests.stack_process import ROOT
-from tests.test_requirements import lines, pins
+from tests.test_requirements import DRIVERS, lines, pins
 
 pytestmark = pytest.mark.slow
 MAKE = ROOT / "deploy" / "wheelhouse" / "make.py"
@@ -58,10 +58,11 @@ def test_it_holds_what_is_pinned_for_this_machine_and_our_own_wheel(unpacked: Pa
     assert all(re.fullmatch(r"[\w.]+==[\w.!+]+ --hash=sha256:[0-9a-f]{64}", line) for line in requirements)
     held = {name.replace("_", "-"): version for name, version in pins(requirements).items()}
     assert held.pop("sigbox") == VERSION
-    pinned = {name.replace("_", "-"): version for name, version in pins(lines("run")).items()}
+    wanted = [line for name in ("run", *DRIVERS) for line in lines(name)]
+    pinned = {name.replace("_", "-"): version for name, version in pins(wanted).items()}
     assert held.items() <= pinned.items()
     absent = set(pinned) - set(held)
-    conditional = {line.split("==")[0].lower().replace("_", "-") for line in lines("run") if ";" in line}
+    conditional = {line.split("==")[0].lower().replace("_", "-") for line in wanted if ";" in line}
     assert absent <= conditional, "pip left out only what another Python or system needs"
     assert len(list(unpacked.glob("*.whl"))) == len(requirements)
 
@@ -78,7 +79,8 @@ def test_its_own_lines_install_it_offline_and_what_is_installed_signs(unpacked: 
     assert VERSION in done.stdout
     demo = offline(place / "bin" / "sigbox", "demo", cwd=tmp_path)
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    listed = offline(place / "bin" / "python", "-P", "-c", "import stack; print(stack.__file__)", cwd=tmp_path)
+    program = "import stack, asyncpg, pkcs11; print(stack.__file__)"
+    listed = offline(place / "bin" / "python", "-P", "-c", program, cwd=tmp_path)
     assert listed.stdout.startswith(str(place)), "it is not the checkout that ran"
 
 
