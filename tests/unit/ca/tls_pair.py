@@ -33,8 +33,13 @@ def make_tls_authority(host: str = "localhost") -> Authority:
         made = made.public_key(keys[number].public_key()).serial_number(x509.random_serial_number())
         return made.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
 
+    usage = x509.KeyUsage(False, False, False, False, False, True, False, False, False)
     root = builder(0).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    root = root.add_extension(usage, critical=True)  # Python 3.13 and newer verify as RFC 5280 has it
+    root = root.add_extension(x509.SubjectKeyIdentifier.from_public_key(keys[0].public_key()), critical=False)
     leaf = builder(1).add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key())
+    leaf = leaf.add_extension(issuer, critical=False)
     pem = [made.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM) for made in (root, leaf)]
     key = keys[1].private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -315,7 +315,7 @@ BAD = [
     (b"[]", "an array, expected an object"),
     (b"{}", "kind is missing"),
     (b'{"kind":"hashedrekord","kind":"rekord"}', "duplicate"),
-    (b'{"a":' * 5000, "deep"),
+    (b'{"a":' * 5000 + b"1" + b"}" * 5000, "nested"),
     (b"\xff", "UTF-8"),
     (json.dumps({**hashedrekord(), "extra": 1}).encode(), "unknown member 'extra'"),
     (json.dumps({**hashedrekord(), "kind": "jar"}).encode(), "of kind 'jar' '0.0.1'"),
