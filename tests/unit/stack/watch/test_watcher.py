@@ -374,6 +374,7 @@ def test_the_table_is_bounded_and_what_is_dropped_untold_is_counted():
     numbers, dropped = store.numbers()
     assert (numbers, dropped) == ({State.WAITING: 5}, 10)
     assert [one.index for one in store.newest(2)] == [19, 18]
+    store.close()
 
 
 def test_an_entry_that_was_judged_twice_is_one_alert():
@@ -382,6 +383,7 @@ def test_an_entry_that_was_judged_twice_is_one_alert():
     for _ in range(2):
         store.add("rekor", 1, [alert(0, State.WAITING)])
     assert store.numbers() == ({State.WAITING: 1}, 0)
+    store.close()
 
 
 def test_a_log_that_is_shorter_than_what_was_judged_is_judged_from_its_end(tmp_path):
