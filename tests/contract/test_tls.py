@@ -266,6 +266,7 @@ def handshake(folder: Path, host: str, authority: Path) -> str:
 def write_pair(folder: Path, name: str, *, issuer=None, days: tuple[int, int] = (-1, 30)) -> str:
     """A certificate and its key, self-signed unless an issuer is given; the answer is the value for ``--tls``."""
     key = ec.generate_private_key(ec.SECP256R1())
+    signer = issuer[1] if issuer else key
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     certificate = (
@@ -277,7 +278,8 @@ def write_pair(folder: Path, name: str, *, issuer=None, days: tuple[int, int] = 
         .not_valid_before(now + timedelta(days=days[0]))
         .not_valid_after(now + timedelta(days=days[1]))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(issuer[1] if issuer else key, hashes.SHA256())
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256())
     )
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
