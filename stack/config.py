@@ -201,6 +201,11 @@ def parse_url(text: str) -> str:
         fits = parts.scheme in ("http", "https") and _HOST.match(parts.hostname or "") and parts.port != 0
     except ValueError as error:  # brackets without an address, or a port that is none
         raise expected from error
+    if ":" in (parts.hostname or ""):
+        raise Malformed(
+            f"the URL {shown(text)} has an IPv6 address; a log is called by its host, and clients take names and IPv4 addresses",
+            "give a name for it, such as one in /etc/hosts; --listen takes IPv6 addresses",
+        )
     if not fits:
         raise expected
     if url != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:

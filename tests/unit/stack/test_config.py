@@ -95,11 +95,20 @@ def test_a_trailing_slash_is_dropped():
         "http://H_/",
         "//h",
         "http://h/#x",
+        "http://[::1",
+        "http://[1.2.3.4]:7780",
     ],
 )
 def test_urls_with_more_than_an_origin_are_refused(text):
     with pytest.raises(Malformed, match="URL"):
         parse_url(text)
+
+
+@pytest.mark.parametrize("text", ["http://[::1]:7780", "https://[2001:db8::1]", "http://[::ffff:1.2.3.4]/"])
+def test_an_ipv6_address_is_told_what_to_write_instead(text):
+    with pytest.raises(Malformed, match="IPv6 address") as error:
+        parse_url(text)
+    assert "name" in error.value.hint
 
 
 @pytest.mark.parametrize(
