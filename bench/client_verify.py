@@ -196,7 +196,7 @@ def measure(kind: Series, rounds: int) -> list[Figure]:
             _, before = verifies(0.3)
             together(partial(ours, warm), len(warm), 1)
             rate, by_wall = together(partial(ours, bundles), len(bundles), 1)
-            peer = theirs(bundles[:50])
+            peer = theirs(bundles)
             _, after = verifies(0.3)
             over_r.append(rate / ((before + after) / 2))
             over_peer.append(rate / peer)
