@@ -4,9 +4,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import NoReturn
 
 import pytest
+
+
+def needs(program: str, package: str) -> pytest.MarkDecorator:
+    """For tests that start ``program``, which Debian has in ``package``; `make test` installs it where it may."""
+    return pytest.mark.skipif(
+        shutil.which(program) is None, reason=f"{program} is absent; on Debian: apt-get install {package}"
+    )
 
 
 def missing(reason: str) -> NoReturn:

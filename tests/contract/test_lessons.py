@@ -6,7 +6,6 @@ from __future__ import annotations
 import html
 import io
 import re
-import shutil
 import ssl
 import subprocess
 import urllib.error
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from stack.web.console.course import LESSONS
+from tests.missing import needs
 from tests.payloads import PRINTABLE, Elements
 from tests.stack_process import RunningStack, running_stack, sigbox
 
@@ -79,7 +79,7 @@ def test_a_signing_is_shown_with_every_step_in_its_order(stack: RunningStack):
     assert "alice@example.com" in page.text
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is absent; on Debian: apt-get install openssl")
+@needs("openssl", "openssl")
 def test_the_archive_of_a_signing_checks_itself_and_notices_a_change(stack: RunningStack, tmp_path: Path):
     page = ask(f"{stack.url}/flow", {**NAMED, "text": "one\r\ntwo"})
     archive = ask(f"{page.url}/signing.zip")

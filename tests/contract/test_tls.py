@@ -28,6 +28,7 @@ from sigcore.keys import encode_private_key, generate_p256
 from stack.config import Home, Settings
 from stack.tls import TlsFiles, load_files, make_context, names_of
 from stack.tls_authority import prepare
+from tests.missing import needs
 from tests.stack_process import running_stack, sigbox
 
 PATIENCE_S = 60
@@ -120,7 +121,7 @@ def test_tls_1_2_is_spoken_with_an_authenticated_cipher(stack):
     assert "GCM" in name or "CHACHA20" in name
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@needs("openssl", "openssl")
 def test_openssl_verifies_the_chain_and_the_name(stack):
     done = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{port(stack)}", "-CAfile", ready(stack)["tls_ca"],

@@ -12,6 +12,7 @@ import pytest
 from stack.cli.version import VERSION
 from tests import architecture_rules as rules
 from tests.stack_process import ROOT, environment
+from tests.test_requirements import DRIVERS
 
 ENTRY = ROOT / "deploy" / "binary" / "entry.py"
 
@@ -50,5 +51,6 @@ def test_the_make_target_collects_every_package_and_ends_with_the_trial():
     assert "$$(printf -- '--collect-all %s ' $(PACKAGES))" in recipe
     (packages,) = re.findall(r"^PACKAGES = (.*)$", makefile, re.MULTILINE)
     assert tuple(packages.split()) == rules.PACKAGES
-    assert "--require-hashes" in recipe
+    pins = " ".join(f"-r requirements/{name}.txt" for name in ("run", *DRIVERS, "binary"))
+    assert f"--require-hashes {pins}\n" in recipe.replace("\\\n\t\t", "")
     assert recipe.splitlines()[-1].strip() == "@$(BIN)/python -m tests.deploy.empty_root $(DIST)/sigbox"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -17,12 +16,13 @@ from stack.cli import serve, up
 from stack.config import ROLES
 from stack.passphrase import CREDENTIAL
 from stack.running import DRAIN_S
+from tests.missing import needs
 from tests.stack_process import ROOT, SIGBOX, environment, running_stack
 
 UNIT = ROOT / "deploy" / "systemd" / "sigbox.service"
 ROLE_UNIT = UNIT.with_name("sigbox@.service")
 UNITS = pytest.mark.parametrize("unit", [UNIT, ROLE_UNIT], ids=lambda unit: unit.name)
-NEEDS_SYSTEMD = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+NEEDS_SYSTEMD = needs("systemd-analyze", "systemd")
 
 
 def directives(section: str, unit: Path = UNIT) -> dict[str, list[str]]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from cryptography.x509 import verification
 
 from sigcore import certify, chain, der, extensions, fulcio, general_name, keys, signatures, x509
 from sigcore.errors import Malformed, Refused
+from tests.missing import needs
 
 START = datetime(2026, 1, 31, 12, 0, 0, 999999, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -167,7 +167,7 @@ def test_the_verification_of_sigstore_python_passes(ours, san):
 
 
 # --- openssl's judgement ---------------------------------------------------------------------------------
-openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+openssl = needs("openssl", "openssl")
 
 
 def run(*arguments: str, data: str | None = None) -> str:
