@@ -10,11 +10,10 @@ tuf                         whose keys count
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -37,13 +36,12 @@ from oidc_dev.store import SqliteAccounts
 from sigcore import device_key, keys
 from sigcore.floor import Floor
 from sigcore.note import note_key
-from sigcore.values import dataclass
 from sigcore.x509 import Certificate, parse_certificate
-from stack import health, metrics
+from stack import health
 from stack.bootstrap import Chained, Material, load_ca, load_oidc_key, load_tsa
 from stack.config import Home, Settings
 from stack.console_rules import ConsoleRules
-from stack.edge import Edge, make_edge_app
+from stack.edge import Edge
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
 from stack.generations import Generations, load_generations
@@ -52,11 +50,12 @@ from stack.kept_logs import accept_all, make_ct, make_rekor, make_rekor_v1
 from stack.last_time import make_timekeeper
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
+from stack.part import Part, assembled, assembled_front, take_in
 from stack.room import watch_room
 from stack.service import During, Service, working
 from stack.shards import Shard, shards_of
 from stack.succession import succeeding
-from stack.trees import Arrival, Trees, unseen
+from stack.trees import Trees
 from stack.trust import serving
 from stack.upkeep import published
 from stack.web import front
@@ -72,35 +71,11 @@ from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
     from stack.remote_log import RemoteLog
-    from stack.watch.watcher import Watcher
     from tlog.published import Published
 
 Clock = Callable[[], datetime]
 REMOTE_PATIENCE_S: Final = 4.5
 """For a log elsewhere, with all tries: sigstore-js waits 5 s for a certificate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What a role adds to a process.
-
-    Attributes:
-        routes: where it answers.
-        checks: what readiness asks, by name.
-        logs: those that it keeps, by name.
-        trees: where logs may come later.
-        services: started in this order, stopped in the other.
-        watcher: that one of them which follows watch rules.
-        arrived: is told of a log that came later.
-    """
-
-    routes: Sequence[web.RouteDef]
-    checks: Mapping[str, health.Check] = MappingProxyType({})
-    logs: Mapping[str, Log] = MappingProxyType({})
-    trees: Sequence[Trees[Any]] = ()
-    services: Sequence[Service] = ()
-    watcher: Watcher | None = None
-    arrived: Callable[[Shard, Published], None] = unseen
 
 
 @asynccontextmanager
@@ -139,7 +114,7 @@ async def compose(
     around = Around(control_api, clock, asked, provider.keys, watcher, login)
     shown = console_part(home, settings, shelves_of(logs, material.public, load_generations(home)), around)
     for part in kept:
-        _take_in(part.trees, logs, shown.arrived)
+        take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
         watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
     parts = (
@@ -154,42 +129,6 @@ async def compose(
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
     async with assembled(parts, home, edge, clock, checks) as made:
         yield made
-
-
-@asynccontextmanager
-async def assembled(
-    parts: Sequence[Part], home: Home, edge: Edge, clock: Clock, checks: Mapping[str, health.Check]
-) -> AsyncIterator[tuple[web.Application, Figures]]:
-    """One application of ``parts``, with health and figures; what they keep is open inside the ``async with``."""
-    answering: dict[str, health.Check] = {}
-    logs: dict[str, Log] = {}
-    app = make_edge_app(edge)
-    for part in parts:
-        app.add_routes(part.routes)
-        answering |= part.checks
-        logs |= part.logs
-        _take_in(part.trees, logs, lambda shard, log: all_checks.update({shard.name: health.log_check(log)}))
-    watcher = next((part.watcher for part in parts if part.watcher), None)
-    figures = Figures(home, edge.traffic, logs, clock, watcher=watcher)
-    all_checks = {**answering, **checks}
-    app.add_routes(health.make_routes(all_checks, clock))
-    app.add_routes(metrics.make_routes(figures))
-    async with AsyncExitStack() as opened:
-        for service in (service for part in parts for service in part.services):
-            await service.start()
-            opened.push_async_callback(service.stop)
-        yield app, figures
-
-
-def _take_in(trees: Sequence[Trees[Any]], logs: dict[str, Log], arrived: Arrival) -> None:
-    """A log that comes later is in ``logs`` from then on, and ``arrived`` is told."""
-
-    def take_in(shard: Shard, log: Log) -> None:
-        logs[shard.name] = log
-        arrived(shard, log)
-
-    for one in trees:
-        one.arrivals.append(take_in)
 
 
 # --- a part for each role: of `sigbox up` all of them, of `sigbox serve` one --------------------------------
@@ -268,10 +207,7 @@ async def compose_front(
     own = own_issuer(provider)
     table = issuers.table(own, _persona_rows(own) if control_api else ())
     ct = CertificateFront(logs["ct"], key=material.ct_key, roots=(material.ca_chain[-1].der,))
-    newest = shards_of(load_generations(home), "rekor")[-1]
-    rekor_id = note_key(newest.origin(settings), material.rekor_key.public_key()).id
-    rekor = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse)
-    rekor_v1 = FrontV1(logs["rekor-v1"], material.rekor_v1_key)
+    follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, {1: ct}, clock))
     parts = (
         _ca_part(
             home,
@@ -280,18 +216,11 @@ async def compose_front(
             lambda _number, _key: ct,  # a log is not rotated under workers
         ),
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock, floor),
-        Part((*tlog.rekor_v2.make_front_routes(rekor, newest.prefix), *tlog.rekor_v1.make_front_routes(rekor_v1))),
+        log_front_part(home, settings, (material.rekor_key, material.rekor_v1_key), logs),
         Part(elsewhere),
     )
-    follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, {1: ct}, clock))
-    app = make_edge_app(edge)
-    for part in parts:
-        app.add_routes(part.routes)
-    async with AsyncExitStack() as opened:
-        for service in (*follows, *(service for part in parts for service in part.services)):
-            await service.start()
-            opened.push_async_callback(service.stop)
-        yield app, Figures(home, edge.traffic, {}, clock)
+    async with assembled_front((Part((), services=follows), *parts), home, edge, clock) as made:
+        yield made
 
 
 def _ct_part(home: Home, ct: Trees[CertificateLogService], clock: Clock) -> Part:
@@ -328,6 +257,30 @@ def log_part(
         logs={**rekor.logs, "rekor-v1": rekor_v1.log},
         services=(*rekor.services, rekor_v1),
     )
+
+
+def log_front_part(
+    home: Home,
+    settings: Settings,
+    secrets: tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey],
+    logs: Mapping[str, Intake],
+) -> Part:
+    """What a worker answers of ``log``: entries, which go to ``logs``."""
+    newest = shards_of(load_generations(home), "rekor")[-1]
+    rekor_id = note_key(newest.origin(settings), secrets[0].public_key()).id
+    v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse)
+    v1 = FrontV1(logs["rekor-v1"], secrets[1])
+    return Part((*tlog.rekor_v2.make_front_routes(v2, newest.prefix), *tlog.rekor_v1.make_front_routes(v1)))
+
+
+def ct_front_part(
+    home: Home, key: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock, logs: Mapping[str, Intake]
+) -> Part:
+    """What a worker answers of ``ct``: chains, which go to ``logs``."""
+    front = CertificateFront(logs["ct"], key=key, roots=(root.der,))
+    newest = shards_of(load_generations(home), "ct")[-1]
+    routes = tlog.ct.make_front_routes(front, newest.prefix)
+    return Part(routes, services=(_accepting(home, {1: front}, clock),))
 
 
 def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor: Floor | None = None) -> Part:

@@ -27,8 +27,12 @@ FORMAT = 1
 """Version of the data directory's layout; a newer one is refused, an older one will be migrated."""
 ROLES = ("oidc", "ca", "ct", "log", "tsa", "trust", "console")
 """What ``sigbox serve`` takes; ``log`` is both Rekor logs, ``console`` has no keys. ``[services]`` gives them URLs of their own."""
+SHARED = ("ca", "ct", "log", "tsa")
+"""Roles that several processes can serve: those that sign for whoever asks, and so have work for more than one core."""
 FOLDERS = {"log": "rekor", "trust": "tuf"}
 """Where a role's secrets and its lock lie, when not in the folder of its name."""
+MOST_WORKERS = 32
+"""One sequencer has work for so many and fewer: docs/operating.md."""
 REPLACED = ".replaced"
 """Ends the name, beside a data directory, of what lay in its place and gave way to a restore: there for a moment only."""
 SERVICES = "services"
@@ -180,6 +184,12 @@ class Settings:
     def organization(self) -> str:
         """The name that certificates and trust documents carry. An ephemeral stack says what it is worth."""
         return "sigbox UNTRUSTED ephemeral" if self.ephemeral else self.name or f"sigbox {self.host}"
+
+
+def check_workers(number: int | None) -> None:
+    """Raises Malformed for a number of processes that nobody can mean."""
+    if number is not None and not 1 <= number <= MOST_WORKERS:
+        raise Malformed(f"--workers is {number}, expected 1 to {MOST_WORKERS}", "one for each core that is left")
 
 
 def parse_listen(text: str) -> tuple[str, int]:

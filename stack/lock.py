@@ -19,7 +19,7 @@ from tlog.storage.lock import FileLock
 LOCK: Final = "lock"
 """Its name in the data directory."""
 WORKERS: Final = "workers.lock"
-"""In the folder of the certificate log, held while a stack is served by workers."""
+"""In the folder of a log, held while several processes serve it."""
 SERVING: Final = "serving.lock"
 """The same in the folder of a role, for the process that serves it."""
 

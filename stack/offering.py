@@ -14,9 +14,9 @@ from aiohttp import web
 
 from sigcore.errors import SigError, Unavailable
 from sigcore.trustroot import parse_trusted_root
-from stack.compose import Part
 from stack.config import Home
 from stack.files import load_file
+from stack.part import Part
 from stack.role import RolePlan
 from stack.service import During, working
 from stack.trust.documents import load_public

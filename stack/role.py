@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from sigcore import keys, trustroot
 from sigcore.errors import Refused
 from sigcore.x509 import parse_certificate
 from stack import bootstrap, compose
-from stack.compose import Part
 from stack.config import Home, Settings
 from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
@@ -24,11 +25,13 @@ from stack.generations import Generations, load_generations
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.login_rules import load_login_rules
 from stack.own_keys import key_set, publishing
+from stack.part import Part
 from stack.service import During
 from stack.shards import Shard, shards_of
 from stack.trust.documents import load_public, save_documents, unrotated
 
 if TYPE_CHECKING:
+    from stack.workers.crew import Reached
     from tlog.mirror import Mirror
 
 
@@ -42,6 +45,7 @@ class RolePlan:
         database: where logs are kept; None for what the settings say.
         oidc_jwks: a file or URL with the keys of the stack's provider; None for the file that the provider writes.
         tls: ``auto`` or ``CERT,KEY``; None serves plain HTTP.
+        workers: processes that answer, beside one that commits; None for one process that does both.
     """
 
     role: str
@@ -56,6 +60,7 @@ class RolePlan:
     oidc_jwks: str | None
     log_url: str | None = None
     database: str | None = None
+    workers: int | None = None
 
     @property
     def tables(self) -> list[Path]:
@@ -73,6 +78,18 @@ def make_part(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
         NotFound, Malformed, Refused: a file is missing, damaged, readable by others, or of another stack than ``public/``.
     """
     return _MAKERS[plan.role](plan, settings, clock)
+
+
+def make_front_part(plan: RolePlan, settings: Settings, clock: Clock, reached: Reached) -> Part:
+    """What a worker answers of the plan's role, one of :data:`stack.config.SHARED`. Errors: as :func:`make_part`."""
+    home = plan.home
+    if plan.role == "log":
+        return compose.log_front_part(home, settings, _log_secrets(home), reached.logs)
+    if plan.role == "ct":
+        return compose.ct_front_part(home, _ct_secret(home), load_public(home).ca_chain[-1], clock, reached.logs)
+    if plan.role == "tsa":
+        return compose.tsa_part(home, settings, _tsa_secret(home), clock, reached.floors["tsa"])
+    return make_part(plan, settings, clock)
 
 
 def _oidc(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
@@ -101,26 +118,38 @@ def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 
 
 def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
-    key = bootstrap.load_ecdsa(plan.home, shards_of(load_generations(plan.home), "ct")[-1].key_file)
-    _check_published(plan.home, "ct", key.public_key())
+    return compose.ct_part(plan.home, settings, _ct_secret(plan.home), load_public(plan.home).ca_chain[-1], clock)
+
+
+def _ct_secret(home: Home) -> ec.EllipticCurvePrivateKey:
+    key = bootstrap.load_ecdsa(home, shards_of(load_generations(home), "ct")[-1].key_file)
+    _check_published(home, "ct", key.public_key())
     bootstrap.prove(key)
-    return compose.ct_part(plan.home, settings, key, load_public(plan.home).ca_chain[-1], clock)
+    return key
 
 
 def _logs(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
-    v2 = bootstrap.load_rekor(plan.home, shards_of(load_generations(plan.home), "rekor")[-1].key_file)
-    v1 = bootstrap.load_ecdsa(plan.home, "rekor-v1/log.key")
+    return compose.log_part(plan.home, settings, _log_secrets(plan.home), clock)
+
+
+def _log_secrets(home: Home) -> tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey]:
+    v2 = bootstrap.load_rekor(home, shards_of(load_generations(home), "rekor")[-1].key_file)
+    v1 = bootstrap.load_ecdsa(home, "rekor-v1/log.key")
     for key in (v2, v1):
-        _check_published(plan.home, "log", key.public_key())
+        _check_published(home, "log", key.public_key())
         bootstrap.prove(key)
-    return compose.log_part(plan.home, settings, (v2, v1), clock)
+    return v2, v1
 
 
 def _tsa(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
-    tsa = bootstrap.load_tsa(plan.home)
-    _check_published(plan.home, "tsa", tsa[0].public_key())
+    return compose.tsa_part(plan.home, settings, _tsa_secret(plan.home), clock)
+
+
+def _tsa_secret(home: Home) -> bootstrap.Chained:
+    tsa = bootstrap.load_tsa(home)
+    _check_published(home, "tsa", tsa[0].public_key())
     bootstrap.prove(tsa[0])
-    return compose.tsa_part(plan.home, settings, tsa, clock)
+    return tsa
 
 
 def _trust(plan: RolePlan, settings: Settings, _clock: Clock) -> Part:

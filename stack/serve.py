@@ -91,8 +91,9 @@ def serve(plan: Plan) -> int:
             return run(prepared, plan)
         # Deferred: nothing of it is needed by one process.
         from stack.workers.supervisor import supervise  # noqa: PLC0415 - see the line above
+        from stack.workers.whole_stack import crew_of  # noqa: PLC0415 - the same
 
-        return supervise(prepared, plan)
+        return supervise(crew_of(prepared, plan), prepared.listener)
 
 
 def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) -> ServerTls | None:

@@ -17,19 +17,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from stack.compose import Part, assembled
 from stack.config import Settings, load_settings
 from stack.edge import Edge
 from stack.files import save_file
 from stack.generations import load_generations, wait_begun
 from stack.lock import serving
 from stack.offering import Arrival, offering_part, waits_for_trust
+from stack.part import Part, assembled
 from stack.role import RolePlan, make_part
 from stack.room import watch_room
 from stack.running import answer, run_loop, stop_on_signals, utc_now
 from stack.serve import check_https, ended_by_sigterm, listening
 from stack.start import ServerTls
-from stack.upkeep import REFRESH_S, attempt
+from stack.upkeep import renewing
 
 
 def serve_role(plan: RolePlan) -> int:
@@ -65,6 +65,13 @@ def _offer(plan: RolePlan, settings: Settings) -> bool:
 def _serve_part(plan: RolePlan, settings: Settings, listener: socket.socket) -> None:
     tls = _tls(plan, settings)
     wait_begun(load_generations(plan.home))
+    if plan.workers is not None:
+        # Deferred: nothing of it is needed by one process.
+        from stack.workers.one_role import crew_of  # noqa: PLC0415 - see the line above
+        from stack.workers.supervisor import supervise  # noqa: PLC0415 - the same
+
+        supervise(crew_of(plan, settings, tls, partial(announce, plan, settings, listener)), listener)
+        return
     part = make_part(plan, settings, utc_now)
     watch_room(plan.home.path, part.logs, part.trees)
     run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
@@ -85,9 +92,9 @@ async def _serve(
     stopping = asyncio.Event()
     stop_on_signals(stopping, _remover(plan))
     checks = {} if tls is None else {"tls": tls.check}
-    work = [] if tls is None else [partial(_renew, tls)]
+    work = [] if tls is None else [partial(renewing, tls.renew, utc_now)]
     async with assembled((part,), plan.home, edge, utc_now, checks) as (app, figures):
-        await answer(app, figures, edge, listener, tls, partial(_announce, plan, settings, listener), work, stopping)
+        await answer(app, figures, edge, listener, tls, partial(announce, plan, settings, listener), work, stopping)
 
 
 def _remover(plan: RolePlan) -> Callable[[], None]:
@@ -98,13 +105,8 @@ def _remover(plan: RolePlan) -> Callable[[], None]:
     return remove
 
 
-async def _renew(tls: ServerTls) -> None:
-    while True:
-        await asyncio.sleep(REFRESH_S)
-        await attempt("the TLS certificate was not read anew", partial(tls.renew, utc_now()))
-
-
-def _announce(plan: RolePlan, settings: Settings, listener: socket.socket) -> None:
+def announce(plan: RolePlan, settings: Settings, listener: socket.socket) -> None:
+    """Say that the role answers: to people on standard output, to programs in the ready file."""
     host, port = listener.getsockname()[:2]
     url = settings.at(plan.role)
     sys.stdout.write(f"sigbox serves {plan.role} of {settings.url} on {host}:{port}; clients reach it at {url}\n")

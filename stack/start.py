@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -21,9 +20,6 @@ from stack.console_rules import ConsoleRules
 from stack.elsewhere import Elsewhere
 from stack.live_issuers import LiveIssuers
 from stack.trust.first_publication import FirstPublication
-
-MOST_WORKERS: Final = 32
-"""One sequencer has work for so many and fewer: docs/operating.md."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -25,6 +26,13 @@ async def attempt(failure: str, work: Callable[[], None]) -> None:
         await asyncio.to_thread(work)
     except Exception:  # noqa: BLE001 - logged; what is in place stays good until it expires
         _log.exception("%s; next try in an hour", failure)
+
+
+async def renewing(renew: Callable[[datetime], None], clock: Callable[[], datetime]) -> None:
+    """Bring a role's TLS certificate up to date: made anew where it is ours to make, else as somebody has put it in its place."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        await attempt("the TLS certificate was not read anew", partial(renew, clock()))
 
 
 async def refresh(home: Home) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import orjson
@@ -14,7 +15,7 @@ from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.merkle import HASH_SIZE
 from sigcore.sct import SignedCertificateTimestamp, encode_digitally_signed
 from sigcore.strict import Fields, encode_base64, parse_base64, parse_decimal
-from tlog.certificate_log import CertificateLogService
+from tlog.certificate_log import CertificateFront, CertificateLogService
 from tlog.http import Encoded, Handler, TooLarge, answering, query, read_body
 from tlog.submission import Frozen
 
@@ -43,8 +44,7 @@ def make_routes(log: CertificateLogService) -> list[web.RouteDef]:
         return answering(handler, _STATUS, _refusal)
 
     return [
-        web.post("/ct/v1/add-chain", guarded(face.add_chain)),
-        web.post("/ct/v1/add-pre-chain", guarded(face.add_pre_chain)),
+        *make_front_routes(log),
         web.get("/ct/v1/get-sth", guarded(face.get_sth)),
         web.get("/ct/v1/get-sth-consistency", guarded(face.get_sth_consistency)),
         web.get("/ct/v1/get-proof-by-hash", guarded(face.get_proof_by_hash)),
@@ -54,17 +54,22 @@ def make_routes(log: CertificateLogService) -> list[web.RouteDef]:
     ]
 
 
+def make_front_routes(front: CertificateFront, prefix: str = "") -> list[web.RouteDef]:
+    """The routes that take certificates (sections 4.1, 4.2)."""
+
+    def adding(add: Callable[[Sequence[bytes]], Awaitable[SignedCertificateTimestamp]]) -> Handler:
+        return answering(partial(_add, add), _STATUS, _refusal)
+
+    return [
+        web.post(f"{prefix}/ct/v1/add-chain", adding(front.add_chain)),
+        web.post(f"{prefix}/ct/v1/add-pre-chain", adding(front.add_pre_chain)),
+    ]
+
+
 class _Face:
     def __init__(self, service: CertificateLogService) -> None:
         self._service = service
         self._log = service.log
-
-    # --- sections 4.1, 4.2 -------------------------------------------------------------------------------
-    async def add_chain(self, request: web.Request) -> web.Response:
-        return await _add(request, self._service.add_chain)
-
-    async def add_pre_chain(self, request: web.Request) -> web.Response:
-        return await _add(request, self._service.add_pre_chain)
 
     # --- sections 4.3 to 4.5 -----------------------------------------------------------------------------
     async def get_sth(self, request: web.Request) -> web.Response:
@@ -133,7 +138,7 @@ class _Face:
 
 
 async def _add(
-    request: web.Request, add: Callable[[Sequence[bytes]], Awaitable[SignedCertificateTimestamp]]
+    add: Callable[[Sequence[bytes]], Awaitable[SignedCertificateTimestamp]], request: web.Request
 ) -> web.Response:
     fields = Fields.parse(await read_body(request, limit=BODY), what="the chain request", limit=BODY)
     fields.only("chain")

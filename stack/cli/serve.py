@@ -11,15 +11,17 @@ import argparse
 import os
 from pathlib import Path
 
+from sigcore.errors import Malformed
 from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
-from stack.config import DEFAULT_LISTEN, ROLES, parse_database, parse_listen, parse_service_url
+from stack.config import DEFAULT_LISTEN, ROLES, SHARED, check_workers, parse_database, parse_listen, parse_service_url
 from stack.config_file import fill
 
 EXAMPLES = """\
 examples:
   sigbox init --data /srv/sigbox --url https://sigstore.corp.example     once, for all roles
   sigbox serve ct --data /srv/sigbox --listen 127.0.0.1:7783
-  sigbox serve ca --data /srv/sigbox --listen 127.0.0.1:7782 --ct-log-url http://127.0.0.1:7783"""
+  sigbox serve ca --data /srv/sigbox --listen 127.0.0.1:7782 --ct-log-url http://127.0.0.1:7783
+  sigbox serve log --data /srv/sigbox --listen 127.0.0.1:7784 --workers 4          where one core is not enough"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ca: the keys of the stack's provider (default: public/oidc/jwks.json, which that one writes)",
     )
     add_database_option(parser)
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="ca, ct, log, tsa: N processes that answer on the port, and one that commits",
+    )
     add("--ready-file", metavar="FILE", type=Path, help="written when the role answers: JSON")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add("--config", metavar="FILE", type=Path, help="TOML with these flags as keys, and the tables of sigbox up")
@@ -61,6 +69,9 @@ def run(options: argparse.Namespace) -> int:
     )
     host, port = parse_listen(options.listen or DEFAULT_LISTEN)
     ct_url, log_url = (parse_service_url(url) if url else None for url in (options.ct_log_url, options.log_url))
+    check_workers(options.workers)
+    if options.workers is not None and role not in SHARED:
+        raise Malformed(f"--workers: {role} is one process", f"several can serve {', '.join(SHARED)}")
     home = unlocked(options)
     # Deferred: everything that costs time comes after the command line is known to be right.
     from stack.quick_import import import_server  # noqa: PLC0415 - see the line above
@@ -84,5 +95,6 @@ def run(options: argparse.Namespace) -> int:
             log_url=log_url,
             oidc_jwks=options.oidc_jwks,
             database=parse_database(options.database) if options.database else None,
+            workers=options.workers,
         )
     )

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed
 from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
-from stack.config import DEFAULT_LISTEN, is_loopback, parse_database, parse_listen, parse_url
+from stack.config import DEFAULT_LISTEN, check_workers, is_loopback, parse_database, parse_listen, parse_url
 from stack.config_file import fill
 from stack.seed import SEED_BITS
-from stack.start import MOST_WORKERS, Plan
+from stack.start import Plan
 
 EXAMPLES = """\
 examples:
@@ -93,10 +93,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
     elif options.seed is not None:
         raise Malformed("--seed makes keys that anybody can make", "it is given only together with --ephemeral")
-    if options.workers is not None and not 1 <= options.workers <= MOST_WORKERS:
-        raise Malformed(
-            f"--workers is {options.workers}, expected 1 to {MOST_WORKERS}", "one for each core that is left"
-        )
+    check_workers(options.workers)
     if options.tls and url and not url.startswith("https:"):
         raise Malformed(f"--tls serves HTTPS, but --url is {url}", "give an https URL")
     return Plan(

@@ -98,9 +98,9 @@ def _growable(home: Home, settings: Settings, log: str) -> Iterator[None]:
         raise Refused(f"there is no log in {home.path / log}: it has no entry yet, or is kept elsewhere", hint)
     with ExitStack() as unserved:
         try:
-            unserved.enter_context(held(home.path / "ct", WORKERS))
+            unserved.enter_context(held(home.path / log, WORKERS))
         except Refused as error:
-            message = "the stack is served with --workers, which cannot take a new tree while they run"
+            message = f"the log {log} is served with --workers, which cannot take a new tree while they run"
             raise Refused(message, "stop it, rotate, start it again") from error
         yield
 

@@ -33,7 +33,7 @@ class Links:
     """
 
     def __init__(self, traffic: Traffic, workers: int) -> None:
-        self.logs: tuple[Log, ...] = ()
+        self.logs: tuple[Log | None, ...] = ()
         self.traffic = traffic
         self._cut = 0
         self._workers = workers
@@ -42,9 +42,12 @@ class Links:
         self._none.set()
 
     def begin(self, logs: Mapping[str, Log]) -> None:
-        """Take entries for ``logs``, by the names that :data:`~stack.workers.link.LOGS` has: the newest tree of each."""
+        """Take entries for ``logs``, by the names that :data:`~stack.workers.link.LOGS` has: the newest tree of each.
+
+        A role of its own has not all of them.
+        """
         newest = {Shard.of(name).log: log for name, log in logs.items()}
-        self.logs = tuple(newest[name] for name in LOGS)
+        self.logs = tuple(newest.get(name) for name in LOGS)
 
     def check(self, _now: datetime) -> None:
         """Raises Unavailable while a worker is missing."""
@@ -109,9 +112,10 @@ class WorkerLink(asyncio.Protocol):
             before, self.counts = self.counts, parse_counts(message.counts)
             add_to(self._intake.traffic, self.counts, before)
             return
-        if message.log >= len(self._intake.logs):
+        logs = self._intake.logs
+        log = logs[message.log] if message.log < len(logs) else None
+        if log is None:
             raise Malformed(f"there is no log {message.log}")
-        log = self._intake.logs[message.log]
         try:
             log.bring(message.submission, _Brought(self, log, message.number))
         except SigError as error:

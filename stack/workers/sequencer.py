@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that commits: the logs, and every role that is not hot. It answers to the workers and to nobody else.
+"""The process that commits: the logs, and everything that is not hot. It answers to the workers and to nobody else.
 
 It asks to interrupt nobody: a worker on the same core first finishes what it has in hand, and what all of them bring meanwhile
 shares one commit. On a core that is idle it runs at once.
@@ -15,16 +15,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-from stack.bootstrap import load_oidc_key
 from stack.edge import Edge
 from stack.figures import Figures
-from stack.running import DRAIN_S, answer, composed, keep_up, stop_on_signals
+from stack.running import DRAIN_S, answer, stop_on_signals
 from stack.service import working
 from stack.shards import Shard
-from stack.start import Plan, Prepared
 from stack.workers.child import stop_with
+from stack.workers.crew import Crew
 from stack.workers.floors import SharedFloor
-from stack.workers.front import as_it_is_now
 from stack.workers.intake import Links, WorkerLink
 from stack.workers.place import Place
 
@@ -33,8 +31,7 @@ LINKS_S = DRAIN_S + 1.0
 
 
 async def serve(
-    prepared: Prepared,
-    plan: Plan,
+    crew: Crew,
     place: Place,
     floors: Mapping[str, SharedFloor],
     lifeline: int,
@@ -46,13 +43,11 @@ async def serve(
     told, stopping = asyncio.Event(), asyncio.Event()
     stop_on_signals(told, lambda: None)
     stop_with(told, lifeline)
-    prepared = as_it_is_now(prepared, plan)
-    intake = Links(edge.traffic, plan.workers or 1)
-    serving = composed(prepared, plan, load_oidc_key(prepared.home), edge, {"workers": intake.check})
-    work = (partial(keep_up, prepared), prepared.issuers.watch)
+    intake = Links(edge.traffic, crew.workers)
+    served = crew.commit(edge, {"workers": intake.check})
     ending = working(partial(_stop_after, intake, told, stopping))
-    async with serving as (app, figures), _linked(intake, figures, place, floors), ending:
-        await answer(app, figures, edge, place.bind(place.hop), None, ready, work, stopping)
+    async with served.app as (app, figures), _linked(intake, figures, place, floors), ending:
+        await answer(app, figures, edge, place.bind(place.hop), None, ready, served.work, stopping)
 
 
 def _interrupt_nobody() -> None:

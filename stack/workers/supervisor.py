@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that ``sigbox up --workers N`` is: it holds the port, the locks and the data directory, and answers nothing itself.
+"""The process that is started with ``--workers N``: it holds the port, the locks and the data directory, and answers nothing itself.
 
 1. The port is bound once for each worker (SO_REUSEPORT), so that the kernel spreads connections evenly; all of these sockets are
    held here. Those that wait for a worker which dies are taken by the one in its place, not reset.
@@ -20,17 +20,17 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Final
 
 from sigcore.errors import SigError, Unavailable
 from stack import logs
 from stack.lock import WORKERS, held
-from stack.running import announce, run_loop
-from stack.start import Plan, Prepared
+from stack.running import run_loop
 from stack.workers import front, sequencer
 from stack.workers.child import ATOMIC, READY, fork, reason_of
+from stack.workers.crew import Crew
 from stack.workers.floors import Floors
 from stack.workers.place import Place, meeting
 
@@ -44,18 +44,15 @@ STOP_S: Final = 11.0
 _log = logging.getLogger("sigbox.workers")
 
 
-def supervise(prepared: Prepared, plan: Plan) -> int:
-    """Serve until a signal; the answer is the exit code.
+def supervise(crew: Crew, listener: socket.socket) -> int:
+    """Serve on the address of ``listener`` until a signal; the answer is the exit code.
 
     Raises:
         SigError: of a process that could not serve when it was first started.
     """
-    logs.set_up(plan.log_format)
-    workers = plan.workers or 1
-    prepared.oidc_key.result()
-    prepared.publication.finish()
+    logs.set_up(crew.log_format)
     lifeline, life = os.pipe()
-    sockets, floors = spread(prepared.listener, workers), Floors(workers + 1)
+    sockets, floors = spread(listener, crew.workers), Floors(crew.workers + 1)
 
     def foreign(own: socket.socket | None) -> None:
         os.close(life)
@@ -64,18 +61,18 @@ def supervise(prepared: Prepared, plan: Plan) -> int:
                 one.close()
 
     try:
-        with held(prepared.home.path / "ct", WORKERS), meeting() as place:
-            children = _children(prepared, plan, place, floors, sockets, lifeline, foreign)
-            now_ready = partial(announce, prepared, plan.ready_file)
-            return Supervisor(children, sockets, now_ready, mortal=prepared.settings.ephemeral).run()
+        with ExitStack() as locks, meeting() as place:
+            for folder in crew.locked:
+                locks.enter_context(held(folder, WORKERS))
+            children = _children(crew, place, floors, sockets, lifeline, foreign)
+            return Supervisor(children, sockets, crew.announce, mortal=crew.mortal).run()
     finally:
-        if plan.ready_file is not None:
-            plan.ready_file.unlink(missing_ok=True)
+        if crew.ready_file is not None:
+            crew.ready_file.unlink(missing_ok=True)
 
 
 def _children(
-    prepared: Prepared,
-    plan: Plan,
+    crew: Crew,
     place: Place,
     floors: Floors,
     sockets: Sequence[socket.socket],
@@ -83,12 +80,12 @@ def _children(
     foreign: Callable[[socket.socket | None], None],
 ) -> list[Child]:
     def commit(ready: Callable[[], None]) -> None:
-        serve = partial(sequencer.serve, prepared, plan, place, floors.of(0), lifeline, ready)
-        run_loop(plan.log_format, None, serve, behind_proxy=True)
+        serve = partial(sequencer.serve, crew, place, floors.of(0), lifeline, ready)
+        run_loop(crew.log_format, None, serve, behind_proxy=True)
 
     def front_at(number: int, listener: socket.socket, ready: Callable[[], None]) -> None:
-        serve = partial(front.serve, prepared, plan, listener, place, floors.of(number), lifeline, ready)
-        run_loop(plan.log_format, None, serve, behind_proxy=plan.behind_proxy)
+        serve = partial(front.serve, crew, listener, place, floors.of(number), lifeline, ready)
+        run_loop(crew.log_format, None, serve, behind_proxy=crew.behind_proxy)
 
     children = [Child(SEQUENCER, commit, partial(foreign, None))]
     for number, listener in enumerate(sockets, 1):

@@ -22,6 +22,8 @@ from tests.stack_process import READY_S, SIGBOX, STOP_S, environment, sigbox
 MAKERS = ("ca", "ct", "log", "tsa")
 ALL = (*MAKERS, "oidc", "trust")
 ALICE = "alice@example.com"
+EXTRA = {"log": ("--workers", "2")}
+"""One of them waits in one process, and is served by several when the trust root has come."""
 
 
 @dataclass
@@ -78,13 +80,16 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
             assert done.returncode == 0, done.stderr
             if role in MAKERS:
                 made.pins[role] = re.findall(rf"--pin {role}=(sha256:[0-9a-f]{{64}})\n", done.stdout)[0]
-                made.serve(
-                    role, *(("--oidc-jwks", str(made.data("oidc") / "public/oidc/jwks.json")) if role == "ca" else ())
-                )
+                made.serve(role, *EXTRA.get(role, ()), *jwks_of(made, role))
         made.serve("oidc")
         for role in MAKERS:
             made.until(role, f"/public/{role}.json")
         yield made
+
+
+def jwks_of(made: Machines, role: str) -> tuple[str, ...]:
+    """Where the authority finds the provider's keys."""
+    return ("--oidc-jwks", str(made.data("oidc") / "public/oidc/jwks.json")) if role == "ca" else ()
 
 
 @contextmanager
@@ -172,6 +177,7 @@ def test_with_the_right_pins_the_roles_begin_to_serve_and_sign(machines: Machine
     machines.serve("trust")
     for role in ALL:
         assert json.loads(machines.until(role, "/readyz"))["ready"]
+    assert json.loads(machines.ask("log", "/readyz"))["roles"]["workers"] == "ok"
     assert "root fingerprint" in done.stdout
     token = sigbox("token", "--data", machines.data("oidc"), "--email", ALICE).stdout.strip()
     (tmp_path / "f").write_bytes(b"content")

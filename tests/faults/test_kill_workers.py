@@ -8,9 +8,12 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ from tests.chance import chosen_seed
 from tests.faults.audit import Journal, audit, find_sent, read_key, read_log
 from tests.faults.writers import Writers
 from tests.ports import free_port
-from tests.stack_process import RunningStack, running_stack, start_stack
+from tests.stack_process import SIGBOX, STOP_S, environment, running_stack, sigbox, start_stack
 from tests.until import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -55,44 +58,73 @@ async def healed(url: str, killed_at: float) -> float:
     return time.monotonic() - killed_at
 
 
-async def kill_and_heal(stack: RunningStack, writers: Writers, moments: random.Random, seen: Counter[str]) -> float:
+async def kill_and_heal(
+    supervisor: int, url: str, writers: Writers, moments: random.Random, seen: Counter[str]
+) -> float:
     """The longest time that healing took."""
     over = asyncio.Event()
     longest = 0.0
 
     async def kill() -> None:
         nonlocal longest
-        sequencer = children(stack.process.pid)[0]
+        sequencer = children(supervisor)[0]
         while seen.total() < KILLS or (
             (writers.acknowledged < ACKNOWLEDGED or len(seen) < 2) and seen.total() < MOST_KILLS
         ):
             await asyncio.sleep(moments.uniform(0.1, 0.6))
-            there = children(stack.process.pid)
+            there = children(supervisor)
             assert len(there) == WORKERS + 1
             victim = moments.choice([sequencer, *there])
             os.kill(victim, signal.SIGKILL)
-            longest = max(longest, await healed(stack.url, time.monotonic()))
+            longest = max(longest, await healed(url, time.monotonic()))
             seen["sequencer" if victim == sequencer else "worker"] += 1
             if victim == sequencer:
-                (sequencer,) = set(children(stack.process.pid)) - set(there)
+                (sequencer,) = set(children(supervisor)) - set(there)
         over.set()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(kill())
-        group.create_task(writers.run(stack.url, over))
+        group.create_task(writers.run(url, over))
     return longest
 
 
+@contextmanager
+def whole_stack(folder: Path) -> Iterator[tuple[int, str, Path]]:
+    """The process that watches over the others, where they answer, and the trusted root."""
+    with running_stack(folder, "--data", folder / "data", "--workers", str(WORKERS)) as stack:
+        yield stack.process.pid, stack.url, stack.trusted_root
+
+
+@contextmanager
+def log_alone(folder: Path) -> Iterator[tuple[int, str, Path]]:
+    """The same of the log, served as a role of its own."""
+    port, data = free_port(), folder / "data"
+    done = sigbox("init", "--data", data, "--url", f"http://localhost:{port}", "--yes")
+    assert done.returncode == 0, done.stderr
+    words = ("serve", "log", "--data", data, "--listen", f"127.0.0.1:{port}", "--workers", WORKERS)
+    with (folder / "log").open("wb") as output:
+        process = subprocess.Popen([*SIGBOX, *map(str, words)], env=environment(), stdout=output, stderr=output)
+    try:
+        wait_until(lambda: ready(f"http://127.0.0.1:{port}") or process.poll() is not None)
+        yield process.pid, f"http://127.0.0.1:{port}", data / "public" / "trusted_root.json"
+        process.terminate()
+        assert process.wait(STOP_S) == 0, (folder / "log").read_text("utf-8", "replace")
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.alone
-def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path):
+@pytest.mark.parametrize("served", [whole_stack, log_alone])
+def test_kill_9_of_any_process_loses_nothing_and_heals_by_itself(tmp_path: Path, served):
     seed = chosen_seed()
     moments, seen = random.Random(seed), Counter()
     journal = Journal(tmp_path / "journal")
     writers = Writers(journal, patient=True)
-    with running_stack(tmp_path, "--data", tmp_path / "data", "--workers", str(WORKERS)) as stack:
-        longest = asyncio.run(kill_and_heal(stack, writers, moments, seen))
-        now, entries = read_log(stack.url)
-        audit(entries, now, journal.read(), [], read_key(stack.trusted_root))
+    with served(tmp_path) as (supervisor, url, trusted_root):
+        longest = asyncio.run(kill_and_heal(supervisor, url, writers, moments, seen))
+        now, entries = read_log(url)
+        audit(entries, now, journal.read(), [], read_key(trusted_root))
         for index, sent in writers.located.items():
             assert find_sent(entries[index]) == (sent.digest, sent.signature)
     journal.close()

@@ -132,7 +132,7 @@ def test_the_next_rotation_finishes_one_that_was_interrupted_before_it_was_publi
 
 def test_what_cannot_serve_another_tree_is_refused_before_anything_is_changed(home: Home):
     settings, before = load_settings(home), sorted(path.name for path in home.path.rglob("*"))
-    with held(home.path / "ct", WORKERS), pytest.raises(Refused, match="--workers") as refused:
+    with held(home.path / "rekor", WORKERS), pytest.raises(Refused, match="--workers") as refused:
         rotation.rotate_log(home, settings, "rekor", now())
     assert "stop it, rotate" in refused.value.hint
     shared = replace(settings, database="postgresql://db/sigbox")
