@@ -135,6 +135,20 @@ def disk(here: Here) -> str:
     return said
 
 
+async def database(here: Here) -> str:
+    """That the server of the logs answers, keeps what it acknowledges, and cannot be mistaken for another one."""
+    url = load_settings(here.folder()).database
+    if not url:
+        raise Skipped("the logs are not in a database; one that is given by --database alone is not known here")
+    # Deferred: its driver is an extra.
+    from stack.database import ASK_FOR_PROOF, look_at, unproven  # noqa: PLC0415 - see the line above
+
+    said = await look_at(url, "rekor")
+    if found := unproven(url):
+        raise Warned(f"{said}; {found}", ASK_FOR_PROOF)
+    return said
+
+
 def certificates(here: Here) -> str:
     """That keys, certificates and their times fit, of the authorities whose folders are here."""
     home, loaders = here.folder(), {"ca": load_ca, "tsa": load_tsa}
@@ -187,6 +201,7 @@ CHECKS: Final = (
     Check("files", files),
     Check("disk", disk, "files"),
     Check("tokens", tokens, "files"),
+    Check("database", database, "files"),
     Check("certificates", certificates, "files"),
     Check("contents", contents),
 )

@@ -75,6 +75,10 @@ def test_a_stack_signs_into_postgresql_goes_on_after_a_restart_and_is_checked_th
     assert done.returncode == 0, done.stdout
     logs = json.loads(done.stdout)["logs"]
     assert {name: log["entries"] for name, log in logs.items()} == {"ct": 5, "rekor": 3, "rekor-v1": 3}
+    done = sigbox("doctor", "--data", data, "--json")
+    told = next(check for check in json.loads(done.stdout)["checks"] if check["name"] == "database")
+    assert told["state"] == "ok"
+    assert re.fullmatch(r"PostgreSQL \S+.*, without TLS", told["found"]), told
     server.sql("UPDATE sigbox_rekor.entry SET leaf = '\\x00' WHERE idx = 1", database="sigbox")
     done = sigbox("fsck", "--data", data, "--json")
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 from stack.config import Home
 from tests.stack_process import running_stack, sigbox
 
-LOCAL = ("program", "files", "disk", "tokens", "certificates", "contents")
+LOCAL = ("program", "files", "disk", "tokens", "database", "certificates", "contents")
 REMOTE = ("name", "connection", "roles", "issuers", "authority", "log keys", "clock", "metadata", "signature")
 
 
@@ -38,8 +38,9 @@ def test_a_fresh_stack_is_well_and_one_signature_was_made(stack):
     code, checks = examine("--data", stack.data)
     assert code == 0
     assert tuple(checks) == LOCAL + REMOTE
-    assert {check["state"] for name, check in checks.items() if name not in ("disk", "tokens")} == {"ok"}
+    assert {check["state"] for name, check in checks.items() if name not in ("disk", "tokens", "database")} == {"ok"}
     assert (checks["tokens"]["state"], checks["tokens"]["found"]) == ("skipped", "no key is in a token")
+    assert checks["database"]["state"] == "skipped"
     assert "signed as 'doctor@localhost'" in checks["signature"]["found"]
 
 

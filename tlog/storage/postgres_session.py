@@ -164,6 +164,24 @@ def check_settings(found: Mapping[str, str]) -> None:
         )
 
 
+async def look_at(url: str, log: str) -> str:
+    """What a server of ``url`` says of itself: its version, and whether the way to it is encrypted. Nothing is changed.
+
+    Raises:
+        Unavailable, Malformed: as :func:`connect`. Refused: as :func:`check_durable`.
+    """
+    session = await connect(url, schema_of(log), default_transaction_read_only="on")
+    try:
+        await check_durable(session)
+        with failures("the log's database cannot be read"):
+            version = await session.fetchval("SHOW server_version")
+            encrypted = await session.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        return f"PostgreSQL {version}, {'over TLS' if encrypted else 'without TLS'}"
+    finally:
+        session.terminate()
+        await asyncio.sleep(0)  # the socket is closed by the event loop
+
+
 class Readers:
     """Up to :data:`READERS` sessions for reading, each made when it is first needed and dropped when it fails."""
 
