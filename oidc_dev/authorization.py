@@ -42,16 +42,20 @@ class Authorization:
         1. Parameters: form-urlencoded, each once.
         2. The client exists and the redirect URI is one that it may use. What fails up to here is shown and never redirected.
         3. Response type, PKCE, scope: what fails is told to the client by a redirect, with its ``state``.
-        4. Who has a session is asked whether to go on with it, unless the request wants a login. Nobody is passed by silently.
+        4. Who has a session is asked whether to go on with it, unless the request wants a login. Nobody is passed by silently,
+           but where a test has said who answers (:mod:`oidc_dev.mock_login`).
         5. The page gets a token that is bound to this request and to this browser's cookie; a browser without one gets one.
         """
         now = self._server.now()
         try:
             asked = parse_parameters(data, what="the authorization request")  # 1
-            self._consent(asked, now)  # 2, 3
+            request, grant = self._consent(asked, now)  # 2, 3
             session = await self._usable_session(asked, browser, now)  # 4
+            if tester := await self._logins.at_once(now=now):
+                return self._answer(request, grant, tester)
             if "none" in asked.get("prompt", "").split(" "):
                 raise _error(asked, "interaction_required" if session else "login_required", "somebody has to agree")
+            people = await self._logins.people()
         except OAuth2Error as error:
             return self._refused(error)
         except Malformed as error:
@@ -61,7 +65,7 @@ class Authorization:
         cookie = self._forms.cookie_of(browser)
         email = session.account.email if session else ""
         hint = asked.get("login_hint", "")[: limits.IDENTITY]
-        shown = Shown(self._forms.token(cookie, kept_request(asked)), email=hint, session=email)
+        shown = Shown(self._forms.token(cookie, kept_request(asked)), email=hint, session=email, people=people)
         return replace(self._pages.login(asked, shown), cookie=cookie)  # 5
 
     async def login(self, data: bytes, browser: Browser) -> Reply:

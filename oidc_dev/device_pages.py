@@ -16,6 +16,7 @@ from oidc_dev.logins import Denied, Logins
 from oidc_dev.pages import Pages, Shown, shown_time
 from oidc_dev.parameters import Parameters, parse_parameters
 from oidc_dev.reply import Reply
+from oidc_dev.sessions import Session
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 
 UNKNOWN: Final = "No program waits with this code. Codes are good for ten minutes, and once."
@@ -49,14 +50,16 @@ class DevicePages:
             device = self._devices.find(plain_user_code(typed), now=now)
             if device is None:
                 return self._pages.device(problem=UNKNOWN, status=404)
-            session = await self._logins.session(browser, now=now)
+            if tester := await self._logins.at_once(now=now):
+                return self._allowed(device, tester, now, kept=False)
+            session, people = await self._logins.session(browser, now=now), await self._logins.people()
         except Malformed as error:
             return self._pages.device(problem=str(error), status=400)
         except Unavailable:
             return self._pages.unavailable()
         cookie = self._forms.cookie_of(browser)
         email = session.account.email if session else ""
-        shown = Shown(self._forms.token(cookie, _about(device)), session=email)
+        shown = Shown(self._forms.token(cookie, _about(device)), session=email, people=people)
         return replace(self._pages.approve(device, shown), cookie=cookie)
 
     async def decide(self, data: bytes, browser: Browser) -> Reply:
@@ -90,10 +93,13 @@ class DevicePages:
         entered = await self._logins.enter(form, browser, now=now)
         if isinstance(entered, Denied):
             return again(self._pages.approve(device, form_again(form, entered)), entered)
-        if not self._devices.decide(device.user_code, entered.session, now=now):  # 4
+        kept = "as" not in form
+        return replace(self._allowed(device, entered.session, now, kept=kept), session=entered.name or None)
+
+    def _allowed(self, device: Device, session: Session, now: datetime, *, kept: bool) -> Reply:
+        if not self._devices.decide(device.user_code, session, now=now):  # 4
             return self._pages.device(problem=UNKNOWN, status=404)
-        done = self._pages.done(email=entered.session.account.email, denied=False)
-        return replace(done, session=entered.name or None)
+        return self._pages.done(email=session.account.email, denied=False, kept=kept)
 
     # --- with a provider of others -----------------------------------------------------------------------------
     def checked_link(self, link: Parameters, browser: Browser) -> Parameters:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from oidc_dev import totp
 from oidc_dev.accounts import Account, email_key
@@ -22,8 +22,11 @@ from oidc_dev.sessions import Session, Sessions
 from oidc_dev.store import Accounts
 from oidc_dev.throttle import Rate, Throttle, network_of
 from sigcore import limits
-from sigcore.errors import NotFound, SigError, Unavailable
+from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.strict import shown
+
+if TYPE_CHECKING:  # for tests alone
+    from oidc_dev.mock_login import MockLogin
 
 WRONG: Final = "The email, the password or the one-time code is wrong."
 """The same words for all of them, after the same work."""
@@ -55,8 +58,11 @@ class Entered:
 class Logins:
     """The logins of one provider. Throttles and sessions are in memory and bounded."""
 
-    def __init__(self, accounts: Accounts, rules: LoginRules, seal: Callable[[], Seal]) -> None:
+    def __init__(
+        self, accounts: Accounts, rules: LoginRules, seal: Callable[[], Seal], mock: MockLogin | None = None
+    ) -> None:
         self._accounts = accounts
+        self._mock = mock
         self._passwords = Passwords(rules.passes)
         self._seal = seal
         self._sessions = Sessions(rules)
@@ -82,6 +88,8 @@ class Logins:
             if session is None or form.get("who") != session.account.email:
                 return Denied("That session is over. Sign in again.")
             return Entered(session)
+        if self._mock and "as" in form:
+            return await self._mocked(self._mock, form["as"], now)
         email = form.get("email", "")[: limits.IDENTITY + 1]
         wait_s = self._wait(email, browser.address, now)  # 1
         if wait_s:
@@ -109,6 +117,30 @@ class Logins:
             self._sessions.end(browser.session)
             return None
         return session
+
+    async def at_once(self, *, now: datetime) -> Session | None:
+        """Who answers without a page being shown: nobody, but where a test ordered it, and the account is not disabled.
+
+        Raises:
+            Unavailable: the accounts cannot be read.
+        """
+        if self._mock is None or not self._mock.answers:
+            return None
+        entered = await self._mocked(self._mock, "", now)
+        return None if isinstance(entered, Denied) else entered.session
+
+    async def people(self) -> tuple[str, ...]:
+        """Whom the pages offer to be without a password: nobody, but where that is for tests. Unavailable: no accounts."""
+        return await asyncio.to_thread(self._mock.offered) if self._mock else ()
+
+    async def _mocked(self, mock: MockLogin, email: str, now: datetime) -> Entered | Denied:
+        try:
+            session = await asyncio.to_thread(mock.session, email, now=now)
+        except (Malformed, Refused) as error:
+            _log.warning("failed login without a password: %s", error)
+            return Denied(WRONG)
+        _log.warning("%s logged in without a password, as tests may here", shown(session.account.email))
+        return Entered(session)
 
     def leave(self, browser: Browser) -> None:
         """The browser's session is over."""

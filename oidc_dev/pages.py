@@ -77,6 +77,8 @@ class Shown:
     """The email of the session that may be gone on with; empty for none."""
     one_time: bool = False
     """Whether the field for one-time passwords is open."""
+    people: tuple[str, ...] = ()
+    """Whom one may log in as without a password; nobody but where that is for tests."""
 
 
 def shown_time(moment: datetime) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from oidc_dev.device_pages import DevicePages
     from oidc_dev.federation import Federation
     from oidc_dev.guest_pages import GuestPages
+    from oidc_dev.mock_login import MockLogin
     from oidc_dev.pages import Pages
     from oidc_dev.seal import Seal
     from oidc_dev.server import Server
@@ -37,6 +38,7 @@ class Directory:
     """Who may have tokens: people, and where there are any, machines, outside issuers, and people of providers of others.
 
     ``registered`` is a client in this process. ``seal`` opens the secrets of one-time passwords; it is called beside the event loop, for an account that has one.
+    ``mock`` lets anybody be anybody, for tests.
     """
 
     accounts: Accounts
@@ -46,6 +48,7 @@ class Directory:
     rules: LoginRules = LoginRules()
     seal: Callable[[], Seal] = _no_seal
     registered: Registered | None = None
+    mock: MockLogin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def assemble(provider: Provider, directory: Directory) -> Parts:
     from oidc_dev.server import Server  # noqa: PLC0415 - see the module
 
     server = Server(provider, directory.machines, directory.broker, directory.registered)
-    logins = Logins(directory.accounts, directory.rules, directory.seal)
+    logins = Logins(directory.accounts, directory.rules, directory.seal, directory.mock)
     pages, forms = Pages(provider, directory.federation or ()), Forms(provider.origin)
     authorization = Authorization(server, logins, pages, forms)
     devices = DevicePages(server.devices, logins, pages, forms, server.now)

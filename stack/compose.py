@@ -102,9 +102,10 @@ async def compose(
     rules, console = logins or LoginRules(), console or ConsoleRules()
     registered = console.registered(settings)
     directory = replace(_directory(home, rules, elsewhere or Elsewhere(), provider), registered=registered)
+    directory = _open(directory) if control_api else directory
     own = own_issuer(provider)
     ct = make_ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
-    table = issuers.table(own, _persona_rows(own) if control_api else ())
+    table = _control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
     authority = _authority((material.ca_key, material.ca_chain), table, ct.newest, material.ct_key.public_key())
     kept = (_ct_part(home, ct, clock), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
@@ -124,7 +125,7 @@ async def compose(
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
         shown,
-        *([_control_part(provider, directory)] if control_api else []),
+        *([_control_part(home, settings, provider, directory)] if control_api else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
     async with assembled(parts, home, edge, clock, checks) as made:
@@ -205,7 +206,7 @@ async def compose_front(
     """
     provider = make_provider(home, settings, load_oidc_key(home), clock)
     own = own_issuer(provider)
-    table = issuers.table(own, _persona_rows(own) if control_api else ())
+    table = _control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
     ct = CertificateFront(logs["ct"], key=material.ct_key, roots=(material.ca_chain[-1].der,))
     follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, {1: ct}, clock))
     parts = (
@@ -326,17 +327,30 @@ def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], a
     return Part(console.make_routes(), services=services, watcher=around.watcher, arrived=arrived)
 
 
-def _control_part(provider: Provider, directory: Directory) -> Part:
-    # Deferred: few stacks have it.
-    from stack import control  # noqa: PLC0415 - see the line above
+# --- what tests may order, deferred: few stacks have it ------------------------------------------------------
+def _control_part(home: Home, settings: Settings, provider: Provider, directory: Directory) -> Part:
+    from stack import control  # noqa: PLC0415 - see above
+    from stack.other_issuers import OtherIssuers  # noqa: PLC0415 - see above
 
-    return Part(control.make_routes(provider, directory))
+    return Part(control.make_routes(provider, directory, OtherIssuers(home, settings, provider.clock)))
 
 
-def _persona_rows(own: Issuer) -> tuple[Issuer, ...]:
-    from stack.personas import issuer_rows  # noqa: PLC0415 - as the control API, which they belong to
+def _control_table(home: Home, settings: Settings, issuers: LiveIssuers, own: Issuer, clock: Clock) -> IssuerTable:
+    """Personas count too, and the other issuers that tests make."""
+    from stack.other_issuers import OtherIssuers, WithOthers  # noqa: PLC0415 - see above
+    from stack.personas import issuer_rows  # noqa: PLC0415 - see above
 
-    return issuer_rows(own)
+    return WithOthers(issuers.table(own, issuer_rows(own)), OtherIssuers(home, settings, clock))
+
+
+def _open(directory: Directory) -> Directory:
+    """Anybody may be anybody."""
+    from oidc_dev.mock_login import MockLogin  # noqa: PLC0415 - see above
+
+    return replace(directory, mock=MockLogin(directory.accounts))
+
+
+# --- who answers for whom ------------------------------------------------------------------------------------
 
 
 def own_issuer(provider: Provider) -> Issuer:

@@ -9,24 +9,30 @@ from datetime import datetime
 from aiohttp import web
 
 from oidc_dev.accounts import Account
+from oidc_dev.mock_login import MockLogin
 from oidc_dev.parts import Directory
 from oidc_dev.provider import Provider
 from sigcore import limits
-from sigcore.errors import SigError
+from sigcore.errors import NotFound, SigError
 from sigcore.strict import Fields
 from stack.ambient import Sources
 from stack.ambient import make_routes as make_ambient_routes
+from stack.minting import parse_order
+from stack.other_issuers import OtherIssuers
+from stack.other_issuers import make_routes as make_issuer_routes
 from stack.personas import parse_persona
 
 
-def make_routes(provider: Provider, directory: Directory) -> list[web.RouteDef]:
-    """Routes of the control API; tokens are ``provider``'s, users are added to ``directory``."""
+def make_routes(provider: Provider, directory: Directory, others: OtherIssuers) -> list[web.RouteDef]:
+    """Routes of the control API; tokens are ``provider``'s or of one of the ``others``, users are added to ``directory``."""
     sources = Sources(provider, provider.origin)
 
     async def token(request: web.Request) -> web.Response:
         try:
-            fields = Fields.parse(await request.read(), what="the request", limit=limits.IDENTITY_TOKEN)
-            minted = parse_persona(fields).token(provider)
+            order = parse_order(Fields.parse(await request.read(), what="the request", limit=limits.IDENTITY_TOKEN))
+            speaker = others.provider(order.issuer) if order.issuer else provider
+            # Beside the event loop where a key is made for it.
+            minted = await asyncio.to_thread(order.token, speaker) if order.wrong else order.token(speaker)
         except SigError as error:
             return _refusal(error)
         return web.json_response({"token": minted})
@@ -56,7 +62,45 @@ def make_routes(provider: Provider, directory: Directory) -> list[web.RouteDef]:
         web.post("/_ctl/user", user),
         web.post("/_ctl/ambient", ambient),
         *make_ambient_routes(sources),
+        *_issuer_routes(others),
+        *(_login_routes(directory.mock) if directory.mock else ()),
     ]
+
+
+def _issuer_routes(others: OtherIssuers) -> list[web.RouteDef]:
+    async def create(request: web.Request) -> web.Response:
+        try:
+            made = await asyncio.to_thread(others.create, request.match_info["name"])
+        except SigError as error:
+            return _refusal(error)
+        return web.json_response({"issuer": made.issuer})
+
+    async def remove(request: web.Request) -> web.Response:
+        try:
+            others.remove(request.match_info["name"])
+        except NotFound as error:
+            return _refusal(error, 404)
+        return web.Response(status=204)
+
+    path = "/_ctl/issuers/{name}"
+    return [web.put(path, create), web.delete(path, remove), *make_issuer_routes(others)]
+
+
+def _login_routes(mock: MockLogin) -> list[web.RouteDef]:
+    async def begin(request: web.Request) -> web.Response:
+        try:
+            fields = Fields.parse(await request.read(), what="the request", limit=limits.IDENTITY_TOKEN)
+            fields.only("email")
+            mock.answer_as(email := fields.text("email"))
+        except SigError as error:
+            return _refusal(error)
+        return web.json_response({"login": email})
+
+    async def end(_: web.Request) -> web.Response:
+        mock.show_pages()
+        return web.Response(status=204)
+
+    return [web.put("/_ctl/login", begin), web.delete("/_ctl/login", end)]
 
 
 def _add(directory: Directory, email: str, password: str, *, verified: bool, now: datetime) -> None:
@@ -68,5 +112,5 @@ def _add(directory: Directory, email: str, password: str, *, verified: bool, now
     directory.accounts.add(Account(parse_email(email), hashed, verified, now.replace(microsecond=0)))
 
 
-def _refusal(error: SigError) -> web.Response:
-    return web.json_response({"code": 400, "message": str(error)}, status=400)
+def _refusal(error: SigError, status: int = 400) -> web.Response:
+    return web.json_response({"code": status, "message": str(error)}, status=status)

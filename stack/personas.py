@@ -49,8 +49,11 @@ class Persona:
         Raises:
             Malformed: it names nobody, or restates a claim that the provider sets.
         """
-        speaker = replace(provider, issuer=ISSUERS[self.kind].url) if self.kind else provider
-        return speaker.token(self.identity(), audience=self.audience)
+        return self.speaker(provider).token(self.identity(), audience=self.audience)
+
+    def speaker(self, provider: Provider) -> Provider:
+        """``provider``, or the kind's issuer with its keys."""
+        return replace(provider, issuer=ISSUERS[self.kind].url) if self.kind else provider
 
     def document(self) -> dict[str, JSON]:
         """What :func:`parse_persona` reads as this one."""

@@ -39,6 +39,7 @@ import stack.backup.archive
 import stack.cli.persona
 import stack.config
 import stack.issuers
+import stack.minting
 import stack.personas
 import stack.remote_log
 import stack.web.console.asked
@@ -569,6 +570,10 @@ PARSERS: dict[str, Parser] = {
     "oidc_dev.upstream.parse_endpoints": Parser(
         lambda data: oidc_dev.upstream.parse_endpoints(data, UPSTREAM),
         [json.dumps(Abroad(Clock()).discovery()).encode()],
+    ),
+    "stack.minting.parse_order": Parser(
+        lambda data: stack.minting.parse_order(strict.Fields.of(json_of(data), WHAT)),
+        [b'{"email": "a@b.example", "issuer": "x", "wrong": "key", "expires_in": -1}', b"{}"],
     ),
     "stack.personas.parse_persona": Parser(
         lambda data: stack.personas.parse_persona(strict.Fields.of(json_of(data), WHAT)),
