@@ -79,7 +79,7 @@ def test_the_check_finds_what_does_not_exist():
     assert list(problems("sigbox trust --json")) == ["sigbox trust --json"]
     assert not list(problems("sigbox trust show --json"))
     assert list(problems("$ sigbox frobnicate x")) == ["sigbox frobnicate"]
-    assert list(problems('sigbox sign-blob F --identity-token "$(sigbox token --wrong x)"')) == ["sigbox token --wrong"]
+    assert list(problems('sigbox sign-blob F --identity-token "$(sigbox token --bogus x)"')) == ["sigbox token --bogus"]
     assert not list(problems(UP_EXAMPLES))
 
 

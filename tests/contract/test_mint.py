@@ -103,11 +103,9 @@ def test_a_token_of_another_time_is_refused_and_a_shorter_or_older_one_is_not(st
         assert (status, reason in body) == (400, True), body
     good = order(stack, email=ALICE, **{member: -seconds})
     assert certified(stack, good)[0] == 200
-    claim = {"expires_in": "exp", "not_before": "nbf", "issued_at": "iat"}[member]
+    claims, claim = said(good), {"expires_in": "exp", "not_before": "nbf", "issued_at": "iat"}[member]
     usual = {"exp": 600, "nbf": 0, "iat": 0} | {claim: -seconds}
-    assert {name: said(good)[name] - said(good)["exp"] for name in usual} == {  # type: ignore[operator]
-        name: value - usual["exp"] for name, value in usual.items()
-    }
+    assert len({int(str(claims[name])) - after for name, after in usual.items()}) == 1  # the moment of the order
 
 
 @pytest.mark.parametrize(
