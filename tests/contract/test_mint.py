@@ -330,6 +330,18 @@ def test_the_page_offers_a_click_for_each_person_that_is_known(stack):
     assert page.count("UNTRUSTED") == 2
 
 
+def test_every_worker_knows_of_an_issuer_and_of_its_end_at_once(tmp_path):
+    with running_stack(tmp_path, "--ephemeral", "--control", "--workers", "2") as stack:
+        for _ in range(3):
+            assert ask(stack, "PUT", "/_ctl/issuers/one")[0] == 200
+            token = order(stack, issuer="one", email=ALICE)
+            assert {certified(stack, token)[0] for _ in range(6)} == {200}
+            assert ask(stack, "DELETE", "/_ctl/issuers/one")[0] == 204
+            assert {certified(stack, token)[0] for _ in range(6)} == {400}
+        assert ask(stack, "PUT", "/_ctl/login", {"email": CAROL})[0] == 200
+        assert {authorize(stack)[0] for _ in range(6)} == {303}
+
+
 # --- and nowhere else ----------------------------------------------------------------------------------------------
 def test_without_the_control_api_nothing_of_it_is_there(tmp_path):
     with running_stack(tmp_path, "--ephemeral") as plain:
