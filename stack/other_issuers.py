@@ -7,6 +7,7 @@ once. It has no login; its tokens are ordered from ``/_ctl/token``.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,7 @@ class OtherIssuers:
         self._home, self._settings, self._clock = home, settings, clock
         self._base = f"{settings.url}/_ctl/issuers/"
         self._known: dict[str, _Known] = {}
+        self._making = threading.Lock()
 
     def create(self, name: str) -> Provider:
         """The issuer of that name, with a fresh key where there was none. Takes a tenth of a second: a key is made.
@@ -57,11 +59,12 @@ class OtherIssuers:
             raise Malformed(
                 f"the issuer's name is {shown(name)}, expected small letters, digits and inner dashes, 63 at most"
             )
-        if not self._file(name).exists():
-            if sum(1 for _ in self._names()) >= MOST:
-                raise Refused(f"there are {MOST} other issuers", "take one away: DELETE /_ctl/issuers/NAME")
-            save_oidc_key(self._home, f"issuer-{name}", generate_rsa(), self._settings)
-        return self.provider(name)
+        with self._making:  # who asks for one twice at once gets one
+            if not self._file(name).exists():
+                if sum(1 for _ in self._names()) >= MOST:
+                    raise Refused(f"there are {MOST} other issuers", "take one away: DELETE /_ctl/issuers/NAME")
+                save_oidc_key(self._home, f"issuer-{name}", generate_rsa(), self._settings)
+            return self.provider(name)
 
     def remove(self, name: str) -> None:
         """Nobody takes its tokens any more. NotFound: there is none."""
