@@ -351,8 +351,6 @@ def _open(directory: Directory) -> Directory:
 
 
 # --- who answers for whom ------------------------------------------------------------------------------------
-
-
 def own_issuer(provider: Provider) -> Issuer:
     """The stack's own provider as a row of the CA's table, with the keys that it has at each moment: nothing is fetched."""
     return own_row(provider.issuer, OwnKeys(provider))
