@@ -377,5 +377,6 @@ def _authority(
 def _timestamps(
     home: Home, settings: Settings, secret: Chained, clock: Clock, floor: Floor | None
 ) -> TimestampAuthority:
-    path, durable = home.path / "anchor" / "tsa.time", not settings.ephemeral
-    return TimestampAuthority.of(*secret, now=clock(), timekeeper=make_timekeeper(path, durable=durable, floor=floor))
+    path, durable, now = home.path / "anchor" / "tsa.time", not settings.ephemeral, clock()
+    keeper = make_timekeeper(path, now, durable=durable, floor=floor, accepted=settings.accept_clock)
+    return TimestampAuthority.of(*secret, now=now, timekeeper=keeper)

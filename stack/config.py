@@ -161,6 +161,8 @@ class Settings:
     """The folders of :data:`IN_TOKEN` whose next keys are made in a token, and their URIs (RFC 7512)."""
     database: str = ""
     """Where the logs are kept when several hosts share them (``postgresql://...``); empty for files in the data directory."""
+    accept_clock: bool = False
+    """Said at this start: the clock is right, whatever was signed with. Not part of the file."""
 
     def at(self, role: str) -> str:
         """The URL at which clients reach ``role``."""

@@ -44,6 +44,8 @@ GC_OBJECTS: Final = 20_000
 """New objects between two looks for cycles: what 64 requests in flight hold is not looked through ten times each."""
 DRAIN_S: Final = 8
 """Requests in flight get this long after SIGTERM."""
+AUDIT_S: Final = 86_400
+"""Between two audits."""
 CANCEL_S: Final = 0.5
 """And their handlers this long after that, without anybody to answer to."""
 
@@ -149,7 +151,7 @@ async def answer(
         gc.set_threshold(GC_OBJECTS)
         gc.enable()
         background = [asyncio.create_task(one()) for one in work]
-        background.append(asyncio.create_task(audit_all(figures.logs)))
+        background.append(asyncio.create_task(audit_daily(figures.logs)))
         await stopping.wait()
         for task in background:
             task.cancel()
@@ -209,6 +211,13 @@ async def keep_up(prepared: Prepared) -> None:
         await refresh(prepared.home)
         if prepared.tls is not None:
             await attempt("the TLS certificate was not renewed", partial(prepared.tls.renew, utc_now()))
+
+
+async def audit_daily(logs: Mapping[str, Log]) -> None:
+    """:func:`audit_all`, a day after it has ended again: what a disk has forgotten is found before an entry is asked for."""
+    while True:
+        await audit_all(logs)
+        await asyncio.sleep(AUDIT_S)
 
 
 async def audit_all(logs: Mapping[str, Log]) -> None:

@@ -40,7 +40,7 @@ def serve_role(plan: RolePlan) -> int:
             is not there, or damaged. OSError: the disk refuses.
     """
     gc.disable()  # until everything answers: stack.running
-    settings = load_settings(plan.home)
+    settings = replace(load_settings(plan.home), accept_clock=plan.accept_clock)
     if plan.database:
         settings = replace(settings, database=plan.database)
     with ended_by_sigterm(), serving(plan.home.path, plan.role):

@@ -32,6 +32,12 @@ def add_database_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database", metavar="URL", help=text)
 
 
+def add_clock_option(parser: argparse.ArgumentParser) -> None:
+    """``--accept-clock``."""
+    text = "the clock is right now: go on although something was signed with a time that is still to come"
+    parser.add_argument("--accept-clock", action="store_const", const=True, help=text)
+
+
 def unlocked(options: argparse.Namespace) -> Home:
     """The data directory together with the passphrase of its keys.
 

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from sigcore.errors import Malformed
-from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
+from stack.cli.placing import add_clock_option, add_data_option, add_database_option, add_passphrase_option, unlocked
 from stack.config import DEFAULT_LISTEN, ROLES, SHARED, check_workers, parse_database, parse_listen, parse_service_url
 from stack.config_file import fill
 
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="ca, ct, log, tsa: N processes that answer on the port, and one that commits",
     )
+    add_clock_option(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when the role answers: JSON")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add("--config", metavar="FILE", type=Path, help="TOML with these flags as keys, and the tables of sigbox up")
@@ -96,5 +97,6 @@ def run(options: argparse.Namespace) -> int:
             oidc_jwks=options.oidc_jwks,
             database=parse_database(options.database) if options.database else None,
             workers=options.workers,
+            accept_clock=bool(options.accept_clock),
         )
     )

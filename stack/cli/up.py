@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed
-from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
+from stack.cli.placing import add_clock_option, add_data_option, add_database_option, add_passphrase_option, unlocked
 from stack.config import DEFAULT_LISTEN, check_workers, is_loopback, parse_database, parse_listen, parse_url
 from stack.config_file import fill
 from stack.seed import SEED_BITS
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--control", action="store_const", const=True, help="serve the control API /_ctl/ (only with --ephemeral)")
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
     add_database_option(parser)
+    add_clock_option(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add(
@@ -109,6 +110,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         log_format=options.log_format,
         behind_proxy=bool(options.behind_proxy),
         workers=options.workers,
+        accept_clock=bool(options.accept_clock),
         database=parse_database(options.database) if options.database else None,
     )
 
