@@ -34,6 +34,7 @@ from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
 from sigcore import device_key, keys
+from sigcore.errors import Refused
 from sigcore.floor import Floor
 from sigcore.note import note_key
 from sigcore.x509 import Certificate, parse_certificate
@@ -379,4 +380,8 @@ def _timestamps(
 ) -> TimestampAuthority:
     path, durable, now = home.path / "anchor" / "tsa.time", not settings.ephemeral, clock()
     keeper = make_timekeeper(path, now, durable=durable, floor=floor, accepted=settings.accept_clock)
-    return TimestampAuthority.of(*secret, now=now, timekeeper=keeper)
+    try:
+        return TimestampAuthority.of(*secret, now=now, timekeeper=keeper)
+    except Refused as error:
+        error.hint = error.hint or "is the clock right? then make its successor: sigbox trust rotate tsa"
+        raise

@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", metavar="N", type=int, help="N processes that answer on the port, and one that commits")
     add("--ephemeral", action="store_const", const=True, help="keep nothing: for tests; loopback only, says UNTRUSTED")
     add("--control", action="store_const", const=True, help="serve the control API /_ctl/ (only with --ephemeral)")
+    add(
+        "--expose",
+        action="store_const",
+        const=True,
+        help="let other machines reach it (only with --ephemeral; with --control whoever does so can sign as anybody)",
+    )
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
     add_database_option(parser)
     add_clock_option(parser)
@@ -90,6 +96,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     url = parse_url(options.url) if options.url else None
     if options.ephemeral:
         _guard_ephemeral(options, host, url)
+    elif options.expose:
+        raise Malformed("--expose is for a stack that keeps nothing", "give --ephemeral with it, or leave it out")
     elif options.control:
         raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
     elif options.seed is not None:
@@ -120,9 +128,10 @@ def _guard_ephemeral(options: argparse.Namespace, host: str, url: str | None) ->
         raise Malformed("--ephemeral keeps nothing, so it takes no --database", "leave one of them out")
     if options.data:
         raise Malformed("--ephemeral keeps nothing, so it takes no --data", "leave one of them out")
-    if not is_loopback(host):
-        raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", "leave --ephemeral out")
-    if url and not is_loopback(urlsplit(url).hostname or ""):
-        raise Malformed(f"an ephemeral stack is for this machine only, not for {url}", "give a localhost URL, or none")
+    hint = "leave --ephemeral out; --expose for a test network or a classroom, where everybody may do everything"
+    if not options.expose and not is_loopback(host):
+        raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", hint)
+    if not options.expose and url and not is_loopback(urlsplit(url).hostname or ""):
+        raise Malformed(f"an ephemeral stack is for this machine only, not for {url}", hint)
     if options.seed is not None and not 0 <= options.seed < 1 << SEED_BITS:
         raise Malformed(f"--seed is {options.seed}, expected 0 to 2**{SEED_BITS}-1")

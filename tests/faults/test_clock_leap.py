@@ -92,3 +92,14 @@ def test_a_stack_that_was_started_with_a_wrong_clock_has_a_way_back_s05(tmp_path
     with running_stack(tmp_path, *data) as stack:
         assert faults(stack) == "[]"
         signs(stack, tmp_path)
+
+
+def test_a_stack_whose_timestamp_certificate_has_ended_says_how_to_go_on_f12(tmp_path: Path, clock: Clock):
+    data = ("--data", tmp_path / "data")
+    done = sigbox("init", *data, "--yes")
+    assert done.returncode == 0, done.stderr
+    clock.turn(11 * YEAR)
+    refused = sigbox("up", *data, "--listen", "127.0.0.1:0")
+    assert refused.returncode == 3, refused.stderr
+    assert "expired at" in refused.stderr
+    assert "sigbox trust rotate tsa" in refused.stderr
