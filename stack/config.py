@@ -194,6 +194,12 @@ def check_workers(number: int | None) -> None:
         raise Malformed(f"--workers is {number}, expected 1 to {MOST_WORKERS}", "one for each core that is left")
 
 
+def check_quota(number: int | None) -> None:
+    """Raises Malformed for a quota that lets nobody in."""
+    if number is not None and number < 1:
+        raise Malformed(f"--quota is {number}, expected 1 or more requests in a minute", "leave it out for any number")
+
+
 def parse_listen(text: str) -> tuple[str, int]:
     """``HOST:PORT`` (IPv6 in brackets); port 0 picks a free one."""
     host, colon, port = text.rpartition(":")

@@ -57,7 +57,8 @@ def utc_now() -> datetime:
 
 def run(prepared: Prepared, plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; the answer is the exit code."""
-    run_loop(plan.log_format, plan.ready_file, partial(_serve, prepared, plan), behind_proxy=plan.behind_proxy)
+    serve = partial(_serve, prepared, plan)
+    run_loop(plan.log_format, plan.ready_file, serve, behind_proxy=plan.behind_proxy, quota=plan.quota)
     return 0
 
 
@@ -67,9 +68,16 @@ def run_loop(
     serve: Callable[[Edge], Coroutine[Any, Any, None]],
     *,
     behind_proxy: bool = False,
+    quota: int | None = None,
+    share: int = 1,
 ) -> None:
-    """``serve`` in an event loop of its own; the ready file goes with it."""
-    edge = Edge(Traffic(), RequestLog(logs.set_up(log_format)), behind_proxy=behind_proxy)
+    """``serve`` in an event loop of its own; the ready file goes with it. ``quota``, ``share``: :class:`stack.quota.Quota`."""
+    counted = None
+    if quota is not None:
+        from stack.quota import Quota  # noqa: PLC0415 - few stacks have one
+
+        counted = Quota(quota, share)
+    edge = Edge(Traffic(), RequestLog(logs.set_up(log_format)), behind_proxy=behind_proxy, quota=counted)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(edge))

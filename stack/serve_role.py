@@ -74,7 +74,7 @@ def _serve_part(plan: RolePlan, settings: Settings, listener: socket.socket) -> 
         return
     part = make_part(plan, settings, utc_now)
     watch_room(plan.home.path, part.logs, part.trees)
-    run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
+    run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls), quota=plan.quota)
 
 
 def _tls(plan: RolePlan, settings: Settings) -> ServerTls | None:

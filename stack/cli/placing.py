@@ -38,6 +38,14 @@ def add_clock_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accept-clock", action="store_const", const=True, help=text)
 
 
+def add_quota_option(parser: argparse.ArgumentParser) -> None:
+    """``--quota``."""
+    text = (
+        "requests that one network may have signed in a minute: certificates, timestamps, entries (default: any number)"
+    )
+    parser.add_argument("--quota", metavar="N", type=int, help=text)
+
+
 def unlocked(options: argparse.Namespace) -> Home:
     """The data directory together with the passphrase of its keys.
 
