@@ -229,7 +229,7 @@ def test_others_may_reach_an_ephemeral_stack_where_that_was_asked_for(tmp_path: 
 @pytest.mark.parametrize("options", [(), ("--workers", "1")], ids=["one process", "workers"])
 def test_beyond_its_quota_a_network_is_told_when_to_come_again_d09(tmp_path: Path, options: tuple[str, ...]):
     with running_stack(tmp_path, "--ephemeral", "--quota", "4", *options) as stack:
-        assert fetch(stack, "/api/v1/timestamp", b"x")[0] == 400
+        assert fetch(stack, "/api/v1/timestamp", b"x")[0] == 415
         status, answer, headers = fetch(stack, "/api/v1/timestamp", b"x")
         assert status == 429
         assert 1 <= int(headers["Retry-After"]) <= 15
