@@ -48,6 +48,10 @@ class Untrusted(Unavailable):
     """The other side shows a certificate that is not trusted here, or not its own."""
 
 
+class Lost(Unavailable):
+    """Nobody listens there now, or the connection ended before the answer: whoever asks again may have more luck."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A complete answer of any status."""
@@ -181,7 +185,8 @@ async def explained(
         # The text of an answer's error ends with the whole URL, and a query may be a secret.
         said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
         reason = _connecting(error) if isinstance(error, aiohttp.ClientConnectorError) else shown(said, _WORDS)
-        raise Unavailable(f"{url} cannot be reached: {reason}", hint) from error
+        kind = Unavailable if isinstance(error, aiohttp.ClientConnectorDNSError) else Lost
+        raise kind(f"{url} cannot be reached: {reason}", hint) from error
 
 
 def _connecting(error: aiohttp.ClientConnectorError) -> str:

@@ -34,6 +34,7 @@ from oidc_dev.provider import Provider
 from oidc_dev.rules import LoginRules
 from oidc_dev.store import SqliteAccounts
 from sigcore import device_key, keys
+from sigcore.errors import Refused
 from sigcore.floor import Floor
 from sigcore.note import note_key
 from sigcore.x509 import Certificate, parse_certificate
@@ -389,5 +390,10 @@ def _authority(
 def _timestamps(
     home: Home, settings: Settings, secret: Chained, clock: Clock, floor: Floor | None
 ) -> TimestampAuthority:
-    path, durable = home.path / "anchor" / "tsa.time", not settings.ephemeral
-    return TimestampAuthority.of(*secret, now=clock(), timekeeper=make_timekeeper(path, durable=durable, floor=floor))
+    path, durable, now = home.path / "anchor" / "tsa.time", not settings.ephemeral, clock()
+    keeper = make_timekeeper(path, now, durable=durable, floor=floor, accepted=settings.accept_clock)
+    try:
+        return TimestampAuthority.of(*secret, now=now, timekeeper=keeper)
+    except Refused as error:
+        error.hint = error.hint or "is the clock right? then make its successor: sigbox trust rotate tsa"
+        raise

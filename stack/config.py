@@ -161,6 +161,8 @@ class Settings:
     """The folders of :data:`IN_TOKEN` whose next keys are made in a token, and their URIs (RFC 7512)."""
     database: str = ""
     """Where the logs are kept when several hosts share them (``postgresql://...``); empty for files in the data directory."""
+    accept_clock: bool = False
+    """Said at this start: the clock is right, whatever was signed with. Not part of the file."""
 
     def at(self, role: str) -> str:
         """The URL at which clients reach ``role``."""
@@ -190,6 +192,12 @@ def check_workers(number: int | None) -> None:
     """Raises Malformed for a number of processes that nobody can mean."""
     if number is not None and not 1 <= number <= MOST_WORKERS:
         raise Malformed(f"--workers is {number}, expected 1 to {MOST_WORKERS}", "one for each core that is left")
+
+
+def check_quota(number: int | None) -> None:
+    """Raises Malformed for a quota that lets nobody in."""
+    if number is not None and number < 1:
+        raise Malformed(f"--quota is {number}, expected 1 or more requests in a minute", "leave it out for any number")
 
 
 def parse_listen(text: str) -> tuple[str, int]:

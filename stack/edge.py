@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from itertools import count
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_LENGTH
@@ -25,6 +25,9 @@ from stack.gate import Connection
 from stack.logs import ID_HEADER, RequestLog, request_id
 from stack.traffic import Traffic, method_of, route_of
 
+if TYPE_CHECKING:
+    from stack.quota import Quota
+
 _log = logging.getLogger("sigbox.http")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,14 +39,17 @@ _ID: Final = pattern(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
 class Edge:
     """What the middleware writes to. ``draining`` says that every answer from now on ends its connection.
 
-    ``behind_proxy``: whoever connects is a reverse proxy, and says whom it asks for.
+    ``behind_proxy``: whoever connects is a reverse proxy, and says whom it asks for. ``quota``: how much one network may have signed.
     """
 
-    def __init__(self, traffic: Traffic, requests: RequestLog, *, behind_proxy: bool = False) -> None:
+    def __init__(
+        self, traffic: Traffic, requests: RequestLog, *, behind_proxy: bool = False, quota: Quota | None = None
+    ) -> None:
         self.traffic = traffic
         self.requests = requests
         self.draining = False
         self.behind_proxy = behind_proxy
+        self.quota = quota
         self.under_way = 0
         """Requests that are being answered."""
         self.passed_on = ""
@@ -61,7 +67,7 @@ def _make_middleware(edge: Edge) -> Middleware:
     1. Give the request an id: the client's own, if it is 8 to 64 letters, digits, dots, hyphens or underscores. Anybody may choose
        one, also that of another request: it joins lines of logs and decides nothing.
     2. Refuse a body that says to be larger than any role takes, and a compressed one: nothing here needs that, and
-       unpacking is where bombs go off.
+       unpacking is where bombs go off. Refuse what is more than the quota of its network.
     3. Let the role answer. What no role expected becomes a plain 500 with the id, never a traceback.
     4. Add the headers of every answer; count and log the request.
 
@@ -84,7 +90,10 @@ def _make_middleware(edge: Edge) -> Middleware:
             request = _as_forwarded(request)
         edge.under_way += 1
         try:
-            response = _refused_body(request) or await handler(request)  # (2), (3)
+            refused = _refused_body(request)  # (2)
+            if refused is None and edge.quota is not None:
+                refused = edge.quota.refusal(request)
+            response = refused or await handler(request)  # (3)
             if edge.under_way > 1:
                 await asyncio.sleep(0)
         except web.HTTPException as error:

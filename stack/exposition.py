@@ -11,7 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from sigcore.errors import SigError
+from sigcore.trustroot import parse_trusted_root
+from sigcore.x509 import parse_certificate
 from stack.figures import Figures
+from stack.files import load_file
 from stack.traffic import BUCKETS_S, Traffic
 from stack.trust.state import load_roles
 from tlog.log import Log
@@ -43,7 +46,9 @@ class Collector:
         yield from _issued(self._figures.traffic)
         yield from _logs(self._figures.logs)
         yield from _connections(self._figures)
+        yield from _audits(self._figures.logs)
         yield from _trust(self._figures)
+        yield from _certificates(self._figures)
         yield from _alerts(self._figures.watcher)
         yield from _build()
 
@@ -86,6 +91,15 @@ def _logs(logs: Mapping[str, Log]) -> Iterator[Metric]:
     yield from families
 
 
+def _audits(logs: Mapping[str, Log]) -> Iterator[Metric]:
+    ended = "When every byte of the log was last looked at (Unix time)."
+    family = GaugeMetricFamily("sigbox_log_audited_timestamp_seconds", ended, labels=("log",))
+    for name, log in logs.items():
+        if log.audited_ms:
+            family.add_metric((name,), log.audited_ms / 1000)
+    yield family
+
+
 def _connections(figures: Figures) -> Iterator[Metric]:
     found = figures.connections()
     if found is not None:
@@ -101,6 +115,25 @@ def _trust(figures: Figures) -> Iterator[Metric]:
             family.add_metric((role.role,), role.left(now).total_seconds())
     except SigError:
         return  # not published: no series says so, and readiness says why
+    yield family
+
+
+def _certificates(figures: Figures) -> Iterator[Metric]:
+    """Of the authorities that sign now: the last of each kind in the trusted root."""
+    family = GaugeMetricFamily(
+        "sigbox_certificate_expires_in_seconds",
+        "Until the first certificate of an authority expires.",
+        labels=("role",),
+    )
+    now = figures.clock()
+    try:
+        root = parse_trusted_root(load_file(figures.home.trusted_root, what="the trusted root"))
+        for role, authorities in (("ca", root.certificate_authorities), ("tsa", root.timestamp_authorities)):
+            if authorities:
+                ends = min(parse_certificate(data).not_after for data in authorities[-1].chain)
+                family.add_metric((role,), (ends - now).total_seconds())
+    except SigError:
+        return  # as above
     yield family
 
 

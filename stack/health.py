@@ -98,8 +98,9 @@ def log_check(log: Log) -> Check:
         device_key.check(log.publisher.key)
         if log.fault:
             raise Unavailable(f"the log takes no entries: {log.fault}")
+        log.clock.check(now)
         ahead = timedelta(milliseconds=log.head.timestamp_ms) - timedelta(seconds=now.timestamp())
-        if ahead > CLOCK_STEP:
+        if ahead > CLOCK_STEP and not log.clock.accepted:
             raise Unavailable(f"the clock is {ahead.total_seconds():.0f} s behind the log's head")
 
     return check

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -15,8 +16,9 @@ from sigcore.x509 import Certificate
 from stack.bootstrap import load_ecdsa, load_rekor
 from stack.config import Home, Settings
 from stack.generations import Generations, load_generations
+from stack.last_time import seconds_passed
 from stack.shards import Shard, shards_of
-from stack.trees import Trees
+from stack.trees import Served, Trees
 from tlog.anchor import Anchor, MemoryAnchor
 from tlog.certificate_log import CertificateFront
 from tlog.ct import CertificateLogService
@@ -27,6 +29,7 @@ from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex
 
 Clock = Callable[[], datetime]
+_Served = TypeVar("_Served", bound=Served)
 
 
 def make_ct(
@@ -40,7 +43,7 @@ def make_ct(
         kept = _kept(home, settings, shard)
         log = CertificateLogService(*kept, origin=shard.origin(settings), key=key, roots=(root.der,), clock=clock)
         accept_all(log, load_generations(home))
-        return log
+        return _guarded(log, settings)
 
     return Trees(home, "ct", make, tlog.ct.make_routes, clock)
 
@@ -52,20 +55,28 @@ def make_rekor(home: Home, settings: Settings, newest: keys.PrivateKey, clock: C
     def make(shard: Shard) -> RekorV2:
         key = newest if shard == last else load_rekor(home, shard.key_file)
         kept = _kept(home, settings, shard)
-        return RekorV2(*kept, origin=shard.origin(settings), key=key, clock=clock, dsse=settings.rekor_v2_dsse)
+        rekor = RekorV2(*kept, origin=shard.origin(settings), key=key, clock=clock, dsse=settings.rekor_v2_dsse)
+        return _guarded(rekor, settings)
 
     return Trees(home, "rekor", make, tlog.rekor_v2.make_routes, clock)
 
 
 def make_rekor_v1(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, clock: Clock) -> RekorV1:
     """Rekor v1, which has one tree."""
-    return RekorV1(
+    rekor = RekorV1(
         *_kept(home, settings, Shard("rekor-v1", 1)),
         _index(home, settings, "rekor-v1"),
         host=settings.host_of("log"),
         key=key,
         clock=clock,
     )
+    return _guarded(rekor, settings)
+
+
+def _guarded(service: _Served, settings: Settings) -> _Served:
+    """It signs with no time to which the clock leaps."""
+    service.log.clock.guard(seconds_passed, accepted=settings.accept_clock)
+    return service
 
 
 def _kept(home: Home, settings: Settings, shard: Shard) -> tuple[LogStore, Anchor]:

@@ -3,23 +3,32 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 
 from sigcore import limits
 from sigcore.errors import NotFound, Unavailable
 from sigcore.floor import Floor
+from sigcore.pace import Pace
 from sigcore.strict import encode_time, parse_time
 from stack.files import load_file, save_file
 from stack.lock import alone
 from tsa.timekeeper import TimeKeeper
 
 
-def make_timekeeper(path: Path, *, durable: bool, floor: Floor | None = None) -> TimeKeeper:
+def seconds_passed() -> float:
+    """Since the machine was started, where the system counts its sleep as well; nobody can set it."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def make_timekeeper(
+    path: Path, now: datetime, *, durable: bool, floor: Floor | None = None, accepted: bool = False
+) -> TimeKeeper:
     """A :class:`~tsa.timekeeper.TimeKeeper` that remembers in ``path``, at most one write per second of the clock.
 
     ``floor`` is what several processes have in common, of which one at a time writes: else a late one could put an older time
-    in the place of a newer one that was used already.
+    in the place of a newer one that was used already. ``accepted``: ``now`` is right, and a time that is still to come counts no more.
 
     Raises:
         Malformed: the file is damaged.
@@ -41,7 +50,10 @@ def make_timekeeper(path: Path, *, durable: bool, floor: Floor | None = None) ->
             message = f"timeNotAvailable: the time of the timestamp cannot be recorded: {error.strerror}"
             raise Unavailable(message, f"make room for {path}") from error
 
-    return TimeKeeper(load_time(path), record, floor)
+    last = load_time(path)
+    if accepted and last is not None and last > now:
+        last = None
+    return TimeKeeper(last, record, floor, Pace(now, seconds_passed))
 
 
 def load_time(path: Path) -> datetime | None:

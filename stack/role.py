@@ -46,6 +46,8 @@ class RolePlan:
         oidc_jwks: a file or URL with the keys of the stack's provider; None for the file that the provider writes.
         tls: ``auto`` or ``CERT,KEY``; None serves plain HTTP.
         workers: processes that answer, beside one that commits; None for one process that does both.
+        quota: requests that one network may have signed in a minute; None for any number.
+        accept_clock: the clock is right, also where something was signed with a time that is still to come.
     """
 
     role: str
@@ -61,6 +63,8 @@ class RolePlan:
     log_url: str | None = None
     database: str | None = None
     workers: int | None = None
+    accept_clock: bool = False
+    quota: int | None = None
 
     @property
     def tables(self) -> list[Path]:

@@ -44,6 +44,8 @@ GC_OBJECTS: Final = 20_000
 """New objects between two looks for cycles: what 64 requests in flight hold is not looked through ten times each."""
 DRAIN_S: Final = 8
 """Requests in flight get this long after SIGTERM."""
+AUDIT_S: Final = 86_400
+"""Between two audits."""
 CANCEL_S: Final = 0.5
 """And their handlers this long after that, without anybody to answer to."""
 
@@ -55,7 +57,8 @@ def utc_now() -> datetime:
 
 def run(prepared: Prepared, plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; the answer is the exit code."""
-    run_loop(plan.log_format, plan.ready_file, partial(_serve, prepared, plan), behind_proxy=plan.behind_proxy)
+    serve = partial(_serve, prepared, plan)
+    run_loop(plan.log_format, plan.ready_file, serve, behind_proxy=plan.behind_proxy, quota=plan.quota)
     return 0
 
 
@@ -65,9 +68,16 @@ def run_loop(
     serve: Callable[[Edge], Coroutine[Any, Any, None]],
     *,
     behind_proxy: bool = False,
+    quota: int | None = None,
+    share: int = 1,
 ) -> None:
-    """``serve`` in an event loop of its own; the ready file goes with it."""
-    edge = Edge(Traffic(), RequestLog(logs.set_up(log_format)), behind_proxy=behind_proxy)
+    """``serve`` in an event loop of its own; the ready file goes with it. ``quota``, ``share``: :class:`stack.quota.Quota`."""
+    counted = None
+    if quota is not None:
+        from stack.quota import Quota  # noqa: PLC0415 - few stacks have one
+
+        counted = Quota(quota, share)
+    edge = Edge(Traffic(), RequestLog(logs.set_up(log_format)), behind_proxy=behind_proxy, quota=counted)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(edge))
@@ -149,7 +159,7 @@ async def answer(
         gc.set_threshold(GC_OBJECTS)
         gc.enable()
         background = [asyncio.create_task(one()) for one in work]
-        background.append(asyncio.create_task(audit_all(figures.logs)))
+        background.append(asyncio.create_task(audit_daily(figures.logs)))
         await stopping.wait()
         for task in background:
             task.cancel()
@@ -209,6 +219,13 @@ async def keep_up(prepared: Prepared) -> None:
         await refresh(prepared.home)
         if prepared.tls is not None:
             await attempt("the TLS certificate was not renewed", partial(prepared.tls.renew, utc_now()))
+
+
+async def audit_daily(logs: Mapping[str, Log]) -> None:
+    """:func:`audit_all`, a day after it has ended again: what a disk has forgotten is found before an entry is asked for."""
+    while True:
+        await audit_all(logs)
+        await asyncio.sleep(AUDIT_S)
 
 
 async def audit_all(logs: Mapping[str, Log]) -> None:

@@ -67,6 +67,7 @@ def serve(plan: Plan) -> int:
         settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
         if plan.database:
             settings = replace(settings, database=plan.database)
+        settings = replace(settings, accept_clock=plan.accept_clock)
         if not alone and fresh:  # not before: the directory may turn out to be somebody else's
             locks.enter_context(serving(home.path, *ROLES))
         tls = tls_of(plan.tls, home, settings, now)

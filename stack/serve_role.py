@@ -40,7 +40,7 @@ def serve_role(plan: RolePlan) -> int:
             is not there, or damaged. OSError: the disk refuses.
     """
     gc.disable()  # until everything answers: stack.running
-    settings = load_settings(plan.home)
+    settings = replace(load_settings(plan.home), accept_clock=plan.accept_clock)
     if plan.database:
         settings = replace(settings, database=plan.database)
     with ended_by_sigterm(), serving(plan.home.path, plan.role):
@@ -74,7 +74,7 @@ def _serve_part(plan: RolePlan, settings: Settings, listener: socket.socket) -> 
         return
     part = make_part(plan, settings, utc_now)
     watch_room(plan.home.path, part.logs, part.trees)
-    run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls))
+    run_loop(plan.log_format, plan.ready_file, partial(_serve, plan, settings, part, listener, tls), quota=plan.quota)
 
 
 def _tls(plan: RolePlan, settings: Settings) -> ServerTls | None:

@@ -43,6 +43,10 @@ class Plan:
     """Processes that answer, beside one that commits; None for one process that does both."""
     database: str | None = None
     """Where the logs are kept; None for what the stack's settings say."""
+    quota: int | None = None
+    """Requests that one network may have signed in a minute; None for any number."""
+    accept_clock: bool = False
+    """The clock is right, also where something was signed with a time that is still to come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,8 +134,10 @@ class Log:
         """The full pass, gently; the outcome is in :attr:`audited` or :attr:`damage`, and in the process's log.
 
         Whatever does not fit closes the log: no entry is added to a tree that cannot be reproduced. Reading goes on, so that
-        people can look. The caller cancels this before it stops the log.
+        people can look. The caller cancels this before it stops the log, and may call it again; what it has closed stays closed.
         """
+        if self.damage:
+            return
         try:
             self.audited = await self._audit_gently()
         except SigError as error:

@@ -14,6 +14,7 @@ from sigcore.errors import Unavailable
 from sigcore.floor import Floor
 from sigcore.keys import PrivateKey, PublicKey
 from sigcore.note import KEY_HASH_SIZE, Note, NoteSignature, encode_note, note_key
+from sigcore.pace import MOST, Pace
 from sigcore.strict import encode_base64, encode_time
 from sigcore.values import dataclass
 
@@ -36,6 +37,21 @@ class SigningClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._floor = Floor()
+        self._pace: Pace | None = None
+        self.accepted = False
+        """Somebody has said that the clock is right: what was signed with a time that is still to come counts no more."""
+
+    def guard(self, ticks: Callable[[], float], *, accepted: bool = False) -> None:
+        """Sign with no time to which the clock leaps forward from now on, as ``ticks`` show it (:class:`sigcore.pace.Pace`).
+
+        ``accepted`` is as the attribute.
+        """
+        self._pace, self.accepted = Pace(self._clock(), ticks), accepted
+
+    def check(self, now: datetime) -> None:
+        """Raises Unavailable for a clock that has leapt forward."""
+        if self._pace is not None:
+            self._pace.check(now)
 
     def share(self, floor: Floor) -> None:
         """From now on the last answer counts that anybody gave who has ``floor`` too."""
@@ -44,28 +60,37 @@ class SigningClock:
 
     def raise_floor(self, timestamp_ms: int) -> None:
         """What was signed with already; no later answer is below it."""
-        self._floor.raise_to(timestamp_ms)
+        if not self.accepted or timestamp_ms <= _ms(self._clock()) + STEP_BACK_MS:
+            self._floor.raise_to(timestamp_ms)
 
     def now_ms(self) -> int:
         """The time to put under a signature.
 
         Raises:
-            Unavailable: the clock is more than :data:`STEP_BACK_MS` behind the last answer.
+            Unavailable: the clock is more than :data:`STEP_BACK_MS` behind the last answer, or has leapt forward.
         """
-        now_ms = (self._clock() - _EPOCH) // timedelta(milliseconds=1)
+        now = self._clock()
+        self.check(now)
+        now_ms = _ms(now)
         if now_ms < (floor_ms := self._floor.value) - STEP_BACK_MS:
             signed = encode_time(_EPOCH + timedelta(milliseconds=floor_ms))
             raise Unavailable(
                 f"the clock is {(floor_ms - now_ms) // 1000} s behind {signed}, which was signed already",
-                "set the clock right",
+                "set the clock right; if it is right now, and was ahead when that was signed: start once with --accept-clock",
             )
         self._floor.raise_to(now_ms)
         return self._floor.value
 
     def latest_ms(self) -> int:
-        """As :meth:`now_ms`, for records that no client sees: stands still however far the clock is behind."""
-        self._floor.raise_to((self._clock() - _EPOCH) // timedelta(milliseconds=1))
+        """As :meth:`now_ms`, for records that need not be right: stands still however far the clock is behind, or has leapt."""
+        now = self._clock()
+        if self._pace is None or self._pace.leap(now) <= MOST or not self._floor.value:
+            self._floor.raise_to(_ms(now))
         return self._floor.value
+
+
+def _ms(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 # --- signatures ----------------------------------------------------------------------------------------

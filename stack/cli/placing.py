@@ -32,6 +32,20 @@ def add_database_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database", metavar="URL", help=text)
 
 
+def add_clock_option(parser: argparse.ArgumentParser) -> None:
+    """``--accept-clock``."""
+    text = "the clock is right now: go on although something was signed with a time that is still to come"
+    parser.add_argument("--accept-clock", action="store_const", const=True, help=text)
+
+
+def add_quota_option(parser: argparse.ArgumentParser) -> None:
+    """``--quota``."""
+    text = (
+        "requests that one network may have signed in a minute: certificates, timestamps, entries (default: any number)"
+    )
+    parser.add_argument("--quota", metavar="N", type=int, help=text)
+
+
 def unlocked(options: argparse.Namespace) -> Home:
     """The data directory together with the passphrase of its keys.
 

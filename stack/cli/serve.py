@@ -12,8 +12,24 @@ import os
 from pathlib import Path
 
 from sigcore.errors import Malformed
-from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
-from stack.config import DEFAULT_LISTEN, ROLES, SHARED, check_workers, parse_database, parse_listen, parse_service_url
+from stack.cli.placing import (
+    add_clock_option,
+    add_data_option,
+    add_database_option,
+    add_passphrase_option,
+    add_quota_option,
+    unlocked,
+)
+from stack.config import (
+    DEFAULT_LISTEN,
+    ROLES,
+    SHARED,
+    check_quota,
+    check_workers,
+    parse_database,
+    parse_listen,
+    parse_service_url,
+)
 from stack.config_file import fill
 
 EXAMPLES = """\
@@ -52,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="ca, ct, log, tsa: N processes that answer on the port, and one that commits",
     )
+    add_clock_option(parser)
+    add_quota_option(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when the role answers: JSON")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add("--config", metavar="FILE", type=Path, help="TOML with these flags as keys, and the tables of sigbox up")
@@ -70,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
     host, port = parse_listen(options.listen or DEFAULT_LISTEN)
     ct_url, log_url = (parse_service_url(url) if url else None for url in (options.ct_log_url, options.log_url))
     check_workers(options.workers)
+    check_quota(options.quota)
     if options.workers is not None and role not in SHARED:
         raise Malformed(f"--workers: {role} is one process", f"several can serve {', '.join(SHARED)}")
     home = unlocked(options)
@@ -96,5 +115,7 @@ def run(options: argparse.Namespace) -> int:
             oidc_jwks=options.oidc_jwks,
             database=parse_database(options.database) if options.database else None,
             workers=options.workers,
+            accept_clock=bool(options.accept_clock),
+            quota=options.quota,
         )
     )

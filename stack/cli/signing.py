@@ -20,6 +20,7 @@ from client.ambient import CiJob, ambient_token, find_source
 from client.files import digest_file, save_bundle
 from client.fulcio import Issued
 from client.identity import ENVIRONMENT, IdentityToken, load_identity_token
+from client.retrying import Retrying
 from client.session import load_session, session_file
 from client.sign import Signing, subject_digest
 from client.transport import AiohttpTransport, Transport, tls_context
@@ -198,7 +199,11 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
     tls = tls_context(options.ca_file) if options.ca_file else None
     async with AiohttpTransport(tls=tls, request_id=token_hex(8)) as transport:
         signer = open_private_key(options.key) if options.key else await _identity(options, trust, transport)
-        yield Signing(signer, trust, transport, options.rekor_version, on_issued)
+        yield Signing(signer, trust, Retrying(transport, _tell), options.rekor_version, on_issued)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{one_line(line)}\n")
 
 
 async def _identity(options: argparse.Namespace, trust: Trust, transport: Transport) -> IdentityToken:

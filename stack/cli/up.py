@@ -13,8 +13,23 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed
-from stack.cli.placing import add_data_option, add_database_option, add_passphrase_option, unlocked
-from stack.config import DEFAULT_LISTEN, check_workers, is_loopback, parse_database, parse_listen, parse_url
+from stack.cli.placing import (
+    add_clock_option,
+    add_data_option,
+    add_database_option,
+    add_passphrase_option,
+    add_quota_option,
+    unlocked,
+)
+from stack.config import (
+    DEFAULT_LISTEN,
+    check_quota,
+    check_workers,
+    is_loopback,
+    parse_database,
+    parse_listen,
+    parse_url,
+)
 from stack.config_file import fill
 from stack.seed import SEED_BITS
 from stack.start import Plan
@@ -44,8 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", metavar="N", type=int, help="N processes that answer on the port, and one that commits")
     add("--ephemeral", action="store_const", const=True, help="keep nothing: for tests; loopback only, says UNTRUSTED")
     add("--control", action="store_const", const=True, help="serve the control API /_ctl/ (only with --ephemeral)")
+    add(
+        "--expose",
+        action="store_const",
+        const=True,
+        help="let other machines reach it (only with --ephemeral; with --control whoever does so can sign as anybody)",
+    )
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
     add_database_option(parser)
+    add_clock_option(parser)
+    add_quota_option(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add(
@@ -89,11 +112,14 @@ def _plan(options: argparse.Namespace) -> Plan:
     url = parse_url(options.url) if options.url else None
     if options.ephemeral:
         _guard_ephemeral(options, host, url)
+    elif options.expose:
+        raise Malformed("--expose is for a stack that keeps nothing", "give --ephemeral with it, or leave it out")
     elif options.control:
         raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
     elif options.seed is not None:
         raise Malformed("--seed makes keys that anybody can make", "it is given only together with --ephemeral")
     check_workers(options.workers)
+    check_quota(options.quota)
     if options.tls and url and not url.startswith("https:"):
         raise Malformed(f"--tls serves HTTPS, but --url is {url}", "give an https URL")
     return Plan(
@@ -109,6 +135,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         log_format=options.log_format,
         behind_proxy=bool(options.behind_proxy),
         workers=options.workers,
+        accept_clock=bool(options.accept_clock),
+        quota=options.quota,
         database=parse_database(options.database) if options.database else None,
     )
 
@@ -118,9 +146,10 @@ def _guard_ephemeral(options: argparse.Namespace, host: str, url: str | None) ->
         raise Malformed("--ephemeral keeps nothing, so it takes no --database", "leave one of them out")
     if options.data:
         raise Malformed("--ephemeral keeps nothing, so it takes no --data", "leave one of them out")
-    if not is_loopback(host):
-        raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", "leave --ephemeral out")
-    if url and not is_loopback(urlsplit(url).hostname or ""):
-        raise Malformed(f"an ephemeral stack is for this machine only, not for {url}", "give a localhost URL, or none")
+    hint = "leave --ephemeral out; --expose for a test network or a classroom, where everybody may do everything"
+    if not options.expose and not is_loopback(host):
+        raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", hint)
+    if not options.expose and url and not is_loopback(urlsplit(url).hostname or ""):
+        raise Malformed(f"an ephemeral stack is for this machine only, not for {url}", hint)
     if options.seed is not None and not 0 <= options.seed < 1 << SEED_BITS:
         raise Malformed(f"--seed is {options.seed}, expected 0 to 2**{SEED_BITS}-1")

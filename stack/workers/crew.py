@@ -64,6 +64,7 @@ class Crew:
         front: what a worker serves.
         announce: says to people and programs that all of them serve.
         locked: folders of logs that take no new tree meanwhile.
+        quota: as of :class:`stack.start.Plan`.
         mortal: all ends with the sequencer.
     """
 
@@ -75,4 +76,5 @@ class Crew:
     ready_file: Path | None
     log_format: str | None
     behind_proxy: bool = False
+    quota: int | None = None
     mortal: bool = False

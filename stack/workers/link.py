@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Final, cast
 
 from sigcore.errors import Malformed, Unavailable
+from stack.last_time import seconds_passed
 from stack.service import working
 from stack.workers.floors import SharedFloor
 from stack.workers.frames import Failure, Report, Splitter, encode_entry, encode_frames, encode_report, parse_told
@@ -70,6 +71,7 @@ class Link(asyncio.Protocol):
     def _linked(self, place: int, name: str, clock: Clock, floors: Mapping[str, SharedFloor]) -> LinkedLog:
         signing = SigningClock(clock)
         signing.share(floors[name])
+        signing.guard(seconds_passed)
         return LinkedLog(self, place, signing)
 
     @asynccontextmanager

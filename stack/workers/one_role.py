@@ -28,6 +28,7 @@ def crew_of(plan: RolePlan, settings: Settings, tls: ServerTls | None, announce:
         locked=(plan.home.folder_of(plan.role),) if plan.role in ("ct", "log") else (),
         ready_file=plan.ready_file,
         log_format=plan.log_format,
+        quota=plan.quota,
     )
 
 

@@ -85,7 +85,8 @@ def _children(
 
     def front_at(number: int, listener: socket.socket, ready: Callable[[], None]) -> None:
         serve = partial(front.serve, crew, listener, place, floors.of(number), lifeline, ready)
-        run_loop(crew.log_format, None, serve, behind_proxy=crew.behind_proxy)
+        behind = crew.behind_proxy
+        run_loop(crew.log_format, None, serve, behind_proxy=behind, quota=crew.quota, share=crew.workers)
 
     children = [Child(SEQUENCER, commit, partial(foreign, None))]
     for number, listener in enumerate(sockets, 1):

@@ -35,6 +35,7 @@ def crew_of(prepared: Prepared, plan: Plan) -> Crew:
         ready_file=plan.ready_file,
         log_format=plan.log_format,
         behind_proxy=plan.behind_proxy,
+        quota=plan.quota,
         mortal=prepared.settings.ephemeral,
     )
 

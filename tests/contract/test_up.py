@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.stack_process import RunningStack, running_stack, sigbox, start_stack
 
 READY_KEYS = {
@@ -144,6 +145,7 @@ def test_the_control_api_refuses_garbage_with_a_reason(ephemeral):
         (("--control", "--data", "d"), "--ephemeral"),
         (("--ephemeral", "--data", "d"), "takes no --data"),
         (("--ephemeral", "--listen", "0.0.0.0:0"), "loopback only"),
+        (("--expose",), "--ephemeral with it"),
         (("--listen", "nowhere"), "HOST:PORT"),
         (("--url", "http://h/path"), "more than a host"),
     ],
@@ -208,3 +210,28 @@ def test_a_signal_ends_it_with_0_and_takes_the_ready_file_away(tmp_path, number)
     assert not (tmp_path / "ready.json").exists()
     assert not stack.data.exists()
     assert "Traceback" not in stack.output()
+
+
+def test_others_may_reach_an_ephemeral_stack_where_that_was_asked_for(tmp_path: Path):
+    port = free_port()
+    url = f"http://stack.test.example:{port}"
+    reached = ("--expose", "--listen", f"0.0.0.0:{port}", "--url", url)
+    with running_stack(tmp_path, "--ephemeral", "--control", *reached) as stack:
+        assert stack.url == url
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/_ctl/token", b'{"email": "alice@example.com"}')
+        request.add_header("Content-Type", "application/json")
+        request.add_header("Host", f"stack.test.example:{port}")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == 200
+        assert "UNTRUSTED" in stack.output()
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1")], ids=["one process", "workers"])
+def test_beyond_its_quota_a_network_is_told_when_to_come_again_d09(tmp_path: Path, options: tuple[str, ...]):
+    with running_stack(tmp_path, "--ephemeral", "--quota", "4", *options) as stack:
+        assert fetch(stack, "/api/v1/timestamp", b"x")[0] == 415
+        status, answer, headers = fetch(stack, "/api/v1/timestamp", b"x")
+        assert status == 429
+        assert 1 <= int(headers["Retry-After"]) <= 15
+        assert "127.0.0.1 has asked for too much" in json.loads(answer)["message"]
+        assert fetch(stack, "/api/v1/log")[0] == 200

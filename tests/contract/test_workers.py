@@ -139,6 +139,28 @@ def test_without_the_sequencer_a_worker_says_at_once_to_come_again(tmp_path):
         stack.kill()
 
 
+@pytest.mark.alone
+def test_who_signs_while_the_sequencer_is_away_waits_for_it_f17(tmp_path):
+    """The supervisor is stopped until the client has met what it shall wait for."""
+    stack = start_stack(tmp_path, "--data", tmp_path / "data", "--workers", "1")
+    (tmp_path / "f").write_bytes(b"content")
+    words = ("sign-blob", tmp_path / "f", "--identity-token", stack.token(ALICE), "--trust-config", stack.trust_config)
+    try:
+        sequencer = children(stack)[0]
+        stack.process.send_signal(signal.SIGSTOP)
+        os.kill(sequencer, signal.SIGKILL)
+        wait_until(lambda: "is lost" in stack.output())
+        with (tmp_path / "said").open("wb") as said:
+            client = subprocess.Popen([*SIGBOX, *map(str, words)], env=environment(), stderr=said)
+        wait_until(lambda: "answered 503; asking again in 0.5 s" in (tmp_path / "said").read_text())
+        stack.process.send_signal(signal.SIGCONT)
+        assert client.wait(PATIENCE_S) == 0, (tmp_path / "said").read_text()
+        stack.stop()
+    finally:
+        stack.process.send_signal(signal.SIGCONT)
+        stack.kill()
+
+
 def test_a_second_stack_does_not_share_the_port(stack, tmp_path):
     for options in ((), ("--workers", "2")):
         listen = ("--listen", f"127.0.0.1:{urlsplit(stack.url).port}")

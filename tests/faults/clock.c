@@ -2,7 +2,8 @@
 
 // A clock that is turned by hand: preloaded into a process, it adds what stands in the file TURNED_CLOCK (seconds, as text) to the
 // time of day. The file is read anew at each look, so the clock of a running process turns with it. Deadlines, which are counted on
-// the monotonic clock, stay as they are.
+// the monotonic clock, stay as they are. With TURNED_BOOT, the clock that counts since the machine was started is turned as well: so
+// much time has passed, and nobody has set the clock.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -33,7 +34,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 		real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
 	int answer = real(clock, now);
 
-	if (!answer && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+	if (!answer && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+	                (clock == CLOCK_BOOTTIME && getenv("TURNED_BOOT"))))
 		now->tv_sec += turned();
 	return answer;
 }

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -18,6 +17,7 @@ import jwt
 import pytest
 
 from tests.faults.recorder import build
+from tests.faults.turned import Clock
 from tests.ports import free_ports
 from tests.split_stack import ROLES, SplitStack
 from tests.stack_process import running_stack, sigbox
@@ -29,25 +29,13 @@ WAIT_S = 60
 """A bound for failure on a busy machine, not an expectation."""
 
 
-@dataclass
-class Clock:
-    """Of every process that is started from now on."""
-
-    file: Path
-
-    def turn(self, seconds: int) -> None:
-        """It is so much later than it is."""
-        part = self.file.with_suffix(".part")
-        part.write_text(str(seconds))
-        part.replace(self.file)
-
-
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock(tmp_path / "clock")
     made.turn(0)
     monkeypatch.setenv("LD_PRELOAD", str(build(tmp_path, "clock")))
     monkeypatch.setenv("TURNED_CLOCK", str(made.file))
+    monkeypatch.setenv("TURNED_BOOT", "1")  # days pass
     return made
 
 

@@ -15,6 +15,7 @@ from sigcore.errors import Unavailable
 from stack.config import Home
 from stack.health import answers, ca_check, log_check, make_routes, oidc_check, trust_check, tsa_check
 from stack.trust.state import load_roles
+from tlog.publish import SigningClock
 from tsa.timekeeper import TimeKeeper
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -51,7 +52,8 @@ def parts(tmp_path):
 
     def log() -> SimpleNamespace:
         head = SimpleNamespace(timestamp_ms=int(NOW.timestamp() * 1000))
-        return SimpleNamespace(damage="", fault="", head=head, publisher=SimpleNamespace(key="in memory"))
+        clock = SigningClock(lambda: NOW)
+        return SimpleNamespace(damage="", fault="", head=head, publisher=SimpleNamespace(key="in memory"), clock=clock)
 
     good = chain(NOW - DAY, NOW + DAY)
     return SimpleNamespace(
@@ -163,3 +165,26 @@ async def test_who_is_not_ready_answers_503_with_every_reason(aiohttp_client):
         "faults": ["bad: it is broken", "ugly: its files cannot be read: Permission denied"],
     }
     assert (await client.get("/healthz")).status == 200
+
+
+def test_a_clock_that_leapt_f06(parts):
+    """Since the machine was started a minute has passed."""
+    ticks = iter((0.0, 60.0, 60.0))
+    parts.logs["ct"].clock.guard(lambda: next(ticks))
+    later = NOW + timedelta(days=365)
+    assert "leapt forward" in ask_log(parts.logs["ct"], later)
+
+
+def test_a_head_that_is_to_come_is_well_where_somebody_has_said_that_the_clock_is_right(parts):
+    parts.logs["ct"].head.timestamp_ms += 365 * 86_400_000
+    assert "behind the log's head" in ask_log(parts.logs["ct"], NOW)
+    parts.logs["ct"].clock.guard(lambda: 0.0, accepted=True)
+    assert ask_log(parts.logs["ct"], NOW) == ""
+
+
+def ask_log(log, now: datetime) -> str:
+    try:
+        log_check(log)(now)
+    except Unavailable as error:
+        return error.message
+    return ""

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
-from stack.running import audit_all
+import pytest
+
+from stack import running
+from stack.running import audit_all, audit_daily
 
 
 async def test_the_audit_goes_on_although_a_log_is_added_meanwhile_and_one_fails_in_its_own_way():
@@ -23,3 +27,20 @@ async def test_the_audit_goes_on_although_a_log_is_added_meanwhile_and_one_fails
     logs.update({name: log(name) for name in ("ct", "rekor", "rekor-v1")})
     await audit_all(logs)
     assert audited == ["ct", "rekor", "rekor-v1", "rekor-2"]
+
+
+async def test_a_log_is_audited_again_and_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(running, "AUDIT_S", 0)
+    often = asyncio.Event()
+    times = 0
+
+    async def audit() -> None:
+        nonlocal times
+        times += 1
+        if times == 3:
+            often.set()
+
+    log = SimpleNamespace(publisher=SimpleNamespace(origin="ct"), audit_in_background=audit)
+    task = asyncio.create_task(audit_daily({"ct": log}))
+    await asyncio.wait_for(often.wait(), 60)
+    task.cancel()

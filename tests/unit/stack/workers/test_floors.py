@@ -43,7 +43,7 @@ def test_a_clock_that_is_behind_what_another_process_signed_stands_still_or_refu
 
 def test_a_timestamp_is_never_before_one_of_another_process_and_the_file_has_the_last_one(tmp_path: Path):
     floors, path = Floors(3), tmp_path / "tsa.time"
-    one, two = (make_timekeeper(path, durable=False, floor=floors.of(process)["tsa"]) for process in (1, 2))
+    one, two = (make_timekeeper(path, NOW, durable=False, floor=floors.of(process)["tsa"]) for process in (1, 2))
     assert one.advance(NOW) == NOW
     assert two.advance(NOW - timedelta(seconds=5)) == NOW
     assert two.advance(NOW + timedelta(seconds=1)) == NOW + timedelta(seconds=1)
@@ -51,5 +51,5 @@ def test_a_timestamp_is_never_before_one_of_another_process_and_the_file_has_the
     assert path.read_text("ascii").strip() == "2026-01-02T03:04:06Z"
     with pytest.raises(Unavailable, match="timeNotAvailable"):
         one.advance(NOW - timedelta(seconds=100))
-    again = make_timekeeper(path, durable=False, floor=Floors(1).of(0)["tsa"])
+    again = make_timekeeper(path, NOW, durable=False, floor=Floors(1).of(0)["tsa"])
     assert again.advance(NOW) == NOW + timedelta(seconds=1)

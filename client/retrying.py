@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask again: a service that is being started anew is away for a second, and says so with 503 or by not listening.
+
+Every request of a signing may be repeated: a certificate or a timestamp more harms nobody, and a log has one index for one entry.
+What has come before (a certificate, a timestamp) is kept meanwhile: it is good for minutes.
+
+1. Answers 429, 502, 503 and 504, and connections that are refused or lost, are waited for: :data:`WAITS_S`, then what there is counts.
+2. Whatever else a service says counts at once; so do a name without an address, TLS that is not trusted, and silence, which was
+   long enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from client.transport import Lost, Response, Transport
+
+WAITS_S: Final = (0.5, 1.0, 2.0)
+_AWAY: Final = (429, 502, 503, 504)
+
+
+class Retrying:
+    """``transport``, with patience; a :class:`~client.transport.Transport`.
+
+    Args:
+        tell: is given a line each time that something is asked again.
+        waits: seconds before each further try.
+    """
+
+    def __init__(self, transport: Transport, tell: Callable[[str], None], waits: Sequence[float] = WAITS_S) -> None:
+        self._transport = transport
+        self._tell = tell
+        self._waits = waits
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, limit: int
+    ) -> Response:
+        """As the Protocol says; the last answer, or the last failure."""
+        for wait in self._waits:
+            try:
+                response = await self._transport.request(method, url, headers=headers, body=body, limit=limit)
+            except Lost as error:
+                reason = error.message
+            else:
+                if response.status not in _AWAY:
+                    return response
+                reason = f"{url} answered {response.status}"
+            self._tell(f"{reason}; asking again in {wait:g} s")
+            await asyncio.sleep(wait)
+        return await self._transport.request(method, url, headers=headers, body=body, limit=limit)
