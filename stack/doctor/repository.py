@@ -79,4 +79,9 @@ def _check_keys(home: Home, root: Root) -> None:
         if not path.exists() or (home.passphrase is None and path.read_bytes().startswith(ENCRYPTED)):
             continue
         if CryptoSigner(load_ed25519(home, f"tuf/{role}.key")).public_key.keyid not in root.roles[role].keyids:
-            raise Refused(f"{path} is not a key that the root names for {role}", "restore it from a backup")
+            hint = (
+                "restore it from a backup"
+                if role != Root.type
+                else "people sign the root now? then destroy it: see docs/operating.md"
+            )
+            raise Refused(f"{path} is not a key that the root names for {role}", hint)

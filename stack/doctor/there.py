@@ -246,7 +246,11 @@ async def metadata(there: There) -> str:
     for role, expires in expiries.items():
         left = expires - there.clock()
         said = f"the TUF role {role} {'expired' if left < timedelta() else 'expires'} {encode_time(expires)}"
-        fix = "sigbox trust refresh" if role != "root" else "sign a new root"
+        fix = (
+            "sigbox trust refresh"
+            if role != "root"
+            else "sign a new root: sigbox trust rotate tuf, or where people sign it sigbox trust root propose"
+        )
         if left < timedelta():
             raise Refused(f"{said}: clients refuse it", fix)
         if left < DUE.get(role, WARNING):
