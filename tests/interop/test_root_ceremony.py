@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.clients import GITSIGN
+from tests.interop.conftest import needed
 from tests.interop.places import ALICE, Kind, Place, Signed, make_signed, succeed
+from tests.interop.repository import Repository
 from tests.interop.tools import PYTHON, Cosign, SigstoreJs
 from tests.stack_process import RunningStack, running_stack, sigbox
 
@@ -62,3 +65,10 @@ def test_sigstore_js_walks_to_the_root_that_people_signed(sigstore_js: SigstoreJ
     artifact = place.artifact()
     signed = Signed(place, artifact, place.folder / "bundle.json", Kind.INTOTO_V1)
     succeed(sigstore_js.attest(place, place.statement(artifact), signed.bundle, "--tsa-server-url", stack.url))
+
+
+def test_gitsign_walks_to_the_root_that_people_signed(place: Place):
+    with needed():
+        repository = Repository(place, GITSIGN.installed())
+    repository.commit(SIGSTORE_ID_TOKEN=place.stack.token(ALICE))
+    succeed(repository.verify(ALICE, place.stack.oidc_issuer))

@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tuf.api.metadata import Metadata, Root
 
+from sigcore.errors import Refused
 from sigcore.keys import encode_public_key_pem, generate_p256, parse_private_key
 from stack.cli import main
 from stack.config import Home
+from stack.doctor.repository import check_signatures
 from stack.trust import ceremony, proposal, publish, repository, tuf_keys, versions
 from stack.trust.rehearsal import rehearse
 from stack.trust.state import load_state
@@ -451,3 +453,31 @@ def test_a_key_that_was_made_elsewhere_signs_too(room: Room):
         room.propose("--add", room.folder / "erin.pub", "--threshold", "2") == room.sign("erin") == room.accept() == 0
     )
     assert walked(room) == 2
+
+
+def test_a_stack_whose_keys_are_encrypted_needs_its_passphrase_to_propose_and_to_accept(
+    room: Room, capsys: pytest.CaptureFixture[str]
+):
+    locked, own = room.folder / "locked", ("--passphrase-file", str(room.folder / "server"))
+    (room.folder / "server").write_text("of the server\n")
+    assert main(["init", "--data", str(locked), "--yes", *own]) == 0
+    room.home = Home(locked)
+    assert room.hand_over("--new-online-keys") != 0
+    assert "is encrypted" in capsys.readouterr().err
+    assert room.hand_over("--new-online-keys", *own) == room.sign("alice") == room.sign("bob") == 0
+    for path in (locked / "tuf" / "proposed").iterdir():
+        assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert room.accept() != 0
+    assert main(["trust", "root", "accept", str(room.file), "--data", str(locked), *own]) == 0
+    assert walked(room) == 2
+    for path in (locked / "tuf").glob("*.key"):
+        assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+
+
+def test_the_doctor_fails_while_a_root_key_lies_there_that_is_out(room: Room):
+    room.held()
+    home = room.home
+    with pytest.raises(Refused, match=r"root\.key is out, people sign the root .*destroy it"):
+        check_signatures(home)
+    (home.path / "tuf" / "root.key").unlink()
+    check_signatures(home)
