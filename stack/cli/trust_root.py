@@ -19,7 +19,7 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
 from sigcore import keys, limits
-from sigcore.errors import Malformed, Refused
+from sigcore.errors import Malformed
 from sigcore.strict import encode_time
 from stack.bootstrap import ENCRYPTED
 from stack.cli.placing import unlocked
@@ -32,6 +32,7 @@ from stack.trust.proposal import (
     SERVER,
     Proposal,
     SignerKey,
+    check_before,
     check_root,
     check_signatures,
     key_of,
@@ -125,11 +126,11 @@ def _propose(options: argparse.Namespace) -> int:
 
 def _sign(options: argparse.Namespace) -> int:
     now, proposal = datetime.now(UTC), load_proposal(options.file)
+    check_before(proposal)
     check_signatures(proposal)
     check_root(proposal.before.signed, proposal.after.signed, now)
     key = _opened(options)
     sys.stderr.writelines(f"{line}\n" for line in changes(proposal, now))
-    _check_before(proposal)
     if not options.yes:
         _confirm()
     sign_proposal(proposal, key)
@@ -192,19 +193,6 @@ def _owner(path: Path) -> str:
     if not _NAME.match(path.stem):
         raise Usage(f"{path.stem!a} is no name for the owner of a key", "name the file for example alice.pub")
     return path.stem
-
-
-def _check_before(proposal: Proposal) -> None:
-    """That what the file says it follows was signed by whom it names; else the words above mean nothing.
-
-    Raises:
-        Refused: it was not.
-    """
-    before = proposal.before
-    if not before.signed.get_verification_result(Root.type, before.signed_bytes, before.signatures):
-        raise Refused(
-            "the root that the file says it follows is not signed by its own keys", "take the file as it was handed out"
-        )
 
 
 def _opened(options: argparse.Namespace) -> SignerKey:

@@ -133,6 +133,10 @@ def changes(proposal: Proposal, now: datetime) -> Iterator[str]:
     yield f"root version {before.version} -> {after.version}, to sign: sha256 {proposal.digest}"
     yield from (f"adds    {named(after.keys[one])}, {after.keys[one].scheme}" for one in sorted(new - old))
     yield from (f"removes {named(before.keys[one])}, {before.keys[one].scheme}" for one in sorted(old - new))
+    renamed = [one for one in sorted(new & old) if name_of(before.keys[one]) != name_of(after.keys[one])]
+    yield from (
+        f"calls   {named(before.keys[one])} {name_of(after.keys[one]) or SERVER} from now on" for one in renamed
+    )
     for role in ROLES[1:]:
         if (before.roles[role].keyids, before.roles[role].threshold) != (
             after.roles[role].keyids,
@@ -163,10 +167,6 @@ def _find(root: Root, wanted: str) -> Key:
 def _add(root: Root, key: Key) -> None:
     if key.keyid in root.keys:
         raise Refused(f"the root names the key {key.keyid[:16]} already", "each person has a key of his own")
-    if name_of(key) in {name_of(root.keys[identifier]) for identifier in root.roles[Root.type].keyids}:
-        raise Refused(
-            f"the root has a key of {name_of(key)} already", "--remove it as well, or name the file otherwise"
-        )
     root.add_key(key, Root.type)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ AGAIN: Final = "propose it anew: sigbox trust root propose"
 SignerKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 SERVER: Final = "server"
 """What a key without a name is called: nobody else is."""
+_KEY_ID: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 SCHEMES: Final = ("ed25519", "ecdsa-sha2-nistp256")
 
 
@@ -88,10 +90,22 @@ def _root(data: bytes, what: str) -> Metadata[Root]:
         raise Malformed(f"{what} is not TUF metadata: {error}", hint) from error
     if not isinstance(metadata.signed, Root):
         raise Malformed(f"{what} holds {metadata.signed.type}, expected root", hint)
-    for name, role in metadata.signed.roles.items():
-        if unknown := set(role.keyids).difference(metadata.signed.keys):
-            raise Malformed(f"{what} names a key for {name} that it does not have: {min(unknown)[:16]!a}", hint)
+    _check_names(metadata, what)
     return metadata
+
+
+def _check_names(metadata: Metadata[Root], what: str) -> None:
+    """That what is shown of it later are ids and kinds of keys, and nothing else that somebody wrote there."""
+    root = metadata.signed
+    hint = "take the file as it was handed out"
+    if strange := [one for one in (*root.keys, *metadata.signatures) if not _KEY_ID.match(one)]:
+        raise Malformed(f"{what} has the key id {strange[0][:16]!a}, expected a SHA-256 in hex", hint)
+    for name, role in root.roles.items():
+        if unknown := set(role.keyids).difference(root.keys):
+            raise Malformed(f"{what} names a key for {name} that it does not have: {min(unknown)[:16]!a}", hint)
+    for identifier in root.roles[Root.type].keyids:
+        if (scheme := root.keys[identifier].scheme) not in SCHEMES:
+            raise Malformed(f"{what} has a key of the kind {scheme[:32]!a}, expected one of {', '.join(SCHEMES)}", hint)
 
 
 def save_proposal(proposal: Proposal, path: Path) -> None:
@@ -132,6 +146,18 @@ def merge(proposals: tuple[Proposal, ...]) -> Proposal:
     return first
 
 
+def check_before(proposal: Proposal) -> None:
+    """That what the file says it follows was signed by whom it names; else what is said of changes means nothing.
+
+    Raises:
+        Refused: it was not.
+    """
+    before = proposal.before
+    if not before.signed.get_verification_result(Root.type, before.signed_bytes, before.signatures):
+        hint = "take the file as it was handed out"
+        raise Refused("the root that the file says it follows is not signed by its own keys", hint)
+
+
 def check_signatures(proposal: Proposal) -> None:
     """That each signature is by a key of one of the two roots, and fits.
 
@@ -159,6 +185,10 @@ def check_root(before: Root, after: Root, now: datetime) -> None:
     role = after.roles[Root.type]
     if len({_material(after.keys[identifier]) for identifier in role.keyids}) != len(role.keyids):
         raise Refused("the proposed root counts one key twice", AGAIN)
+    names = [name for identifier in role.keyids if (name := name_of(after.keys[identifier]))]
+    if len(set(names)) != len(names):
+        hint = "--remove the key that a person had before, or name the file of the new one otherwise"
+        raise Refused("the proposed root has two keys of one owner", hint)
     if role.threshold > len(role.keyids):
         said = f"the proposed root wants {role.threshold} signatures, and names {len(role.keyids)} keys for them"
         raise Refused(

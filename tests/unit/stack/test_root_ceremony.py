@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -75,7 +77,7 @@ class Room:
         assert self.hand_over() == 0
         assert self.sign("alice") == self.sign("bob") == self.accept() == 0
 
-    def change(self, edit: Callable[[dict[str, object]], object]) -> None:
+    def change(self, edit: Callable[[dict[str, Any]], object]) -> None:
         """Somebody edits the file that is carried around."""
         document = json.loads(self.file.read_bytes())
         edit(document)
@@ -253,7 +255,7 @@ def test_the_server_whose_key_still_counts_rotates_by_itself(room: Room):
         (("--remove", "0123456789"), "no key of the root is '0123456789'"),
         (("--remove", "nobody"), "no key of the root is 'nobody'"),
         (("--add", "alice.pub", "--add", "alice.pub"), "already"),
-        (("--add", "alice.pub", "--add", "again/alice.pub"), "has a key of alice already"),
+        (("--add", "alice.pub", "--add", "again/alice.pub"), "has two keys of one owner"),
         (("--add", "server.pub"), "would be a key of server"),
         (("--add", "p384.pub"), "neither Ed25519 nor ECDSA P-256"),
         (("--add", "alice.key"), "alice.key"),
@@ -338,7 +340,7 @@ def test_what_the_file_says_it_follows_must_be_signed_too(room: Room, capsys: py
 def test_one_key_under_two_names_does_not_count_twice(room: Room, capsys: pytest.CaptureFixture[str]):
     assert room.hand_over() == 0
 
-    def doubled(document: dict[str, object]) -> None:
+    def doubled(document: dict[str, Any]) -> None:
         root = document["signed"]
         bob = next(key for key in root["keys"].values() if key.get("x-sigbox-name") == "bob")
         again = json.loads(json.dumps(bob))
@@ -394,6 +396,48 @@ def test_a_root_that_names_a_key_it_does_not_have_is_refused(room: Room, capsys:
     room.change(lambda document: document["signed"]["roles"]["root"]["keyids"].append("ef" * 32))
     assert room.sign("alice") == 2
     assert "names a key for root that it does not have" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["name", "id"])
+def test_nothing_that_is_written_in_the_file_reaches_the_terminal_raw(
+    room: Room, part: str, capsys: pytest.CaptureFixture[str]
+):
+    assert room.hand_over() == 0
+    room.change(lambda document: document["signatures"].clear())
+    written = room.file.read_text()
+    keys = json.loads(written)["signed"]["keys"]
+    alice = next(identifier for identifier, key in keys.items() if key.get("x-sigbox-name") == "alice")
+    old = "alice" if part == "name" else alice
+    room.file.write_text(written.replace(f'"{old}"', r'"\u001b[2J"'))
+    capsys.readouterr()
+    assert room.sign("carol") == (0 if part == "name" else 2)
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert r"\x1b[2J" in said.err
+
+
+def test_a_key_of_a_kind_that_some_clients_cannot_verify_is_not_signed_for(
+    room: Room, capsys: pytest.CaptureFixture[str]
+):
+    assert room.hand_over() == 0
+    room.file.write_text(room.file.read_text().replace("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"))
+    assert room.sign("carol") == 2
+    assert "has a key of the kind 'ecdsa-sha2-nistp384'" in capsys.readouterr().err
+
+
+def test_a_key_that_gets_another_name_is_a_change_that_is_said(room: Room, capsys: pytest.CaptureFixture[str]):
+    room.held()
+    assert room.propose() == 0
+
+    def rename(document: dict[str, Any]) -> None:
+        next(key for key in document["signed"]["keys"].values() if key.get("x-sigbox-name") == "alice")[
+            "x-sigbox-name"
+        ] = "erin"
+
+    room.change(rename)
+    assert room.sign("carol") == 0
+    said = capsys.readouterr().err
+    assert re.search(r"calls   alice \([0-9a-f]{16}\) erin from now on", said)
 
 
 # --- interruptions --------------------------------------------------------------------------------------------
