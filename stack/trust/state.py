@@ -145,13 +145,21 @@ def _version(document: Fields, name: str) -> int:
     return document.object("meta").object(name).integer("version")
 
 
+def root_state(root: Fields) -> RoleState:
+    """What a root says of itself; ``root`` is what is signed.
+
+    Raises:
+        Malformed: it is no root.
+    """
+    return _role(ROLES[0], root, root)
+
+
 def _roles(documents: dict[str, Fields]) -> tuple[RoleState, ...]:
-    root = documents[ROLES[0]]
-    trusted, keys = root.object("roles"), root.object("keys")
-    return tuple(_role(name, document, trusted.object(name), keys) for name, document in documents.items())
+    return tuple(_role(name, document, documents[ROLES[0]]) for name, document in documents.items())
 
 
-def _role(name: str, document: Fields, trusted: Fields, keys: Fields) -> RoleState:
+def _role(name: str, document: Fields, root: Fields) -> RoleState:
+    trusted, keys = root.object("roles").object(name), root.object("keys")
     ids = trusted.texts("keyids", limit=limits.TRUST_INSTANCES)
     return RoleState(
         role=name,
