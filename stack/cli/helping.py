@@ -17,6 +17,13 @@ def describe(parser: argparse.ArgumentParser, module: ModuleType, columns: int) 
     examples = getattr(module, "EXAMPLES", "")
     formatter: Callable[..., argparse.HelpFormatter] = partial(_Formatter, width=columns - 2)
     parser.description, parser.formatter_class = _wrapped(module.__doc__ or "", columns - 2), formatter
+    _describe_actions(parser, formatter, examples)
+
+
+def _describe_actions(
+    parser: argparse.ArgumentParser, formatter: Callable[..., argparse.HelpFormatter], examples: str
+) -> None:
+    """Those of an action in turn, such as the steps of ``trust root``."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to ask what it was told
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - the same
             about = {one.dest: one.help or "" for one in action._choices_actions}  # noqa: SLF001 - the same
@@ -24,6 +31,7 @@ def describe(parser: argparse.ArgumentParser, module: ModuleType, columns: int) 
                 own.formatter_class = formatter
                 own.description = own.description or f"{about[name][:1].upper()}{about[name][1:]}."
                 own.epilog = own.epilog or examples_of(own.prog, examples)
+                _describe_actions(own, formatter, examples)
 
 
 def examples_of(call: str, examples: str) -> str:

@@ -2,7 +2,8 @@
 """The trust root of your stack: show what clients find in it and how long it is good for, or sign it anew; publish a policy; rotate a key.
 
 `show` reads public files only. `refresh` signs targets, snapshot and timestamp at once; the running stack does the last two
-by itself, once an hour, as soon as half of their life is spent. The root stays as it is.
+by itself, once an hour, as soon as half of their life is spent. The root stays as it is, until `rotate tuf`; or people sign the next
+one with keys that never touch this machine: `trust root --help`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
 from sigcore.strict import encode_time
 from stack.bootstrap import make_policy_key
-from stack.cli import trust_kit_options, trust_rehearse, trust_rotate
+from stack.cli import trust_kit_options, trust_rehearse, trust_root_options, trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
@@ -39,6 +40,11 @@ examples:
   sigbox trust rotate ca
   sigbox trust rotate all
   sigbox trust rehearse 2027-06-30
+  sigbox trust root show
+  sigbox trust root key alice.key
+  sigbox trust root propose --add alice.pub --add bob.pub --threshold 2
+  sigbox trust root sign root.proposed.json --key alice.key
+  sigbox trust root accept root.proposed.json
   sigbox trust export kit.tar
   sigbox trust import kit.tar --fingerprint 7c1d..."""
 
@@ -72,6 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trust_kit_options.add_import_arguments(import_)
     rehearse = actions.add_parser("rehearse", help="what breaks by a date, and what prevents it", allow_abbrev=False)
     trust_rehearse.add_arguments(rehearse)
+    root = actions.add_parser(
+        "root", help="the root that people sign, k of n, with keys of their own", allow_abbrev=False
+    )
+    trust_root_options.add_arguments(root)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,6 +97,11 @@ def run(options: argparse.Namespace) -> int:
         from stack.cli import trust_kit  # noqa: PLC0415 - see the line above
 
         return trust_kit.run_export(options) if options.action == "export" else trust_kit.run_import(options)
+    if options.action.startswith("root"):
+        # Deferred: python-tuf, for the ceremony alone.
+        from stack.cli import trust_root  # noqa: PLC0415 - see the line above
+
+        return trust_root.run(options)
     home = home_at(options.data)
     if options.action == "rehearse":
         return trust_rehearse.run(home, options)
@@ -181,6 +196,11 @@ def lines(home: Home, settings: Settings, state: TrustState, root: trustroot.Tru
         f"  {'key of':<11}{'id':<66}{'since'}",
         *(f"  {name:<11}{key_id:<66}{_window(valid)}" for name, key_id, valid in _services(root)),
         "",
+        *(
+            [f"  the root is signed by {state.roles[0].signers()}: sigbox trust root show"]
+            if state.roles[0].by_people
+            else []
+        ),
         f"  {len(state.targets)} targets: {', '.join(target.name for target in state.targets)}",
         *([f"  policy {'expired at' if ends <= now else 'good until'} {encode_time(ends)}"] if ends else []),
     ]
@@ -198,6 +218,8 @@ def _role_lines(role: RoleState, now: datetime) -> list[str]:
     if verdict == "good":
         return [first]
     advice = "the running stack signs it" if verdict == "due" and role.role in ONLINE else _ADVICE[verdict]
+    if role.role == "root" and verdict != "ahead":
+        advice = f"{'clients refuse it' if verdict == 'expired' else 'sign the next one soon'}: {role.next_root()}"
     return [first, f"  {'':<11}{verdict.upper():>7}: {advice}"]
 
 

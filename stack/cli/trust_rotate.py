@@ -17,7 +17,7 @@ from stack.config import Home, Settings, load_settings
 from stack.shards import Shard
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.rotation import rotate_authority, rotate_log
-from stack.trust.state import load_state
+from stack.trust.state import RoleState, load_state
 
 LIFELONG: Final = ("log", "rekor-v1")
 """Rekor v1 has one tree, so that not both trees of the role ``log`` can be replaced."""
@@ -64,6 +64,8 @@ def run(home: Home, options: argparse.Namespace) -> int:
             "one's log readable, and both in the trusted root",
         )
     roles = ALL if options.role == "all" else (options.role,)
+    if "tuf" in roles:
+        _check_root(load_state(home).roles[0], home)  # before anything is changed
     reports = []
     for role in roles:
         reports.append(_ROTATIONS[role](home, settings, options.now))
@@ -73,6 +75,24 @@ def run(home: Home, options: argparse.Namespace) -> int:
         fields = [dict(report.fields) for report in reports]
         print(json.dumps(fields if options.role == "all" else fields[0], indent=2))
     return 0
+
+
+def _check_root(root: RoleState, home: Home) -> None:
+    """That the server can sign the next root.
+
+    Raises:
+        Refused: people must; with who, and in which order.
+    """
+    if not root.by_people:
+        return
+    data = f"--data {home.path}"
+    way = (
+        f"1. sigbox trust root propose --new-online-keys {data}",
+        f"2. hand root.proposed.json to {root.signers()}; each: sigbox trust root sign root.proposed.json --key KEY",
+        f"3. hand it back: sigbox trust root accept root.proposed.json {data}",
+    )
+    others = "the others: sigbox trust rotate oidc, sigbox trust rotate ca, sigbox trust rotate tsa"
+    raise Refused(f"the TUF root is signed by people: {root.signers()}", "; ".join((*way, others)))
 
 
 def _oidc(home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT001 - a row of the table below

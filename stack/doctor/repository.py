@@ -13,6 +13,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from sigcore.errors import Refused
 from stack.bootstrap import ENCRYPTED, load_ed25519
 from stack.config import Home
+from stack.trust.proposal import name_of
 from stack.trust.versions import POLICY, ROLES
 
 _S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
@@ -76,6 +77,9 @@ def _check_keys(home: Home, root: Root) -> None:
         path = home.path / "tuf" / f"{role}.key"
         if role != Root.type and not path.exists():
             raise Refused(f"{path} does not exist: {role} cannot be signed anew", "restore it from a backup")
+        if role == Root.type and path.exists() and all(name_of(root.keys[one]) for one in root.roles[role].keyids):
+            hint = "destroy it and each copy: who starts from an older root would follow what it signs"
+            raise Refused(f"{path} is out, people sign the root", hint)
         if not path.exists() or (home.passphrase is None and path.read_bytes().startswith(ENCRYPTED)):
             continue
         if CryptoSigner(load_ed25519(home, f"tuf/{role}.key")).public_key.keyid not in root.roles[role].keyids:

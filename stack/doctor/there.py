@@ -31,6 +31,7 @@ from sigcore.trustroot import LogInstance
 from sigcore.values import dataclass
 from sigcore.x509 import parse_certificate, parse_certificates_pem
 from stack.doctor.finding import Check, Skipped, Warned
+from stack.trust.state import root_state
 
 CLOCK_WARNING: Final = timedelta(seconds=5)
 CLOCK_FAILURE: Final = timedelta(seconds=60)
@@ -242,43 +243,47 @@ async def metadata(there: There) -> str:
     """How long clients find the TUF metadata good."""
     if there.mirror is None:
         raise Skipped("no trust config says where the TUF repository is", "give --url, the one of the trust role")
-    expiries = await _expiries(there)
+    documents = await _documents(there)
+    expiries = {role: document.time("expires") for role, document in documents.items()}
     for role, expires in expiries.items():
         left = expires - there.clock()
         said = f"the TUF role {role} {'expired' if left < timedelta() else 'expires'} {encode_time(expires)}"
-        fix = "sigbox trust refresh" if role != "root" else "sign a new root"
         if left < timedelta():
-            raise Refused(f"{said}: clients refuse it", fix)
+            raise Refused(f"{said}: clients refuse it", _fix(role, documents[role]))
         if left < DUE.get(role, WARNING):
-            raise Warned(said, f"{fix}; a running stack signs timestamp and snapshot by itself")
+            raise Warned(said, f"{_fix(role, documents[role])}; a running stack signs timestamp and snapshot by itself")
     role, expires = min(expiries.items(), key=lambda pair: pair[1])
     return f"the first to expire is {role}, {encode_time(expires)}"
 
 
-async def _expiries(there: There) -> dict[str, datetime]:
-    """Of each role, from timestamp to root: each names the version of the next."""
-    found, file = dict[str, datetime](), "timestamp.json"
+def _fix(role: str, document: Fields) -> str:
+    return f"sign a new root: {root_state(document).next_root()}" if role == "root" else "sigbox trust refresh"
+
+
+async def _documents(there: There) -> dict[str, Fields]:
+    """What each role says, from timestamp to root: each names the version of the next."""
+    found, file = dict[str, Fields](), "timestamp.json"
     for role, following in (("timestamp", "snapshot"), ("snapshot", "targets"), ("targets", "")):
         document = await _role(there, file)
-        found[role] = document.time("expires")
+        found[role] = document
         if following:
             file = f"{document.object('meta').object(f'{following}.json').integer('version')}.{following}.json"
-    return found | {"root": await _root_expiry(there)}
+    return found | {"root": await _newest_root(there)}
 
 
 async def _role(there: There, file: str) -> Fields:
     return (await _get_json(there, f"{there.mirror or there.url}/tuf/{file}", "the TUF mirror")).object("signed")
 
 
-async def _root_expiry(there: There) -> datetime:
-    """Of the newest root: they are found by trying, as clients do (TUF specification, section 5.3)."""
+async def _newest_root(there: There) -> Fields:
+    """Roots are found by trying, as clients do (TUF specification, section 5.3)."""
     newest = await _role(there, "1.root.json")
     for version in range(2, limits.TRUST_INSTANCES):
         try:
             newest = await _role(there, f"{version}.root.json")
         except ServiceRefused:
             break
-    return newest.time("expires")
+    return newest
 
 
 # --- the whole way -----------------------------------------------------------------------------------

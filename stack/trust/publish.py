@@ -9,7 +9,8 @@ the root are, with ``--rotate`` all of them get new keys; with ``--passphrase`` 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +45,22 @@ def publish(home: Home, now: datetime, *, force: bool = False, rotate: bool = Fa
     Raises:
         Refused: another process is at it for too long, or as :meth:`~stack.trust.repository.Repository.publish`.
     """
+    with opened(home) as (settings, repository, targets):
+        if not rotate:
+            return repository.publish(targets, now, force=force)
+        tuf_keys.make_coming(home, settings)
+        signed = replace(repository, coming=tuf_keys.load_coming(home)).rotate(targets, now)
+        tuf_keys.settle(home)
+        return signed
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[tuple[Settings, Repository, dict[str, Target]]]:
+    """The repository of ``home`` with its keys, and its targets, for one publication at a time.
+
+    Raises:
+        Refused: another process is at it for too long.
+    """
     settings = load_settings(home)
     with held_patiently(home.path / "tuf", PATIENCE_S):
         durable = not settings.ephemeral
@@ -58,12 +75,7 @@ def publish(home: Home, now: datetime, *, force: bool = False, rotate: bool = Fa
             policy=policy,
             root_expires=None if settings.seed is None else CREATED + LIFE,
         )
-        if not rotate:
-            return repository.publish(targets, now, force=force)
-        tuf_keys.make_coming(home, settings)
-        signed = replace(repository, coming=tuf_keys.load_coming(home)).rotate(targets, now)
-        tuf_keys.settle(home)
-        return signed
+        yield settings, repository, targets
 
 
 def load_targets(home: Home, settings: Settings) -> dict[str, Target]:

@@ -34,7 +34,7 @@ OIDC_AGE: Final = timedelta(days=365)
 """So old the key of identity tokens should not become."""
 _EVERY_CLIENT: Final = "every client, at its next look at the TUF repository"
 _TUF: Final = {
-    "root": (BREAKS, _EVERY_CLIENT, "sigbox trust rotate tuf"),
+    "root": (BREAKS, _EVERY_CLIENT, ""),  # it depends on who signs it
     "targets": (BREAKS, _EVERY_CLIENT, "sigbox trust refresh"),
     "snapshot": (RENEWS, _EVERY_CLIENT, "keep the stack running, or: sigbox trust refresh"),
     "timestamp": (RENEWS, _EVERY_CLIENT, "keep the stack running, or: sigbox trust refresh"),
@@ -64,7 +64,9 @@ def rehearse(home: Home, certificate: Path | None = None) -> tuple[End, ...]:
 
 def _tuf(home: Home) -> Iterator[End]:
     for role in load_state(home).roles:
-        yield End(role.expires, f"TUF {role.role} version {role.version}", *_TUF[role.role])
+        kind, noticed, prevent = _TUF[role.role]
+        prevent = prevent or role.next_root()
+        yield End(role.expires, f"TUF {role.role} version {role.version}", kind, noticed, prevent)
 
 
 def _policy(home: Home) -> Iterator[End]:

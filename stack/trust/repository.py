@@ -85,7 +85,7 @@ class Repository:
     policy: DelegatedPolicy | None = None
     """The policy to carry; None leaves one that is published as it is."""
     coming: Mapping[str, ed25519.Ed25519PrivateKey] = field(default_factory=dict)
-    """The keys of :meth:`rotate`."""
+    """The keys of :meth:`rotate`, or of the online roles for :meth:`accept`."""
 
     def publish(self, targets: Mapping[str, Target], now: datetime, *, force: bool = False) -> tuple[str, ...]:
         """Bring the repository to ``targets``; the answer names the roles that were signed anew.
@@ -123,15 +123,37 @@ class Repository:
             As :meth:`publish`. Refused also when the root wants more signatures than there are keys here.
         """
         if Root.type not in self.keys:
-            raise Refused(
-                "the root's key is not here, and the next root needs it", "put root.key back for the rotation"
-            )
+            hint = "put root.key back for the rotation; or where people sign it: sigbox trust root propose"
+            raise Refused("the root's key is not here, and the next root needs it", hint)
         self.publish(targets, now)
         before = self._read().root
         assert before is not None  # noqa: S101 - it was published
         after = self._next_root(before, now)
         signed = self._publish(targets, now, force=True, roots=(before, after))  # 1
         self._save(after, before, after)  # 2 3
+        self.versions.save(self._begun())
+        return (Root.type, *signed)
+
+    def accept(self, proposed: Metadata[Root], targets: Mapping[str, Target], now: datetime) -> tuple[str, ...]:
+        """Publish a root that others have signed; the answer as of :meth:`publish`.
+
+        1. The root in force and the proposed one both accept it (specification section 5.3.4), and its version is the next.
+        2. Where online roles have keys in ``coming``, all of them are signed anew as in step 1 of :meth:`rotate`.
+        3. It is saved. This is the moment, as in :meth:`rotate`.
+
+        Raises:
+            As :meth:`publish`. Refused also when one of the two roots does not accept it; then nothing was changed.
+        """
+        before, after = self._read().root, proposed.signed
+        if before is None or after.version != before.version + 1:
+            raise Refused(f"root version {after.version} does not follow the one that is published", "propose it anew")
+        for root in (before, after):  # 1
+            _verify(root, proposed)
+        self.publish(targets, now)
+        signed: tuple[str, ...] = ()
+        if self.coming:
+            signed = self._publish(targets, now, force=True, roots=(before, after))  # 2
+        save_file(self._path(after), proposed.to_bytes(), durable=self.durable)  # 3
         self.versions.save(self._begun())
         return (Root.type, *signed)
 
@@ -288,16 +310,12 @@ class Repository:
         if len(roots) > 1:
             metadata.sign(CryptoSigner(self.coming[payload.type]), append=True)
         for root in roots:
-            try:
-                root.verify_delegate(payload.type, metadata.signed_bytes, metadata.signatures)
-            except RepositoryError as error:
-                wanted = root.roles[payload.type].threshold
-                message = f"the key of the TUF role {payload.type} is not the one that the root names"
-                if wanted > 1:
-                    message = f"the TUF role {payload.type} needs {wanted} signatures, and fewer of its keys are here"
-                raise Refused(message, "restore the key and the root from one backup") from error
+            _verify(root, metadata)
+        save_file(self._path(payload), metadata.to_bytes(), durable=self.durable)
+
+    def _path(self, payload: Signed) -> Path:
         name = "timestamp.json" if payload.type == Timestamp.type else f"{payload.version}.{payload.type}.json"
-        save_file(self.folder / name, metadata.to_bytes(), durable=self.durable)
+        return self.folder / name
 
     def _save_policy(self, policy: DelegatedPolicy, version: int, now: datetime) -> None:
         """The policy, and the delegated role in front of it. It lives as long as targets do."""
@@ -331,6 +349,21 @@ class Repository:
         if not isinstance(metadata.signed, kind):
             raise Malformed(f"{path} holds {metadata.signed.type}, expected {kind.type}", "restore it from a backup")
         return metadata.signed
+
+
+def _verify(root: Root, metadata: Metadata[_S]) -> None:
+    """As a client that knows ``root`` will."""
+    role = metadata.signed.type
+    try:
+        root.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+    except RepositoryError as error:
+        wanted = root.roles[role].threshold
+        message = f"the key of the TUF role {role} is not the one that the root names"
+        hint = "restore the key and the root from one backup"
+        if wanted > 1:
+            message = f"the TUF role {role} needs {wanted} signatures, and fewer of its keys are here"
+            hint = "let people sign it: sigbox trust root propose" if role == Root.type else hint
+        raise Refused(message, hint) from error
 
 
 def _half_spent(signed: Signed, now: datetime) -> bool:

@@ -23,6 +23,8 @@ ONLINE: Final = ("snapshot", "timestamp")
 """The running stack signs these anew when half of their life is spent; the others wait for somebody to do it."""
 WARNING: Final = timedelta(days=90)
 """This long before root or targets expire, it is said."""
+NAME: Final = "x-sigbox-name"
+"""In the key of a person who signs the root: whose it is. The keys of a server have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,24 @@ class RoleState:
     expires: datetime
     key_ids: tuple[str, ...]
     threshold: int
+    names: tuple[str, ...] = ()
+    """Whose the keys are, in their order; empty for those of the server."""
+
+    @property
+    def by_people(self) -> bool:
+        """Whether the server alone cannot sign the next one, so that people must."""
+        return self.threshold > 1 or (bool(self.names) and all(self.names))
+
+    def signers(self) -> str:
+        """How many of whom must sign."""
+        known = dict(zip(self.key_ids, self.names, strict=False))
+        return f"{self.threshold} of {', '.join(known.get(one) or f'server ({one[:16]})' for one in self.key_ids)}"
+
+    def next_root(self) -> str:
+        """Of the root: how it is followed by another one."""
+        if not self.by_people:
+            return "sigbox trust rotate tuf"
+        return f"sigbox trust root propose; {self.signers()}: sigbox trust root sign; then sigbox trust root accept"
 
     def left(self, now: datetime) -> timedelta:
         """How long it is still good for; negative when it is not any more."""
@@ -72,10 +92,10 @@ class TrustState:
 
 def load_state(home: Home) -> TrustState:
     """Read the repository of ``home``. Errors: as :func:`load_roles`."""
-    documents, trusted = _documents(home.tuf_repository)
+    documents = _documents(home.tuf_repository)
     targets = documents["targets"].object("targets")
     return TrustState(
-        roles=tuple(_role(name, document, trusted.object(name)) for name, document in documents.items()),
+        roles=_roles(documents),
         targets=tuple(_target(name, targets.object(name)) for name in targets.names()),
     )
 
@@ -89,8 +109,7 @@ def load_roles(folder: Path) -> tuple[RoleState, ...]:
     Raises:
         NotFound: the repository is not published, or not whole. Malformed: a file is not TUF metadata.
     """
-    documents, trusted = _documents(folder)
-    return tuple(_role(name, document, trusted.object(name)) for name, document in documents.items())
+    return _roles(_documents(folder))
 
 
 def check_roles(folder: Path, now: datetime) -> None:
@@ -105,8 +124,8 @@ def check_roles(folder: Path, now: datetime) -> None:
             raise NotFound(message, "see the log for why it was not signed anew")
 
 
-def _documents(folder: Path) -> tuple[dict[str, Fields], Fields]:
-    """What is signed, by role, and the roles that the root names."""
+def _documents(folder: Path) -> dict[str, Fields]:
+    """What is signed, by role."""
     timestamp = _signed(folder / "timestamp.json")  # (1)
     snapshot = _signed(folder / f"{_version(timestamp, 'snapshot.json')}.snapshot.json")
     targets = _signed(folder / f"{_version(snapshot, 'targets.json')}.targets.json")
@@ -114,7 +133,7 @@ def _documents(folder: Path) -> tuple[dict[str, Fields], Fields]:
     while (folder / f"{number + 1}.root.json").exists():
         number += 1
     root = _signed(folder / f"{number}.root.json")
-    return dict(zip(ROLES, (root, targets, snapshot, timestamp), strict=True)), root.object("roles")
+    return dict(zip(ROLES, (root, targets, snapshot, timestamp), strict=True))
 
 
 def _signed(path: Path) -> Fields:
@@ -126,13 +145,29 @@ def _version(document: Fields, name: str) -> int:
     return document.object("meta").object(name).integer("version")
 
 
-def _role(name: str, document: Fields, trusted: Fields) -> RoleState:
+def root_state(root: Fields) -> RoleState:
+    """What a root says of itself; ``root`` is what is signed.
+
+    Raises:
+        Malformed: it is no root.
+    """
+    return _role(ROLES[0], root, root)
+
+
+def _roles(documents: dict[str, Fields]) -> tuple[RoleState, ...]:
+    return tuple(_role(name, document, documents[ROLES[0]]) for name, document in documents.items())
+
+
+def _role(name: str, document: Fields, root: Fields) -> RoleState:
+    trusted, keys = root.object("roles").object(name), root.object("keys")
+    ids = trusted.texts("keyids", limit=limits.TRUST_INSTANCES)
     return RoleState(
         role=name,
         version=document.integer("version"),
         expires=document.time("expires"),
-        key_ids=trusted.texts("keyids", limit=limits.TRUST_INSTANCES),
+        key_ids=ids,
         threshold=trusted.integer("threshold"),
+        names=tuple(ascii(keys.object(one).optional_text(NAME))[1:-1] for one in ids),
     )
 
 

@@ -2,7 +2,8 @@
 """The keys of the TUF roles: those in ``tuf/``, and while they are rotated those that are coming, in ``tuf/coming/``.
 
 Which of the two a role has is for the newest root to say, key by key: so a rotation that was interrupted, at whatever step, is
-finished or forgotten by the next publication. Imported by the publisher alone, as python-tuf is.
+finished or forgotten by the next publication. Those in ``tuf/proposed/`` wait for people to sign a root that names them
+(:mod:`stack.trust.ceremony`), for days if need be. Imported by the publisher alone, as python-tuf is.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from tuf.api.metadata import Metadata, Root
 
 from stack.bootstrap import keep_for, load_ed25519
 from stack.config import Home, Settings
-from stack.files import make_folder, sync_folder
+from stack.files import SECRET, load_secret, make_folder, save_file, sync_folder
 from stack.trust.versions import ROLES
 
 Keys = dict[str, ed25519.Ed25519PrivateKey]
 COMING = "coming"
+PROPOSED = "proposed"
 
 
 def load_keys(home: Home) -> Keys:
@@ -31,17 +33,53 @@ def load_keys(home: Home) -> Keys:
 
 def load_coming(home: Home) -> Keys:
     """The keys that :func:`make_coming` has made."""
-    return {role: load_ed25519(home, f"tuf/{COMING}/{role}.key") for role in ROLES}
+    return _load(home, COMING, ROLES)
+
+
+def load_proposed(home: Home) -> Keys:
+    """The keys of the online roles that :func:`make_proposed` has made, if it has."""
+    return _load(home, PROPOSED, ROLES[1:]) if (home.path / "tuf" / PROPOSED).exists() else {}
 
 
 def make_coming(home: Home, settings: Settings) -> None:
     """Make a key for each role; the folder gets its name when they are all there."""
-    folder = home.path / "tuf" / COMING
-    draft = folder.with_name(f"{COMING}.draft")
+    _make(home, settings, COMING, ROLES)
+
+
+def make_proposed(home: Home, settings: Settings) -> None:
+    """Make a key for each online role, in the place of those of a proposal before."""
+    _make(home, settings, PROPOSED, ROLES[1:])
+
+
+def stage_proposed(home: Home, settings: Settings) -> None:
+    """The proposed keys are coming, too: a copy, so that an acceptance that is interrupted can be repeated."""
+    tuf = home.path / "tuf"
+    draft = tuf / f"{COMING}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    make_folder(draft, durable=not settings.ephemeral)
+    for role in ROLES[1:]:
+        data = load_secret(tuf / PROPOSED / f"{role}.key", what="the key")
+        save_file(draft / f"{role}.key", data, mode=SECRET, durable=not settings.ephemeral)
+    draft.rename(tuf / COMING)
+    make_folder(tuf / COMING, durable=not settings.ephemeral)
+
+
+def forget_proposed(home: Home) -> None:
+    """After a root was accepted: whatever was proposed does not follow it."""
+    shutil.rmtree(home.path / "tuf" / PROPOSED, ignore_errors=True)
+
+
+def _load(home: Home, name: str, roles: tuple[str, ...]) -> Keys:
+    return {role: load_ed25519(home, f"tuf/{name}/{role}.key") for role in roles}
+
+
+def _make(home: Home, settings: Settings, name: str, roles: tuple[str, ...]) -> None:
+    folder = home.path / "tuf" / name
+    draft = folder.with_name(f"{name}.draft")
     for leftover in (draft, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     make_folder(draft, durable=not settings.ephemeral)
-    keep_for(home, settings).save_keys(draft, {role: ed25519.Ed25519PrivateKey.generate() for role in ROLES})
+    keep_for(home, settings).save_keys(draft, {role: ed25519.Ed25519PrivateKey.generate() for role in roles})
     draft.rename(folder)
     make_folder(folder, durable=not settings.ephemeral)
 

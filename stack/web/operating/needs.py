@@ -44,7 +44,8 @@ def of_roles(answers: Mapping[str, str], data: str) -> Iterator[Need]:
 def of_tuf(roles: tuple[RoleState, ...], now: datetime, data: str) -> Iterator[Need]:
     """Metadata that somebody has to sign."""
     for role in roles:
-        refresh = f"sigbox trust {'rotate tuf' if role.role == 'root' else 'refresh'} --data {data}"
+        following = "root propose" if role.by_people else "rotate tuf"
+        refresh = f"sigbox trust {following if role.role == 'root' else 'refresh'} --data {data}"
         verdict, days = role.verdict(now), role.left(now) // timedelta(days=1)
         said = {"role": role.role, "days": days}
         if verdict == "expired":

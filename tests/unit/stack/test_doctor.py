@@ -73,7 +73,14 @@ def tuf(**left: float) -> dict[str, object]:
         "/tuf/3.snapshot.json": {"signed": {"expires": expires["snapshot"], "meta": {"targets.json": {"version": 2}}}},
         "/tuf/2.targets.json": {"signed": {"expires": expires["targets"]}},
         "/tuf/1.root.json": {"signed": {"expires": encode_time(NOW - timedelta(days=1))}},
-        "/tuf/2.root.json": {"signed": {"expires": expires["root"]}},
+        "/tuf/2.root.json": {
+            "signed": {
+                "version": 2,
+                "expires": expires["root"],
+                "keys": {"11": {"x-sigbox-name": "alice"}, "22": {"x-sigbox-name": "bob"}},
+                "roles": {"root": {"keyids": ["11", "22"], "threshold": 2}},
+            }
+        },
     }
 
 
@@ -87,6 +94,12 @@ async def test_expired_metadata_fails_and_what_soon_expires_warns(role):
         await there.metadata(seen(tuf(**{role: -0.5})))
     with pytest.raises(Warned, match=f"{role} expires"):
         await there.metadata(seen(tuf(**{role: 0.1})))
+
+
+async def test_a_root_that_soon_expires_names_the_people_who_sign_the_next_one():
+    with pytest.raises(Warned) as warned:
+        await there.metadata(seen(tuf(root=80)))
+    assert "sigbox trust root propose; 2 of alice, bob: sigbox trust root sign" in warned.value.hint
 
 
 OIDC = SigningConfig(oidc=(Service(f"{URL}/auth", 1, Validity(NOW, None)),))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
@@ -57,6 +58,12 @@ def role(name: str, left: timedelta) -> RoleState:
 def test_metadata_that_nobody_signs_by_itself_is_said_in_time(name, left, said):
     found = list(needs.of_tuf((role(name, left),), NOW, "/srv/x"))
     assert [said in need.text for need in found] == ([True] if said else [])
+
+
+def test_a_root_that_people_sign_needs_a_proposal_and_no_rotation():
+    root = replace(role("root", timedelta(days=80)), threshold=2, names=("alice",))
+    (need,) = needs.of_tuf((root,), NOW, "d")
+    assert need.command == "sigbox trust root propose --data d"
 
 
 def test_every_need_has_a_command():
