@@ -70,6 +70,7 @@ from tlog.submission import Intake
 from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
+    from stack.faults.switched import Faults
     from stack.remote_log import RemoteLog
     from tlog.published import Published
 
@@ -93,10 +94,11 @@ async def compose(
     logins: LoginRules | None = None,
     elsewhere: Elsewhere | None = None,
     console: ConsoleRules | None = None,
+    workers: bool = False,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
-    ``issuers`` are others whose tokens count.
+    ``issuers`` are others whose tokens count; ``workers`` says that other processes answer most of what is asked.
     """
     provider = make_provider(home, settings, oidc_key, clock)
     rules, console = logins or LoginRules(), console or ConsoleRules()
@@ -117,6 +119,7 @@ async def compose(
         take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
         watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
+    faults = _faults(home, logs, ct, clock, workers=workers) if control_api else None
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock, lambda number, _key: ct.tree(number)),
@@ -124,10 +127,12 @@ async def compose(
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
         shown,
-        *([_control_part(provider, directory)] if control_api else []),
+        *([_control_part(provider, directory, faults)] if faults is not None else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
     async with assembled(parts, home, edge, clock, checks) as made:
+        if faults is not None:
+            made[0].middlewares.append(faults.middleware)
         yield made
 
 
@@ -326,11 +331,21 @@ def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], a
     return Part(console.make_routes(), services=services, watcher=around.watcher, arrived=arrived)
 
 
-def _control_part(provider: Provider, directory: Directory) -> Part:
+def _control_part(provider: Provider, directory: Directory, faults: Faults) -> Part:
     # Deferred: few stacks have it.
     from stack import control  # noqa: PLC0415 - see the line above
 
-    return Part(control.make_routes(provider, directory))
+    return Part(control.make_routes(provider, directory, faults))
+
+
+def _faults(
+    home: Home, logs: Mapping[str, Log], ct: Trees[CertificateLogService], clock: Clock, *, workers: bool
+) -> Faults:
+    # Deferred: the same.
+    from stack.faults.means import Means  # noqa: PLC0415 - see the line above
+    from stack.faults.switched import Faults  # noqa: PLC0415 - the same
+
+    return Faults(None if workers else Means(home, logs, lambda: ct.newest, clock))
 
 
 def _persona_rows(own: Issuer) -> tuple[Issuer, ...]:

@@ -16,11 +16,13 @@ from sigcore.errors import SigError
 from sigcore.strict import Fields
 from stack.ambient import Sources
 from stack.ambient import make_routes as make_ambient_routes
+from stack.faults.http import make_routes as make_fault_routes
+from stack.faults.switched import Faults
 from stack.personas import parse_persona
 
 
-def make_routes(provider: Provider, directory: Directory) -> list[web.RouteDef]:
-    """Routes of the control API; tokens are ``provider``'s, users are added to ``directory``."""
+def make_routes(provider: Provider, directory: Directory, faults: Faults) -> list[web.RouteDef]:
+    """Routes of the control API; tokens are ``provider``'s, users are added to ``directory``, ``faults`` are switched."""
     sources = Sources(provider, provider.origin)
 
     async def token(request: web.Request) -> web.Response:
@@ -56,6 +58,7 @@ def make_routes(provider: Provider, directory: Directory) -> list[web.RouteDef]:
         web.post("/_ctl/user", user),
         web.post("/_ctl/ambient", ambient),
         *make_ambient_routes(sources),
+        *make_fault_routes(faults),
     ]
 
 
