@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from sigcore import limits
 from sigcore.errors import Refused, Unavailable
-from sigcore.strict import Fields
+from sigcore.strict import Fields, parse_json
 from stack.config import parse_url
 
 TIMEOUT_S = 10
@@ -42,7 +42,8 @@ def ask_for(url: str, action: str, body: bytes, method: str = "POST") -> Fields:
         connection.close()
     if response.status == http.HTTPStatus.NOT_FOUND and FAULTLESS not in data:
         raise Refused(f"{url} has no control API", "start the stack with --ephemeral --control")
-    fields = Fields.parse(data, what="the stack's answer", limit=limits.SERVICE_RESPONSE)
+    what = "the stack's answer"
+    fields = Fields.of(parse_json(data, what=what, limit=limits.SERVICE_RESPONSE, floats=True), what)
     if response.status != http.HTTPStatus.OK:
         raise Refused(f"the stack answered {response.status}: {fields.optional_text('message')}")
     return fields

@@ -57,7 +57,7 @@ def rolled_back(metadata: bytes, key: ed25519.Ed25519PrivateKey) -> bytes:
     """It is the version before. Refused: it is the first one."""
     version = version_of(metadata)
     if version == 1:
-        raise Refused("timestamp.json has version 1, and there is none before it", "sigbox trust refresh --force")
+        raise Refused("timestamp.json has version 1, and there is none before it", "sigbox trust refresh signs the next one")
     return says(metadata, key, version=version - 1)
 
 
