@@ -64,10 +64,10 @@ def _ask(options: argparse.Namespace) -> Fields:
     named = "faults" if options.name is None else f"faults/{quote(options.name, safe='')}"
     if options.action == "off":
         return ask_for(options.url, named, b"", "DELETE")
-    return ask_for(options.url, named, json.dumps(dict(map(parse_parameter, options.parameters))).encode(), "PUT")
+    return ask_for(options.url, named, json.dumps(dict(map(_parameter, options.parameters))).encode(), "PUT")
 
 
-def parse_parameter(text: str) -> tuple[str, JSON]:
+def _parameter(text: str) -> tuple[str, JSON]:
     """``KEY=VALUE``; the value is JSON, or else text. Malformed: there is no key or no ``=``."""
     name, equals, value = text.partition("=")
     if not name or not equals:

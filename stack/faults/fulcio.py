@@ -20,8 +20,8 @@ from sigcore.keys import PrivateKey
 from sigcore.sct import SignedCertificateTimestamp
 from sigcore.x509 import (
     EKU_CODE_SIGNING,
-    SUBJECT_ALTERNATIVE_NAME,
     Certificate,
+    Extension,
     common_name,
     encode_certificate_pem,
     organization,
@@ -29,7 +29,7 @@ from sigcore.x509 import (
     parse_certificates_pem,
 )
 from stack.bootstrap import load_ca
-from stack.faults.answers import altered, changing
+from stack.faults.answers import altered, changing, document_of
 from stack.faults.fault import Lie
 from stack.faults.means import Means
 from stack.faults.parameters import Parameters
@@ -52,11 +52,15 @@ def of_another_time(tbs: bytes, certificate: Certificate, apart: timedelta) -> b
 
 def of_another_name(tbs: bytes, identity: str) -> bytes:
     """The signed part, for the mailbox ``identity``."""
+    return _with(tbs, extensions.subject_alternative_name(Email(identity)))
+
+
+def _with(tbs: bytes, extension: Extension) -> bytes:
+    """The signed part with ``extension`` in the place of that of its kind."""
     *fields, wrapped = der.members(tbs)
     (listed,) = der.members(wrapped, _EXTENSIONS)
-    name = der.oid(SUBJECT_ALTERNATIVE_NAME)
-    other = certify.encode_extension(extensions.subject_alternative_name(Email(identity)))
-    items = [other if der.members(one)[0] == name else one for one in der.members(listed)]
+    kind, other = der.oid(extension.oid), certify.encode_extension(extension)
+    items = [other if der.members(one)[0] == kind else one for one in der.members(listed)]
     return der.sequence(*fields, der.tlv(_EXTENSIONS, der.sequence(*items)))
 
 
@@ -74,13 +78,19 @@ def with_wrong_stamp(certificate: Certificate, key: PrivateKey) -> Certificate:
 
 
 def of_a_stranger(chain: Chain) -> Chain:
-    """An authority that has the same names but other keys has issued the leaf, whose signed part stays as it is."""
+    """An authority that has the same names but other keys has issued the leaf, whose signed part stays as it is.
+
+    It claims the key identifier of the real one, so that the chain holds in itself and nothing but the keys tells them apart.
+    """
     leaf, issuer, *_ = chain
     root_key, key = keys.generate_p256(), keys.generate_p256()
     root = parse_certificate(certify.make_root(root_key, _subject(chain[-1])))
     spki = keys.encode_public_key(key.public_key())
     made = certify.make_intermediate(root, root_key, spki, _subject(issuer), eku=EKU_CODE_SIGNING)
-    return (parse_certificate(certify.sign_tbs(leaf.tbs, key)), parse_certificate(made), root)
+    claimed = issuer.extension(extensions.SUBJECT_KEY_ID)
+    tbs = parse_certificate(made).tbs
+    stranger = certify.sign_tbs(tbs if claimed is None else _with(tbs, claimed), root_key)
+    return (parse_certificate(certify.sign_tbs(leaf.tbs, key)), parse_certificate(stranger), root)
 
 
 def _subject(certificate: Certificate) -> certify.Subject:
@@ -89,10 +99,10 @@ def _subject(certificate: Certificate) -> certify.Subject:
 
 
 # --- pure: bytes of an answer in, bytes of an answer out ----------------------------------------------------
-def parse_chain(answer: bytes) -> Chain:
+def chain_of(answer: bytes) -> Chain:
     """The chain in an answer of either API: JSON with PEM blocks in it, or these alone."""
     if answer.startswith(b"{"):
-        listed = orjson.loads(answer)["signedCertificateEmbeddedSct"]["chain"]["certificates"]
+        listed = document_of(answer)["signedCertificateEmbeddedSct"]["chain"]["certificates"]
         return parse_certificates_pem("\n".join(listed))
     return parse_certificates_pem(answer)
 
@@ -152,6 +162,6 @@ def _logged(means: Means, draft: Callable[[Certificate], bytes]) -> Lie:
 
 def _issuing(change: Callable[[Chain], Awaitable[Chain]]) -> Lie:
     async def changed(answer: bytes) -> bytes:
-        return encode_chain(answer, await change(parse_chain(answer)))
+        return encode_chain(answer, await change(chain_of(answer)))
 
     return changing(CERTIFICATES, changed)

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from sigcore.note import encode_note, parse_note
-from sigcore.strict import encode_base64, parse_base64
+from sigcore.strict import encode_base64, parse_base64, parse_hex
 from stack.bootstrap import load_ecdsa
-from stack.faults.answers import altered, at_once, changing
+from stack.faults.answers import altered, at_once, changing, document_of
 from stack.faults.fault import Lie
 from stack.faults.means import Means
 from stack.faults.parameters import Parameters
@@ -79,7 +79,7 @@ def wrong_set(answer: bytes) -> bytes:
 
 
 def _in_each(answer: bytes, change: Callable[[Members], None]) -> bytes:
-    document = orjson.loads(answer)
+    document = document_of(answer)
     for entry in _entries(document):
         change(entry)
     return orjson.dumps(document)
@@ -110,7 +110,7 @@ def _spelt(entry: Members, hash_: bytes) -> str:
 
 def _turned(entry: Members, text: str) -> str:
     """Another first byte: messages show hashes cut off."""
-    hash_ = bytes.fromhex(text) if _is_v1(entry) else parse_base64(text, what="a hash")
+    hash_ = parse_hex(text, what="a hash") if _is_v1(entry) else parse_base64(text, what="a hash")
     return _spelt(entry, bytes((hash_[0] ^ 1,)) + hash_[1:])
 
 
@@ -145,7 +145,7 @@ def other_entry(means: Means, _parameters: Parameters) -> Lie:
     """The first entry of the log, with everything that proves it, whichever was asked for or added."""
 
     async def change(answer: bytes) -> bytes:
-        document = orjson.loads(answer)
+        document = document_of(answer)
         first = next(_entries(document), None)
         if first is None:
             return answer

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from sigcore import canonical
 from sigcore.errors import Refused
-from sigcore.strict import JSON, encode_time
+from sigcore.strict import JSON, encode_time, parse_hex
 from stack.bootstrap import load_ed25519
-from stack.faults.answers import altered, at_once, changing
+from stack.faults.answers import altered, at_once, changing, document_of
 from stack.faults.fault import Handler, Lie, Take
 from stack.faults.means import Means
 from stack.faults.parameters import Parameters
@@ -27,15 +27,15 @@ TARGET: Final = re.compile(r"/tuf/targets/.")
 # --- pure: bytes of an answer in, bytes of an answer out ----------------------------------------------------
 def wrong_signature(metadata: bytes) -> bytes:
     """Its first signature does not verify."""
-    document = orjson.loads(metadata)
+    document = document_of(metadata)
     first = document["signatures"][0]
-    first["sig"] = altered(bytes.fromhex(first["sig"])).hex()
+    first["sig"] = altered(parse_hex(first["sig"], what="a signature")).hex()
     return _encode(document)
 
 
 def says(metadata: bytes, key: ed25519.Ed25519PrivateKey, **members: JSON) -> bytes:
     """Its signed part has other ``members``, and ``key`` has signed that: TUF signs canonical JSON (specification section 4.2.1)."""
-    document = orjson.loads(metadata)
+    document = document_of(metadata)
     signed = document["signed"] | members
     signature = key.sign(canonical.encode(signed)).hex()
     signatures = [{**one, "sig": signature} for one in document["signatures"]]
@@ -49,7 +49,7 @@ def expired(metadata: bytes, key: ed25519.Ed25519PrivateKey, moment: datetime) -
 
 def version_of(metadata: bytes) -> int:
     """Which version it is."""
-    version: int = orjson.loads(metadata)["signed"]["version"]
+    version: int = document_of(metadata)["signed"]["version"]
     return version
 
 
@@ -57,7 +57,9 @@ def rolled_back(metadata: bytes, key: ed25519.Ed25519PrivateKey) -> bytes:
     """It is the version before. Refused: it is the first one."""
     version = version_of(metadata)
     if version == 1:
-        raise Refused("timestamp.json has version 1, and there is none before it", "sigbox trust refresh signs the next one")
+        raise Refused(
+            "timestamp.json has version 1, and there is none before it", "sigbox trust refresh signs the next one"
+        )
     return says(metadata, key, version=version - 1)
 
 

@@ -84,7 +84,9 @@ class Client:
 
     def verify(self) -> tuple[int, str]:
         who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", self.stack.oidc_issuer)
-        done = sigbox("verify-blob", self.file, "--bundle", self.bundle, "--trusted-root", self.stack.trusted_root, *who)
+        done = sigbox(
+            "verify-blob", self.file, "--bundle", self.bundle, "--trusted-root", self.stack.trusted_root, *who
+        )
         return done.returncode, done.stderr
 
     def initialize(self) -> tuple[int, str]:
