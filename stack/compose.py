@@ -71,6 +71,7 @@ from tlog.submission import Intake
 from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
+    from stack.faults.switched import Faults
     from stack.remote_log import RemoteLog
     from tlog.published import Published
 
@@ -94,10 +95,11 @@ async def compose(
     logins: LoginRules | None = None,
     elsewhere: Elsewhere | None = None,
     console: ConsoleRules | None = None,
+    workers: bool = False,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
-    ``issuers`` are others whose tokens count.
+    ``issuers`` are others whose tokens count; ``workers`` says that other processes answer most of what is asked.
     """
     provider = make_provider(home, settings, oidc_key, clock)
     rules, console = logins or LoginRules(), console or ConsoleRules()
@@ -119,6 +121,7 @@ async def compose(
         take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
         watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
+    faults = _faults(home, logs, ct, clock, workers=workers) if control_api else None
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock, lambda number, _key: ct.tree(number)),
@@ -126,10 +129,12 @@ async def compose(
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
         shown,
-        *([_control_part(home, settings, provider, directory)] if control_api else []),
+        *([_control_part(home, settings, provider, directory, faults)] if faults is not None else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
     async with assembled(parts, home, edge, clock, checks) as made:
+        if faults is not None:
+            made[0].middlewares.append(faults.middleware)
         yield made
 
 
@@ -329,11 +334,20 @@ def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], a
 
 
 # --- what tests may order, deferred: few stacks have it ------------------------------------------------------
-def _control_part(home: Home, settings: Settings, provider: Provider, directory: Directory) -> Part:
+def _control_part(home: Home, settings: Settings, provider: Provider, directory: Directory, faults: Faults) -> Part:
     from stack import control  # noqa: PLC0415 - see above
     from stack.other_issuers import OtherIssuers  # noqa: PLC0415 - see above
 
-    return Part(control.make_routes(provider, directory, OtherIssuers(home, settings, provider.clock)))
+    return Part(control.make_routes(provider, directory, OtherIssuers(home, settings, provider.clock), faults))
+
+
+def _faults(
+    home: Home, logs: Mapping[str, Log], ct: Trees[CertificateLogService], clock: Clock, *, workers: bool
+) -> Faults:
+    from stack.faults.means import Means  # noqa: PLC0415 - see above
+    from stack.faults.switched import Faults  # noqa: PLC0415 - see above
+
+    return Faults(None if workers else Means(home, logs, lambda: ct.newest, clock))
 
 
 def _control_table(home: Home, settings: Settings, issuers: LiveIssuers, own: Issuer, clock: Clock) -> IssuerTable:

@@ -134,6 +134,7 @@ def composed(
         logins=prepared.logins,
         elsewhere=prepared.elsewhere,
         console=prepared.console,
+        workers=plan.workers is not None,
     )
 
 

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from sigcore import limits
 from sigcore.errors import Refused, Unavailable
-from sigcore.strict import Fields
+from sigcore.strict import Fields, parse_json
 from stack.config import parse_url
 
 TIMEOUT_S = 10
+FAULTLESS = b"there is no fault"
+"""Is in the answer of a control API that has no fault of that name, which is 404 too."""
 
 
 def ask_control(url: str, action: str, body: bytes) -> str:
@@ -19,8 +21,8 @@ def ask_control(url: str, action: str, body: bytes) -> str:
     return ask_for(url, action, body).text(action)
 
 
-def ask_for(url: str, action: str, body: bytes) -> Fields:
-    """POST ``body`` to ``/_ctl/ACTION``; the answer has a member named like the action.
+def ask_for(url: str, action: str, body: bytes, method: str = "POST") -> Fields:
+    """Send ``body`` to ``/_ctl/ACTION``; of a POST the answer has a member named like the action.
 
     Raises:
         Unavailable: nobody answers. Refused: the stack has no control API, or says no.
@@ -29,7 +31,7 @@ def ask_for(url: str, action: str, body: bytes) -> Fields:
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     try:
-        connection.request("POST", f"/_ctl/{action}", body, {"Content-Type": "application/json"})
+        connection.request(method, f"/_ctl/{action}", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         data = response.read(limits.SERVICE_RESPONSE)
     except (OSError, http.client.HTTPException) as error:
@@ -38,9 +40,10 @@ def ask_for(url: str, action: str, body: bytes) -> Fields:
         ) from error
     finally:
         connection.close()
-    if response.status == http.HTTPStatus.NOT_FOUND:
+    if response.status == http.HTTPStatus.NOT_FOUND and FAULTLESS not in data:
         raise Refused(f"{url} has no control API", "start the stack with --ephemeral --control")
-    fields = Fields.parse(data, what="the stack's answer", limit=limits.SERVICE_RESPONSE)
+    what = "the stack's answer"
+    fields = Fields.of(parse_json(data, what=what, limit=limits.SERVICE_RESPONSE, floats=True), what)
     if response.status != http.HTTPStatus.OK:
         raise Refused(f"the stack answered {response.status}: {fields.optional_text('message')}")
     return fields

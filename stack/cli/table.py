@@ -45,6 +45,7 @@ COMMANDS = {
     "up": Command("stack.cli.up", "start a whole private Sigstore: all roles, one process, one port"),
     "serve": Command("stack.cli.serve", "serve one role as a process of its own, with its keys alone"),
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
+    "fault": Command("stack.cli.fault", "let a stack for tests misbehave, to see that clients notice"),
     "user": Command(
         "stack.cli.user",
         "local accounts: who may log in to your stack's OpenID provider",

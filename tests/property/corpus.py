@@ -38,6 +38,7 @@ import stack.backup.about
 import stack.backup.archive
 import stack.cli.persona
 import stack.config
+import stack.faults.parameters
 import stack.issuers
 import stack.minting
 import stack.personas
@@ -539,6 +540,10 @@ PARSERS: dict[str, Parser] = {
     "ca.fulcio_config.parse_row": Parser(
         lambda data: ca.fulcio_config.parse_row(json_of(data), "https://a.example", {}, pattern=False) and None,
         [json.dumps(FULCIO["oidc-issuers"]["https://a.example"]).encode()],
+    ),
+    "stack.faults.parameters.parse_parameters": Parser(
+        lambda data: stack.faults.parameters.parse_parameters(data, ("role", "seconds", "status", "hours", "identity")),
+        [b"", b'{"role": "tsa", "seconds": 1.5, "count": 3}', b'{"status": 429, "hours": -3, "identity": "a@b.c"}'],
     ),
     "stack.issuers.parse_document": Parser(
         lambda data: stack.issuers.parse_document(Path("issuers.yaml"), data),
