@@ -16,7 +16,6 @@ from stack.testing.command import run
 
 EMAIL: Final = "alice@example.com"
 """Who signs, where a test does not say."""
-AUDIENCE: Final = "sigstore"
 SUFFIX: Final = ".sigstore.json"
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -131,10 +131,11 @@ class _Child:
 
 
 def _end_with(lifeline: int, pid: int) -> None:
-    """Have the process ``pid`` get SIGTERM when nobody holds the other end of ``lifeline`` any more."""
+    """Have the process ``pid`` get SIGTERM when nobody holds the other end of ``lifeline`` any more, where the kernel can."""
     if sys.platform == "linux":
         import fcntl  # noqa: PLC0415 - not there on every platform
 
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGTERM)
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, pid)
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+        with suppress(OSError):
+            fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGTERM)
+            fcntl.fcntl(lifeline, fcntl.F_SETOWN, pid)
+            fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
