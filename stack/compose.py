@@ -301,7 +301,7 @@ def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor:
 
 def trust_part(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Part:
     """``trust``: the TUF repository and the front page, which shows ``logs``."""
-    routes = (*serving.make_routes(home.tuf_repository), *front.make_routes(home, settings, logs))
+    routes = (*serving.make_routes(home), *front.make_routes(home, settings, logs))
     return Part(routes, {"trust": health.trust_check(home)})
 
 
