@@ -105,7 +105,8 @@ async def compose(
     own = own_issuer(provider)
     ct = make_ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
     table = issuers.table(own, _persona_rows(own) if control_api else ())
-    authority = _authority((material.ca_key, material.ca_chain), table, ct.newest, material.ct_key.public_key())
+    chained = (material.ca_key, material.ca_chain)
+    authority = _authority(settings, chained, table, ct.newest, material.ct_key.public_key())
     kept = (_ct_part(home, ct, clock), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
     asked: dict[str, health.Check] = {}
@@ -150,10 +151,17 @@ def _oidc_part(home: Home, settings: Settings, provider: Provider, directory: Di
 
 
 def ca_part(
-    home: Home, ca_: Chained, issuers: LiveIssuers, own: Issuer, log: RemoteLog, log_key: keys.PublicKey, clock: Clock
+    home: Home,
+    settings: Settings,
+    ca_: Chained,
+    issuers: LiveIssuers,
+    own: Issuer,
+    log: RemoteLog,
+    log_key: keys.PublicKey,
+    clock: Clock,
 ) -> Part:
     """``ca``, whose log and provider are elsewhere."""
-    authority = _authority(ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S)
+    authority = _authority(settings, ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S)
     part = _ca_part(home, authority, clock, log.tree)
     services = (During(log.open), During(partial(working, issuers.watch)), *part.services)
     return replace(part, checks={**part.checks, "ct": log.check}, services=services)
@@ -211,7 +219,7 @@ async def compose_front(
     parts = (
         _ca_part(
             home,
-            _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()),
+            _authority(settings, (material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()),
             clock,
             lambda _number, _key: ct,  # a log is not rotated under workers
         ),
@@ -361,7 +369,13 @@ def _directory(home: Home, logins: LoginRules, elsewhere: Elsewhere, provider: P
 
 
 def _authority(
-    secret: Chained, issuers: IssuerTable, log: CertificateLog, log_key: keys.PublicKey, *, patience_s: float = 10
+    settings: Settings,
+    secret: Chained,
+    issuers: IssuerTable,
+    log: CertificateLog,
+    log_key: keys.PublicKey,
+    *,
+    patience_s: float = 10,
 ) -> Authority:
     key, chain = secret
     return Authority(
@@ -371,6 +385,7 @@ def _authority(
         log=log,
         log_key=log_key,
         patience_s=patience_s,
+        lifetime=timedelta(seconds=settings.certificate_lifetime_s),
     )
 
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``[ca]`` of the settings file: rules for one role.
+
+Members:
+    certificate_lifetime: how long a certificate is good, in minutes (``"10m"``) or seconds (``"90s"``); ten minutes where it is absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sigcore.errors import Malformed
+from sigcore.patterns import pattern
+from sigcore.strict import shown
+
+_SPAN: Final = pattern(r"([1-9][0-9]{0,3})([ms])\Z", re.ASCII)
+_LIFETIME_S: Final = range(60, 30 * 60 + 1)
+"""Below, clients cannot finish; above, certificates of a rotated authority would outlive the hour for which that still counts."""
+
+
+def parse_role_tables(tables: Mapping[str, object]) -> dict[str, Any]:
+    """The members of :class:`stack.config.Settings` that the tables set.
+
+    Raises:
+        Malformed: no table, an unknown member, or a value that nobody can mean.
+    """
+    found: dict[str, Any] = {}
+    for name, members in MEMBERS.items():
+        table = tables.get(name, {})
+        if not isinstance(table, dict):
+            raise Malformed(f"{name} is {shown(table)}, expected a table", f"write [{name}] above its members")
+        for member, value in table.items():
+            if member not in members:
+                raise Malformed(f"[{name}] has the unknown member {shown(member)}", f"known: {', '.join(members)}")
+            found |= members[member](value)
+    return found
+
+
+def _lifetime(value: object) -> dict[str, Any]:
+    match = _SPAN.match(value) if isinstance(value, str) else None
+    seconds = int(match[1]) * (60 if match[2] == "m" else 1) if match else 0
+    if seconds not in _LIFETIME_S:
+        raise Malformed(f"certificate_lifetime is {shown(value)}, expected one minute to thirty", 'for example "10m"')
+    return {"certificate_lifetime_s": seconds}
+
+
+MEMBERS: Final = {"ca": {"certificate_lifetime": _lifetime}}
+"""Table -> member -> what it sets."""
