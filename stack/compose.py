@@ -276,8 +276,9 @@ def log_front_part(
     """What a worker answers of ``log``: entries, which go to ``logs``."""
     newest = shards_of(load_generations(home), "rekor")[-1]
     rekor_id = note_key(newest.origin(settings), secrets[0].public_key()).id
-    v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse)
-    v1 = FrontV1(logs["rekor-v1"], secrets[1])
+    kinds = settings.entry_types
+    v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse, kinds=kinds)
+    v1 = FrontV1(logs["rekor-v1"], secrets[1], kinds)
     return Part((*tlog.rekor_v2.make_front_routes(v2, newest.prefix), *tlog.rekor_v1.make_front_routes(v1)))
 
 

@@ -37,7 +37,7 @@ REPLACED = ".replaced"
 """Ends the name, beside a data directory, of what lay in its place and gave way to a restore: there for a moment only."""
 SERVICES = "services"
 KEYS = "keys"
-ROLE_TABLES = frozenset(("ca",))
+ROLE_TABLES = frozenset(("ca", "log"))
 """Tables of the settings file with rules for one role: :mod:`stack.role_rules`."""
 IN_TOKEN = ("ca", "ct", "rekor", "rekor-v1", "tsa")
 """The folders whose keys can be in a PKCS#11 token: rows of ``[keys]``."""
@@ -165,6 +165,8 @@ class Settings:
     """Where the logs are kept when several hosts share them (``postgresql://...``); empty for files in the data directory."""
     certificate_lifetime_s: int = 600
     """``certificate_lifetime`` of ``[ca]``."""
+    entry_types: tuple[str, ...] = ()
+    """``entry_types`` of ``[log]``: the kinds of entries that the signature logs take; empty for all."""
 
     def at(self, role: str) -> str:
         """The URL at which clients reach ``role``."""

@@ -52,7 +52,8 @@ def make_rekor(home: Home, settings: Settings, newest: keys.PrivateKey, clock: C
     def make(shard: Shard) -> RekorV2:
         key = newest if shard == last else load_rekor(home, shard.key_file)
         kept = _kept(home, settings, shard)
-        return RekorV2(*kept, origin=shard.origin(settings), key=key, clock=clock, dsse=settings.rekor_v2_dsse)
+        origin, dsse, kinds = shard.origin(settings), settings.rekor_v2_dsse, settings.entry_types
+        return RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds)
 
     return Trees(home, "rekor", make, tlog.rekor_v2.make_routes, clock)
 
@@ -65,6 +66,7 @@ def make_rekor_v1(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKe
         host=settings.host_of("log"),
         key=key,
         clock=clock,
+        kinds=settings.entry_types,
     )
 
 

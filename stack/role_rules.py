@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``[ca]`` of the settings file: rules for one role.
+"""``[ca]`` and ``[log]`` of the settings file: rules for one role.
 
 Members:
-    certificate_lifetime: how long a certificate is good, in minutes (``"10m"``) or seconds (``"90s"``); ten minutes where it is absent.
+    ca.certificate_lifetime: how long a certificate is good, in minutes (``"10m"``) or seconds (``"90s"``); ten minutes where it is absent.
+    log.entry_types: the kinds of entries that the signature logs take, ``["hashedrekord", "dsse"]``; all where it is absent.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sigcore.entries_v1 import KINDS
 from sigcore.errors import Malformed
 from sigcore.patterns import pattern
 from sigcore.strict import shown
@@ -46,5 +48,11 @@ def _lifetime(value: object) -> dict[str, Any]:
     return {"certificate_lifetime_s": seconds}
 
 
-MEMBERS: Final = {"ca": {"certificate_lifetime": _lifetime}}
+def _kinds(value: object) -> dict[str, Any]:
+    if not isinstance(value, list) or not value or any(kind not in KINDS for kind in value):
+        raise Malformed(f"entry_types is {shown(value)}, expected a list of kinds", f"of {', '.join(KINDS)}")
+    return {"entry_types": tuple(kind for kind in KINDS if kind in value)}
+
+
+MEMBERS: Final = {"ca": {"certificate_lifetime": _lifetime}, "log": {"entry_types": _kinds}}
 """Table -> member -> what it sets."""

@@ -71,3 +71,16 @@ def test_a_table_of_another_form_is_refused(home, text, message):
     write(home, text)
     with pytest.raises(Malformed, match=message):
         load_settings(home)
+
+
+def test_the_kinds_of_entries_are_all_or_those_that_are_listed(home):
+    assert load_settings(home).entry_types == ()
+    write(home, '[log]\nentry_types = ["dsse", "hashedrekord", "dsse"]\n')
+    assert load_settings(home).entry_types == ("hashedrekord", "dsse")
+
+
+@pytest.mark.parametrize("value", ["[]", '"dsse"', '["helm"]', '["dsse", 1]', "true", '[["dsse"]]', '["DSSE"]', "[{}]"])
+def test_what_is_no_list_of_kinds_is_refused(home, value):
+    write(home, f"[log]\nentry_types = {value}\n")
+    with pytest.raises(Malformed, match="expected a list of kinds"):
+        load_settings(home)
