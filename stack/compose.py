@@ -295,6 +295,11 @@ def ct_front_part(
 def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor: Floor | None = None) -> Part:
     """``tsa``; ``floor`` is the last time of a timestamp, where several processes make them."""
     office = Office(_timestamps(home, settings, tsa_, clock, floor))
+    if settings.require_synchronised_clock:
+        # Deferred: most stacks do without.
+        from stack.kernel_clock import check_synchronised  # noqa: PLC0415 - see the line above
+
+        office.check_clock = check_synchronised
 
     def adopt(rotated: Generations) -> None:
         if "tsa" in rotated:
@@ -302,6 +307,7 @@ def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor:
             office.authority = TimestampAuthority.of(*load_tsa(home), now=clock(), timekeeper=timekeeper)
 
     def check(now: datetime) -> None:
+        office.check_clock()
         health.tsa_check(office.authority)(now)
 
     follows = During(partial(succeeding, home, adopt, clock))

@@ -37,7 +37,7 @@ REPLACED = ".replaced"
 """Ends the name, beside a data directory, of what lay in its place and gave way to a restore: there for a moment only."""
 SERVICES = "services"
 KEYS = "keys"
-ROLE_TABLES = frozenset(("ca", "log"))
+ROLE_TABLES = frozenset(("ca", "log", "tsa"))
 """Tables of the settings file with rules for one role: :mod:`stack.role_rules`."""
 IN_TOKEN = ("ca", "ct", "rekor", "rekor-v1", "tsa")
 """The folders whose keys can be in a PKCS#11 token: rows of ``[keys]``."""
@@ -167,6 +167,8 @@ class Settings:
     """``certificate_lifetime`` of ``[ca]``."""
     entry_types: tuple[str, ...] = ()
     """``entry_types`` of ``[log]``: the kinds of entries that the signature logs take; empty for all."""
+    require_synchronised_clock: bool = False
+    """Of ``[tsa]``: no timestamps while the kernel does not say that its clock is synchronised."""
 
     def at(self, role: str) -> str:
         """The URL at which clients reach ``role``."""

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``[ca]`` and ``[log]`` of the settings file: rules for one role.
+"""``[ca]``, ``[log]`` and ``[tsa]`` of the settings file: rules for one role.
 
 Members:
     ca.certificate_lifetime: how long a certificate is good, in minutes (``"10m"``) or seconds (``"90s"``); ten minutes where it is absent.
     log.entry_types: the kinds of entries that the signature logs take, ``["hashedrekord", "dsse"]``; all where it is absent.
+    tsa.require_synchronised_clock: true: no timestamps while the kernel does not say that its clock is synchronised.
 """
 
 from __future__ import annotations
@@ -54,5 +55,15 @@ def _kinds(value: object) -> dict[str, Any]:
     return {"entry_types": tuple(kind for kind in KINDS if kind in value)}
 
 
-MEMBERS: Final = {"ca": {"certificate_lifetime": _lifetime}, "log": {"entry_types": _kinds}}
+def _synchronised(value: object) -> dict[str, Any]:
+    if not isinstance(value, bool):
+        raise Malformed(f"require_synchronised_clock is {shown(value)}, expected true or false")
+    return {"require_synchronised_clock": value}
+
+
+MEMBERS: Final = {
+    "ca": {"certificate_lifetime": _lifetime},
+    "log": {"entry_types": _kinds},
+    "tsa": {"require_synchronised_clock": _synchronised},
+}
 """Table -> member -> what it sets."""

@@ -84,3 +84,15 @@ def test_what_is_no_list_of_kinds_is_refused(home, value):
     write(home, f"[log]\nentry_types = {value}\n")
     with pytest.raises(Malformed, match="expected a list of kinds"):
         load_settings(home)
+
+
+def test_a_synchronised_clock_is_asked_for_by_true_alone(home):
+    assert load_settings(home).require_synchronised_clock is False
+    write(home, "[tsa]\nrequire_synchronised_clock = true\n")
+    assert load_settings(home).require_synchronised_clock is True
+
+
+def test_what_is_neither_true_nor_false_is_refused(home):
+    write(home, '[tsa]\nrequire_synchronised_clock = "true"\n')
+    with pytest.raises(Malformed, match="expected true or false"):
+        load_settings(home)
