@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -18,7 +18,7 @@ from ca.patience import Patience
 from ca.ports import CertificateLog
 from ca.possession import Proof, verify_possession
 from ca.principal import make_principal
-from ca.profile import Draft, Profile
+from ca.profile import LIFETIME, Draft, Profile
 from ca.token import verify_token
 from sigcore import certify, der, extensions, keys, precertificate, sct, signatures, x509
 from sigcore.chain import verify_signed_by
@@ -53,7 +53,7 @@ class _Signer:
     key_hash: bytes
 
     @classmethod
-    def of(cls, key: ec.EllipticCurvePrivateKey, chain: Sequence[bytes]) -> _Signer:
+    def of(cls, key: ec.EllipticCurvePrivateKey, chain: Sequence[bytes], lifetime: timedelta) -> _Signer:
         """Malformed and Refused: as :class:`Authority`."""
         certificates = tuple(x509.parse_certificate(der, what="a CA certificate") for der in chain)
         if not certificates or certificates[0].spki != keys.encode_public_key(key.public_key()):
@@ -61,7 +61,8 @@ class _Signer:
         for certificate, issuer in zip(certificates, (*certificates[1:], certificates[-1]), strict=True):
             verify_signed_by(certificate, issuer)
         first, encoded = certificates[0], tuple(certificate.der for certificate in certificates)
-        return cls(key, certificates, encoded, Profile(first), first.public_key(), hashlib.sha256(first.spki).digest())
+        profile, key_hash = Profile(first, lifetime), hashlib.sha256(first.spki).digest()
+        return cls(key, certificates, encoded, profile, first.public_key(), key_hash)
 
     def finish(self, draft: Draft, entry: PrecertEntry, stamp: SignedCertificateTimestamp) -> bytes:
         """Steps 9 and 10 of :meth:`Authority.issue`."""
@@ -105,13 +106,14 @@ class Authority:
         log: where precertificates are logged.
         log_key: the key that the log's SCTs verify with.
         patience_s: seconds that the log may take.
+        lifetime: how long a certificate is good.
 
     Raises:
         Malformed: the key does not belong to the first certificate, or the chain is none.
         Refused: a certificate of the chain is not signed by the next.
     """
 
-    __slots__ = ("_logged_by", "_patience", "_signer", "_working", "issuers")
+    __slots__ = ("_lifetime", "_logged_by", "_patience", "_signer", "_working", "issuers")
 
     def __init__(
         self,
@@ -122,8 +124,10 @@ class Authority:
         log: CertificateLog,
         log_key: PublicKey,
         patience_s: float = 10,
+        lifetime: timedelta = LIFETIME,
     ) -> None:
-        self._signer = _Signer.of(key, chain)
+        self._lifetime = lifetime
+        self._signer = _Signer.of(key, chain, lifetime)
         self.issuers = issuers
         self._logged_by = _LoggedBy.of(log, log_key)
         self._patience = Patience(patience_s)
@@ -145,7 +149,7 @@ class Authority:
 
         The caller has seen to it that the log accepts the new root, and that readers can know of it. Errors: as of the class.
         """
-        self._signer = _Signer.of(key, chain)
+        self._signer = _Signer.of(key, chain, self._lifetime)
 
     def log_to(self, log: CertificateLog, log_key: PublicKey) -> None:
         """Log elsewhere from the next request on, as :meth:`succeed`: readers can know of ``log_key``, whose window has begun."""
@@ -157,7 +161,7 @@ class Authority:
         1. The token verifies at ``now``, the caller's one reading of the clock.
         2. Its claims make a principal: one name, and nothing that the request says about it.
         3. The requester holds the private key, and the key is strong enough to be certified.
-        4. Draft: name, key, ``now`` and ten minutes, a random serial. Precertificate: draft + poison, last and critical.
+        4. Draft: name, key, ``now`` and the lifetime, a random serial. Precertificate: draft + poison, last and critical.
         5. The precertificate keeps every rule of the profile (``lint``); else nothing is signed.
         6. The CA signs it. From here on the certificate counts as issued (RFC 6962 section 3.1): only into the log with it.
         7. The log answers with an SCT, in time, or there is no certificate.
@@ -193,7 +197,8 @@ class Authority:
         await self._take_turns()
         draft = signer.profile.draft(principal, spki, now)  # 4
         tbs = draft.encode(_POISON)
-        lint(tbs, issuer=signer.certificates[0], principal=principal, spki=spki, now=now)  # 5
+        issuer, lifetime = signer.certificates[0], self._lifetime
+        lint(tbs, issuer=issuer, principal=principal, spki=spki, now=now, lifetime=lifetime)  # 5
         await self._take_turns()
         precert, _ = await aside(signer.key, partial(signer.sign, tbs))  # 6
         entry = PrecertEntry(signer.key_hash, draft.encode(b""))

@@ -47,12 +47,23 @@ class _Case:
     principal: Principal
     spki: bytes
     now: datetime
+    lifetime: timedelta
     values: Mapping[str, bytes]
     """Extension -> value."""
 
 
-def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, now: datetime) -> Certificate:
+def lint(
+    tbs: bytes,
+    *,
+    issuer: Certificate,
+    principal: Principal,
+    spki: bytes,
+    now: datetime,
+    lifetime: timedelta = timedelta(seconds=600),
+) -> Certificate:
     """Refuse a precertificate TBS that leaves the profile; the answer is the certificate as it was read.
+
+    ``lifetime`` is what certificates are to have: the operator's, not what the profile made of it.
 
     The TBS is read inside an unsigned shell, so that the CA key touches nothing before the last rule has passed.
 
@@ -63,7 +74,7 @@ def lint(tbs: bytes, *, issuer: Certificate, principal: Principal, spki: bytes, 
     try:
         certificate = x509.parse_certificate(shell, what="the precertificate")
         values = {extension.oid: extension.value for extension in certificate.extensions}
-        case = _Case(certificate, issuer, principal, spki, now, values)
+        case = _Case(certificate, issuer, principal, spki, now, lifetime, values)
         broken = [*_frame(case), *_extensions(case), *_identity(case)]
     except SigError as error:
         raise Unsound(f"the precertificate cannot be read: {error}") from error
@@ -85,8 +96,8 @@ def _frame(case: _Case) -> Iterator[str]:
         yield "subject: empty"
     if certificate.not_before != case.now.replace(microsecond=0):
         yield "notBefore: now"
-    if certificate.not_after - certificate.not_before != timedelta(seconds=600):
-        yield "notAfter: ten minutes after notBefore"
+    if certificate.not_after - certificate.not_before != case.lifetime:
+        yield f"notAfter: {case.lifetime.total_seconds():.0f} seconds after notBefore"
     if not issuer.not_before <= certificate.not_before <= certificate.not_after <= issuer.not_after:
         yield "validity: inside that of the CA"
     if certificate.spki != case.spki:

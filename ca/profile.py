@@ -21,6 +21,7 @@ from sigcore.values import dataclass
 from sigcore.x509 import EKU_CODE_SIGNING, Certificate, Extension
 
 LIFETIME: Final = timedelta(minutes=10)
+"""As the official authority has it; :class:`Profile` takes another one."""
 EMPTY_NAME: Final = der.sequence()
 _VERSION_3: Final = der.tlv(der.context(0), der.integer(2))
 _EXTENSIONS: Final = der.context(3)
@@ -56,21 +57,22 @@ class Draft:
 class Profile:
     """The certificates of one issuing CA. What is the same in all of them is encoded once."""
 
-    __slots__ = ("_algorithm_and_issuer", "_authority_key_id", "_issuer")
+    __slots__ = ("_algorithm_and_issuer", "_authority_key_id", "_issuer", "_lifetime")
 
-    def __init__(self, issuer: Certificate) -> None:
+    def __init__(self, issuer: Certificate, lifetime: timedelta = LIFETIME) -> None:
         self._issuer = issuer
+        self._lifetime = lifetime
         self._algorithm_and_issuer = signatures.ECDSA_WITH_SHA256 + issuer.subject
         self._authority_key_id = certify.encode_extension(extensions.authority_key_id(subject_key_identifier(issuer)))
 
     def draft(self, principal: Principal, spki: bytes, now: datetime) -> Draft:
-        """A fresh certificate for ``principal`` and the key ``spki``, valid from ``now`` (whole seconds) for ten minutes.
+        """A fresh certificate for ``principal`` and the key ``spki``, valid from ``now`` (whole seconds) for the lifetime.
 
         Raises:
             Unavailable: the CA certificate is not valid for the whole of that time.
         """
         start = now.replace(microsecond=0)
-        end = start + LIFETIME
+        end = start + self._lifetime
         if not self._issuer.not_before <= start <= end <= self._issuer.not_after:
             raise Unavailable(
                 f"the CA certificate is valid from {encode_time(self._issuer.not_before)} to"
@@ -79,7 +81,7 @@ class Profile:
             )
         serial = der.integer(certify.random_serial())
         return Draft(
-            b"".join((_VERSION_3, serial, self._algorithm_and_issuer, _validity(start), EMPTY_NAME, spki)),
+            b"".join((_VERSION_3, serial, self._algorithm_and_issuer, _validity(start, end), EMPTY_NAME, spki)),
             b"".join(
                 (
                     _USAGE,
@@ -94,9 +96,9 @@ class Profile:
 
 
 @lru_cache(maxsize=2)
-def _validity(start: datetime) -> bytes:
+def _validity(start: datetime, end: datetime) -> bytes:
     """Kept for the certificates of one second, which have the same."""
-    return der.sequence(der.time(start), der.time(start + LIFETIME))
+    return der.sequence(der.time(start), der.time(end))
 
 
 def subject_key_identifier(issuer: Certificate) -> bytes:

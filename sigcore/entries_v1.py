@@ -9,14 +9,14 @@ Source: rekor ``openapi.yaml`` (ProposedEntry), ``pkg/types``; RFC 8785 for the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from sigcore import canonical, limits
 from sigcore.entries_v1_artifact import parse_hashedrekord, parse_rekord
 from sigcore.entries_v1_envelope import parse_dsse, parse_intoto
 from sigcore.entries_v1_verifier import LoggableEntry
-from sigcore.errors import Malformed
+from sigcore.errors import Malformed, Refused
 from sigcore.strict import JSON, Fields, parse_json, shown
 
 
@@ -35,6 +35,8 @@ _KINDS: Final[Mapping[tuple[str, str], Callable[[Fields], ProposedEntry]]] = {
     ("rekord", "0.0.1"): parse_rekord,
 }
 """(kind, version) -> parser of ``spec``."""
+KINDS: Final = tuple(kind for kind, _version in _KINDS)
+"""What a log can take."""
 _NEVER_LOGGED: Final = frozenset({("intoto", "0.0.1")})
 """What clients still look for, beside what they have logged (cosign 2)."""
 _PROPOSED: Final = {
@@ -45,22 +47,31 @@ _PROPOSED: Final = {
 """The member that the log drops; without it the entry is the one that was logged."""
 
 
-def parse_proposal(data: bytes) -> ProposedEntry:
+def parse_proposal(data: bytes, kinds: Collection[str] = KINDS) -> ProposedEntry:
     """The body of ``POST /api/v1/log/entries``. ``null`` counts as absent: sigstore-python writes it.
+
+    ``kinds`` are those that the log takes.
 
     Raises:
         Malformed: not strict JSON, an unknown kind or version, an unknown or missing member, a value out of bounds.
-        Refused: a weak key, or a form of signature that is not taken.
+        Refused: another kind, a weak key, or a form of signature that is not taken.
     """
-    return _proposal(parse_json(data, what="the proposed entry", limit=limits.LOG_REQUEST))
+    return _proposal(parse_json(data, what="the proposed entry", limit=limits.LOG_REQUEST), kinds)
 
 
-def _proposal(value: JSON) -> ProposedEntry:
+def check_kind(kind: str, kinds: Collection[str]) -> None:
+    """Raises Refused for an entry of a kind that this log does not take."""
+    if kind not in kinds:
+        raise Refused(f"this log takes no entries of kind {kind}", f"it takes: {', '.join(kinds)}")
+
+
+def _proposal(value: JSON, kinds: Collection[str] = KINDS) -> ProposedEntry:
     kind, version, spec = _parts(value)
     row = _KINDS.get((kind, version))
     if row is None:
         known = ", ".join(" ".join(pair) for pair in _KINDS)
         raise Malformed(f"the proposed entry is of kind {shown(kind)} {shown(version)}", f"known: {known}")
+    check_kind(kind, kinds)
     return row(spec)
 
 

@@ -109,7 +109,8 @@ async def compose(
     own = own_issuer(provider)
     ct = make_ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
     table = _control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
-    authority = _authority((material.ca_key, material.ca_chain), table, ct.newest, material.ct_key.public_key())
+    chained = (material.ca_key, material.ca_chain)
+    authority = _authority(settings, chained, table, ct.newest, material.ct_key.public_key())
     kept = (_ct_part(home, ct, clock), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
     logs = {name: log for part in kept for name, log in part.logs.items()}
     asked: dict[str, health.Check] = {}
@@ -157,10 +158,17 @@ def _oidc_part(home: Home, settings: Settings, provider: Provider, directory: Di
 
 
 def ca_part(
-    home: Home, ca_: Chained, issuers: LiveIssuers, own: Issuer, log: RemoteLog, log_key: keys.PublicKey, clock: Clock
+    home: Home,
+    settings: Settings,
+    ca_: Chained,
+    issuers: LiveIssuers,
+    own: Issuer,
+    log: RemoteLog,
+    log_key: keys.PublicKey,
+    clock: Clock,
 ) -> Part:
     """``ca``, whose log and provider are elsewhere."""
-    authority = _authority(ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S)
+    authority = _authority(settings, ca_, issuers.table(own), log, log_key, patience_s=REMOTE_PATIENCE_S)
     part = _ca_part(home, authority, clock, log.tree)
     services = (During(log.open), During(partial(working, issuers.watch)), *part.services)
     return replace(part, checks={**part.checks, "ct": log.check}, services=services)
@@ -218,7 +226,7 @@ async def compose_front(
     parts = (
         _ca_part(
             home,
-            _authority((material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()),
+            _authority(settings, (material.ca_key, material.ca_chain), table, ct, material.ct_key.public_key()),
             clock,
             lambda _number, _key: ct,  # a log is not rotated under workers
         ),
@@ -275,8 +283,9 @@ def log_front_part(
     """What a worker answers of ``log``: entries, which go to ``logs``."""
     newest = shards_of(load_generations(home), "rekor")[-1]
     rekor_id = note_key(newest.origin(settings), secrets[0].public_key()).id
-    v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse)
-    v1 = FrontV1(logs["rekor-v1"], secrets[1])
+    kinds = settings.entry_types
+    v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse, kinds=kinds)
+    v1 = FrontV1(logs["rekor-v1"], secrets[1], kinds)
     return Part((*tlog.rekor_v2.make_front_routes(v2, newest.prefix), *tlog.rekor_v1.make_front_routes(v1)))
 
 
@@ -293,6 +302,11 @@ def ct_front_part(
 def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor: Floor | None = None) -> Part:
     """``tsa``; ``floor`` is the last time of a timestamp, where several processes make them."""
     office = Office(_timestamps(home, settings, tsa_, clock, floor))
+    if settings.require_synchronised_clock:
+        # Deferred: most stacks do without.
+        from stack.kernel_clock import check_synchronised  # noqa: PLC0415 - see the line above
+
+        office.check_clock = check_synchronised
 
     def adopt(rotated: Generations) -> None:
         if "tsa" in rotated:
@@ -300,6 +314,7 @@ def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor:
             office.authority = TimestampAuthority.of(*load_tsa(home), now=clock(), timekeeper=timekeeper)
 
     def check(now: datetime) -> None:
+        office.check_clock()
         health.tsa_check(office.authority)(now)
 
     follows = During(partial(succeeding, home, adopt, clock))
@@ -308,7 +323,7 @@ def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor:
 
 def trust_part(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Part:
     """``trust``: the TUF repository and the front page, which shows ``logs``."""
-    routes = (*serving.make_routes(home.tuf_repository), *front.make_routes(home, settings, logs))
+    routes = (*serving.make_routes(home), *front.make_routes(home, settings, logs))
     return Part(routes, {"trust": health.trust_check(home)})
 
 
@@ -388,7 +403,13 @@ def _directory(home: Home, logins: LoginRules, elsewhere: Elsewhere, provider: P
 
 
 def _authority(
-    secret: Chained, issuers: IssuerTable, log: CertificateLog, log_key: keys.PublicKey, *, patience_s: float = 10
+    settings: Settings,
+    secret: Chained,
+    issuers: IssuerTable,
+    log: CertificateLog,
+    log_key: keys.PublicKey,
+    *,
+    patience_s: float = 10,
 ) -> Authority:
     key, chain = secret
     return Authority(
@@ -398,6 +419,7 @@ def _authority(
         log=log,
         log_key=log_key,
         patience_s=patience_s,
+        lifetime=timedelta(seconds=settings.certificate_lifetime_s),
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from sigcore import limits
@@ -37,6 +37,8 @@ REPLACED = ".replaced"
 """Ends the name, beside a data directory, of what lay in its place and gave way to a restore: there for a moment only."""
 SERVICES = "services"
 KEYS = "keys"
+ROLE_TABLES = frozenset(("ca", "log", "tsa"))
+"""Tables of the settings file with rules for one role: :mod:`stack.role_rules`."""
 IN_TOKEN = ("ca", "ct", "rekor", "rekor-v1", "tsa")
 """The folders whose keys can be in a PKCS#11 token: rows of ``[keys]``."""
 ORGANIZATION_LIMIT = 40
@@ -163,6 +165,12 @@ class Settings:
     """Where the logs are kept when several hosts share them (``postgresql://...``); empty for files in the data directory."""
     accept_clock: bool = False
     """Said at this start: the clock is right, whatever was signed with. Not part of the file."""
+    certificate_lifetime_s: int = 600
+    """``certificate_lifetime`` of ``[ca]``."""
+    entry_types: tuple[str, ...] = ()
+    """``entry_types`` of ``[log]``: the kinds of entries that the signature logs take; empty for all."""
+    require_synchronised_clock: bool = False
+    """Of ``[tsa]``: no timestamps while the kernel does not say that its clock is synchronised."""
 
     def at(self, role: str) -> str:
         """The URL at which clients reach ``role``."""
@@ -272,6 +280,14 @@ def key_uris(table: object) -> dict[str, str]:
     return rows
 
 
+def role_settings(table: Mapping[str, object]) -> dict[str, Any]:
+    """What the tables of roles say, as members of :class:`Settings`. Malformed: a table or a member of one is no good."""
+    # Deferred: most stacks have no such table.
+    from stack.role_rules import parse_role_tables  # noqa: PLC0415 - see the line above
+
+    return parse_role_tables(table)
+
+
 def parse_database(text: str) -> str:
     """The URL of a PostgreSQL database, without a password: this one stands in settings, process lists and messages.
 
@@ -358,6 +374,7 @@ def load_settings(home: Home) -> Settings:
             services=parse_services(table.get(SERVICES, {})),
             keys=key_uris(table[KEYS]) if KEYS in table else {},
             database=parse_database(table["database"]) if "database" in table else "",
+            **(role_settings(table) if ROLE_TABLES & table.keys() else {}),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error

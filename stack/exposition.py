@@ -15,14 +15,14 @@ from sigcore.trustroot import parse_trusted_root
 from sigcore.x509 import parse_certificate
 from stack.figures import Figures
 from stack.files import load_file
-from stack.traffic import BUCKETS_S, Traffic
+from stack.traffic import BUCKETS_S, CERTIFICATES, Traffic
 from stack.trust.state import load_roles
+from stack.upstream_names import upstream
 from tlog.log import Log
 
 if TYPE_CHECKING:
     from stack.watch.watcher import Watcher
 
-_CERTIFICATES: Final = ("/api/v2/signingCert", "/api/v1/signingCert")
 _TIMESTAMPS: Final = ("/api/v1/timestamp",)
 
 
@@ -51,6 +51,7 @@ class Collector:
         yield from _certificates(self._figures)
         yield from _alerts(self._figures.watcher)
         yield from _build()
+        yield from upstream(self._figures)
 
 
 def _requests(traffic: Traffic) -> Iterator[Metric]:
@@ -70,7 +71,7 @@ def _requests(traffic: Traffic) -> Iterator[Metric]:
 
 
 def _issued(traffic: Traffic) -> Iterator[Metric]:
-    certificates, timestamps = traffic.answered("POST", _CERTIFICATES), traffic.answered("POST", _TIMESTAMPS)
+    certificates, timestamps = traffic.answered("POST", CERTIFICATES), traffic.answered("POST", _TIMESTAMPS)
     yield CounterMetricFamily("sigbox_certificates_issued", "Certificates that left the CA.", certificates)
     yield CounterMetricFamily("sigbox_timestamps_issued", "Timestamps that left the authority.", timestamps)
 

@@ -55,8 +55,8 @@ def make_rekor(home: Home, settings: Settings, newest: keys.PrivateKey, clock: C
     def make(shard: Shard) -> RekorV2:
         key = newest if shard == last else load_rekor(home, shard.key_file)
         kept = _kept(home, settings, shard)
-        rekor = RekorV2(*kept, origin=shard.origin(settings), key=key, clock=clock, dsse=settings.rekor_v2_dsse)
-        return _guarded(rekor, settings)
+        origin, dsse, kinds = shard.origin(settings), settings.rekor_v2_dsse, settings.entry_types
+        return _guarded(RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds), settings)
 
     return Trees(home, "rekor", make, tlog.rekor_v2.make_routes, clock)
 
@@ -69,6 +69,7 @@ def make_rekor_v1(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKe
         host=settings.host_of("log"),
         key=key,
         clock=clock,
+        kinds=settings.entry_types,
     )
     return _guarded(rekor, settings)
 

@@ -118,7 +118,7 @@ def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     log_key, tree = load_public(home).ct_key, shards_of(load_generations(home), "ct")[-1]
     _check_published(home, "ct", log_key)
     log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key, tree, tls=trusting_own(home))
-    return compose.ca_part(home, ca, issuers, own, log, log_key, clock)
+    return compose.ca_part(home, settings, ca, issuers, own, log, log_key, clock)
 
 
 def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:

@@ -16,6 +16,8 @@ from aiohttp import web
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
 BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds of the latency histogram; beyond the last one there is one more bucket."""
+CERTIFICATES: Final = ("/api/v2/signingCert", "/api/v1/signingCert")
+"""The routes that a certificate comes from."""
 OTHER: Final = "OTHER"
 NO_ROUTE: Final = "none"
 _ROLES: Final = (
@@ -25,7 +27,7 @@ _ROLES: Final = (
     ("tsa", ("/api/v1/timestamp",)),
     ("rekor-v1", ("/api/v1/log", "/api/v1/index")),
     ("rekor", ("/api/v2/", "/checkpoint", "/tile", "/log/")),
-    ("trust", ("/tuf",)),
+    ("trust", ("/tuf", "/root.json", "/trusted_root.json", "/signing_config.json", "/trust_config.json")),
     ("health", ("/healthz", "/readyz", "/ping", "/metrics")),
     ("none", (NO_ROUTE,)),
 )  # fmt: skip

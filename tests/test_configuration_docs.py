@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from stack import broker, console_login, issuers, login_rules, upstreams
+from stack import broker, console_login, issuers, login_rules, role_rules, upstreams
 from stack.cli.table import COMMANDS
-from stack.config import IN_TOKEN, ROLES, Home, Settings, save_settings
+from stack.config import IN_TOKEN, ROLE_TABLES, ROLES, Home, Settings, save_settings
 from stack.watch import rules as watch
 from tests import architecture_rules as rules
 
@@ -90,6 +90,12 @@ def test_every_member_of_the_tables_about_others_is_described():
 
 def test_every_member_of_the_login_rules_is_described():
     assert first_cells(section("Logins")) == set(login_rules._MEMBERS)
+
+
+def test_every_member_of_the_tables_about_a_role_is_described():
+    for table, title in (("ca", "Certificates"), ("log", "Entries"), ("tsa", "Timestamps")):
+        assert first_cells(section(title)) == set(role_rules.MEMBERS[table])
+    assert set(role_rules.MEMBERS) == ROLE_TABLES
 
 
 def test_every_member_of_the_tables_about_the_console_is_described():

@@ -66,7 +66,7 @@ def make_front_routes(front: FrontV1) -> list[web.RouteDef]:
     """The route that takes entries."""
 
     async def add(request: web.Request) -> web.Response:
-        proposal = entries_v1.parse_proposal(await _body(request))
+        proposal = entries_v1.parse_proposal(await _body(request), front.kinds)
         receipt = await front.add(proposal.verify())
         entry_id = front.entry_id(receipt.leaf)
         if receipt.duplicate:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from binascii import b2a_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
@@ -18,6 +18,7 @@ from aiohttp import web
 from sigcore import entries, keys, limits, merkle
 from sigcore.algorithms import HashAlgorithm
 from sigcore.entries import HashedRekord
+from sigcore.entries_v1 import KINDS, check_kind
 from sigcore.entries_v2_dsse import DsseRequest, dsse_body, hashedrekord_body, parse_request
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.keys import PrivateKey
@@ -78,21 +79,27 @@ class Front:
         log_id: as clients know it.
         dsse: the kind of entry that an envelope is logged as. Newer clients verify hashedrekord only; dsse is for those who sign
             with sigstore-go before 1.2 or sigstore-python before 4.3 and look at what they get.
+        kinds: of the entries that it takes, empty for all; an envelope is of kind dsse, whatever it is logged as.
     """
 
-    def __init__(self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord") -> None:
+    def __init__(
+        self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord", kinds: Collection[str] = ()
+    ) -> None:
         self.log = log
         self.log_id = log_id
         self._log_id = b2a_base64(log_id, newline=False)
         self._dsse_body = _DSSE_BODIES[dsse]
+        self._kinds = kinds or KINDS
 
     async def add(self, entry: HashedRekord | DsseRequest) -> Receipt:
         """Verify ``entry`` and log it.
 
         Raises:
             Malformed, Refused: as :func:`sigcore.entries.verify_entry` and :meth:`DsseRequest.verify`.
+            Refused: an entry of another kind than the log takes.
             Frozen, Unavailable: as :meth:`tlog.log.Log.submit`.
         """
+        check_kind("dsse" if isinstance(entry, DsseRequest) else "hashedrekord", self._kinds)
         if isinstance(entry, DsseRequest):
             return await self.log.submit(_submission(self._dsse_body(entry)))
         await self._take_turns()
@@ -127,7 +134,7 @@ class RekorV2(Front):
         origin: the bare host name of the URL that clients are given (no scheme, port or path).
         key: Ed25519 or ECDSA P-256, of this log only.
         clock: the time of day.
-        dsse: see :class:`Front`.
+        dsse, kinds: see :class:`Front`.
     """
 
     log: Log
@@ -141,11 +148,12 @@ class RekorV2(Front):
         key: PrivateKey,
         clock: Clock,
         dsse: DsseKind = "hashedrekord",
+        kinds: Collection[str] = (),
     ) -> None:
         publisher = CheckpointPublisher(origin, key)
         self.origin = origin
         self.key = publisher.note_key
-        super().__init__(Log(store, anchor, publisher, clock), publisher.note_key.id, dsse=dsse)
+        super().__init__(Log(store, anchor, publisher, clock), publisher.note_key.id, dsse=dsse, kinds=kinds)
 
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""

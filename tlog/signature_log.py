@@ -10,7 +10,7 @@ Source: rekor ``pkg/api/entries.go`` (signEntry), ``pkg/util/checkpoint.go``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sigcore import keys, merkle
 from sigcore.algorithms import HashAlgorithm
 from sigcore.device_key import aside
+from sigcore.entries_v1 import KINDS
 from sigcore.entries_v1_artifact import HashedRekordV1
 from sigcore.entries_v1_verifier import LoggableEntry, parse_verifier
 from sigcore.entry_id import encode_entry_id, parse_entry_id, tree_id_of
@@ -55,12 +56,14 @@ class FrontV1:
     Args:
         log: where entries are brought.
         key: ECDSA P-256, of this log only; the log id is the SHA-256 of its SPKI.
+        kinds: of the entries that it takes, empty for all; what it has of others stays, and is found.
     """
 
-    def __init__(self, log: Intake, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, log: Intake, key: ec.EllipticCurvePrivateKey, kinds: Collection[str] = ()) -> None:
         _check_curve(key)
         spki = keys.encode_public_key(key.public_key())
         self.log = log
+        self.kinds = kinds or KINDS
         self._key = key
         self._public_key = key.public_key()
         self.log_id = keys.key_id(spki)
@@ -123,7 +126,7 @@ class RekorV1(FrontV1):
         store, anchor: where it is kept.
         index: where its search index is kept.
         host: the bare host name of the URL that clients are given: who signs the checkpoints.
-        key: see :class:`FrontV1`.
+        key, kinds: see :class:`FrontV1`.
         clock: the time of day.
     """
 
@@ -138,11 +141,12 @@ class RekorV1(FrontV1):
         host: str,
         key: ec.EllipticCurvePrivateKey,
         clock: Clock,
+        kinds: Collection[str] = (),
     ) -> None:
         _check_curve(key)
         publisher = make_publisher(host, key)
         self.note_key = publisher.note_key
-        super().__init__(Log(store, anchor, publisher, clock), key)
+        super().__init__(Log(store, anchor, publisher, clock), key, kinds)
         self.search = Search(self.log, self.log_id, index, lambda entry: parse_kept(entry.extra).keys)
         self.log.grown = self.search.nudge
 

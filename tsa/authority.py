@@ -12,7 +12,7 @@ Source: RFC 3161; policy and accuracy as sigstore/timestamp-authority has them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -108,7 +108,11 @@ class TimestampAuthority:
 
 
 class Office:
-    """The authority that answers now; another one may take its place while requests are served."""
+    """The authority that answers now; another one may take its place while requests are served.
 
-    def __init__(self, authority: TimestampAuthority) -> None:
+    ``check_clock`` is asked before each timestamp: it raises Unavailable where the clock is not to be trusted.
+    """
+
+    def __init__(self, authority: TimestampAuthority, check_clock: Callable[[], None] = lambda: None) -> None:
         self.authority = authority
+        self.check_clock = check_clock

@@ -51,6 +51,7 @@ def make_routes(office: Office, clock: Clock) -> list[web.RouteDef]:
         parse, limit = parser
         try:
             asked = parse(await _body(request, limit))
+            office.check_clock()
             authority = office.authority
             respond = partial(authority.respond, asked, now=clock(), serial=random_serial())
             reply = await aside(authority.key, respond)

@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import Final
 
 from client import tuf_mirror
+from client.root import load_trusted_root
 from client.tuf_cache import cache_folder
 from sigcore.errors import Refused, Unavailable
 from sigcore.values import dataclass
+from stack.cli.enrolled_keys import key_files
 from stack.cli.fingerprint import given_fingerprint
 from stack.cli.table import ExitCode
-from stack.cli.usage import verifying
+from stack.cli.usage import Usage, verifying
 from stack.files import make_folder, save_file
 
 EXAMPLES = """\
 examples:
   sigbox enroll https://sigstore.corp.example --fingerprint 7c1d...
-  sigbox enroll http://localhost:7780 --fingerprint 7c1d... --client cosign"""
+  sigbox enroll http://localhost:7780 --fingerprint 7c1d... --client cosign
+  sigbox enroll http://localhost:7780 --fingerprint 7c1d... --keys sigbox-keys"""
 
 TIMEOUT_S: Final = 60
 _WORDS: Final = 500
@@ -83,12 +86,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--client", choices=known, default="all", metavar="C", help=f"{', '.join(known)} (default: all)"
     )
+    about = "write the keys of its trusted root to this folder as PEM files: for gitsign, podman, kyverno"
+    parser.add_argument("--keys", metavar="DIR", type=Path, help=about)
     parser.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare, keep the root, tell each client."""
+    if options.keys is not None and options.client not in ("all", "sigbox"):
+        raise Usage("--keys goes with --client all or sigbox", "the keys are those that sigbox has verified")
     tls = tuf_mirror.trust_for(options.ca_file)
     mirror = tuf_mirror.check_mirror(f"{options.url.rstrip('/')}/tuf")
     with verifying():
@@ -99,6 +106,8 @@ def run(options: argparse.Namespace) -> int:
         with verifying():
             cache = tuf_mirror.initialize(cache_folder(os.environ), mirror, root, tls)
         rows.append(Enrolled("sigbox", "set up", f"trust in {cache.folder}"))
+        if options.keys is not None:
+            _save_keys(options.keys, cache.files()["trusted_root"])
     wanted = OFFICIAL if options.client == "all" else {options.client: OFFICIAL.get(options.client)}
     rows += [_enroll(name, one, mirror, kept, options.ca_file) for name, one in wanted.items() if one is not None]
     if options.json:
@@ -120,6 +129,12 @@ def _keep(root: bytes, fingerprint: str) -> Path:
     path = folder / f"{fingerprint}.root.json"
     save_file(path, root, durable=False)
     return path
+
+
+def _save_keys(folder: Path, trusted_root: str) -> None:
+    make_folder(folder, 0o755, durable=False)
+    for name, pem in key_files(load_trusted_root(trusted_root)).items():
+        save_file(folder / name, pem, durable=False)
 
 
 def _enroll(name: str, official: Official, mirror: str, root: Path, ca_file: str | None) -> Enrolled:

@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-import base64
-import textwrap
-
 from stack.clients.guide import IDENTITY, Guide, Place, Step
 
 
 def gh(place: Place) -> Guide:
     """GitHub's command line: attestations of GitHub-shaped identities."""
-    root = place.public("trusted_root.json")
     return Guide(
         "gh",
         (
@@ -20,7 +16,7 @@ def gh(place: Place) -> Guide:
         ),
         environment=place.tls("SSL_CERT_FILE"),
         steps=(
-            Step("trust", f"tr -d '\\n' < {root} > trusted_root.jsonl", "it wants one trusted root per line"),
+            place.trusted_root_line(),
             Step(
                 "verify",
                 "gh attestation verify FILE --bundle FILE.sigstore.json --custom-trusted-root trusted_root.jsonl"
@@ -50,32 +46,32 @@ spec:
                     issuer: {place.issuer}
                     subject: {IDENTITY}
                     roots: |-
-{_indented(place.pem("fulcio_chain.pem"), 22)}
+{place.pem("fulcio_chain.pem", 22)}
                     rekor:
                       url: {place.log}
                       pubkey: |-
-{_indented(place.pem("rekor.pub"), 24)}
+{place.pem("rekor.pub", 24)}
                     ctlog:
                       pubkey: |-
-{_indented(place.pem("ctfe.pub"), 24)}"""
+{place.pem("ctfe.pub", 24)}"""
     return Guide(
         "kyverno",
         ("kyverno: signatures of the form of cosign 2, in the Rekor v1 log; the cluster must reach the URL",),
         steps=(
+            *place.keys("verify"),
             Step(
                 "sign",
                 f"cosign sign --yes --new-bundle-format=false --use-signing-config=false --fulcio-url {place.ca}"
-                f" --rekor-url {place.log} --identity-token {place.token} IMAGE@DIGEST",
+                f" --rekor-url {place.log}{place.identified} IMAGE@DIGEST",
                 "after the first line of: sigbox env cosign",
             ),
-            Step("verify", _applied(policy)),
+            Step("verify", _applied(policy, place)),
         ),
     )
 
 
 def policy_controller(place: Place) -> Guide:
     """The TUF repository as a TrustRoot, and a policy that refers to it."""
-    root = base64.b64encode(place.home.tuf_root.read_bytes()).decode("ascii")
     objects = f"""\
 apiVersion: policy.sigstore.dev/v1alpha1
 kind: TrustRoot
@@ -84,7 +80,7 @@ metadata:
 spec:
   remote:
     mirror: {place.mirror}
-    root: {root}
+    root: {place.root_base64}
 ---
 apiVersion: policy.sigstore.dev/v1beta1
 kind: ClusterImagePolicy
@@ -106,7 +102,7 @@ spec:
     return Guide(
         "policy-controller",
         ("policy-controller: the trust root comes over TUF; the cluster must reach the URL, by a name that it knows",),
-        steps=(Step("verify", _applied(objects)),),
+        steps=(Step("verify", f"{place.fetch}{_applied(objects, place)}"),),
     )
 
 
@@ -116,12 +112,11 @@ def podman(place: Place) -> Guide:
 cat > sigbox-signing.yaml <<EOF
 fulcio:
   fulcioURL: {place.ca}
-  oidcMode: staticToken
-  oidcIDToken: {place.token.strip('"')}
+{place.podman_identity}
 rekorURL: {place.log}
 EOF"""
     policy = f"""\
-cat > policy.json <<'EOF'
+cat > policy.json <<{place.heredoc}
 {{
   "default": [{{"type": "reject"}}],
   "transports": {{
@@ -148,6 +143,7 @@ EOF"""
         ),
         environment=place.tls("SSL_CERT_FILE"),
         steps=(
+            *place.keys("verify"),
             Step("sign", parameters, "a token lives ten minutes: write this file anew for each push"),
             Step("sign", "podman push --sign-by-sigstore sigbox-signing.yaml REGISTRY/IMAGE:TAG"),
             Step("verify", policy),
@@ -156,9 +152,5 @@ EOF"""
     )
 
 
-def _indented(text: str, width: int) -> str:
-    return textwrap.indent(text, " " * width)
-
-
-def _applied(objects: str) -> str:
-    return f"kubectl apply -f - <<'EOF'\n{objects}\nEOF"
+def _applied(objects: str, place: Place) -> str:
+    return f"kubectl apply -f - <<{place.heredoc}\n{objects}\nEOF"

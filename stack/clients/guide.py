@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,8 @@ from stack.trust.documents import timestamp_url
 
 IDENTITY: Final = "alice@example.com"
 """Who signs in the examples."""
+HERE: Final = "$PWD/"
+"""Begins a path that the shell completes: some programs change their folder, and want it whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Step:
     command: str
     about: str = ""
     version: str = ""
+    local: bool = False
+    """Whether it names files of the stack's machine that no other has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Guide:
     def lines(self, *, everything: bool = True) -> tuple[str, ...]:
         """What can be pasted into a shell: comments, exports, commands."""
         lines = [f"# {line}" for line in self.about]
-        lines += [f"export {name}={shlex.quote(value)}" for name, value in self.environment]
+        lines += [f"export {name}={_quoted(value)}" for name, value in self.environment]
         for step in (*self.steps, *(self.more if everything else ())):
             lines += [f"# {step.about}"] if step.about else []
             lines += step.command.splitlines()
@@ -58,9 +64,13 @@ class Guide:
         }
 
 
+def _quoted(value: str) -> str:
+    return f'"{value}"' if value.startswith(HERE) else shlex.quote(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A stack as it stands in command lines: paths and URLs, quoted where a shell needs it."""
+    """A stack as it stands in command lines on its own machine: paths and URLs, quoted where a shell needs it."""
 
     home: Home
     settings: Settings
@@ -105,6 +115,61 @@ class Place:
         """A command that prints a fresh identity token, as an argument in double quotes."""
         return f'"$(sigbox token --data {shlex.quote(str(self.home.path))} --email {IDENTITY})"'
 
+    @property
+    def fetch(self) -> str:
+        """What comes before a command that needs the first root; it is here already."""
+        return ""
+
+    @property
+    def identified(self) -> str:
+        """The option with a token, with the space before it."""
+        return f" --identity-token {self.token}"
+
+    @property
+    def token_variable(self) -> str:
+        """The token for a program that takes it from its environment, with the space after it."""
+        return f"SIGSTORE_ID_TOKEN={self.token} "
+
+    @property
+    def podman_identity(self) -> str:
+        """How podman has its token."""
+        return f"  oidcMode: staticToken\n  oidcIDToken: {self.token.strip(chr(34))}"
+
+    @property
+    def login(self) -> tuple[Step, ...]:
+        """What makes a session for our own client; nothing where the token is minted."""
+        return ()
+
+    @property
+    def trust_config(self) -> tuple[tuple[str, str], ...]:
+        """The variable that tells our own client whom to trust."""
+        return (("SIGBOX_TRUST_CONFIG", str(self.home.trust_config)),)
+
+    @property
+    def about_sigbox(self) -> str:
+        """What its lines begin with."""
+        return "sigbox: the trust material of the stack, for every command that follows"
+
+    @property
+    def root_base64(self) -> str:
+        """The first root, in a document that is written between :attr:`heredoc` and its end."""
+        return base64.b64encode(self.home.tuf_root.read_bytes()).decode("ascii")
+
+    @property
+    def heredoc(self) -> str:
+        """The word that ends a document; in quotes, where the shell shall leave it alone."""
+        return "'EOF'"
+
+    def keys(self, purpose: str) -> tuple[Step, ...]:
+        """What brings the files of :meth:`key`."""
+        del purpose  # they are here already
+        return ()
+
+    def trusted_root_line(self) -> Step:
+        """What makes ``trusted_root.jsonl``."""
+        root = self.public("trusted_root.json")
+        return Step("trust", f"tr -d '\\n' < {root} > trusted_root.jsonl", "it wants one trusted root per line")
+
     def public(self, name: str) -> str:
         """A file of ``public/``."""
         return shlex.quote(str(self.home.public / name))
@@ -113,9 +178,9 @@ class Place:
         """A file of ``public/keys/``, not quoted: it is for the environment."""
         return str(self.home.keys / name)
 
-    def pem(self, name: str) -> str:
-        """The content of a file of ``public/keys/``."""
-        return (self.home.keys / name).read_text("ascii").strip()
+    def pem(self, name: str, width: int) -> str:
+        """The content of a file of ``public/keys/``, indented for a document."""
+        return textwrap.indent((self.home.keys / name).read_text("ascii").strip(), " " * width)
 
     def tls(self, *variables: str) -> tuple[tuple[str, str], ...]:
         """``variables`` with the stack's own TLS authority, if the stack has one; a browser and curl want it too."""

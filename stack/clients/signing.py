@@ -12,22 +12,23 @@ def sigbox(place: Place) -> Guide:
     """Our own client."""
     return Guide(
         "sigbox",
-        ("sigbox: the trust material of the stack, for every command that follows",),
-        environment=(("SIGBOX_TRUST_CONFIG", str(place.home.trust_config)), *place.tls("SSL_CERT_FILE")),
+        (place.about_sigbox,),
+        environment=(*place.trust_config, *place.tls("SSL_CERT_FILE")),
         steps=(
-            Step("sign", f"sigbox sign-blob FILE --identity-token {place.token}"),
+            *place.login,
+            Step("sign", f"sigbox sign-blob FILE{place.identified}"),
             Step("verify", f"sigbox verify-blob FILE {_POLICY} {place.issuer}"),
         ),
         more=(
             Step(
                 "sign",
-                f"sigbox sign-blob FILE --rekor-version 1 --identity-token {place.token}",
+                f"sigbox sign-blob FILE --rekor-version 1{place.identified}",
                 "into the Rekor v1 log",
             ),
             Step(
                 "sign",
                 f"sigbox attest-blob FILE --predicate PREDICATE.json --type slsaprovenance1 --bundle FILE.att.json"
-                f" --identity-token {place.token}",
+                f"{place.identified}",
                 "a statement about the file: how it was built, what is in it",
             ),
             Step(
@@ -40,36 +41,38 @@ def sigbox(place: Place) -> Guide:
 
 def cosign(place: Place) -> Guide:
     """Version 3; version 2 with the flags of its time."""
-    issuer, token = place.issuer, place.token
+    issuer, identified = place.issuer, place.identified
     files = f"--trusted-root {place.public('trusted_root.json')}"
     bundle = "--bundle FILE.sigstore.json"
-    sign = f"cosign sign-blob --yes --identity-token {token} {bundle}"
+    sign = f"cosign sign-blob --yes{identified} {bundle}"
     return Guide(
         "cosign",
         ("cosign 3: trust the stack once (kept in ~/.sigstore); afterwards no command needs a URL",),
         environment=place.tls("SSL_CERT_FILE"),
         steps=(
-            Step("trust", f"cosign initialize --mirror {place.mirror} --root {place.root}"),
+            Step("trust", f"{place.fetch}cosign initialize --mirror {place.mirror} --root {place.root}"),
             Step("sign", f"{sign} FILE"),
             Step("verify", f"cosign verify-blob {bundle} {_POLICY} {issuer} FILE"),
         ),
         more=(
-            Step("sign", f"cosign sign --yes --identity-token {token} IMAGE@DIGEST", "a container image"),
+            Step("sign", f"cosign sign --yes{identified} IMAGE@DIGEST", "a container image"),
             Step("verify", f"cosign verify {_POLICY} {issuer} IMAGE@DIGEST"),
             Step(
                 "sign",
                 f"{sign} --signing-config {place.public('signing_config.json')} {files} FILE",
                 "without TUF, from files",
+                local=True,
             ),
-            Step("verify", f"cosign verify-blob {bundle} {files} {_POLICY} {issuer} FILE"),
+            Step("verify", f"cosign verify-blob {bundle} {files} {_POLICY} {issuer} FILE", local=True),
             Step(
                 "sign",
                 f"{sign} --signing-config {place.public('signing_config_v1.json')} {files} FILE",
                 "into the Rekor v1 log, with its search",
+                local=True,
             ),
             Step(
                 "sign",
-                f"cosign sign-blob --yes --identity-token {token} --bundle FILE.cosign.bundle --fulcio-url {place.ca}"
+                f"cosign sign-blob --yes{identified} --bundle FILE.cosign.bundle --fulcio-url {place.ca}"
                 f" --rekor-url {place.log} --oidc-issuer {issuer} FILE",
                 "cosign 2 (after initialize): Rekor v1, a bundle of the old form",
                 version="2",
@@ -106,9 +109,10 @@ def gitsign(place: Place) -> Guide:
             *place.tls("SSL_CERT_FILE"),
         ),
         steps=(
-            Step("trust", f"gitsign initialize --mirror {place.mirror} --root {place.root}"),
+            *place.keys("trust"),
+            Step("trust", f"{place.fetch}gitsign initialize --mirror {place.mirror} --root {place.root}"),
             *(Step("trust", f"git config --local {name} {value}") for name, value in settings),
-            Step("sign", f"SIGSTORE_ID_TOKEN={place.token} git commit -m MESSAGE"),
+            Step("sign", f"{place.token_variable}git commit -m MESSAGE"),
             Step("verify", f"gitsign verify {_POLICY} {place.issuer} HEAD"),
         ),
     )
@@ -126,20 +130,21 @@ def sigstore_python(place: Place) -> Guide:
         ("sigstore-python (pip install sigstore): trust the stack once, then sign and verify",),
         environment=place.tls("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
         steps=(
-            Step("trust", f"{over_tuf} trust-instance {place.root}"),
-            Step("sign", f"{over_tuf} sign --identity-token {place.token} FILE"),
+            Step("trust", f"{place.fetch}{over_tuf} trust-instance {place.root}"),
+            Step("sign", f"{over_tuf} sign{place.identified} FILE"),
             Step("verify", f"{over_tuf} {verify}"),
         ),
         more=(
             Step(
                 "sign",
-                f"{from_file} sign --overwrite --identity-token {place.token} FILE",
+                f"{from_file} sign --overwrite{place.identified} FILE",
                 "the same from one file, without TUF",
+                local=True,
             ),
-            Step("verify", f"{from_file} {verify}"),
+            Step("verify", f"{from_file} {verify}", local=True),
             Step(
                 "sign",
-                f"{over_tuf} sign --rekor-version 1 --overwrite --identity-token {place.token} FILE",
+                f"{over_tuf} sign --rekor-version 1 --overwrite{place.identified} FILE",
                 "into the Rekor v1 log",
             ),
         ),
@@ -149,6 +154,7 @@ def sigstore_python(place: Place) -> Guide:
 def sigstore_js(place: Place) -> Guide:
     """The command line attests only, and to Rekor v1; its identities are regular expressions."""
     identity = IDENTITY.replace(".", r"\.")
+    ci = "CI=1 " if place.token_variable else ""  # so that it looks into the environment
     services = (
         f"--fulcio-url {place.ca} --rekor-url {place.log} --tsa-server-url {place.tsa} --oidc-issuer {place.issuer}"
     )
@@ -162,12 +168,11 @@ def sigstore_js(place: Place) -> Guide:
         steps=(
             Step(
                 "sign",
-                f"CI=1 SIGSTORE_ID_TOKEN={place.token} sigstore attest FILE {services} --timeout 20"
-                " -o FILE.sigstore.json",
+                f"{ci}{place.token_variable}sigstore attest FILE {services} --timeout 20 -o FILE.sigstore.json",
             ),
             Step(
                 "verify",
-                f"sigstore verify FILE.sigstore.json --tuf-mirror-url {place.mirror} --tuf-root-path {place.root}"
+                f"{place.fetch}sigstore verify FILE.sigstore.json --tuf-mirror-url {place.mirror} --tuf-root-path {place.root}"
                 f" --certificate-issuer {place.issuer} --certificate-identity-email '^{identity}$'",
             ),
         ),
@@ -182,9 +187,10 @@ def npm(place: Place) -> Guide:
             "npm publish --provenance and npm audit signatures know the public Sigstore only: no option names another one",
             "so sign the package as a file, and verify that before it is installed",
         ),
-        environment=(("SIGBOX_TRUST_CONFIG", str(place.home.trust_config)), *place.tls("SSL_CERT_FILE")),
+        environment=(*place.trust_config, *place.tls("SSL_CERT_FILE")),
         steps=(
-            Step("sign", f'sigbox sign-blob "$(npm pack --silent)" --identity-token {place.token}'),
+            *place.login,
+            Step("sign", f'sigbox sign-blob "$(npm pack --silent)"{place.identified}'),
             Step("verify", f"sigbox verify-blob PACKAGE.tgz {_POLICY} {place.issuer} && npm install ./PACKAGE.tgz"),
         ),
     )

@@ -73,6 +73,17 @@ def program(_here: Here) -> str:
     return f"Python {version}, SQLite {sqlite3.sqlite_version}, packages in {place}"
 
 
+def time(here: Here) -> str:
+    """That somebody keeps the clock of this machine: certificates, timestamps and the trust root go by it."""
+    here.folder()
+    # Deferred: it is needed here only.
+    from stack.kernel_clock import HINT, fault  # noqa: PLC0415 - see the line above
+
+    if why := fault():
+        raise Warned(why, HINT)
+    return "the kernel takes its clock for synchronised"
+
+
 def files(here: Here) -> str:
     """That secrets are readable by their owner only."""
     home = here.folder()
@@ -200,6 +211,7 @@ CHECKS: Final = (
     Check("program", program),
     Check("files", files),
     Check("disk", disk, "files"),
+    Check("time", time),
     Check("tokens", tokens, "files"),
     Check("database", database, "files"),
     Check("certificates", certificates, "files"),

@@ -7,19 +7,20 @@ No script and no outside asset; the page is whole without colours, and on a tele
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Final
 
 from sigcore.errors import SigError
 from sigcore.language import ENGLISH, LANGUAGES, PARAMETER
-from stack.clients.table import FIRST, GUIDES, guide
+from stack.clients.remote import Remote
+from stack.clients.table import FIRST, GUIDES
 from stack.config import Home, Settings
 from stack.generations import load_generations
 from stack.shards import all_shards
 from stack.trust.documents import timestamp_url
-from stack.trust.serving import fingerprint
+from stack.trust.serving import downloads, fingerprint
 from stack.trust.state import load_roles
 from stack.web.console.language import translate
 from stack.web.console.shelf import title_of
@@ -30,7 +31,17 @@ _ABOUT: Final = (
     " trust root."
 )
 _ELSEWHERE: Final = (
-    "On another machine, take the root from here, compare it, and give its path where these lines name {path}:"
+    "These lines can be pasted on another machine. Put the fingerprint into them that you got over another channel (a call, a letter, the"
+    " person who runs the stack): whoever answers in place of this server shows you a page with another one."
+)
+_ENROLL: Final = "Where sigbox is installed, one line compares the fingerprint and sets up every client that is there:"
+_CLIENTS: Final = (
+    "After that, or without sigbox, client by client. They need a root that was compared first; everything else comes over TUF from that root on. On the"
+    " machine of the stack, {command} prints more of them."
+)
+_DOWNLOADS: Final = (
+    "Only {root} is covered by the fingerprint. Take the others so where you trust the connection, or compare them with what a client has"
+    " fetched over TUF."
 )
 _PLACES: Final = "{search}: who signed what, and when. {flow}, or take the {lessons}. {operator}."
 _LINKS: Final = {
@@ -39,7 +50,6 @@ _LINKS: Final = {
     "lessons": "lessons",
     "operator": "What its operator looks at",
 }
-LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,6 @@ class Front:
     """What the page shows. ``clients`` are (name, lines), ``services`` (name, URL), ``trust`` (role, version, days left)."""
 
     url: str
-    mirror: str
     organization: str
     untrusted: bool
     fingerprint: str
@@ -66,15 +75,17 @@ class Front:
     trust: Sequence[tuple[str, int, int]]
     services: Sequence[tuple[str, str]]
     clients: Sequence[tuple[str, Sequence[str]]]
+    enroll: str
+    downloads: Sequence[str]
 
 
 def describe(home: Home, settings: Settings, logs: Mapping[str, Published]) -> Front:
     """What the page says of this stack."""
     now, log, mirror = datetime.now(UTC), settings.at("log"), f"{settings.at('trust')}/tuf"
+    remote = Remote(home, settings)
     newest = {shard.log: shard for shard in all_shards(load_generations(home))}
     return Front(
         url=settings.url,
-        mirror=mirror,
         organization=settings.organization,
         untrusted=settings.ephemeral,
         fingerprint=fingerprint(home),
@@ -92,16 +103,16 @@ def describe(home: Home, settings: Settings, logs: Mapping[str, Published]) -> F
             ("Trust root (TUF)", f"{mirror}/timestamp.json"),
             *(("Health", f"{url}/readyz") for url in dict.fromkeys((settings.url, *settings.services.values()))),
         ),
-        clients=tuple((client, _lines(client, home, settings)) for client in GUIDES),
+        clients=tuple((client, lines_for(client, remote)) for client in GUIDES),
+        enroll=remote.enroll,
+        downloads=tuple(f"{remote.origin}/{name}" for name in downloads(home)),
     )
 
 
-def _lines(client: str, home: Home, settings: Settings) -> tuple[str, ...]:
-    """The guide; where the stack lies on its machine is said on that machine only."""
-    lines = guide(client, home, settings).lines()
-    if settings.host in LOOPBACK:
-        return lines
-    return tuple(line.replace(str(home.path), "DATA") for line in lines)
+def lines_for(client: str, remote: Remote) -> tuple[str, ...]:
+    """What can be pasted on another machine; it names no file of this one."""
+    found = GUIDES[client](remote)
+    return replace(found, more=tuple(step for step in found.more if not step.local)).lines()
 
 
 def _log_state(name: str, log: Published) -> LogState:
@@ -161,9 +172,16 @@ class _Sheet:
 {chr(10).join(self._trust_row(*row) for row in front.trust)}
 </table>
 <h2>{_("Use it")}</h2>
-<p>{_(_ELSEWHERE, path="<code>public/tuf/1.root.json</code>")}</p>
-<pre tabindex=0><code>{escape(_fetch(front))}</code></pre>
+<p>{_(_ELSEWHERE)}</p>
+<p>{_(_ENROLL)}</p>
+<pre tabindex=0><code>{escape(front.enroll)}</code></pre>
+<p>{_(_CLIENTS, command="<code>sigbox env</code>")}</p>
 {chr(10).join(_client(name, lines) for name, lines in front.clients)}
+<h2>{_("Downloads")}</h2>
+<p>{_(_DOWNLOADS, root="<code>root.json</code>")}</p>
+<ul>
+{chr(10).join(map(_download, front.downloads))}
+</ul>
 <h2>{_("Services")}</h2>
 <table>
 {chr(10).join(self._service_row(*row) for row in front.services)}
@@ -217,8 +235,8 @@ class _Sheet:
         return f"<tr><th scope=row>{self._(name)}<td><code>{escape(url)}</code>"
 
 
-def _fetch(front: Front) -> str:
-    return f"curl -O {front.mirror}/1.root.json\necho '{front.fingerprint}  1.root.json' | sha256sum --check"
+def _download(url: str) -> str:
+    return f"<li><a href=/{escape(url.rpartition('/')[2])}><code>{escape(url)}</code></a>"
 
 
 def _client(name: str, lines: Sequence[str]) -> str:

@@ -32,7 +32,8 @@ thead th { font-weight: 400; color: var(--quiet); }
 .number { font-variant-numeric: tabular-nums; }
 .whole { white-space: nowrap; }
 code, pre { font: 14px/1.5 ui-monospace, monospace; }
-td code, p code { overflow-wrap: anywhere; }
+td code, p code, li code { overflow-wrap: anywhere; }
+ul { margin: .25rem 0 .75rem; padding-left: 1.25rem; }
 pre {
   background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .75rem; margin: .25rem 0 .75rem;
   overflow-x: auto;

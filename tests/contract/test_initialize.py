@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
@@ -240,3 +242,17 @@ def test_a_mirror_that_is_not_reached_says_whether_it_is_the_name_the_port_or_th
         assert "--ca-file" in said
         authority = stack.data / "public" / "tls_ca.pem"
         client("initialize", "--mirror", stack.tuf_mirror, "--root", stack.tuf_root, "--ca-file", authority)
+
+
+def test_one_line_from_the_front_page_brings_the_keys_of_other_clients_as_files(client: Client, tmp_path: Path):
+    with build_opener(ProxyHandler({})).open(client.stack.url, timeout=60) as answer:
+        page = answer.read().decode()
+    [line] = re.findall(r"sigbox enroll \S+ --fingerprint sha256:[0-9a-f]{64}(?=</code>)", page)
+    client(*line.split()[1:], "--client", "sigbox", "--keys", tmp_path / "keys")
+    published = Path(client.stack.data) / "public" / "keys"
+    for name in ("fulcio_chain.pem", "fulcio_v1.crt.pem", "rekor.pub", "ctfe.pub"):
+        assert (tmp_path / "keys" / name).read_bytes() == (published / name).read_bytes()
+    refused = client(*line.split()[1:-1], "sha256:" + "0" * 64, "--keys", tmp_path / "none", code=1)
+    assert "fingerprint" in refused.stderr or "SHA-256" in refused.stderr
+    assert not (tmp_path / "none").exists()
+    assert "--client all or sigbox" in client(*line.split()[1:], "--client", "cosign", "--keys", "x", code=2).stderr

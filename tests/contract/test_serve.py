@@ -268,3 +268,12 @@ def test_without_a_stack_there_is_nothing_to_serve(tmp_path: Path):
     assert done.returncode != 0
     assert "holds no stack" in done.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_the_trust_role_alone_serves_the_plain_downloads(data: Path):
+    with serving(data, "trust") as ready:
+        root = get(ready["listen"], "/root.json")
+        assert root == Home(data).tuf_root.read_bytes()
+        line = get(ready["listen"], "/trusted_root.jsonl")
+        assert json.loads(line) == json.loads(Home(data).trusted_root.read_bytes())
+        assert b"--fingerprint sha256:" in get(ready["listen"], "/")

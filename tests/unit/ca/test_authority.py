@@ -414,3 +414,20 @@ def test_the_chain_must_be_one(chain, issuers, log):
             log=log,
             log_key=log.key.public_key(),
         )
+
+
+async def test_the_lifetime_that_the_operator_set_holds_for_the_next_key_too(chain, issuers, log, token):
+    lifetime = timedelta(minutes=3)
+    authority = Authority(
+        key=chain.key,
+        chain=chain.certificates,
+        issuers=issuers,
+        log=log,
+        log_key=log.key.public_key(),
+        lifetime=lifetime,
+    )
+    for _ in range(2):
+        issued = await authority.issue(token, proof(), now=NOW)
+        leaf = oracle.load_der_x509_certificate(issued.chain[0])
+        assert leaf.not_valid_after_utc - leaf.not_valid_before_utc == lifetime
+        authority.succeed(chain.key, chain.certificates)

@@ -85,8 +85,8 @@ BROKEN = [
     ({"issuer": certify.name("evil", "tests")}, "issuer: the CA's subject"),
     ({"subject": certify.name("alice", "tests")}, "subject: empty"),
     ({"not_before": PARTS["not_before"] - timedelta(seconds=1)}, "notBefore: now"),
-    ({"not_after": PARTS["not_after"] + timedelta(seconds=1)}, "notAfter: ten minutes"),
-    ({"not_after": PARTS["not_after"] - timedelta(seconds=1)}, "notAfter: ten minutes"),
+    ({"not_after": PARTS["not_after"] + timedelta(seconds=1)}, "notAfter: 600 seconds"),
+    ({"not_after": PARTS["not_after"] - timedelta(seconds=1)}, "notAfter: 600 seconds"),
     ({"spki": OTHER_SPKI}, "key: the one"),
     ({"extensions": changed(KU, critical=False)}, "KU, SAN and poison critical"),
     ({"extensions": changed(KU, value=bytes.fromhex("03020284"))}, "extension 2.5.29.15"),
@@ -145,3 +145,14 @@ def test_a_ca_without_a_key_identifier_is_refused():
     bare = replace(CHAIN.issuer, extensions=tuple(e for e in CHAIN.issuer.extensions if e.oid != SKI))
     with pytest.raises(Refused, match="no subject key identifier"):
         subject_key_identifier(bare)
+
+
+@pytest.mark.parametrize("minutes", [1, 30])
+def test_the_lifetime_is_the_one_that_was_asked_for_and_no_other(minutes):
+    lifetime = timedelta(minutes=minutes)
+    tbs = Profile(CHAIN.issuer, lifetime).draft(PERSON, SPKI, NOW).encode(certify.encode_extension(extensions.poison()))
+    found = lint(tbs, issuer=CHAIN.issuer, principal=PERSON, spki=SPKI, now=NOW, lifetime=lifetime)
+    assert found.not_after - found.not_before == lifetime
+    for other in (lifetime + timedelta(seconds=1), lifetime - timedelta(seconds=1), timedelta(minutes=10)):
+        with pytest.raises(Unsound, match=f"notAfter: {other.total_seconds():.0f} seconds after notBefore"):
+            lint(tbs, issuer=CHAIN.issuer, principal=PERSON, spki=SPKI, now=NOW, lifetime=other)

@@ -34,6 +34,7 @@ class Broken:
 
 
 HEAD = Head(12345, b"\xab" * 32, 1_780_000_000_000, "checkpoint")
+DOWNLOADS = {"root.json", "trusted_root.json", "trusted_root.jsonl", "signing_config.json", "trust_config.json"}
 LOGS = {
     "ct": SimpleNamespace(head=HEAD, damage="", fault=""),
     "rekor": Broken(),
@@ -71,13 +72,28 @@ def test_an_ephemeral_stack_says_what_it_is_worth(stack):
     assert "UNTRUSTED" in render(replace(describe(home, settings, LOGS), untrusted=True))
 
 
-def test_paths_of_the_machine_are_shown_on_that_machine_only(stack):
+@pytest.mark.parametrize("url", ["http://localhost:7780", "https://sig.example"])
+def test_paths_of_the_machine_are_never_shown(stack, url):
     home, settings = stack
-    assert str(home.path) in render(describe(home, settings, LOGS))
-    page = render(describe(home, replace(settings, url="https://sig.example"), LOGS))
+    page = render(describe(home, replace(settings, url=url), LOGS))
     assert str(home.path) not in page
-    assert str(Path.home()) not in page
-    assert "DATA/public/tuf/1.root.json" in page
+    assert f"{Path.home()}/" not in page
+    assert "public/" not in page
+    assert "--data" not in page
+
+
+def test_the_first_line_to_paste_enrolls_with_the_fingerprint_which_must_come_over_another_channel(stack):
+    home, settings = stack
+    page = render(describe(home, settings, LOGS))
+    first = re.findall("<pre tabindex=0><code>([^<]*)", page)[0]
+    assert first == f"sigbox enroll http://localhost:7780 --fingerprint sha256:{fingerprint(home)}"
+    assert page.index("over another channel") < page.index(first)
+
+
+def test_the_downloads_are_listed_where_the_trust_role_is(stack):
+    home, settings = stack
+    page = render(describe(home, replace(settings, services={"trust": "https://tuf.example"}), LOGS))
+    assert set(re.findall("<li><a href=/[a-z_.]*><code>https://tuf.example/([^<]*)", page)) == DOWNLOADS
 
 
 def test_the_page_needs_no_script_and_nothing_from_elsewhere(stack):
@@ -93,6 +109,7 @@ def test_the_page_needs_no_script_and_nothing_from_elsewhere(stack):
         "/lessons",
         "/operator",
         "'/?lang=ja'",
+        *(f"/{name}" for name in DOWNLOADS),
     }
 
 

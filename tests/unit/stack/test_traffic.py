@@ -31,6 +31,8 @@ from stack.traffic import BUCKETS_S, Traffic, role_of
         ("/logs/{log}", "console"),
         ("/api/v1/timestamp/certchain", "tsa"),
         ("/tuf/{name}", "trust"),
+        ("/trusted_root.jsonl", "trust"),
+        ("/root.json", "trust"),
         ("/readyz", "health"),
         ("/", "console"),
         ("none", "none"),

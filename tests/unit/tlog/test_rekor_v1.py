@@ -60,6 +60,7 @@ class V1Site:
         self.key = keys.generate_p256()
         self.memory, self.memory_anchor, self.memory_index = Memory(), MemoryAnchor(), MemoryIndex()
         self.open_logs: list[RekorV1] = []
+        self.kinds: tuple[str, ...] = ()
 
     async def open(self) -> RekorV1:
         if self.durable:
@@ -67,7 +68,7 @@ class V1Site:
             index = SqliteIndex(self.folder / "search.db")
         else:
             kept, index = (MemoryStore(self.memory), self.memory_anchor), self.memory_index
-        rekor = RekorV1(*kept, index, host=HOST, key=self.key, clock=self.clock)
+        rekor = RekorV1(*kept, index, host=HOST, key=self.key, clock=self.clock, kinds=self.kinds)
         await rekor.start()
         self.open_logs.append(rekor)
         return rekor
@@ -573,3 +574,23 @@ async def test_another_key_is_not_this_logs(v1):
 def test_entry_ids():
     assert parse_entry_id("0" * 15 + "1" + "AB" * 32) == (1, b"\xab" * 32)
     assert parse_entry_id("ab" * 32) == (None, b"\xab" * 32)
+
+
+async def test_kinds_that_are_not_listed_are_refused_and_those_that_were_logged_before_are_found(v1, serve):
+    rekor = await v1.open()
+    client = await serve(rekor)
+    found, _ = await add(client, dsse())
+    await v1.stop(rekor)
+    v1.kinds = ("hashedrekord", "rekord")
+    rekor = await v1.open()
+    client = await serve(rekor)
+    for kind, proposal in (("dsse", dsse()), ("intoto", intoto())):
+        async with client.post(ENTRIES, json=proposal) as response:
+            assert response.status == 400
+            message = f"this log takes no entries of kind {kind} (it takes: hashedrekord, rekord)"
+            assert await response.json() == {"code": 400, "message": message}
+    await add(client, rekord())
+    async with client.get(f"{ENTRIES}/{found}") as response:
+        assert response.status == 200
+    async with client.post(f"{ENTRIES}/retrieve", json={"entryUUIDs": [found]}) as response:
+        assert len(await response.json()) == 1

@@ -449,3 +449,23 @@ async def test_the_first_entry_names_the_log(rekor):
     seed = entries.parse_body(first.leaf)
     entries.verify_entry(seed)
     assert replace(seed, signature=b"") != replace(entry(0), signature=b"")
+
+
+async def test_a_log_that_takes_one_kind_refuses_the_other_in_the_form_of_the_official_server(aiohttp_client):
+    for kind, other in (("hashedrekord", "dsse"), ("dsse", "hashedrekord")):
+        rekor = make_rekor(kinds=(kind,))
+        await rekor.start()
+        try:
+            app = web.Application()
+            app.add_routes(rekor_v2.make_routes(rekor))
+            client = await aiohttp_client(app)
+            sent = {"hashedrekord": entries.encode_request_v2(entry(1)), "dsse": json.dumps(dsse_request()).encode()}
+            async with client.post(ADD, data=sent[other]) as response:
+                assert response.status == 400
+                message = f"this log takes no entries of kind {other} (it takes: {kind})"
+                assert await response.json() == {"code": 3, "message": message, "details": []}
+            assert rekor.log.size == 1  # its own first entry
+            async with client.post(ADD, data=sent[kind]) as response:
+                assert response.status == 201
+        finally:
+            await rekor.stop()
