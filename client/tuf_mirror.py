@@ -15,15 +15,13 @@ import socket
 import ssl
 import tempfile
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
 from urllib.parse import urlsplit
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.api.metadata import Metadata
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
@@ -31,42 +29,10 @@ from tuf.ngclient.fetcher import FetcherInterface
 from client.files import save_whole
 from client.root import load_trusted_root
 from client.tuf_cache import CONFIG, POLICY, ROOT, STATE, TufCache
+from client.tuf_fetching import TIMEOUT_S, Fetcher, TooSlow
 from sigcore import limits, x509
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.strict import encode_time, shown
-
-TIMEOUT_S: Final = 15
-_CHUNK: Final = 65536
-
-
-class _Fetcher(FetcherInterface):
-    """HTTP by the standard library, with the authorities that the user names."""
-
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
-        self._tls = tls
-        self._answer: Any = None
-
-    def close(self) -> None:
-        """End the connection whose answer nobody has read to its end: it was too long, or refused."""
-        if self._answer is not None:
-            self._answer.close()
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        try:
-            self._answer = urllib.request.urlopen(url, timeout=TIMEOUT_S, context=self._tls)  # noqa: S310 - http or https, checked
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise DownloadHTTPError(f"{url} answered {error.code}", error.code) from error
-        return _chunks(self._answer, url)
-
-
-def _chunks(answer: Any, url: str) -> Iterator[bytes]:
-    with answer as body:
-        try:
-            while chunk := body.read(_CHUNK):
-                yield chunk
-        except (OSError, ValueError) as error:
-            raise DownloadError(f"{url}: {error}") from error
 
 
 @contextmanager
@@ -87,6 +53,8 @@ def _unreached(mirror: str, error: DownloadError) -> Unavailable:
     """In the words that every other service gets: of the name, of whoever should listen, of the certificate's authority."""
     cause: BaseException | None = error.__cause__
     reason = cause.reason if isinstance(cause, urllib.error.URLError) else cause
+    if isinstance(reason, TooSlow):
+        return Unavailable(f"the TUF mirror {mirror} is too slow: {reason}", "try again later, or another mirror")
     if isinstance(reason, ssl.SSLCertVerificationError):
         return Unavailable(
             f"the TUF mirror {mirror} shows a TLS certificate by {shown(_issuer_at(mirror) or 'an unknown authority')}, "
@@ -140,7 +108,7 @@ def fetch_first_root(mirror: str, checksum: str, tls: ssl.SSLContext | None) -> 
     Raises:
         Unavailable: no answer. Refused: another root.
     """
-    with _in_our_words(mirror), closing(_Fetcher(tls)) as fetcher:
+    with _in_our_words(mirror), closing(Fetcher(tls)) as fetcher:
         data = fetcher.download_bytes(f"{mirror}/1.root.json", limits.TRUSTED_ROOT)
     return check_root(data, checksum)
 
@@ -241,7 +209,7 @@ def _update(
     metadata, targets = place / "metadata", place / "targets"
     for made in (metadata, targets):
         made.mkdir(mode=0o700, exist_ok=True)
-    with _in_our_words(mirror), closing(_Fetcher(tls)) as fetcher:
+    with _in_our_words(mirror), closing(Fetcher(tls)) as fetcher:
         updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", given or fetcher, bootstrap=root)
         updater.refresh()
         for name in (ROOT, CONFIG, POLICY):

@@ -99,6 +99,8 @@ SUBJECT_DIGESTS: Final = 32
 """sigstore-go's bound for the digests of one subject."""
 IDENTITY_PATTERN: Final = 1024
 """Characters of a regular expression for identities."""
+PATTERN_STEPS: Final = 4096
+"""Of a regular expression's automaton, with its repeats written out; RE2's bound for one repeat is 1000."""
 
 WORKERS: Final = 256
 """Processes that one command verifies with."""

@@ -22,7 +22,7 @@ from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.values import dataclass
 from stack.authorities import Keep, make_ca, make_log_key, make_tsa
 from stack.config import Home, Settings, check_no_restore, load_settings, save_settings
-from stack.files import leftover_of, load_file, load_secret, make_folder
+from stack.files import check_folder, leftover_of, load_file, load_secret, make_folder
 from stack.generations import current_folder, load_generations
 from stack.seed import CREATED, KeySource
 from stack.shards import shards_of
@@ -346,6 +346,9 @@ def load_ecdsa(home: Home, name: str) -> ec.EllipticCurvePrivateKey:
 
 def _load_key(home: Home, name: str) -> keys.PrivateKey:
     path = home.path / name
+    for folder in Path(name).parents:  # the data directory is the last of them
+        if (home.path / folder).exists():
+            check_folder(home.path / folder)
     try:
         pem = load_secret(path, what="the key")
     except NotFound:

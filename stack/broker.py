@@ -32,6 +32,8 @@ from ca.token import verify_token
 from ca.uris import ORIGIN, workflow_uri
 from oidc_dev.claims import Identity
 from oidc_dev.mailbox import parse_email
+from sigcore.automaton import Automaton
+from sigcore.automaton_making import make_automaton
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import JSON, Fields, shown
 from stack.issuers import keyed_issuer
@@ -52,14 +54,14 @@ class Condition:
     """The claim at ``path`` is one of ``texts``."""
 
     path: tuple[str, ...]
-    texts: tuple[re.Pattern[str], ...]
+    texts: tuple[Automaton, ...]
 
     def holds(self, claims: Mapping[str, JSON]) -> bool:
         """Whether it does. Numbers and booleans are no texts; a claim that is missing is none either."""
         found: JSON = dict(claims)
         for name in self.path:
             found = found.get(name) if isinstance(found, dict) else None
-        return isinstance(found, str) and any(text.match(found) for text in self.texts)
+        return isinstance(found, str) and any(text.fullmatch(found) for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,5 +173,6 @@ def _conditions(claims: Mapping[str, JSON], path: tuple[str, ...]) -> Iterator[C
         yield Condition(place, tuple(_glob(str(text)) for text in texts))
 
 
-def _glob(text: str) -> re.Pattern[str]:
-    return re.compile(re.escape(text).replace(r"\*", "[^/:]*") + r"\Z", re.DOTALL)
+def _glob(text: str) -> Automaton:
+    """The claims that it is held against are a stranger's."""
+    return make_automaton(re.escape(text).replace(r"\*", "[^/:]*"))

@@ -8,7 +8,10 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sigcore import limits
 from sigcore.errors import NotFound, Refused
@@ -95,34 +98,103 @@ def _sync(path: Path, flags: int) -> None:
 
 
 _READABLE = "give the path of a file that is there and that you may read"
+_UNREAD = (errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV, errno.ELOOP, errno.ENOTDIR)
 
 
-def load_file(path: Path, *, what: str, limit: int = limits.TRUSTED_ROOT) -> bytes:
+def load_file(path: Path, *, what: str, limit: int = limits.TRUSTED_ROOT, pipe: bool = False) -> bytes:
     """The bytes of a regular file.
+
+    Args:
+        path: of the file; links are followed.
+        what: how messages call it.
+        limit: bytes at most.
+        pipe: also of a pipe or a terminal, for what a user names: ``<(command)``, ``/dev/stdin``. It is waited for.
 
     Raises:
         NotFound: there is none. Refused: it is larger than ``limit`` bytes, or no regular file.
     """
+    with _opened(path, what, 0 if pipe else os.O_NONBLOCK) as file:
+        if not pipe:
+            _check_regular(path, what, os.fstat(file.fileno()))
+        return _read(file, path, what, limit)
+
+
+@contextmanager
+def _opened(path: Path, what: str, flags: int) -> Iterator[BinaryIO]:
+    """To open a pipe without ``O_NONBLOCK`` waits for who writes to it."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except FileNotFoundError as error:
         raise NotFound(f"{what} {path} does not exist", _READABLE) from error
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if error.errno not in _UNREAD:
+            raise
         raise Refused(f"{what} {path} cannot be read: {error.strerror}", _READABLE) from error
+    with os.fdopen(handle, "rb") as file:
+        yield file
+
+
+def _check_regular(path: Path, what: str, state: os.stat_result) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        raise Refused(f"{what} {path} is a pipe or a device, expected a regular file", _READABLE)
+
+
+def _read(file: BinaryIO, path: Path, what: str, limit: int) -> bytes:
+    data = file.read(limit + 1)
     if len(data) > limit:
         raise Refused(f"{what} {path} is larger than {limit} bytes")
     return data
 
 
 def load_secret(path: Path, *, what: str) -> bytes:
-    """As :func:`load_file`, but refuses a file that others may read.
+    """The bytes of a file that is its owner's alone. All is asked of the file that was opened, not of its name.
+
+    1. A link must stay in its folder, as those of Kubernetes do: what it leads to could be anybody's.
+    2. It is a regular file, ours or root's, and nobody else may read or write it. Root takes that of whom the folder belongs to.
+    3. Nobody else may write to its folder: :func:`check_folder`.
 
     Raises:
-        Refused: names the file and the mode that it must have.
+        NotFound: there is none. Refused: names the file, and the mode or owner that it must have.
     """
-    data = load_file(path, what=what, limit=limits.TEXT)
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        raise Refused(f"{what} {path} has mode {mode:04o}: others may read it", f"chmod 600 {path}")
-    return data
+    place = _linked(path, what) if path.is_symlink() else path  # 1
+    with _opened(place, what, os.O_NONBLOCK | os.O_NOFOLLOW) as file:
+        state = os.fstat(file.fileno())
+        _check_regular(path, what, state)  # 2
+        _check_owner(path, what, state)
+        if (mode := state.st_mode & 0o777) & 0o077:
+            raise Refused(f"{what} {path} has mode {mode:04o}: others may read it", f"chmod 600 {path}")
+        check_folder(place.parent)  # 3
+        return _read(file, path, what, limits.TEXT)
+
+
+def _linked(path: Path, what: str) -> Path:
+    place = Path(os.path.realpath(path))
+    if not place.is_relative_to(os.path.realpath(path.parent)):
+        raise Refused(
+            f"{what} {path} is a link to {place}, out of its folder", f"put the file itself there, mode 600: {path}"
+        )
+    return place
+
+
+def _check_owner(path: Path, what: str, state: os.stat_result) -> None:
+    us = os.geteuid()
+    if state.st_uid in (us, 0) or (us == 0 and state.st_uid == path.parent.stat().st_uid):
+        return
+    raise Refused(f"{what} {path} belongs to user {state.st_uid}, who could change it", f"chown {us} {path}")
+
+
+def check_folder(path: Path) -> None:
+    """That nobody but its owner puts files into the folder ``path``, or takes them away.
+
+    A sticky folder of root's is let pass, where others can only add: ``/tmp``, and what Kubernetes mounts secrets in.
+
+    Raises:
+        Refused: names the folder and the command.
+    """
+    state = path.stat()
+    mode = stat.S_IMODE(state.st_mode)
+    if mode & 0o022 and not (mode & stat.S_ISVTX and state.st_uid == 0):
+        raise Refused(f"the folder {path} has mode {mode:04o}: others may change what is in it", f"chmod go-w {path}")

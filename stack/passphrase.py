@@ -27,7 +27,7 @@ def find_passphrase(option: Path | None, environment: Mapping[str, str]) -> byte
     path = option or _named(environment)
     if path is None:
         return None
-    data = load_file(path, what="the passphrase file", limit=limits.PASSPHRASE)
+    data = load_file(path, what="the passphrase file", limit=limits.PASSPHRASE, pipe=True)
     passphrase = data.removesuffix(b"\n").removesuffix(b"\r")
     if not passphrase or b"\n" in passphrase or b"\0" in passphrase:
         raise Malformed(f"the passphrase file {path} holds no passphrase", "write it on one line, and nothing else")

@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import partial
 
 from stack.config import Settings, load_settings
+from stack.core_dumps import forbid_core_dumps
 from stack.edge import Edge
 from stack.files import save_file
 from stack.generations import load_generations, wait_begun
@@ -40,6 +41,7 @@ def serve_role(plan: RolePlan) -> int:
             is not there, or damaged. OSError: the disk refuses.
     """
     gc.disable()  # until everything answers: stack.running
+    forbid_core_dumps()
     settings = replace(load_settings(plan.home), accept_clock=plan.accept_clock)
     if plan.database:
         settings = replace(settings, database=plan.database)

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _head(path: Path) -> str:
     try:
-        return load_file(path, what="the head", limit=limits.NOTE).decode("utf-8")
+        return load_file(path, what="the head", limit=limits.NOTE, pipe=True).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Malformed(f"{path} is no head: it is not text", "it is what `sigbox audit head` prints") from error
 

@@ -168,7 +168,9 @@ def _row(home: Home, options: argparse.Namespace) -> Document:
     if options.jwks:
         row["jwks"] = keep_key_set(home, options.jwks)
     if options.ca_file:
-        row["ca-cert"] = load_file(options.ca_file, what="the TLS authority", limit=limits.TEXT).decode("latin-1")
+        row["ca-cert"] = load_file(options.ca_file, what="the TLS authority", limit=limits.TEXT, pipe=True).decode(
+            "latin-1"
+        )
     if options.bearer_file:
         row["bearer-file"] = str(options.bearer_file.absolute())
     return {"meta-issuers" if "*" in options.url else "oidc-issuers": {options.url: row}}
@@ -278,7 +280,7 @@ def _token(text: str) -> str:
     if text == "-":
         return sys.stdin.read(limits.IDENTITY_TOKEN + 2).strip()
     if text.startswith("@"):
-        data = load_file(Path(text[1:]), what="the token", limit=limits.IDENTITY_TOKEN + 2)
+        data = load_file(Path(text[1:]), what="the token", limit=limits.IDENTITY_TOKEN + 2, pipe=True)
         return data.decode("ascii", "replace").strip()
     return text
 

@@ -130,7 +130,7 @@ def _refresh(home: Home, options: argparse.Namespace) -> int:
 def _publish_policy(home: Home, options: argparse.Namespace) -> int:
     """Publish the policy in its canonical form; refuse what clients would refuse."""
     settings = load_settings(home)
-    data = load_file(Path(options.file), what="the policy", limit=limits.POLICY)
+    data = load_file(Path(options.file), what="the policy", limit=limits.POLICY, pipe=True)
     document = parse_document(data)
     policy = policy_of(document)
     verify_current(policy, datetime.now(UTC))

@@ -40,7 +40,7 @@ def run_export(options: argparse.Namespace) -> int:
 
 def run_import(options: argparse.Namespace) -> int:
     """Verify, keep, and say how each client uses it."""
-    kit = parse_kit(load_file(options.kit, what="the kit", limit=limits.TRUST_KIT))
+    kit = parse_kit(load_file(options.kit, what="the kit", limit=limits.TRUST_KIT, pipe=True))
     with verifying():
         cache = install_kit(cache_folder(os.environ), kit, options.fingerprint)
     folder = _keep_plain(cache)

@@ -182,7 +182,7 @@ def _read_password(options: argparse.Namespace) -> str:
     if source == STANDARD_INPUT:
         return _first_line(sys.stdin.buffer.readline(limits.PASSWORD + 2), "standard input")
     if source:
-        data = load_file(Path(source), what="the password file", limit=limits.TEXT)
+        data = load_file(Path(source), what="the password file", limit=limits.TEXT, pipe=True)
         return _first_line(data, source)
     if not sys.stdin.isatty():
         raise Malformed("there is no terminal to ask for the password", "give --password-file FILE or --password-stdin")

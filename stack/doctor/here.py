@@ -25,6 +25,7 @@ from sigcore.x509 import Certificate, common_name
 from stack.bootstrap import ROLE_FOLDERS, load_ca, load_ecdsa, load_rekor, load_tsa
 from stack.config import Home, load_settings
 from stack.doctor.finding import Check, Skipped, Warned
+from stack.files import check_folder
 from stack.generations import load_generations
 from stack.shards import shards_of
 
@@ -88,6 +89,7 @@ def files(here: Here) -> str:
     """That secrets are readable by their owner only."""
     home = here.folder()
     settings, secrets, away = load_settings(home), 0, []
+    check_folder(home.path)
     in_token = [name for name in settings.keys if any((home.path / name).glob("*.pub"))]
     for name in (*ROLE_FOLDERS, "audit"):
         folder = home.path / name

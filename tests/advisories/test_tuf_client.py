@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pytest
 from tuf.api.metadata import Metadata
 
 from client.tuf_cache import TufCache
+from client.tuf_fetching import PACE, Fetcher, Pace, TooSlow, Watch
 from client.tuf_mirror import initialize, refresh
-from sigcore.errors import Refused, SigError
+from sigcore.errors import Refused, SigError, Unavailable
 from sigcore.trustroot import encode_trusted_root
 from tests.advisories.tuf_repository import TufRepository, mirror_of
+from tests.alarm import within
 from tests.unit.client.minisig import MiniSigstore
 
 OLD, NEW = (encode_trusted_root(MiniSigstore(name).root) for name in ("old", "new"))
@@ -195,6 +198,60 @@ def test_u08_a_timestamp_that_was_refused_is_not_in_the_cache(scene):
     assert scene.kept("timestamp") == 1
     scene.repository.files["timestamp.json"] = good
     refresh(scene.cache)
+
+
+HEAD = 40
+"""Bytes, about: what comes before a file."""
+
+
+def stalling(after: int, pause: float) -> Callable[[bytes], Iterator[bytes]]:
+    """Sends so many bytes at once, and then one at a time."""
+
+    def slow(answer: bytes) -> Iterator[bytes]:
+        yield answer[:after]
+        for number in answer[after:]:
+            time.sleep(pause)
+            yield bytes((number,))
+
+    return slow
+
+
+@pytest.mark.parametrize("after", [0, 12, HEAD + 100], ids=["from the first line", "in the head", "in the file"])
+@pytest.mark.parametrize(
+    "pace",
+    [Pace(window_s=0.5, window_bytes=4096, file_s=600), Pace(window_s=600, window_bytes=4096, file_s=0.5)],
+    ids=["in a window", "in all"],
+)
+def test_u10_a_mirror_that_sends_a_byte_now_and_then_is_given_up(scene, tmp_path, pace, after):
+    """Each byte came within the time of a read, and all of them never."""
+    root = scene.repository.files["1.root.json"]
+    with mirror_of(scene.repository, [], stalling(after, 0.05)) as mirror, within(60):
+        with (
+            pytest.raises(Unavailable, match="is too slow: less than 4096 bytes in"),
+            closing(Fetcher(None, pace)) as fetcher,
+        ):
+            initialize(str(tmp_path / "new"), mirror, root, None, fetcher=fetcher)
+        with pytest.raises(Unavailable, match="is too slow"), closing(Fetcher(None, pace)) as fetcher:
+            initialize(scene.cache.folder, mirror, root, None, fetcher=fetcher)
+    assert not (tmp_path / "new").exists()
+    assert scene.root == OLD
+
+
+@pytest.mark.parametrize(
+    ("at_once", "each_second", "ends"), [(0, 1024, 300), (0, 1023, 30), (10**6, 1, 60), (10**6, 1024, 300)]
+)
+def test_u10_the_pace_is_1_kib_a_second_over_30_s_and_five_minutes_for_a_file(at_once, each_second, ends):
+    """What came early earns no rest later than in the next window."""
+    now = 0.0
+    watch = Watch(PACE, lambda: now)
+    watch.came(at_once)
+    for second in range(ends):
+        now = float(second)
+        assert 0 < watch.left() <= 60
+        watch.came(each_second)
+    now = float(ends)
+    with pytest.raises(TooSlow):
+        watch.left()
 
 
 def test_u10_very_many_signatures_cost_little(scene):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,8 +64,13 @@ class TufRepository:
 
 
 @contextmanager
-def mirror_of(repository: TufRepository, asked: list[str]) -> Iterator[str]:
-    """The URL of its mirror; every path that is asked for is added to ``asked``."""
+def mirror_of(
+    repository: TufRepository, asked: list[str], slow: Callable[[bytes], Iterator[bytes]] | None = None
+) -> Iterator[str]:
+    """The URL of its mirror; every path that is asked for is added to ``asked``.
+
+    With ``slow`` an answer is sent in the parts, and at the times, in which that gives it.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 2
@@ -74,6 +79,12 @@ def mirror_of(repository: TufRepository, asked: list[str]) -> Iterator[str]:
         def do_GET(self) -> None:
             asked.append(self.path)
             data = repository.files.get(self.path.lstrip("/"))
+            if slow is not None and data is not None:
+                head = f"HTTP/1.0 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+                with suppress(ConnectionError, TimeoutError):
+                    for part in slow(head + data):
+                        self.wfile.write(part)
+                return
             self.send_response(404 if data is None else 200)
             self.send_header("Content-Length", str(len(data or b"")))
             self.end_headers()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.core_limit import core_limits
 from tests.ports import free_port
 from tests.split_stack import SplitStack, split_stack
 from tests.stack_process import SIGBOX, STOP_S, environment, sigbox
@@ -59,6 +60,12 @@ def sign_and_verify(split: SplitStack, artifact: Path, version: str) -> None:
     said = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", stack.oidc_issuer)
     done = sigbox("verify-blob", artifact, *said, *trust)
     assert done.returncode == 0, done.stderr
+
+
+def test_f14_no_role_writes_its_memory_to_a_file(split: SplitStack):
+    processes = {pid for one in split.processes.values() for pid in (one.pid, *children(one))}
+    limits = {pid: core_limits(pid) for pid in processes}
+    assert set(limits.values()) <= {("1", "1"), ("0", "0")}, limits
 
 
 @pytest.mark.parametrize("role", SHARED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import urllib.error
 import urllib.request
@@ -200,6 +201,31 @@ def test_secrets_are_their_owners_alone(tmp_path):
             mode = path.stat().st_mode & 0o777
             public = stack.data / "public" in (path, *path.parents)
             assert public or mode & 0o077 == 0 or path.suffix in {".pem", ".toml", ".time"}, f"{path} has mode {mode:o}"
+
+
+def test_f13_folders_that_others_may_write_to_and_keys_that_are_pipes_or_lead_away_stop_a_start(tmp_path):
+    data, key = tmp_path / "data", tmp_path / "data" / "ca" / "intermediate.key"
+    assert sigbox("init", "--data", data).returncode == 0
+
+    def refused(message: str) -> None:
+        done = sigbox("up", "--listen", "127.0.0.1:0", "--data", data)
+        assert (done.returncode, message in done.stderr) == (3, True), done.stderr
+
+    for folder in (data, data / "ca"):
+        folder.chmod(0o770)
+        refused(f"the folder {folder} has mode 0770: others may change what is in it")
+        assert "chmod go-" in sigbox("doctor", "--data", data, "--json").stdout
+        folder.chmod(0o700)
+    key.rename(tmp_path / "intermediate.key")
+    key.symlink_to(tmp_path / "intermediate.key")
+    refused("out of its folder")
+    key.unlink()
+    os.mkfifo(key, 0o600)
+    refused("is a pipe or a device")
+    key.unlink()
+    (tmp_path / "intermediate.key").rename(key)
+    with running_stack(tmp_path, "--data", data) as stack:
+        assert fetch(stack, "/readyz")[0] == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from tests.core_limit import core_limits
 from tests.faults.writers import Sent
 from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox, start_stack
 from tests.until import wait_until
@@ -62,6 +63,11 @@ def test_readiness_speaks_of_all_processes(stack):
     assert roles == dict.fromkeys(("oidc", "ca", "ct", "rekor", "rekor-v1", "tsa", "trust", "workers"), "ok")
     assert json.loads((stack.log.parent / "ready.json").read_bytes())["pid"] == stack.process.pid
     assert len(children(stack)) == 3
+
+
+def test_f14_no_process_that_holds_keys_writes_its_memory_to_a_file(stack):
+    limits = {pid: core_limits(pid) for pid in (stack.process.pid, *children(stack))}
+    assert set(limits.values()) <= {("1", "1"), ("0", "0")}, limits
 
 
 def test_connections_are_spread_over_the_workers(stack):

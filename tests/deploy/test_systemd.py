@@ -80,6 +80,11 @@ def test_it_waits_for_the_end_of_what_is_under_way(unit):
     assert int(limit) > DRAIN_S + 5
 
 
+@UNITS
+def test_f14_a_crash_leaves_no_memory_behind(unit):
+    assert directives("Service", unit)["LimitCORE"] == ["0"]
+
+
 @pytest.mark.slow
 def test_the_command_line_makes_a_stack_whose_keys_are_under_the_credential(tmp_path, monkeypatch):
     """As systemd calls it: the state directory in its variable, the passphrase in the credentials directory."""

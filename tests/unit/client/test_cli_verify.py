@@ -14,12 +14,15 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
+from client.verify.identity import IdentityPolicy, Signer, verify_identity
 from sigcore import keys
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import MessageSignature, encode_bundle
+from sigcore.errors import Refused
 from sigcore.strict import encode_base64
 from sigcore.trustroot import encode_trusted_root
 from stack.cli import main
+from tests.alarm import within
 from tests.unit.client.minisig import ARTIFACT, EMAIL, ISSUER, body_of, digest_of, statement_about
 
 WHO = ("--certificate-identity", EMAIL, "--certificate-oidc-issuer", ISSUER)
@@ -138,6 +141,34 @@ def test_v17_a_pattern_matches_the_whole_identity(folder):
     for pattern, code in ((r"signer@example\.com", 0), (".*@example.com", 0), ("signer", 1), ("igner@example.com", 1)):
         assert run("verify-blob", "dist/a", "--certificate-identity-regexp", pattern, *issuer) == code
     assert run("verify-blob", "dist/a", "--certificate-identity-regexp", "(", *issuer) == 2
+
+
+@pytest.mark.parametrize("pattern", [r"(a+)+@example\.org", r"([a-z.]+)+@corp\.example", r"(a|aa)*\.?", r"(\w+\.?)*@x"])
+@pytest.mark.parametrize("name", ["a" * 4000, "a." * 2000, "a" * 4000 + "@example!org"])
+def test_v17_a_name_that_was_chosen_for_a_pattern_keeps_nobody_waiting(pattern, name):
+    """``re`` was still at it after a minute."""
+    with within(60), pytest.raises(Refused, match="which does not match"):
+        verify_identity(Signer(f"{name}\n", "Email", ISSUER), IdentityPolicy(ISSUER, pattern=pattern))
+
+
+BEYOND = [
+    r"(a)\1@example\.org",
+    "(?=a).*",
+    "(?<!a)b",
+    "(?>a*)b",
+    "a*+b",
+    "[[:alpha:]]+",
+    "(?u)a",
+    "(x{0,99}){99}",
+    "(" * 900,
+]
+
+
+@pytest.mark.parametrize("pattern", BEYOND)
+def test_v17_a_pattern_that_needs_more_than_an_automaton_is_a_wrong_command_line(folder, capsys, pattern):
+    """RE2, which cosign reads patterns with, refuses them too, or reads them otherwise."""
+    assert run("verify-blob", "dist/a", "--certificate-identity-regexp", pattern, *WHO[2:]) == 2
+    assert "the identity pattern" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

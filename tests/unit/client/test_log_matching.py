@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from client.logs.decoded import Named
 from client.logs.matching import Watched, is_match, match_json, match_line
 from client.logs.searching import Hits, Sought, fetch_hits, search_console, search_index
 from client.policy.glob import parse_glob
@@ -16,6 +17,7 @@ from sigcore import keys, merkle
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.log_entry import LogEntry
 from sigcore.x509 import Extension
+from tests.alarm import within
 from tests.unit.client.minisig import EMAIL, ISSUER, MiniSigstore
 from tests.unit.client.served_logs import NOT_FOUND, URL, body, served_v1, served_v2
 
@@ -69,6 +71,14 @@ def test_a_signer_is_found_by_each_thing_that_names_it(make, sigstore: MiniSigst
 def test_nobody_else_is(make, sigstore: MiniSigstore, watched: Watched):
     (entry,) = make(sigstore).log_entries
     assert not is_match(entry, watched)
+
+
+def test_v17_whoever_signs_cannot_keep_a_monitor_from_the_entries_behind_his_own():
+    """A name of one entry, chosen for the monitor's pattern, was held against it for ever."""
+    watched = Watched(patterns=(r"([a-z.]+)+@corp\.example", r"(?i)victim@corp\.example"))
+    with within(60):
+        assert not watched.matches(Named(("a." * 4000 + "@corp_example",), ISSUER, "", ""))
+        assert watched.matches(Named(("Victim@CORP.example",), ISSUER, "", ""))
 
 
 def test_a_broken_extension_hides_nobody(sigstore: MiniSigstore):

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process may write of its memory after it has said that it holds keys."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, sys
+from stack.core_dumps import forbid_core_dumps
+hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+asked = int(sys.argv[1])
+if asked >= 0 and (hard == resource.RLIM_INFINITY or asked <= hard):
+    resource.setrlimit(resource.RLIMIT_CORE, (asked, asked))
+forbid_core_dumps()
+print(*resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "left"), [(-1, {"1 1", "0 0"}), (1 << 30, {"1 1", "0 0"}), (1, {"1 1", "0 0"}), (0, {"0 0"})]
+)
+def test_f14_no_limit_leaves_room_for_a_dump(before: int, left: set[str]):
+    """One byte is less than any dump has, and keeps programs that take dumps through a pipe from being given one."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(before)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() in left
