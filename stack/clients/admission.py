@@ -6,21 +6,30 @@ from __future__ import annotations
 import base64
 import textwrap
 
+import orjson
+
 from stack.clients.guide import IDENTITY, Guide, Place, Step
 
 
 def gh(place: Place) -> Guide:
-    """GitHub's command line: attestations of GitHub-shaped identities."""
-    root = place.public("trusted_root.json")
+    """GitHub's command line: attestations of GitHub-shaped identities.
+
+    Its file of trusted roots is read line by line, and what no line feed ends is passed over: so the root stands here on one line,
+    which can be pasted on any machine. With a bundle and this file nothing is asked of the stack: no URL, no TLS authority.
+    """
+    root = orjson.dumps(orjson.loads((place.home.public / "trusted_root.json").read_bytes())).decode("utf-8")
     return Guide(
         "gh",
         (
             "gh verifies attestations only, with the SLSA predicate, and only of certificates that name a GitHub",
             "repository: their tokens must carry GitHub's claims. For other identities use cosign or sigbox",
         ),
-        environment=place.tls("SSL_CERT_FILE"),
         steps=(
-            Step("trust", f"tr -d '\\n' < {root} > trusted_root.jsonl", "it wants one trusted root per line"),
+            Step(
+                "trust",
+                f"cat > trusted_root.jsonl <<'EOF'\n{root}\nEOF",
+                "one trusted root per line; in >> others can be added, and make it anew when the stack's keys rotate",
+            ),
             Step(
                 "verify",
                 "gh attestation verify FILE --bundle FILE.sigstore.json --custom-trusted-root trusted_root.jsonl"
