@@ -12,7 +12,13 @@ from stack.cli.usage import NoPolicy, Usage
 VARIABLE = "SIGBOX_POLICY"
 FILE = "policy.json"
 """Where a policy is found by itself: beside the trusted root, as ``sigbox trust policy`` publishes it."""
-_WHO = ("certificate_identity", "certificate_identity_regexp", "certificate_oidc_issuer", "key")
+_WHO = (
+    "certificate_identity",
+    "certificate_identity_regexp",
+    "certificate_oidc_issuer",
+    "certificate_oidc_issuer_regexp",
+    "key",
+)
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
