@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from client.root import load_trusted_root as load_root_file
 from sigcore.errors import NotFound
+from sigcore.strict import shown
 from sigcore.trustroot import TrustedRoot
 
 _VARIABLES = {
@@ -76,6 +77,11 @@ def _cached_trust(ca_file: str | None) -> dict[str, str]:
     from client.tuf_cache import check_fresh, find_cache  # noqa: PLC0415 - see the line above
 
     cache, now = find_cache(os.environ), datetime.now(UTC)
+    if cache is None and (mirror := os.environ.get("TUF_MIRROR")):
+        raise NotFound(
+            f"TUF_MIRROR names {shown(mirror, 200)}, of which nothing is kept here, and nothing else says what to trust",
+            "pin it: sigbox initialize --root FILE (or TUF_ROOT_JSON), which takes the mirror from TUF_MIRROR",
+        )
     if cache is None:
         raise NotFound(
             "there is nothing to trust",
