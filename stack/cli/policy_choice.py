@@ -88,6 +88,9 @@ def _chosen(options: argparse.Namespace) -> str | None:
 
 def _found(options: argparse.Namespace) -> str | None:
     files = given_trust(options)
-    folder = os.path.dirname(next(iter(files.values())))  # noqa: PTH120 - as in client.files
+    beside = files.get("trusted_root") or files.get("trust_config")
+    if beside is None:
+        return None
+    folder = os.path.dirname(beside)  # noqa: PTH120 - as in client.files
     path = os.path.join(folder, FILE)  # noqa: PTH118 - the same
     return path if os.path.lexists(path) else None  # a link that leads nowhere was meant to be a policy
