@@ -24,12 +24,13 @@ EXAMPLES = """\
 examples:
   sigbox initialize --mirror http://localhost:7780/tuf --root sigbox-data/public/tuf/1.root.json
   sigbox initialize --mirror https://sigstore.corp.example/tuf --root-checksum 7c1d...
+  sigbox initialize --mirror file:///media/usb/tuf --root-checksum 7c1d...
   sigbox initialize"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox initialize``."""
-    parser.add_argument("--mirror", metavar="URL", help="the TUF repository")
+    parser.add_argument("--mirror", metavar="URL", help="the TUF repository: https, http, or file:///path")
     parser.add_argument("--root", metavar="FILE", help="the root to trust")
     parser.add_argument("--root-checksum", metavar="SHA256", type=given_fingerprint, help="of the root, in hexadecimal")
     parser.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
@@ -60,7 +61,7 @@ def _initialized(options: argparse.Namespace) -> TufCache:
             return tuf_mirror.refresh(known, tls)
     if not named:
         raise Usage("no mirror is named", "give --mirror URL with --root FILE or --root-checksum SHA256")
-    mirror = tuf_mirror.check_mirror(named)
+    mirror = tuf_mirror.check_mirror(named, folders=True)
     if named_root:
         root = read_trust_file(named_root, "the TUF root")
         if options.root_checksum:
