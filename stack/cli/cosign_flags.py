@@ -19,7 +19,9 @@ _CLIENT_TLS: Final = (
 )
 _ALWAYS: Final = "nothing is verified without it"
 
-_SERVICES: Final = "the services are those of the signing config: give --signing-config FILE, or --trust-config FILE"
+_SERVICES: Final = (
+    "the commands that sign take it; elsewhere the services are those of --signing-config or --trust-config"
+)
 _ROOTS: Final = "what is trusted is the trusted root: give --trusted-root FILE; `sigbox trusted-root create` makes one of such files"
 _LAYOUT: Final = "--format says which layout is meant"
 
