@@ -8,6 +8,8 @@ import textwrap
 
 import orjson
 
+from sigcore import limits
+from sigcore.strict import JSON, parse_json
 from stack.clients.guide import IDENTITY, Guide, Place, Step
 
 
@@ -17,7 +19,7 @@ def gh(place: Place) -> Guide:
     Its file of trusted roots is read line by line, and what no line feed ends is passed over: so the root stands here on one line,
     which can be pasted on any machine. With a bundle and this file nothing is asked of the stack: no URL, no TLS authority.
     """
-    root = orjson.dumps(orjson.loads((place.home.public / "trusted_root.json").read_bytes())).decode("utf-8")
+    root = orjson.dumps(_trusted_root(place)).decode("utf-8")
     return Guide(
         "gh",
         (
@@ -163,6 +165,11 @@ EOF"""
             Step("verify", "podman --signature-policy policy.json pull REGISTRY/IMAGE:TAG"),
         ),
     )
+
+
+def _trusted_root(place: Place) -> JSON:
+    data = (place.home.public / "trusted_root.json").read_bytes()
+    return parse_json(data, what="the trusted root", limit=limits.TRUSTED_ROOT)
 
 
 def _indented(text: str, width: int) -> str:
