@@ -133,10 +133,11 @@ def trust_for(ca_file: str | None) -> ssl.SSLContext | None:
 
 def check_mirror(url: str, *, folders: bool = False) -> str:
     """``url`` without its last slash; Malformed where it is neither http nor https nor, with ``folders``, ``file:///path``."""
-    if not url.startswith(("https://", "http://")) and not (folders and folder_of(url)):
+    mirror = url.rstrip("/")
+    if not url.startswith(("https://", "http://")) and not (folders and folder_of(mirror)):
         expected = "an http or https URL" + (", or file:///path of a folder" if folders else "")
         raise Malformed(f"the mirror is {shown(url)}, expected {expected}")
-    return url.rstrip("/")
+    return mirror
 
 
 @contextmanager

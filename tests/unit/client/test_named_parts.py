@@ -114,6 +114,11 @@ def test_the_parts_come_before_what_cosign_keeps_and_after_what_sigbox_keeps(par
     assert "trust is that of the last `sigbox initialize`" in capsys.readouterr().err
 
 
+def test_the_log_cannot_be_asked_where_nobody_has_said_where_it_is(parts, capsys):
+    assert verify("--online") == 2
+    assert "nothing says where the log of $SIGSTORE_REKOR_PUBLIC_KEY is" in capsys.readouterr().err
+
+
 def test_signing_needs_more_than_the_parts(parts, capsys):
     assert main(["sign-blob", "file", "--identity-token", "x.y.z"]) == 2
     assert "there is nothing to trust" in capsys.readouterr().err

@@ -286,7 +286,7 @@ def test_a_folder_is_a_mirror_that_is_believed_no_more_than_one(
     assert "is not there: there is no file 'timestamp.json' in it" in capsys.readouterr().err
     assert pinned(machine / "none", root) == 4
     assert f"{machine / 'none'} is no folder" in capsys.readouterr().err
-    for mirror in ("file://host/x", "file:relative", "file://", "/srv/tuf"):
+    for mirror in ("file://host/x", "file:relative", "file://", "file:///", "/srv/tuf"):
         assert main(["initialize", "--mirror", mirror, "--root", str(root)]) == 2, mirror
     assert "or file:///path of a folder" in capsys.readouterr().err
 
