@@ -8,7 +8,8 @@ Ours, under ``$SIGBOX_TUF``, ``$XDG_CACHE_HOME/sigbox`` or ``~/.cache/sigbox``:
     tuf/targets/            trusted_root.json, signing_config.v0.2.json, policy.json, verified when they were fetched
 
 cosign's, under ``$TUF_ROOT`` or ``~/.sigstore/root``: ``remote.json`` names the mirror, a folder named for it holds metadata and
-targets. It is read and never written.
+targets. It is read and never written. ``$TUF_MIRROR`` says, as in cosign, which mirror is meant: a cache of another one, ours too, is
+passed over.
 
 Sources: TUF specification 1.0 section 5; sigstore-go ``pkg/tuf``; cosign ``cmd/cosign/cli/initialize``.
 """
@@ -64,14 +65,16 @@ def _home(environ: Mapping[str, str]) -> str:
 
 
 def find_cache(environ: Mapping[str, str]) -> TufCache | None:
-    """Our cache, else cosign's, else None.
+    """Our cache, else cosign's, else None; of the mirror in ``$TUF_MIRROR`` alone, where it is set.
 
     Raises:
         Malformed: a file of the cache is not what it should be.
     """
-    return _own(cache_folder(environ)) or _cosigns(
-        environ.get("TUF_ROOT") or _join(_home(environ), ".sigstore", "root")
-    )
+    mirror = environ.get("TUF_MIRROR") or ""
+    own = _own(cache_folder(environ))
+    if own is not None and (not mirror or own.mirror.rstrip("/") == mirror.rstrip("/")):
+        return own
+    return _cosigns(environ.get("TUF_ROOT") or _join(_home(environ), ".sigstore", "root"), mirror)
 
 
 def check_fresh(cache: TufCache, now: datetime) -> dict[str, str]:
@@ -99,11 +102,12 @@ def _own(folder: str) -> TufCache | None:
     return TufCache(folder, state.text("mirror"), state.time("expires"), ours=True)
 
 
-def _cosigns(folder: str) -> TufCache | None:
-    remote = _read(folder, "remote.json")
-    if remote is None:
-        return None
-    mirror = remote.text("mirror")
+def _cosigns(folder: str, mirror: str) -> TufCache | None:
+    if not mirror:
+        remote = _read(folder, "remote.json")
+        if remote is None:
+            return None
+        mirror = remote.text("mirror")
     place = _join(folder, _folder_name(mirror))
     roles = [_read(place, f"{role}.json") for role in _SIGNED_ROLES]
     if any(role is None for role in roles):

@@ -30,6 +30,7 @@ from client.files import save_whole
 from client.root import load_trusted_root
 from client.tuf_cache import CONFIG, POLICY, ROOT, STATE, TufCache
 from client.tuf_fetching import TIMEOUT_S, Fetcher, TooSlow
+from client.tuf_folder import FolderFetcher, folder_of
 from sigcore import limits, x509
 from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.strict import encode_time, shown
@@ -51,6 +52,9 @@ def _in_our_words(mirror: str) -> Iterator[None]:
 
 def _unreached(mirror: str, error: DownloadError) -> Unavailable:
     """In the words that every other service gets: of the name, of whoever should listen, of the certificate's authority."""
+    if folder_of(mirror) is not None:
+        hint = "is it the whole folder, as a mirror serves it, and may you read it?"
+        return Unavailable(f"the TUF repository {mirror} is not there: {error}", hint)
     cause: BaseException | None = error.__cause__
     reason = cause.reason if isinstance(cause, urllib.error.URLError) else cause
     if isinstance(reason, TooSlow):
@@ -95,11 +99,23 @@ def trust_for(ca_file: str | None) -> ssl.SSLContext | None:
     return tls_context(ca_file)
 
 
-def check_mirror(url: str) -> str:
-    """``url`` without its last slash; Malformed where it is neither http nor https."""
-    if not url.startswith(("https://", "http://")):
-        raise Malformed(f"the mirror is {shown(url)}, expected an http or https URL")
-    return url.rstrip("/")
+def check_mirror(url: str, *, folders: bool = False) -> str:
+    """``url`` without its last slash; Malformed where it is neither http nor https nor, with ``folders``, ``file:///path``."""
+    mirror = url.rstrip("/")
+    if not url.startswith(("https://", "http://")) and not (folders and folder_of(mirror)):
+        expected = "an http or https URL" + (", or file:///path of a folder" if folders else "")
+        raise Malformed(f"the mirror is {shown(url)}, expected {expected}")
+    return mirror
+
+
+@contextmanager
+def _fetching(mirror: str, tls: ssl.SSLContext | None) -> Iterator[FetcherInterface]:
+    folder = folder_of(mirror)
+    if folder is not None:
+        yield FolderFetcher(mirror, folder)
+        return
+    with closing(Fetcher(tls)) as fetcher:
+        yield fetcher
 
 
 def fetch_first_root(mirror: str, checksum: str, tls: ssl.SSLContext | None) -> bytes:
@@ -108,7 +124,7 @@ def fetch_first_root(mirror: str, checksum: str, tls: ssl.SSLContext | None) -> 
     Raises:
         Unavailable: no answer. Refused: another root.
     """
-    with _in_our_words(mirror), closing(Fetcher(tls)) as fetcher:
+    with _in_our_words(mirror), _fetching(mirror, tls) as fetcher:
         data = fetcher.download_bytes(f"{mirror}/1.root.json", limits.TRUSTED_ROOT)
     return check_root(data, checksum)
 
@@ -209,7 +225,7 @@ def _update(
     metadata, targets = place / "metadata", place / "targets"
     for made in (metadata, targets):
         made.mkdir(mode=0o700, exist_ok=True)
-    with _in_our_words(mirror), closing(Fetcher(tls)) as fetcher:
+    with _in_our_words(mirror), _fetching(mirror, tls) as fetcher:
         updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", given or fetcher, bootstrap=root)
         updater.refresh()
         for name in (ROOT, CONFIG, POLICY):

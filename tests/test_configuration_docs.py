@@ -69,7 +69,7 @@ def test_every_variable_that_is_read_is_described():
     read = set(re.findall(r"\b(SIGBOX_[A-Z_]+)\b", sources))
     read |= set(
         re.findall(
-            r"(?:environ(?:ment|)(?:\.get\(|\[)|\")(\w*(?:NO_COLOR|CREDENTIALS_DIRECTORY|SIGSTORE_ID_TOKEN|COSIGN_PASSWORD|COSIGN_REPOSITORY))\b",
+            r"(?:environ(?:ment|)(?:\.get\(|\[)|\")(\w*(?:NO_COLOR|CREDENTIALS_DIRECTORY|SIGSTORE_ID_TOKEN|COSIGN_PASSWORD|COSIGN_REPOSITORY|TUF_ROOT|TUF_MIRROR|TUF_ROOT_JSON|SIGSTORE_[A-Z_]+))\b",
             sources,
         )
     )

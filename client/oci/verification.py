@@ -25,11 +25,10 @@ from client.oci.reading import Found, is_signature
 from client.oci.reference import Reference
 from client.oci.simplesigning import Payload
 from client.verify import Verified, verify_attestation, verify_blob, verify_own
-from client.verify.identity import IdentityPolicy
+from client.verify.identity import IdentityPolicy, verify_workflow
 from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey
 from client.verify.steps import Step
-from sigcore import fulcio
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import Refused, SigError
 from sigcore.intoto import Statement, Subject
@@ -141,7 +140,7 @@ def verify_image_signature(one: Attached, digest: str, expected: Expected) -> Im
         if one.payload is not None:
             _check_payload(one.payload, digest, expected.repositories)
         _check_annotations(done.annotations, expected.annotations)
-        _check_workflow(verified, expected.workflow)
+        verify_workflow(verified.chain, expected.workflow)
         _check_age(verified, expected.since)
     return done
 
@@ -150,7 +149,7 @@ def verify_image_attestation(one: Attached, digest: str, expected: Expected) -> 
     """Steps 1 to 3 for one attestation. Errors as :func:`verify_image_signature`."""
     verified = _verify(one, digest, expected, expected.predicate_type)
     with Step("claims"):
-        _check_workflow(verified, expected.workflow)
+        verify_workflow(verified.chain, expected.workflow)
         _check_age(verified, expected.since)
     return ImageVerified(one, verified, digest)
 
@@ -251,16 +250,6 @@ def _check_age(verified: Verified, since: datetime | None) -> None:
             f"it was signed {encode_time(min(times))}, expected {encode_time(since)} or later",
             "the registry may be showing what was replaced since; sign the image anew if it is still the right one",
         )
-
-
-def _check_workflow(verified: Verified, wanted: Sequence[tuple[str, str]]) -> None:
-    if wanted and not verified.chain:
-        raise Refused("a bare key signed, which carries no claims of a workflow")
-    for field, value in wanted:
-        found: str = getattr(fulcio.parse_extensions(verified.chain[0]), field)
-        if found != value:
-            name = field.replace("_", " ")
-            raise Refused(f"the certificate says {name} {shown(found, 200)}, expected {shown(value, 200)}")
 
 
 def _subject(statement: Statement | None, digest: str) -> Subject | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -32,26 +33,33 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class IdentityPolicy:
-    """Whom the user expects. The issuer is always exact; the identity is exact, or matches a pattern as a whole.
+    """Whom the user expects. Issuer and identity are each exact, or match a pattern as a whole.
 
     Args:
         issuer: the OIDC issuer's URL, byte for byte.
         identity: the email address or URI, byte for byte.
         pattern: a regular expression (ASCII, at most 1 KiB, what RE2 can do) that the whole identity must match; instead of
             ``identity``.
+        issuer_pattern: the same for the issuer; instead of ``issuer``.
 
     Raises:
-        Refused: no issuer, none or both of identity and pattern, a pattern that is no regular expression.
+        Refused: none or both of issuer and its pattern, of identity and its pattern; a pattern that is no regular expression.
     """
 
     issuer: str
     identity: str = ""
     pattern: str = ""
+    issuer_pattern: str = ""
 
     def __post_init__(self) -> None:
-        if not self.issuer:
+        if not self.issuer and not self.issuer_pattern:
             raise Refused(
                 "no issuer is demanded", "give --certificate-oidc-issuer: an identity means nothing without it"
+            )
+        if self.issuer and self.issuer_pattern:
+            raise Refused(
+                "an issuer and a pattern for it are demanded",
+                "give one of --certificate-oidc-issuer and --certificate-oidc-issuer-regexp",
             )
         if bool(self.identity) == bool(self.pattern):
             raise Refused(
@@ -60,6 +68,8 @@ class IdentityPolicy:
             )
         if self.pattern:
             compile_pattern(self.pattern)
+        if self.issuer_pattern:
+            compile_pattern(self.issuer_pattern, what="issuer")
 
 
 def pattern_doubts(pattern: str) -> tuple[str, ...]:
@@ -77,18 +87,18 @@ _OPEN_END = re.compile(r"(?<!\\)\.[*+]\$?\Z")
 
 
 @lru_cache(maxsize=64)
-def compile_pattern(pattern: str) -> Automaton:
-    """A pattern for whole identities, of the user's own; whoever signs chooses what it is held against.
+def compile_pattern(pattern: str, *, what: str = "identity") -> Automaton:
+    """A pattern for whole names, of the user's own; whoever signs chooses what it is held against.
 
     Raises:
-        Refused: not ASCII, too long, no regular expression, or one that could take more time than the identity is long.
+        Refused: not ASCII, too long, no regular expression, or one that could take more time than the name is long.
     """
     if len(pattern) > limits.IDENTITY_PATTERN or not pattern.isascii():
-        raise Refused(f"the identity pattern is not ASCII, or longer than {limits.IDENTITY_PATTERN} characters")
+        raise Refused(f"the {what} pattern is not ASCII, or longer than {limits.IDENTITY_PATTERN} characters")
     # Deferred: who names an identity needs none of it.
     from sigcore.automaton_making import make_automaton  # noqa: PLC0415 - see the line above
 
-    return make_automaton(pattern, what="the identity pattern")
+    return make_automaton(pattern, what=f"the {what} pattern")
 
 
 def read_signer(leaf: Certificate) -> Signer:
@@ -123,7 +133,14 @@ def verify_identity(signer: Signer, policy: IdentityPolicy) -> None:
     Raises:
         Refused: another issuer, or another identity.
     """
-    if signer.issuer != policy.issuer:
+    if policy.issuer_pattern:
+        if not compile_pattern(policy.issuer_pattern, what="issuer").fullmatch(signer.issuer):
+            raise Refused(
+                f"the signer was identified by {shown(signer.issuer, 200)}, "
+                f"which does not match {shown(policy.issuer_pattern, 300)}",
+                "the pattern must match the whole issuer, as if it stood between ^ and $",
+            )
+    elif signer.issuer != policy.issuer:
         raise Refused(
             f"the signer was identified by {shown(signer.issuer, 200)}, expected the issuer {shown(policy.issuer, 200)}",
             "the comparison is exact: look for a trailing slash",
@@ -138,3 +155,22 @@ def verify_identity(signer: Signer, policy: IdentityPolicy) -> None:
             f"the signer is {shown(signer.identity, 300)}, which does not match {shown(policy.pattern, 300)}",
             "the pattern must match the whole identity, as if it stood between ^ and $",
         )
+
+
+def verify_workflow(chain: Sequence[Certificate], wanted: Sequence[tuple[str, str]]) -> None:
+    """That a certificate carries the claims of a workflow that are demanded, byte for byte.
+
+    Args:
+        chain: as it was verified, the signer's certificate first; empty where a bare key signed.
+        wanted: (field of :class:`sigcore.fulcio.FulcioExtensions`, value).
+
+    Raises:
+        Refused: one of them is missing or another one.
+    """
+    if wanted and not chain:
+        raise Refused("a bare key signed, which carries no claims of a workflow")
+    for field, value in wanted:
+        found: str = getattr(fulcio.parse_extensions(chain[0]), field)
+        if found != value:
+            name = field.replace("_", " ")
+            raise Refused(f"the certificate says {name} {shown(found, 200)}, expected {shown(value, 200)}")

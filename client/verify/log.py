@@ -23,10 +23,12 @@ from sigcore.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from sigcore.errors import Refused, SigError
 from sigcore.log_entry import InclusionProof
 from sigcore.merkle import HASH_SIZE
-from sigcore.note import KEY_HASH_SIZE, NoteKey, note_key, parse_note, verify_note
+from sigcore.note import KEY_HASH_SIZE, Note, NoteKey, note_key, parse_note, verify_note
 from sigcore.strict import encode_time, parse_base64, parse_decimal, shown
 from sigcore.trustroot import LogInstance
 
+BY_KEY: Final = "$SIGSTORE_REKOR_PUBLIC_KEY"
+"""In place of its URL, for a log of v1 of which the key alone is known: whatever name that key has signed under is its name."""
 _URL: Final = re.compile(r"https?://((\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#@\s]+)(?::[0-9]{1,5})?)(?:[/?#]|\Z)")
 """Host with port, and host. ``urllib.parse`` would do it too; its import takes a fifth of Python's start."""
 _LINES: Final = 6
@@ -126,7 +128,8 @@ def _read_usual(envelope: str, form: _Usual) -> Checkpoint | None:
 @lru_cache(maxsize=64)
 def _head_key(log: LogInstance, generation: int) -> NoteKey:
     """The key of the log's checkpoints under the name of its host."""
-    host, key = _hosts(log)[1], log.public_key()
+    key = log.public_key()
+    host = "" if (log.base_url, generation) == (BY_KEY, 1) else _hosts(log)[1]
     found = NoteKey(host, key, keys.key_id(log.key)) if generation == 1 else note_key(host, key)
     if found.id != log.log_id:
         raise _foreign_id(log, found.id)
@@ -135,8 +138,7 @@ def _head_key(log: LogInstance, generation: int) -> NoteKey:
 
 def _checkpoint_v1(envelope: str, log: LogInstance, key: NoteKey) -> Checkpoint:
     note = parse_note(envelope)
-    with_port, host = _hosts(log)
-    name = with_port if with_port in [line.name for line in note.signatures] else host
+    name = _name_by_key(note, key) if log.base_url == BY_KEY else _name_by_host(note, log)
     verify_note(note, key if name == key.name else NoteKey(name, key.key, key.id))
     checkpoint = parse_checkpoint(note.text)
     if checkpoint.origin != name and not (
@@ -144,6 +146,16 @@ def _checkpoint_v1(envelope: str, log: LogInstance, key: NoteKey) -> Checkpoint:
     ):
         raise Refused(f"the checkpoint is of the log {shown(checkpoint.origin)}, expected {shown(name)} and its tree")
     return checkpoint
+
+
+def _name_by_host(note: Note, log: LogInstance) -> str:
+    with_port, host = _hosts(log)
+    return with_port if with_port in [line.name for line in note.signatures] else host
+
+
+def _name_by_key(note: Note, key: NoteKey) -> str:
+    """The name that whoever has the key has signed under."""
+    return next((line.name for line in note.signatures if line.key_hash == key.id[:KEY_HASH_SIZE]), "")
 
 
 @lru_cache(maxsize=64)

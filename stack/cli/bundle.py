@@ -2,7 +2,8 @@
 """Look into bundles, make them from parts, and bring old ones to version 0.3.
 
 `inspect` decodes every part and verifies nothing. `create` makes a bundle of a signature, its certificate or key, log entries and
-timestamps that lie in files, and refuses parts that do not belong together. `upgrade` reads versions 0.1 and 0.2 and cosign's own
+timestamps that lie in files, and refuses parts that do not belong together; without an entry it asks a log of Rekor v1 for it, if you
+name one. `upgrade` reads versions 0.1 and 0.2 and cosign's own
 bundle; where only a promise of the log is there, the log is asked for a proof.
 """
 
@@ -16,19 +17,23 @@ import sys
 from client import assembly
 from client.files import digest_file, load_bundle, read_file, save_whole
 from client.inspection import encode_outline, inspect_bundle
-from client.rekor import prove_entry
+from client.rekor import find_entry, prove_entry
+from client.root import read_trust_file
 from client.transport import AiohttpTransport, tls_context
-from client.verify.signed import digest_algorithm
+from client.verify.signed import ManagedKey, Signed, digest_algorithm, read_signed
 from sigcore import dsse, keys, limits
 from sigcore.bundle import Bundle, Content, MessageSignature, encode_bundle
+from sigcore.errors import Refused
 from sigcore.keys import PublicKey
 from sigcore.log_entry import LogEntry
+from sigcore.signing_config import parse_signing_config
 from stack.cli.usage import Usage, verifying
 
 EXAMPLES = """\
 examples:
   sigbox bundle inspect release.tar.gz.sigstore.json
   sigbox bundle create --artifact F --signature F.sig --certificate F.pem --entry entry.json --out F.sigstore.json
+  sigbox bundle create --artifact F --signature F.sig --certificate F.pem --rekor-url http://localhost:7780
   sigbox bundle upgrade old.bundle --rekor-url https://rekor.example.com --out new.sigstore.json"""
 
 
@@ -57,6 +62,10 @@ def _add_create(create: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--rfc3161-timestamp", metavar="FILE", action="append", default=[], help="a timestamp: DER, or cosign's JSON"
     )
+    about = "the log (Rekor v1) that is asked for the entry where none is given"
+    create.add_argument("--rekor-url", metavar="URL", help=about)
+    create.add_argument("--signing-config", metavar="FILE", help="the same: its logs of Rekor v1 are asked")
+    create.add_argument("--ca-file", metavar="PEM", help="certificate authorities to trust for https")
     create.add_argument("--ignore-tlog", action="store_true", help="allow a bundle without a log entry")
     create.add_argument("--out", metavar="FILE", help="default: standard output")
 
@@ -89,9 +98,14 @@ def _created(options: argparse.Namespace) -> Bundle:
     entries = [assembly.parse_entry_file(_read(path)) for path in options.entry]
     if options.bundle:
         entries += load_bundle(options.bundle).log_entries
-    if not entries and not options.ignore_tlog:
+    named = options.rekor_url or options.signing_config
+    if named and (entries or options.ignore_tlog):
+        raise Usage("a log is named, and there is nothing to ask it for", "leave --rekor-url and --signing-config out")
+    if not entries and not options.ignore_tlog and not named:
         raise Usage(
-            "no log entry is given", "give --entry FILE or --bundle FILE; or --ignore-tlog, and few will verify it"
+            "no log entry is given",
+            "give --entry FILE or --bundle FILE; or --rekor-url URL (or --signing-config FILE) of the log that is asked for it; "
+            "or --ignore-tlog, and few will verify it",
         )
     stamps = [assembly.parse_timestamp_file(_read(path)) for path in options.rfc3161_timestamp]
     verifier = _verifier(options)
@@ -99,7 +113,39 @@ def _created(options: argparse.Namespace) -> Bundle:
     draft = Bundle(None, (), (), content)
     digest = digest_file(options.artifact, digest_algorithm(draft))
     with verifying():
-        return assembly.assemble_bundle(content, verifier, digest=digest, entries=entries, timestamps=stamps)
+        draft = assembly.assemble_bundle(content, verifier, digest=digest, entries=entries, timestamps=stamps)
+    if not named:
+        return draft
+    signed = read_signed(draft, digest, None if isinstance(verifier, bytes) else ManagedKey(verifier))
+    found = asyncio.run(_asked(options, signed))  # only now: no log is told of a signature that does not hold
+    with verifying():
+        return assembly.assemble_bundle(content, verifier, digest=digest, entries=(found,), timestamps=stamps)
+
+
+async def _asked(options: argparse.Namespace, signed: Signed) -> LogEntry:
+    """The entry in the first log that has one: at ``--rekor-url``, or at those of the signing config."""
+    places = [options.rekor_url] if options.rekor_url else _places(options.signing_config)
+    async with AiohttpTransport(tls=tls_context(options.ca_file) if options.ca_file else None) as transport:
+        for place in places:
+            found = await find_entry(transport, place, signed)
+            if found is not None:
+                return found
+    raise Refused(
+        f"no entry for this signature is in the log at {' or '.join(places)}",
+        "was it logged there, with this certificate or key? An attestation is found as the kind dsse alone",
+    )
+
+
+def _places(path: str) -> list[str]:
+    """The logs of Rekor v1 in a signing config, also those that take nothing any more: they still answer."""
+    config = parse_signing_config(read_trust_file(path, "the signing config"))
+    places = [service.url for service in config.rekor if service.api_version == 1]
+    if not places:
+        raise Refused(
+            f"the signing config {path} names no log of Rekor v1, and one of v2 finds nothing by its content",
+            "give --entry FILE: what the log answered when it was signed",
+        )
+    return places
 
 
 def _read(path: str) -> bytes:

@@ -18,9 +18,10 @@ _CLIENT_TLS: Final = (
     "the timestamp authority is asked without a certificate of the client; --ca-file says whom to trust for https"
 )
 _ALWAYS: Final = "nothing is verified without it"
-_WORKFLOW: Final = 'a policy demands it of files: "claims" of its identities, see docs/policy.md'
 
-_SERVICES: Final = "the services are those of the signing config: give --signing-config FILE, or --trust-config FILE"
+_SERVICES: Final = (
+    "the commands that sign take it; elsewhere the services are those of --signing-config or --trust-config"
+)
 _ROOTS: Final = "what is trusted is the trusted root: give --trusted-root FILE; `sigbox trusted-root create` makes one of such files"
 _LAYOUT: Final = "--format says which layout is meant"
 
@@ -31,12 +32,6 @@ REASONS: Final = {
     "--ca-roots": _ROOTS,
     "--certificate": _CHAIN,
     "--certificate-chain": _CHAIN,
-    "--certificate-github-workflow-name": _WORKFLOW,
-    "--certificate-github-workflow-ref": _WORKFLOW,
-    "--certificate-github-workflow-repository": _WORKFLOW,
-    "--certificate-github-workflow-sha": _WORKFLOW,
-    "--certificate-github-workflow-trigger": _WORKFLOW,
-    "--certificate-oidc-issuer-regexp": "an issuer is exact, or it could be anybody's: give --certificate-oidc-issuer",
     "--check-claims": "the claims are always checked; --signed-as says what a payload may call a copied image",
     "--digest": "give sha256:HEX in place of FILE",
     "--digestAlg": "give ALGORITHM:HEX in place of FILE",

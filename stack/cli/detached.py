@@ -13,6 +13,7 @@ from client.files import read_file
 from client.logs.online import find_entries, verify_shown
 from client.logs.reader import SignedHead
 from client.transport import AiohttpTransport, ServiceRefused, tls_context
+from client.verify.log import BY_KEY
 from client.verify.signed import ManagedKey, Signed, read_signed, verify_signature
 from sigcore import keys, limits
 from sigcore.bundle import Bundle, MessageSignature
@@ -23,7 +24,7 @@ from sigcore.strict import parse_base64
 from sigcore.trustroot import TrustedRoot
 from stack.cli.artifact import digest_of
 from stack.cli.trusting import load_trusted_root
-from stack.cli.usage import NotServed
+from stack.cli.usage import NotServed, Usage
 
 
 def detached_bundle(options: argparse.Namespace) -> Bundle:
@@ -51,14 +52,22 @@ def shown_heads(options: argparse.Namespace, bundle: Bundle) -> tuple[SignedHead
 
 
 async def _find(options: argparse.Namespace, signed: Signed, root: TrustedRoot) -> tuple[LogEntry, ...]:
+    url = _place(options, root)
     async with _asking(options) as transport:
-        return await find_entries(transport, signed, root, options.rekor_url or "")
+        return await find_entries(transport, signed, root, url)
 
 
 async def _look(options: argparse.Namespace, bundle: Bundle, root: TrustedRoot) -> tuple[SignedHead, ...]:
-    url = options.rekor_url or ""
+    url = _place(options, root)
     async with _asking(options) as transport:
         return tuple([await verify_shown(transport, entry, root, url) for entry in bundle.log_entries])
+
+
+def _place(options: argparse.Namespace, root: TrustedRoot) -> str:
+    """Where logs are asked; empty: where the root says. Usage: it knows of one by its key alone, and nothing else says where."""
+    if not options.rekor_url and any(log.base_url == BY_KEY for log in root.logs):
+        raise Usage(f"nothing says where the log of {BY_KEY} is", "give --rekor-url URL")
+    return options.rekor_url or ""
 
 
 @asynccontextmanager

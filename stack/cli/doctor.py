@@ -29,7 +29,8 @@ from stack.cli.table import ExitCode
 from stack.cli.trusting import add_trust_options, given_trust
 from stack.config import Home, load_settings
 from stack.doctor import here, there
-from stack.doctor.finding import Finding, State, examine
+from stack.doctor.around import ambient
+from stack.doctor.finding import Check, Finding, State, examine
 from stack.doctor.here import Here
 from stack.doctor.there import There
 
@@ -40,6 +41,7 @@ examples:
   sigbox doctor --url https://sigstore.example.com --trust-config trust_config.json --identity-token @token"""
 
 _MARKS: Final = {State.OK: "ok", State.WARNING: "warning", State.FAILED: "FAILED", State.SKIPPED: "-"}
+_REMOTE: Final = (*there.CHECKS, Check("ambient", ambient))
 _UNREACHABLE: Final = ("name", "connection")
 TIMEOUT_S: Final = 15.0
 
@@ -105,12 +107,12 @@ async def _examine(
             seen = replace(seen, mirror=None)
         if options.no_sign:
             seen = replace(seen, nobody="", token=None)
-        return found + await examine(seen, there.CHECKS, tell)
+        return found + await examine(seen, _REMOTE, tell)
 
 
 def _skipped(reason: str, tell: Callable[[Finding], None]) -> tuple[Finding, ...]:
     hint = "copy or mount public/, or give --url and --trust-config"
-    findings = tuple(Finding(check.name, State.SKIPPED, reason, hint) for check in there.CHECKS)
+    findings = tuple(Finding(check.name, State.SKIPPED, reason, hint) for check in _REMOTE)
     for finding in findings:
         tell(finding)
     return findings

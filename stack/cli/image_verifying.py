@@ -40,16 +40,13 @@ from stack.cli.registries import (
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import Usage
-from stack.cli.verifying import Signer, add_signer_options
+from stack.cli.verifying import Signer, add_signer_options, workflow_of
 
 if TYPE_CHECKING:
     from stack.cli.image_explaining import ImageExplainer
 
 LOCAL: Final = Reference("localhost", "saved", "latest")
 """What a saved image is called: a directory knows no name."""
-
-_WORKFLOW: Final = ("trigger", "sha", "name", "repository", "ref")
-"""Claims of a workflow of GitHub's, as cosign names their options."""
 
 _AGE: Final = re.compile(r"([1-9][0-9]{0,4})([hdw])\Z", re.ASCII)
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -98,10 +95,6 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
         metavar="AGE",
         help="refuse what was signed longer ago, by the earliest time that is verified: 12h, 30d, 2w",
     )
-    for name in _WORKFLOW:
-        parser.add_argument(
-            f"--certificate-github-workflow-{name}", metavar="X", help=f"the {name} that the certificate must name"
-        )
     add_policy_options(parser)
     add_root_options(parser)
     add_registry_options(parser)
@@ -109,9 +102,8 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
 
 def expected_of(options: argparse.Namespace, root: TrustedRoot, signer: Signer | None) -> Expected:
     """What must hold of every image, as the options say; ``signer`` is None where a policy decides."""
-    given = ((f"github_workflow_{name}", getattr(options, f"certificate_github_workflow_{name}")) for name in _WORKFLOW)
     since = datetime.now(UTC) - read_age(options.max_age) if options.max_age else None
-    return Expected(root, signer, workflow=tuple((field, value) for field, value in given if value), since=since)
+    return Expected(root, signer, workflow=workflow_of(options), since=since)
 
 
 def read_age(text: str) -> timedelta:

@@ -12,7 +12,13 @@ from stack.cli.usage import NoPolicy, Usage
 VARIABLE = "SIGBOX_POLICY"
 FILE = "policy.json"
 """Where a policy is found by itself: beside the trusted root, as ``sigbox trust policy`` publishes it."""
-_WHO = ("certificate_identity", "certificate_identity_regexp", "certificate_oidc_issuer", "key")
+_WHO = (
+    "certificate_identity",
+    "certificate_identity_regexp",
+    "certificate_oidc_issuer",
+    "certificate_oidc_issuer_regexp",
+    "key",
+)
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +88,9 @@ def _chosen(options: argparse.Namespace) -> str | None:
 
 def _found(options: argparse.Namespace) -> str | None:
     files = given_trust(options)
-    folder = os.path.dirname(next(iter(files.values())))  # noqa: PTH120 - as in client.files
+    beside = files.get("trusted_root") or files.get("trust_config")
+    if beside is None:
+        return None
+    folder = os.path.dirname(beside)  # noqa: PTH120 - as in client.files
     path = os.path.join(folder, FILE)  # noqa: PTH118 - the same
     return path if os.path.lexists(path) else None  # a link that leads nowhere was meant to be a policy

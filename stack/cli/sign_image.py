@@ -37,6 +37,7 @@ from stack.cli.registries import (
     open_named,
     open_registry,
 )
+from stack.cli.service_urls import add_service_options
 from stack.cli.signing import add_who_signs, open_signing
 from stack.cli.trusting import add_trust_options
 from stack.cli.usage import Usage
@@ -68,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_explain_options(parser)
     add_registry_options(parser)
+    add_service_options(parser)
     add_trust_options(parser)
 
 

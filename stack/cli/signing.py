@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -35,6 +35,7 @@ from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.passphrase import open_private_key
+from stack.cli.service_urls import add_service_options, with_named_services
 from stack.cli.trusting import add_trust_options, given_trust
 from stack.cli.usage import Usage, one_line
 from stack.files import save_file
@@ -53,13 +54,14 @@ Show: TypeAlias = Callable[[Signing, Job, "Bundle | SigError", Sequence[Issued]]
 
 
 def add_sign_options(parser: argparse.ArgumentParser) -> None:
-    """``--bundle``, the identity or the key, ``--rekor-version``, ``--output-*``, ``--json``, the trust options."""
+    """``--bundle``, the identity or the key, ``--rekor-version``, ``--output-*``, ``--json``, services and trust."""
     parser.add_argument("--bundle", type=Path, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
     add_who_signs(parser)
     parser.add_argument("--output-signature", type=Path, metavar="OUT", help="also write the signature, in base64")
     parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_explain_options(parser)
+    add_service_options(parser)
     add_trust_options(parser)
 
 
@@ -191,9 +193,10 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
     """Who signs and where, as the options say, with the connection to the services.
 
     Raises:
-        Usage: a key and an identity. NotFound, Malformed: what they name.
+        Usage: a key and an identity, or a service that cannot be meant. NotFound, Malformed: what they name.
     """
     trust = load_trust(**given_trust(options))
+    trust = replace(trust, config=with_named_services(options, trust.config))
     if options.key is not None and options.identity_token is not None:
         raise Usage("--key and --identity-token are given", "leave one of them out")
     tls = tls_context(options.ca_file) if options.ca_file else None

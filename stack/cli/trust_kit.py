@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 from client.tuf_cache import TufCache, cache_folder
 from client.tuf_kit import PLAIN, encode_kit, install_kit, parse_kit
@@ -53,7 +55,7 @@ def run_import(options: argparse.Namespace) -> int:
         }
         print(json.dumps(report, indent=2))
     else:
-        print("\n".join(_lines(folder)))
+        print("\n".join((*_lines(folder), *_unpacked_lines(options.kit.absolute(), options.fingerprint))))
     sys.stderr.write(f"trust is that of {cache.mirror}, good until {encode_time(cache.expires)}\n")
     return 0
 
@@ -91,4 +93,15 @@ def _lines(folder: Path) -> list[str]:
         f"sigstore --trust-config {both} verify identity --cert-identity IDENTITY --cert-oidc-issuer ISSUER FILE",
         "# gitsign and sigstore-js take trust from a TUF mirror only: serve the kit's folder tuf/ by any file server,",
         "# at the URL of kit.json, and give them its 1.root.json",
+    ]
+
+
+def _unpacked_lines(kit: Path, fingerprint: str) -> list[str]:
+    """The kit as a folder that is a mirror. cosign's ``initialize`` takes no trusted root from one, whatever its help says."""
+    mirror, folder = f"file://{quote(str(kit.parent))}/tuf", shlex.quote(str(kit.parent))
+    return [
+        "# other accounts here, and machines that see this folder: the TUF repository unpacked, checked in the same way",
+        f"tar -x -f {shlex.quote(str(kit))} -C {folder} tuf",
+        f"sigbox initialize --mirror {mirror} --root-checksum {fingerprint}",
+        "# (cosign initialize takes a trusted root over http and https only: give cosign the files, as above)",
     ]

@@ -12,10 +12,10 @@ from typing import Final, TypeAlias
 
 from client.files import load_bundle, read_file
 from client.verify import Verified
-from client.verify.identity import IdentityPolicy, pattern_doubts
+from client.verify.identity import IdentityPolicy, pattern_doubts, verify_workflow
 from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey, digest_algorithm
-from client.verify.steps import Steps, at_once, in_one_step
+from client.verify.steps import Step, Steps, at_once, in_one_step
 from sigcore import keys, limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
@@ -31,6 +31,10 @@ from stack.cli.usage import NotServed, Usage
 Signer: TypeAlias = IdentityPolicy | ManagedKey
 Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Steps[Verified]]
 Show: TypeAlias = Callable[[str, "Attempt"], dict[str, JSON]]
+_WORKFLOW: Final = ("trigger", "sha", "name", "repository", "ref")
+"""Claims of a workflow of GitHub's, as cosign names their options."""
+_PATTERNS: Final = ("certificate_identity_regexp", "certificate_oidc_issuer_regexp")
+_NAMES: Final = ("certificate_identity", "certificate_oidc_issuer", *_PATTERNS)
 _MANY: Final = 64
 """Files; below that a second process saves less than it costs."""
 _MUCH: Final = 64 * 1024 * 1024
@@ -75,7 +79,17 @@ def add_signer_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
     who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
     who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
+    who.add_argument("--certificate-oidc-issuer-regexp", metavar="RE", default="", help="must match the whole URL")
     who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
+    for name in _WORKFLOW:
+        text = f"the {name} that the certificate must name, too"
+        who.add_argument(f"--certificate-github-workflow-{name}", metavar="X", default="", help=text)
+
+
+def workflow_of(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """The claims of a workflow that are demanded, for :func:`client.verify.identity.verify_workflow`."""
+    given = ((f"github_workflow_{name}", getattr(options, f"certificate_github_workflow_{name}")) for name in _WORKFLOW)
+    return tuple((field, value) for field, value in given if value)
 
 
 def read_signer(options: argparse.Namespace) -> Signer:
@@ -84,9 +98,10 @@ def read_signer(options: argparse.Namespace) -> Signer:
     Raises:
         Usage: both, none, or a half of one. NotFound: no such file. Malformed: the file holds no key.
     """
-    who = (options.certificate_identity, options.certificate_identity_regexp, options.certificate_oidc_issuer)
-    for doubt in pattern_doubts(options.certificate_identity_regexp):
-        sys.stderr.write(f"warning: --certificate-identity-regexp: {doubt}\n")
+    who = [getattr(options, name) for name in _NAMES]
+    for name in _PATTERNS:
+        for doubt in pattern_doubts(getattr(options, name)):
+            sys.stderr.write(f"warning: --{name.replace('_', '-')}: {doubt}\n")
     if options.key is None and not any(who):
         raise Usage(
             "nobody is named who may have signed",
@@ -98,6 +113,7 @@ def read_signer(options: argparse.Namespace) -> Signer:
                 issuer=options.certificate_oidc_issuer,
                 identity=options.certificate_identity,
                 pattern=options.certificate_identity_regexp,
+                issuer_pattern=options.certificate_oidc_issuer_regexp,
             )
         except Refused as error:
             raise Usage(
@@ -116,6 +132,7 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
         raise Usage(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
     if len(files) > 1 and options.bundle:
         raise Usage("one bundle is named for several files", "leave --bundle out")
+    verifier = _also_of_workflow(options, verifier)
     show = _explainer(options)
     reported = options.json or options.explain == "json"
 
@@ -141,6 +158,26 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
     if getattr(options, "trust_is_kept", False):
         sys.stderr.write("  trust is that of the last `sigbox initialize`: if keys were rotated since, run it again\n")
     return ExitCode.REFUSED
+
+
+def _also_of_workflow(options: argparse.Namespace, verifier: Callable[[str], Verify]) -> Callable[[str], Verify]:
+    """``verifier``, and the certificate must carry the claims of a workflow that are demanded, if any are."""
+    wanted = workflow_of(options)
+    if not wanted:
+        return verifier
+
+    def verifier_for(file: str) -> Verify:
+        verify = verifier(file)
+
+        def checked(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
+            verified = yield from verify(bundle, digest, found)
+            with Step("identity"):
+                verify_workflow(verified.chain, wanted)
+            return verified
+
+        return checked
+
+    return verifier_for
 
 
 def _workers(asked: int | None, files: Sequence[str]) -> int:

@@ -7,14 +7,16 @@ from stack.clients.guide import IDENTITY, Guide, Place, Step
 
 
 def gh(place: Place) -> Guide:
-    """GitHub's command line: attestations of GitHub-shaped identities."""
+    """GitHub's command line: attestations of GitHub-shaped identities.
+
+    Its file of trusted roots is read line by line, and what no line feed ends is passed over.
+    """
     return Guide(
         "gh",
         (
             "gh verifies attestations only, with the SLSA predicate, and only of certificates that name a GitHub",
             "repository: their tokens must carry GitHub's claims. For other identities use cosign or sigbox",
         ),
-        environment=place.tls("SSL_CERT_FILE"),
         steps=(
             place.trusted_root_line(),
             Step(

@@ -10,6 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+import orjson
+
+from sigcore import limits
+from sigcore.strict import parse_json
 from sigcore.values import dataclass
 from stack.config import Home, Settings
 from stack.trust.documents import timestamp_url
@@ -166,9 +170,13 @@ class Place:
         return ()
 
     def trusted_root_line(self) -> Step:
-        """What makes ``trusted_root.jsonl``."""
-        root = self.public("trusted_root.json")
-        return Step("trust", f"tr -d '\\n' < {root} > trusted_root.jsonl", "it wants one trusted root per line")
+        """What makes ``trusted_root.jsonl``: the root stands there on one line, which can be pasted on any machine."""
+        root = parse_json((self.home.trusted_root).read_bytes(), what="the trusted root", limit=limits.TRUSTED_ROOT)
+        return Step(
+            "trust",
+            f"cat > trusted_root.jsonl <<'EOF'\n{orjson.dumps(root).decode()}\nEOF",
+            "one trusted root per line; in >> others can be added, and make it anew when the stack's keys rotate",
+        )
 
     def public(self, name: str) -> str:
         """A file of ``public/``."""

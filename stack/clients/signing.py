@@ -194,3 +194,33 @@ def npm(place: Place) -> Guide:
             Step("verify", f"sigbox verify-blob PACKAGE.tgz {_POLICY} {place.issuer} && npm install ./PACKAGE.tgz"),
         ),
     )
+
+
+def maven(place: Place) -> Guide:
+    """What the plugins of Maven and Gradle cannot do, and what can be done beside them: a repository in a directory is signed."""
+    # What a build publishes, and no checksum, signature or index of it.
+    artifacts = (
+        "find DIR -type f ! -name '*.sigstore.json' ! -name '*.asc' ! -name '*.md5' ! -name '*.sha*'"
+        " ! -name 'maven-metadata*.xml'"
+    )
+    return Guide(
+        "maven",
+        (
+            "the Sigstore plugins of Maven and Gradle know the public Sigstore only: no option names another one",
+            "so publish into a directory DIR first, sign what is in it, and upload DIR whole: each ARTIFACT with the",
+            "ARTIFACT.sigstore.json beside it, which repositories keep and hand out like a .asc",
+        ),
+        environment=(("SIGBOX_TRUST_CONFIG", str(place.home.trust_config)), *place.tls("SSL_CERT_FILE")),
+        steps=(
+            Step(
+                "sign",
+                f"{artifacts} -print0 | xargs -0 sigbox sign-blob --identity-token {place.token}",
+                'Maven: mvn deploy -DaltDeploymentRepository=staged::file:DIR; Gradle: publish to maven { url = uri("DIR") }',
+            ),
+            Step(
+                "verify",
+                f"{artifacts} -print0 | xargs -0 sigbox verify-blob {_POLICY} {place.issuer}",
+                "all of it before the upload; who has downloaded an artifact with its bundle names that one file",
+            ),
+        ),
+    )

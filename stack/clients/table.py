@@ -21,6 +21,7 @@ GUIDES: Final[dict[str, Callable[[Place], Guide]]] = {
     "policy-controller": admission.policy_controller,
     "podman": admission.podman,
     "npm": signing.npm,
+    "maven": signing.maven,
 }
 FIRST: Final = ("sigbox", "cosign", "sigstore-python", "sigstore-js", "gitsign")
 """Those that a start prints and that the front page shows at once."""

@@ -14,7 +14,18 @@ from stack.config import Home
 from tests.stack_process import running_stack, sigbox
 
 LOCAL = ("program", "files", "disk", "time", "tokens", "database", "certificates", "contents")
-REMOTE = ("name", "connection", "roles", "issuers", "authority", "log keys", "clock", "metadata", "signature")
+REMOTE = (
+    "name",
+    "connection",
+    "roles",
+    "issuers",
+    "authority",
+    "log keys",
+    "clock",
+    "metadata",
+    "signature",
+    "ambient",
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +51,8 @@ def test_a_fresh_stack_is_well_and_one_signature_was_made(stack):
     code, checks = examine("--data", stack.data)
     assert code == 0
     assert tuple(checks) == LOCAL + REMOTE
-    assert {check["state"] for name, check in checks.items() if name not in ("disk", "time", "tokens", "database")} == {
-        "ok"
-    }
+    apart = ("disk", "time", "tokens", "database", "ambient")
+    assert {check["state"] for name, check in checks.items() if name not in apart} == {"ok"}
     assert (checks["tokens"]["state"], checks["tokens"]["found"]) == ("skipped", "no key is in a token")
     assert checks["database"]["state"] == "skipped"
     assert checks["time"]["state"] == ("warning" if kernel_clock.fault() else "ok")
@@ -67,6 +77,52 @@ def test_without_anybody_to_sign_as_the_signature_is_left_out_and_said(stack):
     assert "--identity-token" in checks["signature"]["fix"]
     left_out = examine("--data", stack.data, "--no-sign")[1]["signature"]
     assert (left_out["state"], left_out["found"]) == ("skipped", "not asked for")
+
+
+NOTHING = dict.fromkeys(
+    (
+        "SIGSTORE_ID_TOKEN",
+        "ACTIONS_ID_TOKEN_REQUEST_URL",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+        "BUILDKITE_AGENT_ACCESS_TOKEN",
+        "CIRCLECI",
+        "SIGBOX_SPIFFE_JWT_FILE",
+        "GCE_METADATA_HOST",
+        "GITHUB_ACTIONS",
+        "GITLAB_CI",
+    ),
+    "",
+)
+
+
+def test_whose_token_would_be_taken_is_said_and_no_token_is_shown(stack, tmp_path):
+    nobody = NOTHING | {"XDG_RUNTIME_DIR": str(tmp_path)}
+    token = stack.token("alice@example.com")
+    github = {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:1/?x", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "a secret"}
+
+    def look(**around) -> tuple[str, str, str]:
+        done = sigbox("doctor", "--json", "--data", stack.data, "--no-sign", **(nobody | around))
+        assert done.returncode == 0, done.stderr
+        assert token not in done.stdout
+        assert "a secret" not in done.stdout
+        [check] = [one for one in json.loads(done.stdout)["checks"] if one["name"] == "ambient"]
+        return check["state"], check["found"], check["fix"]
+
+    assert look()[0] == "skipped"
+    assert look(**github)[:2] == ("ok", "GitHub Actions; its token is asked for when something is signed")
+    assert look(GITHUB_ACTIONS="true", **github)[0] == "ok"
+    state, found, fix = look(GITHUB_ACTIONS="true")
+    assert (state, "no right to an identity token" in found, "id-token: write" in fix) == ("warning", True, True)
+    assert "id_tokens" in look(GITLAB_CI="true")[2]
+    state, found, _fix = look(SIGSTORE_ID_TOKEN=token, **github)
+    assert (state, found.startswith("the variable SIGSTORE_ID_TOKEN: 'alice@example.com' of ")) == ("ok", True)
+    assert look(SIGSTORE_ID_TOKEN="no.token.")[0] == "warning"
+    kept = tmp_path / "sigbox" / "identity-token"
+    kept.parent.mkdir()
+    kept.write_text(token)
+    assert look()[1].startswith("the login as 'alice@example.com' of ")
+    kept.write_text("x.y.z")
+    assert look()[0] == "warning"
 
 
 def test_people_read_a_line_for_each_check(stack):
@@ -137,7 +193,7 @@ def test_in_the_folder_of_one_role_what_is_not_there_is_skipped_and_said(stack, 
     assert "ca/ is not here" in checks["certificates"]["found"]
     assert checks["signature"]["state"] == "skipped"
     assert "the key of the OpenID provider is not in" in checks["signature"]["found"]
-    assert {checks[name]["state"] for name in REMOTE if name != "signature"} == {"ok"}
+    assert {checks[name]["state"] for name in REMOTE if name not in ("signature", "ambient")} == {"ok"}
 
 
 def test_without_the_public_files_it_says_that_they_are_what_is_missing(stack, tmp_path):
@@ -154,6 +210,6 @@ def test_the_public_files_alone_are_enough_to_look_from_elsewhere(stack, tmp_pat
     shutil.copytree(stack.data / "public", tmp_path / "public")
     code, checks = examine("--data", tmp_path)
     assert code == 0
-    assert {checks[name]["state"] for name in REMOTE if name != "signature"} == {"ok"}
+    assert {checks[name]["state"] for name in REMOTE if name not in ("signature", "ambient")} == {"ok"}
     for name in LOCAL[1:]:
         assert "there is no stack in" in checks[name]["found"]

@@ -206,6 +206,49 @@ def test_what_cosign_initialized_is_read(client: Client):
     assert "there is nothing to trust" in client("verify-blob", "file", *client.who, code=2).stderr
 
 
+def test_cosigns_variable_for_the_mirror_says_which_one_is_meant(client: Client):
+    """What is kept of another mirror is passed over, and nothing is fetched or trusted because of the variable."""
+    client.initialize()
+    client.sign()
+    mirror, other = client.stack.tuf_mirror, f"http://127.0.0.1:{free_port()}/tuf"
+    for said in (mirror, f"{mirror}/"):
+        client("verify-blob", "file", *client.who, TUF_MIRROR=said)
+    said = client("verify-blob", "file", *client.who, TUF_MIRROR=other, code=2).stderr
+    assert f"TUF_MIRROR names '{other}', of which nothing is kept here" in said
+    rooted = {"TUF_MIRROR": other, "TUF_ROOT_JSON": str(client.stack.tuf_root)}
+    assert "of which nothing is kept here" in client("verify-blob", "file", *client.who, **rooted, code=2).stderr
+    client("verify-blob", "file", *client.who, "--trusted-root", client.stack.trusted_root, TUF_MIRROR=other)
+    client("verify-blob", "file", *client.who, TUF_MIRROR=other, SIGBOX_TRUSTED_ROOT=str(client.stack.trusted_root))
+
+
+def test_among_several_mirrors_that_cosign_has_kept_the_variable_chooses_one(client: Client):
+    client.initialize()
+    client.sign()
+    home = client.home / "cosign"
+    name = client.stack.tuf_mirror.removeprefix("http://").replace("/", "-").replace(":", "-")
+    shutil.copytree(client.cache / "metadata", home / name)
+    shutil.copytree(client.cache / "targets", home / name / "targets")
+    (home / "remote.json").write_text(json.dumps({"mirror": "https://another.example"}))
+    shutil.rmtree(client.cache)
+    client("verify-blob", "file", *client.who, TUF_ROOT=str(home), code=2)
+    client("verify-blob", "file", *client.who, TUF_ROOT=str(home), TUF_MIRROR=client.stack.tuf_mirror)
+
+
+def test_initialize_takes_mirror_and_root_from_cosigns_variables_and_trusts_no_mirror_on_first_use(client: Client):
+    mirror, root = {"TUF_MIRROR": client.stack.tuf_mirror}, {"TUF_ROOT_JSON": str(client.stack.tuf_root)}
+    assert "not trusted on first use" in client("initialize", **mirror, code=2).stderr
+    assert "no mirror is named" in client("initialize", **root, code=2).stderr
+    client("initialize", **mirror, **root)
+    client.expire()
+    client("initialize", **mirror)
+    assert "2020" not in (client.cache / "cache.json").read_text()
+    client("initialize", **mirror, **root, TUF_ROOT="elsewhere")
+    assert not (client.home / "elsewhere").exists()
+    wrong = client.home / "wrong.json"
+    wrong.write_text("{}")
+    client("initialize", "--root", wrong, **mirror, **root, code=1)
+
+
 def test_a_published_policy_comes_with_it_and_then_no_option_is_needed(tmp_path: Path):
     with running_stack(tmp_path, "--ephemeral") as stack:
         client = Client(stack, tmp_path)

@@ -98,6 +98,42 @@ def test_a_detached_signature_by_a_key_finds_its_entry_in_either_log(signed: Sig
     assert done.returncode == 0, done.stderr
 
 
+def create(signed: Signed, version: str, out: Path, *more: str | Path, code: int = 0) -> str:
+    """``sigbox bundle create`` of detached parts, without an entry; what it said."""
+    given = ("--artifact", signed.files[version], *signed.detached(version), "--out", out)
+    done = sigbox("bundle", "create", *given, *more)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def test_a_bundle_of_detached_parts_gets_its_entry_from_the_log_that_is_named(signed: Signed, tmp_path: Path):
+    out, configs = tmp_path / "made.sigstore.json", signed.stack.signing_config
+    for named in (
+        ("--rekor-url", signed.stack.url),
+        ("--rekor-url", f"{signed.stack.url}/"),
+        ("--signing-config", configs),
+    ):
+        create(signed, "1", out, *named)
+        done = signed.verify("1", "--bundle", str(out))
+        assert done.returncode == 0, done.stderr
+        out.unlink()
+    v2 = configs.with_name("signing_config_v2.json")
+    assert "names no log of Rekor v1" in create(signed, "1", out, "--signing-config", v2, code=3)
+    assert "no log entry is given" in create(signed, "1", out, code=2)
+    create(signed, "1", out, "--rekor-url", NOBODY, code=4)
+    for more in (("--ignore-tlog",), ("--bundle", f"{signed.files['1']}.sigstore.json")):
+        said = create(signed, "1", out, *more, "--rekor-url", signed.stack.url, code=2)
+        assert "there is nothing to ask it for" in said
+    assert "no entry for this signature" in create(signed, "2", out, "--rekor-url", signed.stack.url, code=3)
+    assert not out.exists()
+
+
+def test_no_log_is_told_of_parts_that_do_not_belong_together(signed: Signed, tmp_path: Path):
+    given = ("--artifact", signed.files["2"], *signed.detached("1"), "--out", tmp_path / "made")
+    done = sigbox("bundle", "create", *given, "--rekor-url", NOBODY)
+    assert done.returncode == 1, done.stderr
+
+
 def test_what_was_never_logged_is_refused(signed: Signed, tmp_path: Path):
     prefix, file = tmp_path / "own", tmp_path / "file"
     file.write_text("never logged")

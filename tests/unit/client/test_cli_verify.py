@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from client.verify.identity import IdentityPolicy, Signer, verify_identity
-from sigcore import keys
+from sigcore import fulcio, keys
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import MessageSignature, encode_bundle
 from sigcore.errors import Refused
@@ -122,6 +123,16 @@ def test_a_key(folder, capsys):
         (("dist/a", *WHO[:2]), "no issuer is demanded"),
         (("dist/a", *WHO[2:]), "no identity is demanded"),
         (("dist/a", *WHO, "--certificate-identity-regexp", ".*"), "an identity and a pattern are demanded"),
+        (("dist/a", *WHO, "--certificate-oidc-issuer-regexp", ".*"), "an issuer and a pattern for it are demanded"),
+        (("dist/a", "--certificate-oidc-issuer-regexp", ".*"), "no identity is demanded"),
+        (
+            ("dist/a", "--key", "key.pub", "--certificate-oidc-issuer-regexp", ".*"),
+            "--key and --certificate-* are given",
+        ),
+        (
+            ("dist/a", "--policy", "p", "--certificate-oidc-issuer-regexp", ".*"),
+            "--certificate-oidc-issuer-regexp is given",
+        ),
         (("dist/a", *WHO, "--key", "key.pub"), "--key and --certificate-* are given"),
         (("dist/a", "dist/b", *WHO, "--bundle", "x"), "one bundle is named for several files"),
         (("sha256:00", *WHO), "is a digest, and no bundle is named"),
@@ -184,6 +195,69 @@ def test_v17_a_pattern_that_needs_more_than_an_automaton_is_a_wrong_command_line
 def test_v17_a_pattern_that_lets_more_through_than_meant_gets_a_warning(folder, capsys, pattern, warnings):
     run("verify-blob", "dist/a", "--certificate-identity-regexp", pattern, *WHO[2:])
     assert capsys.readouterr().err.count("warning: --certificate-identity-regexp: ") == warnings
+
+
+@pytest.mark.parametrize(
+    ("pattern", "code", "warnings"),
+    [
+        (r"https://issuer\.example/auth", 0, 0),
+        (r"https://(issuer|other)\.example/auth", 0, 0),
+        (r"https://issuer\.example", 1, 0),
+        (r"ssuer\.example/auth", 1, 0),
+        (r"https://issuer.example/auth", 0, 1),
+        (r"https://issuer\.example/.*", 0, 1),
+        (r"(", 2, 0),
+        ("https://\N{CYRILLIC SMALL LETTER ES}", 2, 0),
+    ],
+)
+def test_v17_a_pattern_for_the_issuer_matches_the_whole_of_it(folder, capsys, pattern, code, warnings):
+    for command, name in (("verify-blob", "dist/a"), ("verify-blob-attestation", "attested")):
+        assert run(command, name, *WHO[:2], "--certificate-oidc-issuer-regexp", pattern) == code
+        assert capsys.readouterr().err.count("warning: --certificate-oidc-issuer-regexp: ") == warnings
+
+
+CLAIMS = {
+    "trigger": "push",
+    "sha": "d0a6" * 10,
+    "name": "release",
+    "repository": "acme/rocket",
+    "ref": "refs/tags/v1",
+}
+
+
+@pytest.fixture
+def by_workflow(folder, sigstore, monkeypatch):
+    """The folder, with a signature and an attestation whose certificates carry the claims of a workflow."""
+    given = {f"github_workflow_{name}": value for name, value in CLAIMS.items()}
+    carried = fulcio.encode_extensions(fulcio.FulcioExtensions(ISSUER, **given))
+    monkeypatch.setattr(sigstore, "certify", partial(sigstore.certify, issuer=carried))
+    for name, bundle in (("dist/a", sigstore.sign()), ("attested", sigstore.attest("dsse 0.0.1"))):
+        (folder / f"{name}.sigstore.json").write_bytes(encode_bundle(bundle))
+    return folder
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_each_claim_of_a_workflow_can_be_demanded_of_files(by_workflow, capsys, claim):
+    flag, value = f"--certificate-github-workflow-{claim}", CLAIMS[claim]
+    for command, name in (("verify-blob", "dist/a"), ("verify-blob-attestation", "attested")):
+        assert run(command, name, *WHO, flag, value) == 0
+        capsys.readouterr()
+        for other in (f"{value}x", value[:-1], ".*"):
+            assert run(command, name, *WHO, flag, other, "--json") == 1
+            [row] = json.loads(capsys.readouterr().out)
+            assert row["step"] == "identity"
+            assert f"the certificate says github workflow {claim} '{value}', expected '{other}'" in row["error"]
+
+
+def test_all_claims_of_a_workflow_must_hold_and_a_signer_must_be_named_beside_them(by_workflow, capsys):
+    flags = [text for name, value in CLAIMS.items() for text in (f"--certificate-github-workflow-{name}", value)]
+    assert run("verify-blob", "dist/a", *WHO, *flags) == 0
+    assert run("verify-blob", "dist/a", *WHO, *flags[:-1], "refs/heads/main") == 1
+    assert run("verify-blob", "dist/b", *WHO, *flags) == 1, "a person's certificate carries none"
+    assert run("verify-blob", "keyed", "--key", "key.pub", *flags) == 1
+    assert "a bare key signed, which carries no claims of a workflow" in capsys.readouterr().err
+    assert run("verify-blob", "dist/a", *flags) == 2
+    assert "nobody is named who may have signed" in capsys.readouterr().err
 
 
 def test_v12_a_reader_that_goes_away_is_no_success(folder):

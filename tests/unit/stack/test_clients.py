@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sigcore import x509
+from sigcore.trustroot import parse_trusted_root
 from stack import bootstrap
 from stack.cli import main
 from stack.clients.table import FIRST, GUIDES, guide
@@ -108,6 +111,27 @@ def test_files_for_podman_and_kubernetes_hold_what_they_should(plain):
     trust_root, image_policy = objects_of(guide("policy-controller", home, settings).steps[-1].command)
     assert base64.b64decode(trust_root["spec"]["remote"]["root"]) == home.tuf_root.read_bytes()
     assert image_policy["spec"]["authorities"][0]["keyless"]["trustRootRef"] == trust_root["metadata"]["name"]
+
+
+def test_ghs_file_of_trusted_roots_is_made_anywhere_and_each_root_is_a_line_with_an_end(plain, tmp_path):
+    home, settings = plain
+    found = guide("gh", home, settings)
+    [trust] = [step.command for step in found.steps if step.purpose == "trust"]
+    assert not found.environment
+    assert not [line for line in found.lines() if str(home.path) in line], "another machine has no such directory"
+    for _ in range(2):
+        subprocess.run(["bash", "-c", trust], cwd=tmp_path, check=True, env={"PATH": os.environ["PATH"]})
+    [line] = lines_as_gh_reads_them((tmp_path / "trusted_root.jsonl").read_bytes())
+    assert json.loads(line) == json.loads((home.public / "trusted_root.json").read_bytes())
+    # It takes the root whose authority's organization is the issuer's of the certificate in the bundle.
+    [authority] = parse_trusted_root(line).certificate_authorities
+    signs = x509.parse_certificate(authority.chain[0])
+    assert x509.organization(signs.issuer) == x509.organization(signs.subject) == settings.organization
+
+
+def lines_as_gh_reads_them(data: bytes) -> list[bytes]:
+    """Up to each line feed; what stands after the last one is nobody's line."""
+    return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def objects_of(command: str) -> list[dict]:

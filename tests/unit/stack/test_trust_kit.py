@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 import shutil
+import subprocess
 import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -230,6 +232,63 @@ def test_a_file_with_holes_is_not_filled():
 def test_what_is_no_archive_of_ours_is_said_to_be_none(data: bytes):
     with pytest.raises(Malformed, match="kit"):
         parse_kit(data)
+
+
+def test_the_lines_for_an_unpacked_kit_do_what_they_say(
+    home: Home, machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    place = tmp_path / "a usb stick's"
+    place.mkdir()
+    kit = place / "kit.tar"
+    kit.write_bytes(encode_kit(exported(home)))
+    assert main(["trust", "import", str(kit), "--fingerprint", fingerprint(home)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    [unpack] = [line for line in lines if line.startswith("tar ")]
+    [pin] = [line for line in lines if line.startswith("sigbox initialize --mirror file:///")]
+    assert not [line for line in lines if line.startswith("cosign initialize")], (
+        "it takes no trusted root from a folder"
+    )
+    subprocess.run(["bash", "-c", unpack], check=True)
+    monkeypatch.setenv("SIGBOX_TUF", str(tmp_path / "another account"))
+    assert main(shlex.split(pin)[1:]) == 0
+    got = tmp_path / "another account" / "tuf" / "targets" / "trusted_root.json"
+    assert got.read_bytes() == (machine / ".cache/sigbox/tuf/targets/trusted_root.json").read_bytes()
+
+
+def pinned(place: Path, root: Path, *more: str) -> int:
+    return main(["initialize", "--mirror", place.as_uri(), "--root", str(root), *more])
+
+
+def test_a_folder_is_a_mirror_that_is_believed_no_more_than_one(
+    home: Home, machine: Path, capsys: pytest.CaptureFixture[str]
+):
+    tuf, root = home.public / "tuf", machine / "root.json"
+    shutil.copy(home.tuf_root, root)
+    assert main(["initialize", "--mirror", tuf.as_uri()]) == 2, "no first use"
+    assert main(["initialize", "--mirror", tuf.as_uri(), "--root-checksum", "0" * 64]) == 1
+    assert pinned(tuf, root) == 0
+    cache = machine / ".cache/sigbox/tuf"
+    assert (cache / "targets/trusted_root.json").read_bytes() == home.trusted_root.read_bytes()
+    assert main(["initialize"]) == 0, "the folder is read again"
+    timestamp = tuf / "timestamp.json"
+    old = timestamp.read_bytes()
+    publish(home, datetime.now(UTC), force=True)
+    assert pinned(tuf, root) == 0
+    timestamp.write_bytes(old)
+    assert pinned(tuf, root) == 1, "rolled back"
+    timestamp.write_bytes(old.replace(b'"version":', b'"version": 1', 1))
+    assert pinned(tuf, root) == 1, "changed"
+    capsys.readouterr()
+    timestamp.unlink()
+    timestamp.symlink_to(machine / "elsewhere.json")
+    (machine / "elsewhere.json").write_bytes(old)
+    assert pinned(tuf, root) == 4, "nothing outside the folder is read"
+    assert "is not there: there is no file 'timestamp.json' in it" in capsys.readouterr().err
+    assert pinned(machine / "none", root) == 4
+    assert f"{machine / 'none'} is no folder" in capsys.readouterr().err
+    for mirror in ("file://host/x", "file:relative", "file://", "file:///", "/srv/tuf"):
+        assert main(["initialize", "--mirror", mirror, "--root", str(root)]) == 2, mirror
+    assert "or file:///path of a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
