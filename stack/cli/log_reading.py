@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from client.logs.choice import GENERATIONS, choose_log, generation_of
-from client.logs.reader import LogReader, SignedHead
+from client.logs.choice import GENERATIONS, choose_ct_log, choose_log, generation_of
+from client.logs.ct import CertificateLog
+from client.logs.reader import Followed, LogReader, SignedHead
 from client.logs.rekor_v1 import RekorV1Log
 from client.logs.seen import SeenHeads, follow, state_folder
 from client.logs.tiled import TiledLog
@@ -28,10 +29,10 @@ _LONGEST_S: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A log that is read, what was seen of it, and how others are reached."""
+class Following:
+    """A log that is followed, what was seen of it, and how others are reached."""
 
-    reader: LogReader
+    reader: Followed
     seen: SeenHeads
     transport: Transport
     url: str
@@ -39,6 +40,13 @@ class Reading:
     async def follow(self) -> tuple[SignedHead, SignedHead | None]:
         """See :func:`client.logs.seen.follow`."""
         return await follow(self.reader, self.seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Following):
+    """A log of Rekor that is read."""
+
+    reader: LogReader
 
 
 def add_log_options(parser: argparse.ArgumentParser, json_help: str = "one JSON document on standard output") -> None:
@@ -71,19 +79,34 @@ def seen_heads(options: argparse.Namespace, purpose: str = "checkpoint") -> Seen
 
 @asynccontextmanager
 async def reading(options: argparse.Namespace) -> AsyncIterator[Reading]:
-    """The log that the options mean, for the length of a block. Usage: a number is out of its range."""
+    """The log that the options mean, for the length of a block; errors as :func:`chosen_log` and :func:`_asking`."""
+    log = chosen_log(options)
+    url = (options.rekor_url or log.base_url).rstrip("/")
+    async with _asking(options) as transport:
+        kind = TiledLog if generation_of(log) == 2 else RekorV1Log
+        yield Reading(kind(transport, url, log), seen_heads(options), transport, url)
+
+
+@asynccontextmanager
+async def reading_ct(options: argparse.Namespace, given: str) -> AsyncIterator[Following]:
+    """The certificate log at the URL that is ``given``, empty for its own; else as :func:`reading`."""
+    log = choose_ct_log(load_trusted_root(options), url=given, log_id=options.log_id)
+    url = (given or log.base_url).rstrip("/")
+    async with _asking(options) as transport:
+        yield Following(CertificateLog(transport, url, log), seen_heads(options), transport, url)
+
+
+@asynccontextmanager
+async def _asking(options: argparse.Namespace) -> AsyncIterator[Transport]:
+    """How services are asked. Usage: a number is out of its range."""
     if not 0 <= options.retry <= _RETRIES or not 0 < options.timeout <= _LONGEST_S:
         raise Usage(
             f"--retry is {options.retry}, --timeout {options.timeout:g}",
             f"expected 0 to {_RETRIES} times, and more than 0 to {_LONGEST_S} seconds",
         )
-    log = chosen_log(options)
-    url = (options.rekor_url or log.base_url).rstrip("/")
     tls = tls_context(options.ca_file) if options.ca_file else None
     async with AiohttpTransport(tls=tls, timeout_s=options.timeout) as plain:
-        transport = Retrying(plain, options.retry)
-        kind = TiledLog if generation_of(log) == 2 else RekorV1Log
-        yield Reading(kind(transport, url, log), seen_heads(options), transport, url)
+        yield Retrying(plain, options.retry)
 
 
 def head_json(head: SignedHead) -> dict[str, object]:
