@@ -6,15 +6,20 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from sigcore import timestamp
 from tests.missing import needs
 from tests.ports import free_port
-from tests.stack_process import RunningStack, running_stack, sigbox
+from tests.stack_process import RunningStack, environment, running_stack, sigbox
 
 CONTENT = b"released\n"
 
@@ -133,6 +138,74 @@ def test_a_timestamp_by_an_authority_that_is_not_trusted_is_not_written(client: 
         client.call("create", "release", "--timestamp-server", other.url, "--certificate-chain", pem)
         client.call("verify", "release", "--certificate-chain", pem, **client.nothing)
         client.call("verify", "release", code=1)
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """An authority that says the same to everybody; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/tsa"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_answer_that_is_not_the_one_that_was_asked_for_is_not_written(client: Client):
+    client.call("create", "release", "--out", "old.tsr")
+    client.call("create", "release", "--no-nonce", "--out", "bare.tsr")
+    (client.folder / "other").write_bytes(b"another file")
+    old, bare = ((client.folder / name).read_bytes() for name in ("old.tsr", "bare.tsr"))
+    rejected = timestamp.encode_rejected(timestamp.FailureInfo.SYSTEM_FAILURE, "not today")
+    cases = (
+        (old, ("release",), 1, "nonce"),
+        (old, ("other", "--no-nonce"), 1, "another file"),
+        (bare, ("release", "--no-nonce", "--policy", "1.2.3"), 1, "policy"),
+        (bare[:-1] + bytes((bare[-1] ^ 1,)), ("release", "--no-nonce"), 1, "signature"),
+        (b"<html>", ("release",), 1, "cannot be read"),
+        (rejected, ("release",), 3, "systemFailure"),
+    )
+    for body, arguments, code, said in cases:
+        with answering(body) as url:
+            for trust in (client.trust, client.nothing):
+                done = client.call(
+                    "create", *arguments, "--out", "new.tsr", "--timestamp-server", url, code=code, **trust
+                )
+                assert said in done.stderr or "message imprint" in done.stderr
+                assert not list(client.folder.glob("*new.tsr*"))
+    with answering(bare) as url:
+        client.call("create", "release", "--no-nonce", "--timestamp-server", url)
+    client.call("verify", "release")
+
+
+def test_verifying_loads_nothing_that_opens_sockets(client: Client):
+    client.call("create", "release")
+    program = (
+        "import sys; from stack.cli import main; code = main(sys.argv[1:]); sys.exit(code or 'aiohttp' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "timestamp", "verify", "release"],
+        check=False,
+        cwd=client.folder,
+        env=environment(**client.trust),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_who_trusts_nobody_is_told_so(client: Client, stack: RunningStack):
