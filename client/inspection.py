@@ -11,9 +11,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from sigcore import extensions, fulcio, general_name, keys, limits, sct, timestamp, x509
+from sigcore import der, extensions, fulcio, general_name, keys, limits, sct, timestamp, x509
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.checkpoint import parse_checkpoint
+from sigcore.cms import IssuerAndSerial, SignerInfo
 from sigcore.dsse import Envelope
 from sigcore.errors import SigError
 from sigcore.log_entry import InclusionProof, LogEntry
@@ -23,6 +24,7 @@ from sigcore.x509 import Certificate
 
 Given = TypeVar("Given")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DIRECTORY_NAME: Final = der.context(4)
 _NAMES: Final = {
     "2.5.29.14": "subjectKeyIdentifier",
     "2.5.29.15": "keyUsage",
@@ -207,8 +209,35 @@ def inspect_timestamp(data: bytes) -> JSON:
         "digest": info.digest.hex(),
         "nonce": f"{info.nonce:x}" if info.nonce is not None else None,
         "accuracyMicroseconds": info.accuracy_us,
+        "ordering": info.ordering,
+        "tsa": _tried(_authority_name, info.tsa) if info.tsa is not None else None,
+        "signer": _tried(_named_signer, response.token.signer),
         "certificates": embedded,
     }
+
+
+def _authority_name(name: bytes) -> JSON:
+    """A GeneralName; of those that are no directory name, the bytes."""
+    fields = der.Reader(name, "the name of the timestamp authority")
+    if fields.peek() != _DIRECTORY_NAME:
+        return name.hex()
+    return _names(fields.content(_DIRECTORY_NAME))
+
+
+def _names(name: bytes) -> JSON:
+    return {"commonName": x509.common_name(name), "organization": x509.organization(name), "der": name.hex()}
+
+
+def _named_signer(signer: SignerInfo) -> JSON:
+    """How the token names its signer, and how it is signed."""
+    identifier = signer.identifier
+    named: dict[str, JSON] = (
+        {"issuer": _names(identifier.issuer), "serial": f"{identifier.serial:x}"}
+        if isinstance(identifier, IssuerAndSerial)
+        else {"subjectKeyIdentifier": identifier.value.hex()}
+    )
+    algorithm = der.Reader(signer.algorithm, "the signature algorithm").enter().oid()
+    return named | {"hash": signer.hash.name, "algorithm": algorithm, "signature": encode_base64(signer.signature)}
 
 
 # --- text ------------------------------------------------------------------------------------------------

@@ -22,16 +22,35 @@ from sigcore.log_entry import InclusionProof, LogEntry, parse_log_entry
 from sigcore.signing_config import Service
 from sigcore.strict import JSON, Fields, parse_hex, parse_json
 from sigcore.trustroot import TrustedRoot
+from sigcore.values import dataclass
 
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 _SERVICE = "the transparency log"
 _ANSWER = "the log's answer"
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A verified entry; ``uuid`` is its id in Rekor v1, which v2 has none of, ``existed`` that it was there before."""
+
+    entry: LogEntry
+    uuid: str = ""
+    existed: bool = False
+
+
 async def add_entry(
     transport: Transport, log: Service, signed: Signed, *, root: TrustedRoot, now: datetime
 ) -> LogEntry:
+    """The entry alone: see :func:`submit_entry`."""
+    return (await submit_entry(transport, log, signed, root=root, now=now)).entry
+
+
+async def submit_entry(
+    transport: Transport, log: Service, signed: Signed, *, root: TrustedRoot, now: datetime
+) -> Logged:
     """Put the entry for ``signed`` in the log; the answer's proof, checkpoint, promise and body are verified.
+
+    Rekor v1 is asked for an entry that is there already; v2 answers 409, which is raised.
 
     Args:
         transport: how to get there.
@@ -48,16 +67,16 @@ async def add_entry(
     logged = await (_add_v1 if log.api_version == 1 else _add_v2)(transport, url, signed)
     times = [now]
     if log.api_version == 1:
-        promised = verify_promise(logged, root.logs)
+        promised = verify_promise(logged.entry, root.logs)
         if promised is None:
             raise Refused("the log's answer holds no promise (SET)", "this is no complete Rekor v1")
         times.append(promised.time)
-    verify_log_entry(logged, signed, root.logs, times)
+    verify_log_entry(logged.entry, signed, root.logs, times)
     return logged
 
 
 # --- v2 --------------------------------------------------------------------------------------------------
-async def _add_v2(transport: Transport, url: str, signed: Signed) -> LogEntry:
+async def _add_v2(transport: Transport, url: str, signed: Signed) -> Logged:
     """A hashedrekord, over the PAE where an envelope was signed: what servers take since rekor-tiles 2.3."""
     answer = await call(
         transport,
@@ -68,11 +87,11 @@ async def _add_v2(transport: Transport, url: str, signed: Signed) -> LogEntry:
         body=entries.encode_request_v2(HashedRekord(signed.digest, signed.signature, signed.verifier)),
         expected=(200, 201),
     )
-    return parse_log_entry(Fields.parse(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE, proto=True))
+    return Logged(parse_log_entry(Fields.parse(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE, proto=True)))
 
 
 # --- v1 --------------------------------------------------------------------------------------------------
-async def _add_v1(transport: Transport, url: str, signed: Signed) -> LogEntry:
+async def _add_v1(transport: Transport, url: str, signed: Signed) -> Logged:
     proposal = proposal_v1(signed)
 
     async def post(path: str, document: JSON) -> JSON:
@@ -87,6 +106,7 @@ async def _add_v1(transport: Transport, url: str, signed: Signed) -> LogEntry:
         )
         return parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE)
 
+    existed = False
     try:
         found = await post("", proposal)
     except ServiceRefused as error:
@@ -94,8 +114,8 @@ async def _add_v1(transport: Transport, url: str, signed: Signed) -> LogEntry:
             raise
         # A deterministic signature over the same file: the entry is there already, and just as good.
         answers = await post("/retrieve", {"entries": [proposal]})
-        found = answers[0] if isinstance(answers, list) and answers else None
-    return _parse_v1(found, proposal)
+        found, existed = answers[0] if isinstance(answers, list) and answers else None, True
+    return replace(_parse_v1(found, proposal), existed=existed)
 
 
 async def find_entry(transport: Transport, url: str, signed: Signed) -> LogEntry | None:
@@ -114,7 +134,7 @@ async def find_entry(transport: Transport, url: str, signed: Signed) -> LogEntry
         body=json.dumps({"entries": [proposal]}).encode("utf-8"),
     )
     answers = parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE)
-    return _parse_v1(answers[0], proposal) if isinstance(answers, list) and answers else None
+    return _parse_v1(answers[0], proposal).entry if isinstance(answers, list) and answers else None
 
 
 async def prove_entry(transport: Transport, url: str, entry: LogEntry) -> LogEntry:
@@ -131,7 +151,7 @@ async def prove_entry(transport: Transport, url: str, entry: LogEntry) -> LogEnt
     found = _parse_v1(
         parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE),
         {"kind": entry.kind, "apiVersion": entry.version},
-    )
+    ).entry
     if (found.body, found.log_id, found.index) != (entry.body, entry.log_id, entry.index) or found.proof is None:
         raise Refused(f"the log at {url} has another entry at index {entry.index}", "is it the log of this bundle?")
     proof = found.proof
@@ -141,13 +161,14 @@ async def prove_entry(transport: Transport, url: str, entry: LogEntry) -> LogEnt
     return replace(entry, proof=proof)
 
 
-def _parse_v1(answer: JSON, proposal: JSON) -> LogEntry:
+def _parse_v1(answer: JSON, proposal: JSON) -> Logged:
     """``{"<uuid>": {body, integratedTime, logID, logIndex, verification}}``."""
     members = Fields.of(answer, _ANSWER)
     if len(members.names()) != 1:
         raise Malformed(f"{_ANSWER} holds {len(members.names())} entries, expected one")
     what = Fields.of(proposal, "the proposed entry")
-    return read_entry_v1(members.object(members.names()[0]), what.text("kind"), what.text("apiVersion"))
+    (uuid,) = members.names()
+    return Logged(read_entry_v1(members.object(uuid), what.text("kind"), what.text("apiVersion")), uuid)
 
 
 def read_entry_v1(fields: Fields, kind: str, version: str) -> LogEntry:

@@ -17,8 +17,17 @@ from typing import Final
 
 from client.transport import Lost, Response, Transport
 
-WAITS_S: Final = (0.5, 1.0, 2.0)
+LONGEST_S: Final = 8.0
 _AWAY: Final = (429, 502, 503, 504)
+
+
+def waits(retries: int) -> tuple[float, ...]:
+    """Seconds before each of so many further tries: half of one, and twice as long each time, up to :data:`LONGEST_S`."""
+    return tuple(min(0.5 * 2**number, LONGEST_S) for number in range(retries))
+
+
+WAITS_S: Final = waits(3)
+"""Of a signing: 3.5 s in all."""
 
 
 class Retrying:

@@ -35,8 +35,16 @@ async def request_timestamp(transport: Transport, url: str, message: bytes, *, r
         Refused: not granted, not our nonce, or not verifiable.
     """
     sha256 = HashAlgorithm.SHA2_256
-    request = TimestampRequest(sha256, sha256.digest(message), nonce=secrets.randbits(64))
-    answer = await call(
+    request = TimestampRequest(sha256, sha256.digest(message), nonce=fresh_nonce())
+    answer = await fetch_timestamp(transport, url, request)
+    timestamp.verify_answer(timestamp.parse_response(answer), request)
+    verify_time(answer, message, root.timestamp_authorities, what="the new timestamp")
+    return answer
+
+
+async def fetch_timestamp(transport: Transport, url: str, request: TimestampRequest) -> bytes:
+    """What the authority at ``url`` answers, unread and unverified; errors as :func:`client.transport.call`."""
+    return await call(
         transport,
         "POST",
         url,
@@ -46,6 +54,8 @@ async def request_timestamp(transport: Transport, url: str, message: bytes, *, r
         expected=(200, 201),
         limit=limits.TIMESTAMP_RESPONSE,
     )
-    timestamp.verify_answer(timestamp.parse_response(answer), request)
-    verify_time(answer, message, root.timestamp_authorities, what="the new timestamp")
-    return answer
+
+
+def fresh_nonce() -> int:
+    """64 random bits: nobody can have an answer ready."""
+    return secrets.randbits(64)

@@ -155,6 +155,18 @@ def verify_sct(sct: SignedCertificateTimestamp, entry: Entry, key: PublicKey, lo
     keys.verify(key, sct.signature, message, what="the SCT's signature")
 
 
+def verify_tree_head(*, size: int, timestamp_ms: int, root: bytes, signed: bytes, key: PublicKey) -> None:
+    """That the log with ``key`` has signed the tree head; ``signed`` is a DigitallySigned (section 3.5).
+
+    Raises:
+        Malformed: ``signed`` is none. Refused: another algorithm than the key's, or the signature does not hold.
+    """
+    algorithm, signature = parse_digitally_signed(signed)
+    if algorithm != _signature_algorithm(key):
+        raise Refused(f"the tree head has signature algorithm {algorithm}, which is not the log's key's")
+    keys.verify(key, signature, sth_signed_data(size, timestamp_ms, root), what="the signature of the tree head")
+
+
 def _log_id(key: PublicKey) -> bytes:
     return keys.key_id(keys.encode_public_key(key))
 

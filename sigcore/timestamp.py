@@ -218,9 +218,14 @@ def verify_answer(response: TimestampResponse, request: TimestampRequest) -> Tim
 
 
 def verify_response(response: TimestampResponse, message: bytes, *, chain: Sequence[Certificate]) -> datetime:
-    """The time at which a trusted authority saw ``message``.
+    """The time at which a trusted authority saw ``message``: :func:`verify_stamped` with its hash."""
+    return verify_stamped(response, response.info.hash.digest(message), chain=chain)
 
-    1. The imprint is the hash of ``message``.
+
+def verify_stamped(response: TimestampResponse, digest: bytes, *, chain: Sequence[Certificate]) -> datetime:
+    """The time at which a trusted authority saw the message with this ``digest``.
+
+    1. The imprint is ``digest``.
     2. The signer is ``chain``'s leaf; where ``chain`` starts with a CA, it is the embedded certificate that the token names.
        Certificates that are embedded must include the signer's.
     3. The signer signed the TSTInfo (:func:`sigcore.cms.verify_signer`).
@@ -231,7 +236,7 @@ def verify_response(response: TimestampResponse, message: bytes, *, chain: Seque
 
     Args:
         response: from :func:`parse_response`.
-        message: what was timestamped; in Sigstore the raw signature bytes.
+        digest: by the response's own hash, of what was timestamped; in Sigstore the raw signature bytes.
         chain: the authority's certificates in a trusted root: leaf, intermediates, root, or without the leaf.
 
     Raises:
@@ -239,7 +244,7 @@ def verify_response(response: TimestampResponse, message: bytes, *, chain: Seque
         Malformed: a signed attribute or a certificate extension that is needed cannot be read.
     """
     info = response.info
-    if info.digest != info.hash.digest(message):
+    if info.digest != digest:
         raise Refused("the timestamp is over another message")
     signer = _signer_certificate(response.token, chain)
     cms.verify_signer(response.token, signer, what="the timestamp token")
@@ -251,19 +256,33 @@ def verify_response(response: TimestampResponse, message: bytes, *, chain: Seque
     return info.time
 
 
+def verify_embedded(response: TimestampResponse) -> Certificate:
+    """The certificate inside ``response`` that its signature holds with: steps 3 and 4 of :func:`verify_stamped`, and no trust at all.
+
+    Raises:
+        Refused: none is embedded, or one of the checks fails. Malformed: as :func:`verify_stamped`.
+    """
+    signer = _named_certificate(response.token, "without a chain to hold it against, the token must bring it")
+    cms.verify_signer(response.token, signer, what="the timestamp token")
+    _verify_purpose(signer)
+    return signer
+
+
+def _named_certificate(token: cms.SignedData, why: str) -> Certificate:
+    """The embedded certificate that the token names."""
+    named = [found for found in _parsed(token.certificates) if cms.identifies(token.signer, found)]
+    if len(named) != 1:
+        raise Refused(f"the timestamp token embeds {len(named)} certificates of its signer, expected one", why)
+    return named[0]
+
+
 def _signer_certificate(token: cms.SignedData, chain: Sequence[Certificate]) -> Certificate:
     """Step 2."""
     if not chain:
         raise Refused("the trusted timestamp authority has no certificates")
     leaf = chain[0]
     if _is_authority(leaf):
-        named = [found for found in _parsed(token.certificates) if cms.identifies(token.signer, found)]
-        if len(named) != 1:
-            raise Refused(
-                f"the timestamp token embeds {len(named)} certificates of its signer, expected one",
-                "the trusted root does not hold the signer's certificate, so the token must",
-            )
-        return named[0]
+        return _named_certificate(token, "the trusted root does not hold the signer's certificate, so the token must")
     if len(chain) == 1:
         raise Refused("the trusted timestamp authority has a leaf certificate and no root")
     if token.certificates and leaf.der not in token.certificates:

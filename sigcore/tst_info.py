@@ -31,7 +31,11 @@ _IMPRINT_ALGORITHMS: Final = {h: der.sequence(der.oid(h.oid), der.null()) for h 
 
 @dataclass(frozen=True, slots=True)
 class TimestampInfo:
-    """TSTInfo: at ``time`` the authority saw ``digest``; ``accuracy_us`` is its accuracy in microseconds, if it says."""
+    """TSTInfo: at ``time`` the authority saw ``digest``; ``accuracy_us`` is its accuracy in microseconds, if it says.
+
+    ``ordering`` is its claim that its tokens can be ordered by their times alone, ``tsa`` how it calls itself: a GeneralName in DER,
+    unread. Nothing here believes either.
+    """
 
     policy: str
     hash: HashAlgorithm
@@ -40,6 +44,8 @@ class TimestampInfo:
     time: datetime
     nonce: int | None = None
     accuracy_us: int | None = None
+    ordering: bool = False
+    tsa: bytes | None = None
 
 
 # --- write -----------------------------------------------------------------------------------------
@@ -62,7 +68,9 @@ def encode_info(info: TimestampInfo) -> bytes:
         der.integer(info.serial),
         _encoded_time(info.time),
         _encode_accuracy(info.accuracy_us),
+        der.boolean(True) if info.ordering else b"",
         der.integer(info.nonce) if info.nonce is not None else b"",
+        der.tlv(der.context(0), info.tsa) if info.tsa is not None else b"",
     )
 
 
@@ -80,7 +88,7 @@ def _encode_accuracy(accuracy_us: int | None) -> bytes:
 
 
 def parse_info(data: bytes) -> TimestampInfo:
-    """A TSTInfo (RFC 3161 section 2.4.2). Ordering and tsa are read past.
+    """A TSTInfo (RFC 3161 section 2.4.2).
 
     Raises:
         Malformed: not DER, or a member out of its range.
@@ -98,12 +106,12 @@ def parse_info(data: bytes) -> TimestampInfo:
     imprint.finish()
     serial, time = _integer(fields), fields.generalized_time()
     accuracy_us = _accuracy(fields.optional(der.SEQUENCE))
-    fields.default_false()
+    ordering = fields.default_false()
     nonce = _integer(fields) if fields.peek() == der.INTEGER else None
-    fields.optional(der.context(0))
+    tsa = fields.content(der.context(0)) if fields.peek() == der.context(0) else None
     _refuse_critical(fields.optional(der.context(1)))
     fields.finish()
-    return TimestampInfo(policy, hashing, digest, serial, time, nonce, accuracy_us)
+    return TimestampInfo(policy, hashing, digest, serial, time, nonce, accuracy_us, ordering, tsa)
 
 
 def _integer(fields: der.Reader) -> int:

@@ -50,6 +50,18 @@ def choose_log(
     return max(named or fitting, key=lambda log: (generation_of(log), log.validity.start))
 
 
+def choose_ct_log(root: TrustedRoot, *, url: str = "", log_id: str = "") -> LogInstance:
+    """The certificate log that is meant, as :func:`choose_log`: by its id and its URL, of several the newest. NotFound: none."""
+    fitting = [log for log in root.ct_logs if log.log_id.hex().startswith(log_id.lower())]
+    if not fitting:
+        raise NotFound(
+            f"the trusted root has no certificate log of {_asked(None, log_id)}",
+            f"it has: {', '.join(log.log_id.hex()[:16] for log in root.ct_logs) or 'none'}",
+        )
+    named = [log for log in fitting if log.base_url.rstrip("/") == url.rstrip("/")]
+    return max(named or fitting, key=lambda log: log.validity.start)
+
+
 def describe(log: LogInstance) -> str:
     """One line: URL, generation, id, since when it is trusted."""
     since = encode_time(log.validity.start)

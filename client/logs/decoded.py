@@ -39,7 +39,7 @@ class Named:
 
 def read_named(body: bytes) -> tuple[Named, ...]:
     """Whom the signers of an entry name; nothing of a body that is of no known kind."""
-    return tuple(map(_named, read_content_or_nothing(body).signers))
+    return tuple(map(named_by, read_content_or_nothing(body).signers))
 
 
 def read_content_or_nothing(body: bytes) -> EntryContent:
@@ -50,7 +50,8 @@ def read_content_or_nothing(body: bytes) -> EntryContent:
         return EntryContent("", (), ())
 
 
-def _named(signer: bytes | Certificate) -> Named:
+def named_by(signer: bytes | Certificate) -> Named:
+    """Whom a signer names: a key (DER SubjectPublicKeyInfo), or a certificate."""
     if isinstance(signer, bytes):
         return Named((), "", (), keys.key_id(signer).hex())
     key, serial = keys.key_id(signer.spki).hex(), f"{signer.serial:x}"

@@ -8,9 +8,10 @@ name from an authority that nobody should trust is what a monitor is there to fi
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
-from client.logs.decoded import Named, read_content_or_nothing, read_named
+from client.logs.certificates import LoggedCertificate
+from client.logs.decoded import Named, named_by, read_content_or_nothing, read_named
 from client.policy.glob import Glob
 from client.verify.identity import compile_pattern
 from sigcore import merkle
@@ -72,25 +73,32 @@ class Watched:
         )
 
 
+Logged: TypeAlias = LogEntry | LoggedCertificate
 _UNKNOWN: Final = Named((), "", (), "")
 
 
-def is_match(entry: LogEntry, watched: Watched) -> bool:
+def is_match(entry: Logged, watched: Watched) -> bool:
     """Whether a signer of ``entry`` is watched for. An entry of an unknown kind has one that nothing is known of."""
-    return any(map(watched.matches, read_named(entry.body) or (_UNKNOWN,)))
+    return any(map(watched.matches, read_signers(entry) or (_UNKNOWN,)))
 
 
-def match_json(entry: LogEntry) -> dict[str, JSON]:
-    """An entry in one line of JSON. What it says was chosen by whoever made it."""
-    taken = datetime.fromtimestamp(entry.integrated_time, UTC) if entry.promise is not None else None
-    content = read_content_or_nothing(entry.body)
+def read_signers(entry: Logged) -> tuple[Named, ...]:
+    """Whom the signers of an entry name, or the certificate that is one; nothing where that cannot be read."""
+    if isinstance(entry, LogEntry):
+        return read_named(entry.body)
+    return (named_by(entry.certificate),) if entry.certificate is not None else ()
+
+
+def match_json(entry: Logged) -> dict[str, JSON]:
+    """An entry in one line of JSON. What it says was chosen by whoever made it, but for the time, which is the log's."""
+    said = _said(entry)
     return {
         "index": entry.index,
         "logId": entry.log_id.hex(),
-        "leafHash": merkle.hash_leaf(entry.body).hex(),
-        "kind": content.kind,
-        "digests": [*content.digests],
-        "integratedTime": encode_time(taken) if taken else None,
+        "leafHash": merkle.hash_leaf(said.leaf).hex(),
+        "kind": said.kind,
+        "digests": [*said.digests],
+        "integratedTime": said.time or None,
         "signers": [
             {
                 "identities": [*named.names],
@@ -99,23 +107,39 @@ def match_json(entry: LogEntry) -> dict[str, JSON]:
                 "serial": named.serial,
                 "extensions": dict(named.extensions),
             }
-            for named in read_named(entry.body)
+            for named in read_signers(entry)
         ],
     }
 
 
-def match_line(entry: LogEntry) -> str:
-    """The same for people; escaped, so that no name moves a cursor."""
+class _Said(NamedTuple):
+    leaf: bytes
+    kind: str
+    digests: tuple[str, ...]
+    time: str
+
+
+def _said(entry: Logged) -> _Said:
+    if isinstance(entry, LoggedCertificate):
+        return _Said(entry.leaf, entry.kind, (), _moment(entry.time_ms))
     content = read_content_or_nothing(entry.body)
-    taken = datetime.fromtimestamp(entry.integrated_time, UTC) if entry.promise is not None else None
-    who = ", ".join(_who(named) for named in read_named(entry.body)) or "nobody that can be read"
-    parts = (
-        str(entry.index),
-        encode_time(taken) if taken else "",
-        who,
-        content.kind or "entry of an unknown kind",
-        next(iter(content.digests), ""),
-    )
+    time = _moment(1000 * entry.integrated_time) if entry.promise is not None else ""
+    return _Said(entry.body, content.kind, content.digests, time)
+
+
+def _moment(time_ms: int) -> str:
+    """Empty where the calendar has no such moment: a log may sign any number."""
+    try:
+        return encode_time(datetime.fromtimestamp(time_ms // 1000, UTC))
+    except (OverflowError, ValueError, OSError):
+        return ""
+
+
+def match_line(entry: Logged) -> str:
+    """The same for people; escaped, so that no name moves a cursor."""
+    said = _said(entry)
+    who = ", ".join(_who(named) for named in read_signers(entry)) or "nobody that can be read"
+    parts = (str(entry.index), said.time, who, said.kind or "entry of an unknown kind", next(iter(said.digests), ""))
     return ascii("  ".join(filter(None, parts)))[1:-1]
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What both generations of Rekor have in common for a reader."""
+"""What both generations of Rekor have in common for a reader, and a certificate log with them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
 
+from client.logs.certificates import LoggedCertificate, read_tree_head
 from client.verify.log import read_head
 from sigcore import limits
 from sigcore.checkpoint import Checkpoint
@@ -16,10 +17,13 @@ from sigcore.strict import Fields
 from sigcore.trustroot import LogInstance
 from sigcore.values import dataclass
 
+CT: Final = 0
+"""The generation of a Certificate Transparency log: its heads are those of RFC 6962 and no notes."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """A checkpoint, and the signed note that it was read from."""
+    """A checkpoint, and the signed note (or tree head in JSON) that it was read from."""
 
     checkpoint: Checkpoint
     envelope: str
@@ -36,8 +40,11 @@ class SignedHead:
 
 
 def signed_head(envelope: str, log: LogInstance, generation: int) -> SignedHead:
-    """The head in a signed note of ``log``. Malformed and Refused: as :func:`client.verify.log.read_head`."""
-    return SignedHead(read_head(envelope, log, generation), envelope)
+    """The head that ``log`` has signed. Malformed and Refused: as :func:`client.verify.log.read_head`, or of a certificate log
+    :func:`client.logs.certificates.read_tree_head`.
+    """
+    head = read_tree_head(envelope, log) if generation == CT else read_head(envelope, log, generation)
+    return SignedHead(head, envelope)
 
 
 def kind_and_version(body: bytes) -> tuple[str, str]:
@@ -49,8 +56,8 @@ def kind_and_version(body: bytes) -> tuple[str, str]:
         return "", ""
 
 
-class LogReader(Protocol):
-    """A log as it is read. Every call raises Unavailable where nobody answers, ServiceRefused where the answer is no,
+class Followed(Protocol):
+    """A log as it is followed. Every call raises Unavailable where nobody answers, ServiceRefused where the answer is no,
     Malformed where it is none, and Refused where it does not lead to a head that the log has signed.
     """
 
@@ -60,6 +67,18 @@ class LogReader(Protocol):
     async def head(self) -> SignedHead:
         """The head of now, its signature verified."""
         ...
+
+    async def consistency(self, first: int, second: int, head: SignedHead) -> tuple[Hash, ...]:
+        """The proof between two sizes up to that of ``head``; the caller verifies it."""
+        ...
+
+    def entries(self, first: int, head: SignedHead) -> AsyncIterator[LogEntry] | AsyncIterator[LoggedCertificate]:
+        """The entries of the tree from its leaf ``first`` on up to ``head``, each proved, in their order."""
+        ...
+
+
+class LogReader(Followed, Protocol):
+    """A log of Rekor as it is read."""
 
     async def entry(self, index: int, head: SignedHead) -> LogEntry:
         """The entry at ``index`` (in v1 counted over all trees of the log), its inclusion proof verified.
@@ -74,10 +93,6 @@ class LogReader(Protocol):
 
     async def root(self, size: int, head: SignedHead) -> Hash:
         """The root of the first ``size`` entries. What it is worth the caller finds out with :meth:`consistency`."""
-        ...
-
-    async def consistency(self, first: int, second: int, head: SignedHead) -> tuple[Hash, ...]:
-        """The proof between two sizes up to that of ``head``; the caller verifies it."""
         ...
 
     def entries(self, first: int, head: SignedHead) -> AsyncIterator[LogEntry]:

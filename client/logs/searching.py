@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlencode
 
@@ -36,14 +38,16 @@ _PAGES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What is sought: all that is given must hold.
+    """What is sought: all that is given must hold, or one of it.
 
     Args:
         digest: of an artifact, in hexadecimal digits.
-        email: a name in a certificate.
+        email: a name in a certificate; for the index of Rekor v1 an email address.
         key: who signed.
         entry: the leaf hash of an entry, in hexadecimal digits.
         text: what a console's search box takes; entries are not held against it.
+        subject: a name of any kind in a certificate; the case of its letters is nothing.
+        any_of: one of these is enough; then ``text`` must be empty.
     """
 
     digest: str = ""
@@ -51,18 +55,31 @@ class Sought:
     key: PublicKey | None = None
     entry: str = ""
     text: str = ""
+    subject: str = ""
+    any_of: bool = False
+
+    def singles(self) -> Iterator[Sought]:
+        """Each thing that is sought, for itself."""
+        for name in ("digest", "email", "key", "entry", "text", "subject"):
+            if value := getattr(self, name):
+                yield replace(Sought(), **{name: value})
 
     def check(self, entry: LogEntry) -> None:
         """That ``entry`` is one of those. Refused: the index lied."""
-        named = read_named(entry.body)
-        fits = (
-            not self.digest or self.digest in read_content_or_nothing(entry.body).digests,
-            not self.email or any(self.email.casefold() == name.casefold() for one in named for name in one.names),
-            self.key is None or any(one.key == fingerprint(self.key) for one in named),
-            not self.entry or merkle.hash_leaf(entry.body).hex() == self.entry[-64:],
-        )
-        if not all(fits):
+        fits = any(one.fits(entry) for one in self.singles()) if self.any_of else self.fits(entry)
+        if not fits:
             raise Refused(f"the search names entry {entry.index}, which is not what was asked for")
+
+    def fits(self, entry: LogEntry) -> bool:
+        """Whether all that is given holds of ``entry``."""
+        named = read_named(entry.body)
+        names = {name.casefold() for one in named for name in one.names}
+        return (
+            (not self.digest or self.digest in read_content_or_nothing(entry.body).digests)
+            and {name.casefold() for name in (self.email, self.subject) if name} <= names
+            and (self.key is None or any(one.key == fingerprint(self.key) for one in named))
+            and (not self.entry or merkle.hash_leaf(entry.body).hex() == self.entry[-64:])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +104,15 @@ async def search_index(transport: Transport, url: str, sought: Sought, limit: in
     """
     if sought.text or sought.entry:
         raise NotFound(
-            "the index of Rekor v1 finds by digest, email and key only", "sigbox log entry UUID finds an entry"
+            "the index of Rekor v1 finds by digest, email, subject and key only", "sigbox log entry UUID finds an entry"
         )
-    query: dict[str, JSON] = {"operator": "and"}
+    query: dict[str, JSON] = {"operator": "or" if sought.any_of else "and"}
     if sought.digest:
         query["hash"] = f"sha256:{sought.digest}"
     if sought.email:
         query["email"] = sought.email
+    if sought.subject:
+        query["subject"] = sought.subject
     if sought.key is not None:
         pem = keys.encode_public_key_pem(sought.key).encode("ascii")
         query["publicKey"] = {"format": "x509", "content": encode_base64(pem)}
@@ -130,10 +149,11 @@ async def search_console(
         NotFound: there is no console. ServiceRefused, Unavailable: as :func:`client.transport.call`. Malformed: its answer is
             none of a console.
     """
-    words = {"digest": sought.digest, "identity": sought.email, "entry": sought.entry}
-    if sought.key is not None:
-        words["key"] = fingerprint(sought.key)
-    text = " ".join([*(f"{name}:{value}" for name, value in words.items() if value), sought.text]).strip()
+    if sought.any_of:
+        found = [await search_console(transport, url, one, generation, limit, tree=tree) for one in sought.singles()]
+        merged = sorted({place for hits in found for place in hits.places if isinstance(place, int)}, reverse=True)
+        return Hits(tuple(merged[:limit]), len(merged) > limit or any(hits.more for hits in found))
+    text = _console_text(sought)
     places: list[int] = []
     after = ""
     for _ in range(_PAGES):
@@ -145,6 +165,19 @@ async def search_console(
         if not after or len(places) > limit:
             break
     return Hits(tuple(places[:limit]), len(places) > limit or bool(after))
+
+
+def _console_text(sought: Sought) -> str:
+    """What a person would write into the search box."""
+    words = [
+        ("digest", sought.digest),
+        ("identity", sought.email),
+        ("identity", sought.subject),
+        ("entry", sought.entry),
+    ]
+    if sought.key is not None:
+        words.append(("key", fingerprint(sought.key)))
+    return " ".join([*(f"{name}:{value}" for name, value in words if value), sought.text]).strip()
 
 
 async def _ask_console(transport: Transport, place: str, url: str) -> Fields:

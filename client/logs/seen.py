@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from client.files import read_file, save_whole
-from client.logs.reader import LogReader, SignedHead, signed_head
+from client.logs.reader import Followed, SignedHead, signed_head
 from sigcore import limits, merkle
 from sigcore.errors import Refused, SigError
 from sigcore.trustroot import LogInstance
@@ -73,7 +73,7 @@ class SeenHeads:
         save_whole(head.envelope.encode("utf-8"), self.path(log, head.checkpoint.origin), what=_WHAT, mode=0o600)
 
 
-async def verify_follows(reader: LogReader, before: SignedHead, head: SignedHead) -> None:
+async def verify_follows(reader: Followed, before: SignedHead, head: SignedHead) -> None:
     """That the tree of ``before`` is the beginning of that of ``head``.
 
     Raises:
@@ -93,7 +93,7 @@ async def verify_follows(reader: LogReader, before: SignedHead, head: SignedHead
         raise _forked(f"the log does not prove that it only grew: {error.message}", before, head) from error
 
 
-async def follow(reader: LogReader, seen: SeenHeads) -> tuple[SignedHead, SignedHead | None]:
+async def follow(reader: Followed, seen: SeenHeads) -> tuple[SignedHead, SignedHead | None]:
     """The head of now and the one that was seen before it (None the first time); the head is remembered.
 
     1. Fetch the head and verify its signature.

@@ -13,6 +13,7 @@ from functools import lru_cache
 from sigcore import timestamp, x509
 from sigcore.errors import Refused
 from sigcore.strict import encode_time
+from sigcore.timestamp import TimestampResponse
 from sigcore.trustroot import AuthorityInstance, LogInstance
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
@@ -50,19 +51,26 @@ def verify_times(
 def verify_time(
     response: bytes, message: bytes, authorities: Sequence[AuthorityInstance], *, what: str
 ) -> VerifiedTime:
-    """The time in one response (DER) over ``message``; ``what`` names it in refusals.
+    """The time in one response (DER) over ``message``; errors as :func:`verify_digest_time`, and Malformed: not a timestamp response."""
+    parsed = timestamp.parse_response(response)
+    return verify_digest_time(parsed, parsed.info.hash.digest(message), authorities, what=what)
+
+
+def verify_digest_time(
+    parsed: TimestampResponse, digest: bytes, authorities: Sequence[AuthorityInstance], *, what: str
+) -> VerifiedTime:
+    """The time in one response over what has this ``digest``, by the response's own hash; ``what`` names it in refusals.
 
     The authority that made it is found by trying: a token need not say who signed it. The time must lie within the window
     in which the trusted root trusts that authority, both ends included.
 
     Raises:
-        Refused: no authority of the trusted root made it. Malformed: not a timestamp response.
+        Refused: no authority of the trusted root made it.
     """
-    parsed = timestamp.parse_response(response)
     refusals: list[Refused] = []
     for authority in authorities:
         try:
-            time = timestamp.verify_response(parsed, message, chain=parse_chain(authority.chain))
+            time = timestamp.verify_stamped(parsed, digest, chain=parse_chain(authority.chain))
             _check_window(authority, time)
         except Refused as error:
             refusals.append(error)

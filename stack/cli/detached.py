@@ -34,16 +34,27 @@ def detached_bundle(options: argparse.Namespace) -> Bundle:
         NotFound, Malformed: a part cannot be read. Refused: the signature does not hold, or no log has it. Else as
             :func:`client.logs.online.find_entries`.
     """
-    root, verifier = load_trusted_root(options), _verifier(options)
-    hashing = keys.digest_details(assembly.key_of(verifier)).hash
-    content = MessageSignature(hashing, digest_of(options.files[0], hashing), _signature(options.signature))
+    root = load_trusted_root(options)
+    content, verifier, signed = read_detached(options, options.files[0])
     stamps = tuple(assembly.parse_timestamp_file(_read(path)) for path in options.rfc3161_timestamp)
-    key = None if isinstance(verifier, bytes) else ManagedKey(verifier)
-    draft = Bundle(verifier if isinstance(verifier, bytes) else None, (), stamps, content)
-    signed = read_signed(draft, content.digest, key)
-    verify_signature(signed)  # before the log is told of it
     entries = asyncio.run(_find(options, signed, root))
     return assembly.assemble_bundle(content, verifier, digest=content.digest, entries=entries, timestamps=stamps)
+
+
+def read_detached(options: argparse.Namespace, file: str) -> tuple[MessageSignature, bytes | PublicKey, Signed]:
+    """``--signature`` of ``file`` by ``--certificate`` or ``--key``: its content, the certificate (DER) or key, both as one.
+
+    Raises:
+        NotFound, Malformed: a part cannot be read. Refused: the signature does not hold, so no log need be told of it.
+    """
+    verifier = _verifier(options)
+    hashing = keys.digest_details(assembly.key_of(verifier)).hash
+    content = MessageSignature(hashing, digest_of(file, hashing), _signature(options.signature))
+    key = None if isinstance(verifier, bytes) else ManagedKey(verifier)
+    draft = Bundle(verifier if isinstance(verifier, bytes) else None, (), (), content)
+    signed = read_signed(draft, content.digest, key)
+    verify_signature(signed)
+    return content, verifier, signed
 
 
 def shown_heads(options: argparse.Namespace, bundle: Bundle) -> tuple[SignedHead, ...]:

@@ -13,7 +13,7 @@ import asyncio
 from typing import Final
 
 from client.transport import ServiceRefused
-from stack.cli import log_entries, log_heads, log_searching, log_watching
+from stack.cli import log_entries, log_heads, log_searching, log_uploading, log_watching
 from stack.cli.usage import NotServed
 
 EXAMPLES = """\
@@ -26,8 +26,11 @@ examples:
   sigbox log consistency 5 40
   sigbox log search --email alice@example.com --rekor-version 1
   sigbox log search --artifact release.tar.gz
+  sigbox log search --subject https://ci.example.com/release --public-key ci.pub --operator or
+  sigbox log upload --artifact release.tar.gz --signature release.sig --public-key release.pub --rekor-version 1
   sigbox log watch --once --identity '*@example.com' --certificate-oidc-issuer https://accounts.example.com
   sigbox log watch --interval 300 --extension 'source_repository_uri=https://github.com/acme/**' --webhook @hook --json
+  sigbox log watch --ct --once --identity '*@example.com'        the certificate log: what was issued for these names
   sigbox log export /srv/www/log               C2SP tiles for any static file server; again to bring it up to date
   sigbox log export /srv/www/log --data /srv/sigbox
   sigbox log info --rekor-url https://mirror.example.com/log
@@ -35,7 +38,13 @@ examples:
 exit codes:
   0 it holds   1 a proof, a signature or the history does not hold   2 usage
   3 the log refused   4 unreachable"""
-_ACTIONS: Final = (*log_heads.ACTIONS, *log_entries.ACTIONS, *log_searching.ACTIONS, *log_watching.ACTIONS)
+_ACTIONS: Final = (
+    *log_heads.ACTIONS,
+    *log_entries.ACTIONS,
+    *log_searching.ACTIONS,
+    *log_uploading.ACTIONS,
+    *log_watching.ACTIONS,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,23 +9,30 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
-from client.logs.choice import GENERATIONS, choose_log, generation_of
-from client.logs.reader import LogReader, SignedHead
+from client.logs.choice import GENERATIONS, choose_ct_log, choose_log, generation_of
+from client.logs.ct import CertificateLog
+from client.logs.reader import Followed, LogReader, SignedHead
 from client.logs.rekor_v1 import RekorV1Log
 from client.logs.seen import SeenHeads, follow, state_folder
 from client.logs.tiled import TiledLog
-from client.transport import AiohttpTransport, Transport, tls_context
+from client.retrying import Retrying, waits
+from client.transport import REQUEST_TIMEOUT_S, AiohttpTransport, Transport, tls_context
 from sigcore.strict import encode_base64
 from sigcore.trustroot import LogInstance
 from stack.cli.trusting import add_trust_options, load_trusted_root
+from stack.cli.usage import Usage, tell
+
+_RETRIES: Final = 10
+_LONGEST_S: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A log that is read, what was seen of it, and how others are reached."""
+class Following:
+    """A log that is followed, what was seen of it, and how others are reached."""
 
-    reader: LogReader
+    reader: Followed
     seen: SeenHeads
     transport: Transport
     url: str
@@ -33,6 +40,13 @@ class Reading:
     async def follow(self) -> tuple[SignedHead, SignedHead | None]:
         """See :func:`client.logs.seen.follow`."""
         return await follow(self.reader, self.seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Following):
+    """A log of Rekor that is read."""
+
+    reader: LogReader
 
 
 def add_log_options(parser: argparse.ArgumentParser, json_help: str = "one JSON document on standard output") -> None:
@@ -43,6 +57,11 @@ def add_log_options(parser: argparse.ArgumentParser, json_help: str = "one JSON 
     which.add_argument("--log-id", metavar="HEX", default="", help="how the log's id begins, of several logs")
     text = "where the last seen checkpoints are kept (default: $SIGBOX_STATE, $XDG_STATE_HOME/sigbox, ~/.local/state/sigbox)"
     which.add_argument("--state", metavar="DIR", help=text)
+    how = parser.add_argument_group("how it is asked")
+    text = f"ask up to N times more where it does not answer (default: 0; at most {_RETRIES})"
+    how.add_argument("--retry", metavar="N", type=int, default=0, help=text)
+    text = f"for one answer (default: {REQUEST_TIMEOUT_S:g})"
+    how.add_argument("--timeout", metavar="SECONDS", type=float, default=REQUEST_TIMEOUT_S, help=text)
     parser.add_argument("--json", action="store_true", help=json_help)
     add_trust_options(parser)
 
@@ -60,13 +79,34 @@ def seen_heads(options: argparse.Namespace, purpose: str = "checkpoint") -> Seen
 
 @asynccontextmanager
 async def reading(options: argparse.Namespace) -> AsyncIterator[Reading]:
-    """The log that the options mean, for the length of a block."""
+    """The log that the options mean, for the length of a block; errors as :func:`chosen_log` and :func:`_asking`."""
     log = chosen_log(options)
     url = (options.rekor_url or log.base_url).rstrip("/")
-    tls = tls_context(options.ca_file) if options.ca_file else None
-    async with AiohttpTransport(tls=tls) as transport:
+    async with _asking(options) as transport:
         kind = TiledLog if generation_of(log) == 2 else RekorV1Log
         yield Reading(kind(transport, url, log), seen_heads(options), transport, url)
+
+
+@asynccontextmanager
+async def reading_ct(options: argparse.Namespace, given: str) -> AsyncIterator[Following]:
+    """The certificate log at the URL that is ``given``, empty for its own; else as :func:`reading`."""
+    log = choose_ct_log(load_trusted_root(options), url=given, log_id=options.log_id)
+    url = (given or log.base_url).rstrip("/")
+    async with _asking(options) as transport:
+        yield Following(CertificateLog(transport, url, log), seen_heads(options), transport, url)
+
+
+@asynccontextmanager
+async def _asking(options: argparse.Namespace) -> AsyncIterator[Transport]:
+    """How services are asked. Usage: a number is out of its range."""
+    if not 0 <= options.retry <= _RETRIES or not 0 < options.timeout <= _LONGEST_S:
+        raise Usage(
+            f"--retry is {options.retry}, --timeout {options.timeout:g}",
+            f"expected 0 to {_RETRIES} times, and more than 0 to {_LONGEST_S} seconds",
+        )
+    tls = tls_context(options.ca_file) if options.ca_file else None
+    async with AiohttpTransport(tls=tls, timeout_s=options.timeout) as plain:
+        yield Retrying(plain, tell, waits(options.retry))
 
 
 def head_json(head: SignedHead) -> dict[str, object]:

@@ -30,9 +30,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "--sha", metavar="HEX", default="", help="the SHA-256 of an artifact; sha256: may stand before it"
     )
     parser.add_argument("--artifact", metavar="FILE", help="the same, of a file")
-    parser.add_argument("--email", metavar="E", default="", help="a name in a certificate")
+    parser.add_argument("--email", metavar="E", default="", help="an email address in a certificate")
+    parser.add_argument("--subject", metavar="S", default="", help="a name of any kind in a certificate")
     parser.add_argument("--public-key", metavar="FILE", help="who signed: a public key in PEM")
     parser.add_argument("--entry", metavar="HEX", default="", help="an entry's leaf hash or UUID, in a console")
+    text = "whether all that is given must hold, or one of it (default: and)"
+    parser.add_argument("--operator", choices=("and", "or"), default="and", help=text)
     parser.add_argument("--limit", metavar="N", type=int, default=_LIMIT, help=f"the newest N (default: {_LIMIT})")
     parser.add_argument("--console-url", metavar="URL", help="the sigbox stack that is asked (default: the log's URL)")
     add_log_options(parser)
@@ -84,9 +87,13 @@ def _read(options: argparse.Namespace) -> Sought:
     if options.public_key:
         what = f"the key {options.public_key}"
         key = keys.parse_public_key_pem(read_file(options.public_key, what=what, limit=limits.PUBLIC_KEY), what=what)
-    if not (digest or options.email or options.entry or options.text or key):
-        raise Usage("nothing is sought", "give --sha, --artifact, --email, --public-key, --entry or a text")
-    return Sought(digest, options.email, key, options.entry.lower(), options.text)
+    any_of = options.operator == "or"
+    sought = Sought(digest, options.email, key, options.entry.lower(), options.text, options.subject, any_of)
+    if not any(sought.singles()):
+        raise Usage("nothing is sought", "give --sha, --artifact, --email, --subject, --public-key, --entry or a text")
+    if any_of and options.text:
+        raise Usage("--operator or does not go with a text: no entry can be held against it", "ask for it by itself")
+    return sought
 
 
 ACTIONS: Final = (Action("search", "ask an index for entries, and prove each that it names", _options, _search),)

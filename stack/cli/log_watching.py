@@ -12,18 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from client.logs.decoded import read_named
-from client.logs.matching import Watched, is_match, match_json, match_line
+from client.logs.matching import Logged, Watched, is_match, match_json, match_line, read_signers
 from client.logs.reader import SignedHead
 from client.logs.seen import Forked, SeenHeads, verify_follows
 from client.policy.glob import Glob, parse_glob
 from client.verify.identity import compile_pattern
 from sigcore.errors import SigError, Unavailable
 from sigcore.fulcio import FulcioExtensions
-from sigcore.log_entry import LogEntry
 from sigcore.strict import parse_hex
 from stack.cli.log_action import Action
-from stack.cli.log_reading import Reading, add_log_options, head_json, reading, seen_heads
+from stack.cli.log_reading import Following, add_log_options, head_json, reading, reading_ct, seen_heads
 from stack.cli.log_webhook import Webhook, webhook_url
 from stack.cli.table import ExitCode
 from stack.cli.usage import Usage
@@ -52,6 +50,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--extension", metavar="NAME=GLOB", action="append", default=[], help=text)
     who.add_argument("--everybody", action="store_true", help="every entry")
     how = parser.add_argument_group("how")
+    text = "the certificate log, at this URL or its own, and not Rekor: which certificates were issued"
+    how.add_argument("--ct", metavar="URL", nargs="?", const="", help=text)
     how.add_argument("--once", action="store_true", help="one round, for cron; without it, round after round")
     text = f"seconds between rounds (default: {_INTERVAL_S})"
     how.add_argument("--interval", metavar="S", type=int, default=_INTERVAL_S, help=text)
@@ -101,7 +101,7 @@ def _extension(text: str) -> tuple[str, Glob]:
 class _Watch:
     """What one watcher works with."""
 
-    log: Reading
+    log: Following
     watched: Watched
     position: SeenHeads
     webhook: Webhook | None
@@ -128,10 +128,10 @@ class _Watch:
         return head.size - begin
 
     async def _look(self, begin: int, head: SignedHead) -> None:
-        waiting: list[LogEntry] = []
+        waiting: list[Logged] = []
         unread = 0
         async for entry in self.log.reader.entries(begin, head):
-            unread += not read_named(entry.body)
+            unread += not read_signers(entry)
             if is_match(entry, self.watched):
                 print(json.dumps(match_json(entry)) if self.as_json else match_line(entry), flush=True)
                 waiting.append(entry)
@@ -143,7 +143,7 @@ class _Watch:
         if unread:
             sys.stderr.write(f"{unread} entries name nobody that can be read; --everybody shows them\n")
 
-    async def _tell(self, entries: Sequence[LogEntry], head: SignedHead) -> None:
+    async def _tell(self, entries: Sequence[Logged], head: SignedHead) -> None:
         if self.webhook is not None:
             document = {"event": "match", "log": self.log.url, "head": head_json(head)}
             await self.webhook.tell(document | {"entries": [*map(match_json, entries)]})
@@ -164,7 +164,10 @@ async def _watch(options: argparse.Namespace) -> int:
             f"expected 1 to {_LONGEST_S} seconds, a leaf from 0 on, up to 32 of a-z, 0-9 and inner dashes",
         )
     url = webhook_url(options.webhook) if options.webhook else None
-    async with reading(options) as open_log:
+    if options.ct is not None and (options.rekor_url or options.rekor_version):
+        raise Usage("--ct and an option of Rekor are given", "leave --rekor-url and --rekor-version out")
+    opened = reading(options) if options.ct is None else reading_ct(options, options.ct)
+    async with opened as open_log:
         webhook = Webhook(open_log.transport, url) if url else None
         position = seen_heads(options, f"{options.name}.watched")
         watch = _Watch(open_log, watched, position, webhook, options.first, as_json=options.json)

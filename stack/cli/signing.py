@@ -37,7 +37,7 @@ from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.passphrase import open_private_key
 from stack.cli.service_urls import add_service_options, with_named_services
 from stack.cli.trusting import add_trust_options, given_trust
-from stack.cli.usage import Usage, one_line
+from stack.cli.usage import Usage, one_line, tell
 from stack.files import save_file
 
 
@@ -202,11 +202,7 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
     tls = tls_context(options.ca_file) if options.ca_file else None
     async with AiohttpTransport(tls=tls, request_id=token_hex(8)) as transport:
         signer = open_private_key(options.key) if options.key else await _identity(options, trust, transport)
-        yield Signing(signer, trust, Retrying(transport, _tell), options.rekor_version, on_issued)
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"{one_line(line)}\n")
+        yield Signing(signer, trust, Retrying(transport, tell), options.rekor_version, on_issued)
 
 
 async def _identity(options: argparse.Namespace, trust: Trust, transport: Transport) -> IdentityToken:

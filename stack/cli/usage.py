@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,11 @@ def verifying() -> Iterator[None]:
         yield
     except Refused as error:
         raise NotVerified(error.message, error.hint) from error
+
+
+def tell(line: str) -> None:
+    """What goes on, on standard error, in one line."""
+    sys.stderr.write(f"{one_line(line)}\n")
 
 
 def one_line(text: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import client.assembly
 import client.policy.conditions
@@ -12,6 +13,7 @@ import client.policy.glob
 import client.policy.moments
 import client.policy.yaml_form
 import client.tuf_kit
+import client.verify.stamp
 import stack.cli.pairs
 from sigcore import legacy_bundle, x509
 from sigcore.log_entry import encode_log_entry
@@ -23,6 +25,7 @@ POLICY = json.dumps(DOCUMENT).encode()
 YAML = b"apiVersion: policy/v1\ndefaults:\n  require: [log, time]\ngroups:\n  many: ['a', \"b\"]  # two\nnumber: 7\n"
 PEM = x509.encode_certificate_pem(CERTIFICATE.der).encode()
 ENTRY = encode_log_entry(BUNDLE.log_entries[0])
+TSA_PEM = "".join(map(x509.encode_certificate_pem, SIGSTORE.root.timestamp_authorities[0].chain)).encode()
 STAMP = json.dumps({"SignedRFC3161Timestamp": b64(RESPONSE)}).encode()
 
 
@@ -58,6 +61,12 @@ PARSERS: dict[str, Parser] = {
     "client.assembly.parse_timestamp_file": Parser(client.assembly.parse_timestamp_file, [RESPONSE, STAMP]),
     "client.tuf_kit.parse_kit": Parser(
         client.tuf_kit.parse_kit, [client.tuf_kit.encode_kit(KIT)], client.tuf_kit.encode_kit, exact=False
+    ),
+    "client.verify.stamp.parse_authority_pem": Parser(
+        partial(client.verify.stamp.parse_authority_pem, what=WHAT),
+        [TSA_PEM],
+        lambda authority: "".join(map(x509.encode_certificate_pem, authority.chain)).encode(),
+        exact=False,
     ),
     "sigcore.legacy_bundle.parse_cosign_timestamp": Parser(legacy_bundle.parse_cosign_timestamp, [STAMP]),
     "sigcore.legacy_bundle.parse_legacy_bundle": Parser(legacy_bundle.parse_legacy_bundle, [legacy()]),

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 
-from sigcore import der, merkle, sct, x509
+from sigcore import merkle, sct, tbs, x509
 from sigcore.entry_content import read_content
 from sigcore.errors import Malformed
 from sigcore.fulcio import parse_extensions
@@ -104,20 +103,11 @@ def certificate_facts(leaf: bytes) -> Facts:
         if isinstance(entry, sct.X509Entry):
             kind, certificate = "certificate", x509.parse_certificate(entry.certificate)
         else:
-            kind, certificate = "precertificate", _unsigned(entry.tbs)
+            kind, certificate = "precertificate", tbs.unsigned(entry.tbs)
     except Malformed:
         return Facts("certificate", (Term(Kind.ENTRY, merkle.hash_leaf(leaf).hex()),), time_ms)
     terms = (*certificate_terms(certificate), Term(Kind.ENTRY, merkle.hash_leaf(leaf).hex()))
     return Facts(kind, tuple(dict.fromkeys(terms)), time_ms, certificate)
-
-
-def _unsigned(tbs: bytes) -> x509.Certificate:
-    """What the signed part of a precertificate says; a log keeps no more of it, so ``der`` and ``signature`` are empty."""
-    fields = der.Reader(tbs, "the precertificate").enter()
-    fields.raw(der.context(0))
-    fields.content(der.INTEGER)
-    without_signature = der.sequence(tbs, fields.raw(der.SEQUENCE), der.bit_string(b""))
-    return replace(x509.parse_certificate(without_signature, what="the precertificate"), der=b"")
 
 
 # --- certificates ------------------------------------------------------------------------------------

@@ -126,6 +126,48 @@ async def test_v1_ids_of_the_index_are_asked_for_and_proved():
             await fetch_hits(reader, head, hits, sought)
 
 
+async def test_the_index_is_asked_for_a_subject_and_for_one_of_several_things():
+    sent: list[dict[str, object]] = []
+
+    class Recorded:
+        async def request(self, method, url, *, headers, body, limit) -> Response:
+            sent.append(json.loads(body))
+            asked = (method, url, bool(headers), limit > 0)
+            return Response(200, b"[]") if asked == ("POST", f"{URL}/api/v1/index/retrieve", True, True) else NOT_FOUND
+
+    for sought in (Sought(subject="https://ci.example", key=KEY, any_of=True), Sought(subject="https://ci.example")):
+        assert await search_index(Recorded(), URL, sought, 10) == Hits((), more=False)
+    assert [query["operator"] for query in sent] == ["or", "and"]
+    assert [query["subject"] for query in sent] == ["https://ci.example"] * 2
+
+
+def test_one_of_several_things_is_enough_where_that_was_asked_and_a_lie_is_none(sigstore: MiniSigstore):
+    (entry,) = sigstore.sign().log_entries
+    Sought(subject=EMAIL.upper(), digest="ab" * 32, any_of=True).check(entry)
+    for sought in (
+        Sought(subject=EMAIL, digest="ab" * 32),
+        Sought(subject="other@example.com", digest="ab" * 32, any_of=True),
+        Sought(subject="other@example.com", email=EMAIL),
+    ):
+        with pytest.raises(Refused, match="not what was asked for"):
+            sought.check(entry)
+
+
+async def test_a_console_is_asked_once_for_each_thing_of_which_one_is_enough():
+    served, _ = served_v2(20)
+    rows = {"identity": [9, 4], "digest": [12, 9]}
+
+    def change(path: str, _answer: Response) -> Response:
+        found = next(places for name, places in rows.items() if f"q={name}%3A" in path)
+        page = {"entries": [{"log": "rekor", "index": place} for place in found], "next": "", "cut": False}
+        return Response(200, json.dumps(page).encode())
+
+    served.change = change
+    sought = Sought(subject=EMAIL, digest="ab" * 32, any_of=True)
+    assert await search_console(served, URL, sought, 2, 5) == Hits((12, 9, 4), more=False)
+    assert await search_console(served, URL, sought, 2, 2) == Hits((12, 9), more=True)
+
+
 @pytest.mark.parametrize("answer", [b"{}", b'["zz"]', b"nonsense", b'"a"'])
 async def test_an_index_that_answers_something_else_is_malformed(answer: bytes):
     served, _ = served_v1(1)

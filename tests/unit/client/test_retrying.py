@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.retrying import WAITS_S, Retrying
+from client.retrying import WAITS_S, Retrying, waits
 from client.transport import AiohttpTransport, Lost, Response, Untrusted
 from sigcore.errors import Unavailable
 from tests.ports import free_port
@@ -73,3 +73,12 @@ async def test_of_connections_those_that_are_refused_are_tried_again_and_names_w
             await retrying.request("GET", "http://name.invalid/", headers={}, body=None, limit=10)
         assert not isinstance(failed.value, Lost)
         assert len(told) == 1
+
+
+def test_waits_grow_and_have_an_end():
+    assert waits(7) == (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+    assert waits(0) == ()
+
+
+async def test_without_a_wait_once_is_enough():
+    assert await ask(Canned(503), waits=()) == (503, [])

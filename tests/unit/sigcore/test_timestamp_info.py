@@ -33,6 +33,8 @@ TIME = der.generalized_time(MOMENT)
         st.integers(0, 2**37).map(lambda second: datetime.fromtimestamp(second, UTC)),
         st.none() | st.integers(-(2**255), 2**255),
         st.none() | st.integers(1, 10**9),
+        st.booleans(),
+        st.none() | st.binary(max_size=20).map(lambda name: der.tlv(der.context(4), der.sequence(name))),
     )
 )
 def test_info_reads_back_as_written(info: TimestampInfo):
@@ -57,6 +59,7 @@ def test_everything_that_other_authorities_add_is_read():
     rest = (accuracy, der.boolean(True), der.integer(-5), tsa, der.tlv(der.context(1), extension))
     info = parse_info(der.sequence(*HEAD, fraction, *rest))
     assert (info.time.microsecond, info.accuracy_us, info.nonce) == (250_000, 2_005_007, -5)
+    assert (info.ordering, info.tsa) == (True, tsa[2:])
 
 
 @pytest.mark.parametrize(
