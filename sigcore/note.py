@@ -160,6 +160,11 @@ def sign_note(text: str, signer_name: str, key: PrivateKey) -> Note:
 def verify_note(note: Note, key: NoteKey) -> NoteSignature:
     """The first signature by ``key``. Lines of other keys are ignored, as the specification demands.
 
+    Each line with the key's name and id must be its signature: C2SP signed-note says that a note SHOULD be rejected where one is not.
+    So it is where another key has the same name and the same four bytes, which takes no effort to make: whoever puts a line of that
+    into a note could spoil it by any other change too. To let one good line do would take nothing from them, and let pass what
+    others refuse. Nobody finds a log by these four bytes: the caller has looked up its key by the whole id.
+
     Raises:
         Refused: no line carries the key's name and id, or one that does is not its signature.
     """

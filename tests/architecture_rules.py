@@ -58,7 +58,7 @@ DECODERS = {
 }
 """Lenient decoders of the standard library; sigcore/strict.py is what stands in their place."""
 
-EDGES = frozenset(("app", "ct", "http", "rekor_v1", "rekor_v2", "transport", "witness_http"))
+EDGES = frozenset(("app", "ct", "http", "rekor_v1", "rekor_v2", "transport", "tuf_fetching", "witness_http"))
 """The modules of the five neighbours that may know HTTP."""
 WEASEL_NAMES = frozenset(
     ("common", "core", "helper", "helpers", "lib", "manager", "managers", "misc", "shared", "util", "utils")

@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -328,16 +329,51 @@ def test_a_key_with_a_passphrase_is_refused_instead_of_asking_nobody(tmp_path):
     assert "is encrypted" in refused(tmp_path, pair)
 
 
-def shaken(server: ssl.SSLContext, authority: Path) -> str | None:
-    """The version that a handshake in memory agrees on."""
+def shaken(
+    server: ssl.SSLContext, authority: Path, last: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+) -> str | None:
+    """The version that a handshake in memory agrees on, with a client that knows all versions up to ``last``."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = ssl.create_default_context(cafile=authority).wrap_bio(to_client, to_server, server_hostname="localhost")
+    trusting = ssl.create_default_context(cafile=authority)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the old versions, which are meant
+        trusting.minimum_version, trusting.maximum_version = ssl.TLSVersion.TLSv1, last
+    trusting.set_ciphers("ALL:@SECLEVEL=0")
+    client = trusting.wrap_bio(to_client, to_server, server_hostname="localhost")
     serving = server.wrap_bio(to_server, to_client, server_side=True)
     for _ in range(3):
         for end in (client, serving):
             with contextlib.suppress(ssl.SSLWantReadError):
                 end.do_handshake()
     return client.version()
+
+
+def test_o23_no_reload_brings_old_versions_of_tls_back(tmp_path):
+    """Tried before a reload, after one that was refused, and after one that worked."""
+    (tmp_path / "old").mkdir()
+    files, renewed = (
+        TlsFiles.given(write_pair(tmp_path / "old", "localhost")),
+        TlsFiles.given(write_pair(tmp_path, "localhost")),
+    )
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(files.certificate.read_bytes())
+    context = make_context(files, "localhost", datetime.now(UTC))
+
+    def check(trusted: Path) -> None:
+        for last in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+            with pytest.raises(ssl.SSLError, match="UNSUPPORTED_PROTOCOL"):
+                shaken(context, trusted, last)
+        assert shaken(context, trusted, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+        assert shaken(context, trusted) == "TLSv1.3"
+
+    check(authority)
+    shutil.copy(renewed.certificate, files.certificate)
+    with pytest.raises(Refused, match="is not the key of"):
+        load_files(context, files, "localhost", datetime.now(UTC))
+    check(authority)
+    shutil.copy(renewed.key, files.key)
+    load_files(context, files, "localhost", datetime.now(UTC))
+    check(renewed.certificate)
 
 
 def test_a_pair_that_does_not_fit_leaves_a_context_in_use_as_it_was(tmp_path):

@@ -2,20 +2,22 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.issuers import Issuer
+from ca.issuers import OWN, Issuer, IssuerTable, PinnedKeys
 from ca.names import NameRules, _matches
 from ca.principal import make_principal
-from ca.token import Claims
+from ca.token import Claims, verify_token
+from sigcore import keys
 from sigcore.errors import Malformed, Refused
 from sigcore.general_name import Email, OtherName, Uri
 from sigcore.strict import Fields
-from tests.unit.ca.tokens import ISSUER, claims
+from tests.unit.ca.tokens import ISSUER, NOW, b64, claims
 
 ALICE = Email("alice@corp.example")
 JOB = Uri("https://ci.example.com/acme/app/build.yml@refs/heads/main")
@@ -113,3 +115,57 @@ def test_the_rules_of_its_issuer_bind_a_token():
     for email in ("alice@example.org", "root@example.com", "ROOT@example.com"):
         with pytest.raises(Refused, match="list of its issuer"):
             named(email)
+
+
+# --- A14 ---------------------------------------------------------------------------------------------
+ALLOWED, FOREIGN = "alice@example.com", "mallory@evil.example"
+PAIRS = [(ALLOWED, FOREIGN), (FOREIGN, ALLOWED)]
+RULES = NameRules(allow=("*@example.com", "https://ci.example.com/**"))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["first allowed", "second allowed"])
+@pytest.mark.parametrize(
+    "offer",
+    [
+        list,
+        ",".join,
+        ", ".join,
+        ";".join,
+        " ".join,
+        "\n".join,
+        "\0".join,
+        "{0[0]} <{0[1]}>".format,
+        "<{0[0]}>,<{0[1]}>".format,
+        lambda pair: {"primary": pair[0], "other": pair[1]},
+    ],
+)
+def test_a14_two_identities_of_which_one_is_allowed_are_refused(pair, offer):
+    """As one claim in every form that two names could have there; no form is read as its allowed half."""
+    issuer = Issuer(ISSUER, names=RULES)
+    made = claims(email=offer(pair))
+    with pytest.raises((Refused, Malformed)):
+        make_principal(Claims(issuer, made["sub"], Fields(made, "token")))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["first allowed", "second allowed"])
+async def test_a14_a_token_that_says_its_email_twice_is_refused(issuer_key, pair):
+    payload = json.dumps(claims(email="@")).replace('"@"', f'"{pair[0]}", "email": "{pair[1]}"').encode()
+    message = f"{b64(json.dumps({'alg': 'RS256', 'kid': 'key-1'}).encode())}.{b64(payload)}"
+    token = f"{message}.{b64(keys.sign(issuer_key, message.encode()))}"
+    issuers = IssuerTable((Issuer(ISSUER, PinnedKeys((("key-1", issuer_key.public_key()),)), names=RULES),))
+    with pytest.raises(Malformed, match="duplicate"):
+        await verify_token(token, issuers, now=NOW)
+
+
+@pytest.mark.parametrize("kind", ["email", OWN])
+def test_a14_the_name_that_goes_into_the_certificate_is_the_one_that_was_checked(kind):
+    """A token with an email and a URI, each of which could name its bearer; the rules let one of them pass."""
+    issuer = Issuer(ISSUER, kind=kind, names=RULES)
+
+    def named(**changes):
+        made = claims(**changes)
+        return make_principal(Claims(issuer, made["sub"], Fields(made, "token"))).san
+
+    assert named(email=ALLOWED, sub="https://evil.example/x") == Email(ALLOWED)
+    with pytest.raises(Refused, match="not on the allow list"):
+        named(email=FOREIGN, sub="https://ci.example.com/acme")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.verify import verify_attestation, verify_blob
 from client.verify.identity import IdentityPolicy
@@ -211,6 +212,21 @@ def test_v05_a_checkpoint_that_the_log_has_not_signed(sigstore):
     forger = MiniLogV1("sig.example")
     forged = forger.grow(bundle.log_entries[0].body, "sig.example - 4242")
     refused("the note is not signed by sig.example", verify, with_entry(bundle, proof=forged), sigstore)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_v18_of_two_trusted_logs_with_one_short_id_each_entry_is_verified_by_its_own(first):
+    """Their keys have one 4-byte id in checkpoints, and the logs one name."""
+    mine = MiniSigstore("mine")
+    logs = [MiniLogV1("sig.example", key=ec.derive_private_key(scalar, ec.SECP256R1())) for scalar in (111185, 112152)]
+    assert logs[0].id[:4] == logs[1].id[:4]
+    root = replace(mine.root, logs=tuple(map(MiniSigstore._instance, (logs[first], logs[1 - first]))))
+    for mine.log_v1, other in (logs, logs[::-1]):
+        bundle = mine.sign_v1()
+        verify(bundle, mine, root=root)
+        entry = bundle.log_entries[0]
+        of_another = mine.log_v1.promise(replace(entry, proof=other.grow(entry.body, "sig.example - 4242")))
+        refused("does not verify", verify, replace(bundle, log_entries=(of_another,)), mine, root=root)
 
 
 @pytest.mark.parametrize("generation", [1, 2])

@@ -127,6 +127,31 @@ def test_one_bad_line_of_a_known_key_spoils_the_note():
             note.verify_note(Note(TEXT, order), key)
 
 
+COLLIDING = [
+    [ed25519.Ed25519PrivateKey.from_private_bytes(seed.to_bytes(32)) for seed in (39041, 228153)],
+    [ec.derive_private_key(scalar, ec.SECP256R1()) for scalar in (111185, 112152)],
+]
+"""Two keys with one name and one short id, found among 230,000 and 110,000."""
+
+
+@pytest.mark.parametrize("pair", COLLIDING, ids=["ed25519", "ecdsa"])
+def test_v18_of_two_keys_with_one_short_id_each_verifies_what_it_has_signed(pair):
+    one, other = (note.note_key(NAME, key.public_key()) for key in pair)
+    assert one.id[:4] == other.id[:4]
+    assert one.id != other.id
+    signed, foreign = (note.sign_note(TEXT, NAME, key) for key in pair)
+    assert note.verify_note(signed, one) == signed.signatures[0]
+    assert note.verify_note(foreign, other) == foreign.signatures[0]
+    for by_another, key in ((signed, other), (foreign, one)):
+        with pytest.raises(Refused, match="does not verify"):
+            note.verify_note(by_another, key)
+    both = (*signed.signatures, *foreign.signatures)
+    for order in (both, both[::-1]):
+        for key in (one, other):
+            with pytest.raises(Refused, match="does not verify"):
+                note.verify_note(Note(TEXT, order), key)
+
+
 # --- form -------------------------------------------------------------------------------------------------
 def test_the_last_empty_line_separates():
     assert note.parse_note(lines(LINE)).text == TEXT
