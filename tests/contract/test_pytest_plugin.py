@@ -60,8 +60,11 @@ class Project:
         return [line.split() for line in (self.folder / "said").read_text().splitlines()]
 
     def left(self) -> list[str]:
-        """What still lies about: data directories of ephemeral stacks, and ready files."""
-        return [*map(str, (self.folder / "temporary").iterdir()), *map(str, self.folder.rglob("ready.json"))]
+        """What still lies about: data directories of ephemeral stacks (not looked into: they may be going), and ready files."""
+        return [
+            *map(str, (self.folder / "temporary").iterdir()),
+            *map(str, (self.folder / "pytest").rglob("ready.json")),
+        ]
 
 
 @pytest.fixture
@@ -224,7 +227,7 @@ def test_a_stack_ends_with_the_run_however_that_ends(project: Project, number: s
     )
     try:
         said = project.folder / "said"
-        wait_until(lambda: (said.exists() and said.read_text().endswith("\n")) or runner.poll() is not None)
+        wait_until(lambda: (said.exists() and said.read_text().endswith("\n")) or runner.poll() is not None, LIMIT_S)
         [[_, data, _]] = project.said()
         assert Path(data).exists()
         runner.send_signal(number)
@@ -232,7 +235,7 @@ def test_a_stack_ends_with_the_run_however_that_ends(project: Project, number: s
     finally:
         runner.kill()
         runner.wait()
-    wait_until(lambda: project.left() == [])
+    wait_until(lambda: project.left() == [], LIMIT_S)
 
 
 @pytest.mark.parametrize(
