@@ -19,6 +19,7 @@ from stack.faults.answers import altered, at_once, changing, document_of
 from stack.faults.fault import Handler, Lie, Take
 from stack.faults.means import Means
 from stack.faults.parameters import Parameters
+from stack.files import load_file
 
 TIMESTAMP: Final = re.compile(r"/tuf/timestamp\.json\Z")
 TARGET: Final = re.compile(r"/tuf/targets/.")
@@ -112,4 +113,4 @@ def _key(means: Means) -> ed25519.Ed25519PrivateKey:
 
 
 def _newest(means: Means) -> bytes:
-    return (means.home.tuf_repository / "timestamp.json").read_bytes()
+    return load_file(means.home.tuf_repository / "timestamp.json", what="timestamp.json")
