@@ -43,6 +43,7 @@ import stack.issuers
 import stack.minting
 import stack.personas
 import stack.remote_log
+import stack.role_rules
 import stack.web.console.asked
 import stack.workers.counts
 import stack.workers.frames
@@ -617,6 +618,16 @@ PARSERS: dict[str, Parser] = {
     "stack.config.parse_services": of_fields(
         lambda fields: stack.config.parse_services(fields.raw()),
         [{"ca": "http://localhost:1", "log": "https://a.example"}],
+    ),
+    "stack.role_rules.parse_role_tables": of_fields(
+        lambda fields: stack.role_rules.parse_role_tables(fields.raw()),
+        [
+            {
+                "ca": {"certificate_lifetime": "5m"},
+                "log": {"entry_types": ["dsse"]},
+                "tsa": {"require_synchronised_clock": True},
+            }
+        ],
     ),
     "stack.remote_log.parse_sct_answer": Parser(
         stack.remote_log.parse_sct_answer,
