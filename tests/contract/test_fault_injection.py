@@ -291,7 +291,7 @@ def test_the_list_tells_what_there_is_and_what_is_on(client: Client):
 
 
 def test_several_at_once_are_all_seen(client: Client):
-    client.fault("on", "error", "role=tsa", "count=1")
+    client.fault("on", "error", "role=tsa", "count=4")  # as often as it is asked
     client.fault("on", "wrong-sct", "count=1")
     assert client.sign()[0] == 4
     refused = client.sign()

@@ -51,6 +51,21 @@ async def test_after_the_last_wait_what_there_is_counts():
     assert not canned.answers
 
 
+@pytest.mark.parametrize("answer", [503, Lost("nobody listens")])
+async def test_who_took_long_to_say_that_it_is_away_is_not_asked_again(answer: int | Lost):
+    """It is no service that is being started: two answers in 4.4 s are enough."""
+    canned, told, passed = Canned(503, answer), list[str](), iter((0.0, 2.2, 2.2, 10.0, 12.2))
+    patient = Retrying(canned, told.append, QUICK, clock=lambda: next(passed))
+    asked = patient.request("POST", "http://log.example/api", headers={}, body=b"", limit=10)
+    if isinstance(answer, Lost):
+        with pytest.raises(Lost):
+            await asked
+    else:
+        assert (await asked).status == answer
+    assert not canned.answers
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize("answer", [200, 400, 401, 404, 409, 500])
 async def test_what_a_service_says_counts_at_once(answer: int):
     assert await ask(Canned(answer)) == (answer, [])
