@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from textwrap import fill, wrap
 from types import ModuleType
+from typing import Any
 
 _EXAMPLES = "examples:"
+_INDENT = " " * 8
 
 
 def describe(parser: argparse.ArgumentParser, module: ModuleType, columns: int) -> None:
@@ -54,7 +56,13 @@ def _rows(examples: str) -> Iterator[str]:
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Words with a dash, such as options and paths, stay whole."""
+    """Words with a dash, such as options and paths, stay whole; a usage with longer options than fit begins them farther left."""
+
+    def _format_usage(self, *given: Any, **named: Any) -> str:
+        first, *rest = super()._format_usage(*given, **named).split("\n")
+        if any(len(line) > self._width + 2 for line in rest):
+            rest = [f"{_INDENT}{line.lstrip()}" if line else line for line in rest]
+        return "\n".join((first, *rest))
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)

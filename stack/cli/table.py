@@ -94,7 +94,7 @@ COMMANDS = {
     "generate-key-pair": Command("stack.cli.generate_key_pair", "make a key pair under a password, in cosign's format"),
     "import-key-pair": Command("stack.cli.import_key_pair", "put a private key of yours into cosign's format"),
     "public-key": Command("stack.cli.public_key", "print the public half of a private key"),
-    "timestamp": Command("stack.cli.timestamp", "timestamps of files: ask an authority, verify offline, look inside"),
+    "timestamp": Command("stack.cli.timestamp", "timestamps of files: create, verify offline, inspect"),
     "bundle": Command("stack.cli.bundle", "look into bundles, make them from parts, renew old ones"),
     "trusted-root": Command("stack.cli.trusted_root", "make a trusted root of certificates and keys in files"),
     "signing-config": Command("stack.cli.signing_config", "make a signing config: which services are asked"),

@@ -210,11 +210,12 @@ def maven(place: Place) -> Guide:
             "so publish into a directory DIR first, sign what is in it, and upload DIR whole: each ARTIFACT with the",
             "ARTIFACT.sigstore.json beside it, which repositories keep and hand out like a .asc",
         ),
-        environment=(("SIGBOX_TRUST_CONFIG", str(place.home.trust_config)), *place.tls("SSL_CERT_FILE")),
+        environment=(*place.trust_config, *place.tls("SSL_CERT_FILE")),
         steps=(
+            *place.login,
             Step(
                 "sign",
-                f"{artifacts} -print0 | xargs -0 sigbox sign-blob --identity-token {place.token}",
+                f"{artifacts} -print0 | xargs -0 sigbox sign-blob{place.identified}",
                 'Maven: mvn deploy -DaltDeploymentRepository=staged::file:DIR; Gradle: publish to maven { url = uri("DIR") }',
             ),
             Step(

@@ -38,9 +38,9 @@ def test_every_line_that_is_printed_verifies_where_no_stack_is(cosign_v3: Cosign
     done = machine.run(*programs["sigbox"], "trust", "import", kit, "--fingerprint", fingerprint)
     succeed(done)
     lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
-    assert [line.split()[0] for line in lines] == list(programs)
+    assert [line.split()[0] for line in lines] == [*programs, "tar", "sigbox"], "the last two make a mirror of the kit"
     for one in signed:
-        for line in lines:
+        for line in lines[: len(programs)]:
             for who, judge in ((ALICE, succeed), (MALLORY, refuse)):
                 filled = line.replace("IDENTITY", who).replace("ISSUER", issuer).replace("FILE", str(one.artifact))
                 program, *rest = shlex.split(filled)
