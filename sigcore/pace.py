@@ -41,7 +41,7 @@ class Pace:
         leap = self.leap(now)
         if leap > MOST:
             raise Unavailable(
-                f"the clock has leapt forward by {leap // timedelta(hours=1)} hours, to {encode_time(now.replace(microsecond=0))}:"
+                f"the clock has leapt forward by {leap / timedelta(hours=1):.0f} hours, to {encode_time(now.replace(microsecond=0))}:"
                 " nothing is signed with that time",
                 "set the clock right; where it is right now, start this process again",
             )
