@@ -8,7 +8,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from stack.config import Home, home_at
+from stack.config import Home, check_quota, check_workers, home_at
 from stack.passphrase import find_passphrase
 
 
@@ -24,26 +24,25 @@ def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--passphrase-file", metavar="FILE", type=Path, help=text)
 
 
-def add_database_option(parser: argparse.ArgumentParser) -> None:
-    """``--database``."""
+def add_serving_options(parser: argparse.ArgumentParser) -> None:
+    """What every process that serves can be told, a whole stack or one role: ``--database``, ``--accept-clock``, ``--quota``."""
+    add = parser.add_argument
     text = (
         "postgresql://USER@HOST/NAME without the password, for logs that several hosts serve (default: files in --data)"
     )
-    parser.add_argument("--database", metavar="URL", help=text)
-
-
-def add_clock_option(parser: argparse.ArgumentParser) -> None:
-    """``--accept-clock``."""
+    add("--database", metavar="URL", help=text)
     text = "the clock is right now: go on although something was signed with a time that is still to come"
-    parser.add_argument("--accept-clock", action="store_const", const=True, help=text)
-
-
-def add_quota_option(parser: argparse.ArgumentParser) -> None:
-    """``--quota``."""
+    add("--accept-clock", action="store_const", const=True, help=text)
     text = (
         "requests that one network may have signed in a minute: certificates, timestamps, entries (default: any number)"
     )
-    parser.add_argument("--quota", metavar="N", type=int, help=text)
+    add("--quota", metavar="N", type=int, help=text)
+
+
+def check_counts(options: argparse.Namespace) -> None:
+    """Raises Malformed for ``--workers`` and ``--quota`` that nobody can mean."""
+    check_workers(options.workers)
+    check_quota(options.quota)
 
 
 def unlocked(options: argparse.Namespace) -> Home:

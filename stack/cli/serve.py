@@ -12,24 +12,8 @@ import os
 from pathlib import Path
 
 from sigcore.errors import Malformed
-from stack.cli.placing import (
-    add_clock_option,
-    add_data_option,
-    add_database_option,
-    add_passphrase_option,
-    add_quota_option,
-    unlocked,
-)
-from stack.config import (
-    DEFAULT_LISTEN,
-    ROLES,
-    SHARED,
-    check_quota,
-    check_workers,
-    parse_database,
-    parse_listen,
-    parse_service_url,
-)
+from stack.cli.placing import add_data_option, add_passphrase_option, add_serving_options, check_counts, unlocked
+from stack.config import DEFAULT_LISTEN, ROLES, SHARED, parse_database, parse_listen, parse_service_url
 from stack.config_file import fill
 
 EXAMPLES = """\
@@ -61,15 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|URL",
         help="ca: the keys of the stack's provider (default: public/oidc/jwks.json, which that one writes)",
     )
-    add_database_option(parser)
+    add_serving_options(parser)
     add(
         "--workers",
         metavar="N",
         type=int,
         help="ca, ct, log, tsa: N processes that answer on the port, and one that commits",
     )
-    add_clock_option(parser)
-    add_quota_option(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when the role answers: JSON")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add("--config", metavar="FILE", type=Path, help="TOML with these flags as keys, and the tables of sigbox up")
@@ -87,8 +69,7 @@ def run(options: argparse.Namespace) -> int:
     )
     host, port = parse_listen(options.listen or DEFAULT_LISTEN)
     ct_url, log_url = (parse_service_url(url) if url else None for url in (options.ct_log_url, options.log_url))
-    check_workers(options.workers)
-    check_quota(options.quota)
+    check_counts(options)
     if options.workers is not None and role not in SHARED:
         raise Malformed(f"--workers: {role} is one process", f"several can serve {', '.join(SHARED)}")
     home = unlocked(options)

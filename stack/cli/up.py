@@ -13,23 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed
-from stack.cli.placing import (
-    add_clock_option,
-    add_data_option,
-    add_database_option,
-    add_passphrase_option,
-    add_quota_option,
-    unlocked,
-)
-from stack.config import (
-    DEFAULT_LISTEN,
-    check_quota,
-    check_workers,
-    is_loopback,
-    parse_database,
-    parse_listen,
-    parse_url,
-)
+from stack.cli.placing import add_data_option, add_passphrase_option, add_serving_options, check_counts, unlocked
+from stack.config import DEFAULT_LISTEN, is_loopback, parse_database, parse_listen, parse_url
 from stack.config_file import fill
 from stack.seed import SEED_BITS
 from stack.start import Plan
@@ -66,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let other machines reach it (only with --ephemeral; with --control whoever does so can sign as anybody)",
     )
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
-    add_database_option(parser)
-    add_clock_option(parser)
-    add_quota_option(parser)
+    add_serving_options(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
     add(
@@ -118,8 +101,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
     elif options.seed is not None:
         raise Malformed("--seed makes keys that anybody can make", "it is given only together with --ephemeral")
-    check_workers(options.workers)
-    check_quota(options.quota)
+    check_counts(options)
     if options.tls and url and not url.startswith("https:"):
         raise Malformed(f"--tls serves HTTPS, but --url is {url}", "give an https URL")
     return Plan(
