@@ -5,21 +5,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.stack_process import RunningStack, running_stack, sigbox
+from tests.stack_process import RunningStack, sigbox
 
 EMAIL = "issued@example.com"
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory) -> Iterator[RunningStack]:
-    folder = tmp_path_factory.mktemp("stack")
-    with running_stack(folder, "--data", folder / "data") as stack:
-        yield stack
 
 
 class Client:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,9 @@ import pytest
 from sigcore import keys
 from sigcore.strict import encode_base64
 from tests.ports import free_port
-from tests.stack_process import RunningStack, running_stack, sigbox
+from tests.stack_process import RunningStack, sigbox
 
 EMAIL = "uploader@example.com"
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory) -> Iterator[RunningStack]:
-    folder = tmp_path_factory.mktemp("stack")
-    with running_stack(folder, "--data", folder / "data") as stack:
-        yield stack
 
 
 class Client:

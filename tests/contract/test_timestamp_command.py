@@ -24,13 +24,6 @@ from tests.stack_process import RunningStack, environment, running_stack, sigbox
 CONTENT = b"released\n"
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory) -> Iterator[RunningStack]:
-    folder = tmp_path_factory.mktemp("stack")
-    with running_stack(folder, "--data", folder / "data") as stack:
-        yield stack
-
-
 class Client:
     """Somebody with a file, who trusts the stack."""
 
