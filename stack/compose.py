@@ -48,7 +48,7 @@ from stack.figures import Figures
 from stack.generations import Generations, load_generations
 from stack.issuers import FEDERATED
 from stack.kept_logs import accept_all, make_ct, make_rekor, make_rekor_v1
-from stack.last_time import make_timekeeper
+from stack.last_time import make_timekeeper, ticks_of
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
 from stack.part import Part, assembled, assembled_front, take_in
@@ -426,8 +426,9 @@ def _authority(
 def _timestamps(
     home: Home, settings: Settings, secret: Chained, clock: Clock, floor: Floor | None
 ) -> TimestampAuthority:
-    path, durable, now = home.path / "anchor" / "tsa.time", not settings.ephemeral, clock()
-    keeper = make_timekeeper(path, now, durable=durable, floor=floor, accepted=settings.accept_clock)
+    path, now = home.path / "anchor" / "tsa.time", clock()
+    durable, accepted = not settings.ephemeral, settings.accept_clock
+    keeper = make_timekeeper(path, now, durable=durable, floor=floor, accepted=accepted, ticks=ticks_of(clock))
     try:
         return TimestampAuthority.of(*secret, now=now, timekeeper=keeper)
     except Refused as error:

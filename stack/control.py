@@ -17,6 +17,8 @@ from sigcore.errors import NotFound, SigError
 from sigcore.strict import Fields
 from stack.ambient import Sources
 from stack.ambient import make_routes as make_ambient_routes
+from stack.clock_control import ClockDesk
+from stack.clock_control import make_routes as make_clock_routes
 from stack.faults.http import make_routes as make_fault_routes
 from stack.faults.switched import Faults
 from stack.minting import parse_order
@@ -70,6 +72,7 @@ def make_routes(provider: Provider, directory: Directory, others: OtherIssuers, 
         *_issuer_routes(others),
         *(_login_routes(directory.mock) if directory.mock else ()),
         *make_fault_routes(faults),
+        *make_clock_routes(ClockDesk(faults.means)),
     ]
 
 

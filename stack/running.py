@@ -124,8 +124,8 @@ def composed(
     prepared: Prepared, plan: Plan, oidc_key: rsa.RSAPrivateKey, edge: Edge, checks: Mapping[str, Check]
 ) -> AbstractAsyncContextManager[tuple[web.Application, Figures]]:
     """All roles of what was prepared; readiness asks ``checks``, too."""
-    tls: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
-    parts = (prepared.home, prepared.settings, prepared.material, oidc_key, prepared.issuers, utc_now)
+    tls: dict[str, Check] = {} if prepared.tls is None else {"tls": _in_real_time(prepared.tls.check)}
+    parts = (prepared.home, prepared.settings, prepared.material, oidc_key, prepared.issuers, _clock_of(prepared, plan))
     return compose(
         *parts,
         control_api=plan.control,
@@ -136,6 +136,20 @@ def composed(
         console=prepared.console,
         workers=plan.workers is not None,
     )
+
+
+def _in_real_time(check: Check) -> Check:
+    """Clients compare the certificate of a connection with their own clock, wherever that of the stack stands."""
+    return lambda _now: check(utc_now())
+
+
+def _clock_of(prepared: Prepared, plan: Plan) -> Callable[[], datetime]:
+    """The time of day; of a stack for tests a clock that may be turned, unless several processes would have to."""
+    if plan.workers is not None or not (plan.control or plan.clock):
+        return utc_now
+    from stack.turned_clock import TurnedClock  # noqa: PLC0415 - few stacks have another time than everybody
+
+    return TurnedClock(prepared.home)
 
 
 async def answer(

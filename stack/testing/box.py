@@ -7,12 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sigcore import limits
 from sigcore.errors import NotFound
 from sigcore.strict import JSON, Fields, parse_json
 from stack.testing.command import run
+
+if TYPE_CHECKING:
+    from stack.testing.clock import StackClock
 
 EMAIL: Final = "alice@example.com"
 """Who signs, where a test does not say."""
@@ -82,6 +85,14 @@ class Sigbox:
             if self.data is None:
                 raise
         return self._minted("--data", self.data, said, claims)
+
+    @property
+    def clock(self) -> StackClock:
+        """What time it is for the stack, to be turned by tests."""
+        # Deferred: as for a token.
+        from stack.testing.clock import StackClock  # noqa: PLC0415 - see the line above
+
+        return StackClock(self.url, self.tls_ca)
 
     def _minted(
         self, how: str, where: str | Path, said: Mapping[str, str], claims: Mapping[str, JSON] | None, *more: str | Path
