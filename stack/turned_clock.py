@@ -100,8 +100,8 @@ def check_time(moment: datetime, what: str) -> datetime:
     return moment
 
 
-def set_first(home: Home, settings: Settings, wanted: datetime) -> None:
-    """Have the stack in ``home``, which was made a moment ago and has signed nothing, begin at ``wanted``.
+def set_first(home: Home, settings: Settings, wanted: datetime, *, stopped: bool = False) -> None:
+    """Have the stack in ``home``, which was made a moment ago and has signed nothing, begin at ``wanted``, or stand there.
 
     Raises:
         Malformed: its authorities are not good at that time, so that nothing could be signed.
@@ -110,7 +110,7 @@ def set_first(home: Home, settings: Settings, wanted: datetime) -> None:
     if not settings.created <= check_time(wanted, "--clock") < ends:
         found = f"--clock is {encode_time(wanted)}, when the authorities of this stack are not good"
         raise Malformed(found, f"give a time from {encode_time(settings.created)} to {encode_time(ends)}")
-    save_hands(home, Hands(wanted - time_of_day()))
+    save_hands(home, Hands(stopped=wanted) if stopped else Hands(wanted - time_of_day()))
 
 
 # --- where the hands are, on disk ---------------------------------------------------------------------

@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
     add("--clock", metavar="TIME", help="begin at that time, 2031-05-01T00:00:00Z (only with --ephemeral)")
+    add("--clock-stopped", action="store_const", const=True, help="it is always that time, until a test says otherwise")
     add_serving_options(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
@@ -103,7 +104,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
     elif options.seed is not None:
         raise Malformed("--seed makes keys that anybody can make", "it is given only together with --ephemeral")
-    elif options.clock:
+    elif options.clock or options.clock_stopped:
         raise Malformed(
             "--clock signs with a time that is not the present one", "it is given only together with --ephemeral"
         )
@@ -120,6 +121,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         ready_file=options.ready_file,
         tls=options.tls,
         seed=options.seed,
+        clock_stopped=bool(options.clock_stopped),
         clock=parse_time(options.clock, what="--clock") if options.clock else None,
         log_format=options.log_format,
         behind_proxy=bool(options.behind_proxy),
@@ -140,6 +142,8 @@ def _guard_ephemeral(options: argparse.Namespace, host: str, url: str | None) ->
         raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", hint)
     if not options.expose and url and not is_loopback(urlsplit(url).hostname or ""):
         raise Malformed(f"an ephemeral stack is for this machine only, not for {url}", hint)
+    if options.clock_stopped and not options.clock:
+        raise Malformed("--clock-stopped does not say at what time", "give --clock TIME with it")
     if options.clock and options.workers is not None:
         raise Malformed("--clock is for one process, and --workers starts several", "leave one of them out")
     if options.seed is not None and not 0 <= options.seed < 1 << SEED_BITS:

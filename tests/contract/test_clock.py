@@ -36,6 +36,7 @@ from sigcore.timestamp import parse_response
 from sigcore.x509 import Certificate, parse_certificate
 from stack.testing import EMAIL, Malformed, Refused, Sigbox, running
 from stack.trust.state import load_roles
+from tests.ports import free_port
 from tests.stack_process import sigbox
 from tests.until import wait_until
 
@@ -154,12 +155,8 @@ def test_our_client_does_not_hand_out_what_was_signed_after_its_certificate_had_
     asyncio.run(sign_twice())
 
 
-def test_sigstore_python_refuses_what_was_signed_after_its_certificate_had_ended(box: Sigbox):
-    config = ClientTrustConfig.from_json(box.trust_config.read_text())
-    verifier = Verifier(trusted_root=config.trusted_root)
-    whom = Identity(identity=EMAIL, issuer=box.issuer)
-    # Its own clock is not turned, and it does not take a token of tomorrow.
-    with running() as fresh:
+def test_sigstore_python_refuses_what_was_signed_after_its_certificate_had_ended():
+    with running() as fresh:  # the client's own clock is not turned, and it does not take a token of tomorrow
         config = ClientTrustConfig.from_json(fresh.trust_config.read_text())
         verifier, whom = Verifier(trusted_root=config.trusted_root), Identity(identity=EMAIL, issuer=fresh.issuer)
         with SigningContext.from_trust_config(config).signer(IdentityToken(fresh.token())) as signer:
@@ -168,17 +165,17 @@ def test_sigstore_python_refuses_what_was_signed_after_its_certificate_had_ended
             late = signer.sign_artifact(b"content")
     assert good.signing_certificate == late.signing_certificate
     verifier.verify_artifact(b"content", good, whom)
-    with pytest.raises(VerificationError, match="expired at time of signing"):
+    with pytest.raises(VerificationError, match="not valid at validation time"):
         verifier.verify_artifact(b"content", late, whom)
 
 
-def test_the_authorities_end(box: Sigbox, file: Path):
+def test_the_authorities_end():
     with running() as fresh:
         fresh.clock.advance(days=3660)
-        assert any(one.startswith("ca: the certificate of") for one in faults(fresh))
-        assert any("the TUF root expired" in one for one in faults(fresh))
-        with pytest.raises(Refused, match="sigbox sign-blob ended with 3"):
-            fresh.sign(file)
+        found = " ".join(faults(fresh))
+        assert "ca: the certificate of" in found
+        assert "tsa: the certificate of" in found
+        assert "the TUF root expired" in found
 
 
 # --- TUF ---------------------------------------------------------------------------------------------------
@@ -238,13 +235,15 @@ def test_a_rotation_has_the_date_that_the_clock_shows(box: Sigbox, file: Path, t
     assert box.data is not None
     rotated = json.loads(box.run("trust", "rotate", "ca", "--data", box.data, "--json"))
     assert before <= datetime.fromisoformat(rotated["since"]) < before + WITHIN
-    box.clock.advance(days=1)
     (new := tmp_path / "new").write_bytes(b"content")
+    box.clock.advance(seconds=10)
 
     def follows() -> bool:
         return certificate(signed(box, new)).issuer != certificate(old).issuer
 
     wait_until(follows)
+    box.clock.advance(days=1)
+    box.sign(new)
     for one in (file, new):
         box.verify(one)  # the trust config names both authorities, each in its time
     who = ("--certificate-identity", EMAIL, "--certificate-oidc-issuer", box.issuer, "--trusted-root", old_root)
@@ -316,6 +315,7 @@ def test_a_moment_without_a_zone_is_nobodys(box: Sigbox):
     [
         (("--data", "data", "--clock", "2031-05-01T00:00:00Z"), "it is given only together with --ephemeral"),
         (("--ephemeral", "--workers", "2", "--clock", "2031-05-01T00:00:00Z"), "--clock is for one process"),
+        (("--ephemeral", "--clock-stopped"), "does not say at what time"),
         (("--ephemeral", "--clock", "tomorrow"), "expected a time like"),
         (("--ephemeral", "--clock", "1999-12-31T00:00:00Z"), "from 2000 to 2100"),
         (("--ephemeral", "--clock", "2099-01-01T00:00:00Z"), "the authorities of this stack are not good"),
@@ -340,3 +340,43 @@ def test_a_stack_that_lasts_has_no_hands(tmp_path: Path):
         assert ask(durable, None)[0] == 404
         done = sigbox("clock", "advance", "1h", "--url", durable.url)
         assert (done.returncode, "has no control API" in done.stderr) == (3, True)
+
+
+# --- with a seed, twice the same ---------------------------------------------------------------------------------
+def published(box: Sigbox) -> dict[str, bytes]:
+    """Whatever anybody may fetch of a stack that has done nothing yet, and a token."""
+    assert box.data is not None
+    tuf = box.data / "public" / "tuf"
+    found = {str(path.relative_to(tuf)): path.read_bytes() for path in tuf.rglob("*") if path.is_file()}
+    for name in (
+        "trusted_root.json",
+        "trust_config.json",
+        "auth/keys",
+        "auth/.well-known/openid-configuration",
+        "api/v1/timestamp/certchain",
+        "api/v2/trustBundle",
+        "api/v1/log/publicKey",
+    ):
+        with urllib.request.urlopen(f"{box.url}/{name}", timeout=60) as answer:
+            found[name] = answer.read()
+    return {**found, "token": box.token().encode()}
+
+
+def test_a_seed_and_a_stopped_clock_make_the_same_stack_twice(box: Sigbox, file: Path):
+    where = ("--listen", f"127.0.0.1:{free_port()}", "--clock", "2031-05-01T00:00:00Z", "--clock-stopped")
+    with running(*where, seed=7) as once:
+        first, signed_once = published(once), signed(once, file)
+    with running(*where, seed=7) as again:
+        second, signed_again = published(again), signed(again, file)
+    assert set(first) == set(second)
+    assert [name for name in first if first[name] != second[name]] == []
+    assert {"trusted_root.json", "auth/keys", "1.root.json", "timestamp.json"} < set(first)
+    assert first["auth/keys"] != published(box)["auth/keys"]
+    one, other = certificate(signed_once), certificate(signed_again)
+    assert (one.not_before, one.not_after, one.subject, one.issuer) == (
+        other.not_before,
+        other.not_after,
+        other.subject,
+        other.issuer,
+    )
+    assert one.serial != other.serial, "that is for the users' keys, which are no part of the seed"
