@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sigcore import limits
 from sigcore.errors import NotFound
 from sigcore.strict import JSON, Fields, parse_json
+from stack.testing.asked import Asked, parse_asked
 from stack.testing.command import run
 
 if TYPE_CHECKING:
@@ -85,6 +86,26 @@ class Sigbox:
             if self.data is None:
                 raise
         return self._minted("--data", self.data, said, claims)
+
+    def requests(self) -> tuple[Asked, ...]:
+        """What the stack was asked since its start or :meth:`reset`, oldest first: the last thousand, without those to ``/_ctl``.
+
+        Errors as of :attr:`clock`.
+        """
+        # Deferred: as for a token.
+        from stack.testing.control import ask  # noqa: PLC0415 - see the line above
+
+        return parse_asked(ask(self.url, "requests", None, self.tls_ca))
+
+    def reset(self) -> None:
+        """Have it be as it was when it was ready: logs empty but for their first entry, no fault on, the clock as at the start.
+
+        Keys, trust and URL stay. Errors as of :attr:`clock`.
+        """
+        # Deferred: as for a token.
+        from stack.testing.control import ask  # noqa: PLC0415 - see the line above
+
+        ask(self.url, "reset", {}, self.tls_ca)
 
     @property
     def clock(self) -> StackClock:
