@@ -9,15 +9,16 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from stack.testing import EMAIL, Asked, Malformed, NotFound, Refused, Sigbox, running
+from stack.testing import Asked, Malformed, NotFound, Sigbox, running
 from stack.trust.state import load_roles
+from tests.box_commands import sign, try_to_sign, verify
 from tests.stack_process import sigbox
 
 START = "2027-05-01T00:00:00Z"
@@ -66,11 +67,10 @@ def put_in_order(box: Sigbox) -> dict[str, object]:
 def test_after_a_reset_everything_is_as_it_was_at_the_start(box: Sigbox, file: Path):
     start = put_in_order(box)
     assert start["sizes"] == (1, 1, 1)
-    box.sign(file)
-    box.sign(file, EMAIL, "--rekor-version", "1")
-    box.run("fault", "on", "no-grant", "--url", box.url)
-    with pytest.raises(Refused):
-        box.sign(file)
+    sign(box, file)
+    sign(box, file, "--rekor-version", "1")
+    sigbox("fault", "on", "no-grant", "--url", box.url)
+    assert try_to_sign(box, file).returncode == 3
     assert (
         ask(box, "POST", "_ctl/user", b'{"email": "dora@example.com", "password": "correct horse battery"}')[0] == 200
     )
@@ -87,32 +87,31 @@ def test_after_a_reset_everything_is_as_it_was_at_the_start(box: Sigbox, file: P
     assert not json.loads(ask(box, "GET", "_ctl/clock")[1])["clock"]["stopped"]
     assert all(row["active"] is None for row in json.loads(ask(box, "GET", "_ctl/faults")[1])["faults"])
     assert [one for one in box.requests() if one.method == "POST"] == []
-    with pytest.raises(Refused):
-        box.sign(file, token=other)
+    assert try_to_sign(box, file, token=other).returncode == 3
     assert (
         ask(box, "POST", "_ctl/user", b'{"email": "dora@example.com", "password": "correct horse battery"}')[0] == 200
     )
-    box.sign(file)
-    box.verify(file)
+    sign(box, file)
+    verify(box, file)
     assert sizes(box) == (2, 1, 2)
     box.reset()
 
 
 def test_what_was_signed_before_a_reset_still_verifies_offline(box: Sigbox, file: Path):
-    box.sign(file)
+    sign(box, file)
     box.reset()
-    box.verify(file)
+    verify(box, file)
 
 
 def test_a_reset_takes_a_rotation_back_and_tells_tuf(box: Sigbox, file: Path, tmp_path: Path):
     start = put_in_order(box)
     assert box.data is not None
-    box.run("trust", "rotate", "ca", "--data", box.data)
+    sigbox("trust", "rotate", "ca", "--data", box.data)
     assert put_in_order(box) != start
     box.reset()
     assert put_in_order(box) == start
-    box.sign(file)
-    box.verify(file)
+    sign(box, file)
+    verify(box, file)
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     assert box.tuf_root is not None
     done = sigbox("initialize", "--mirror", box.tuf_mirror, "--root", box.tuf_root, cwd=tmp_path, **home)
@@ -172,7 +171,7 @@ def test_two_resets_at_once_both_end(box: Sigbox):
 def test_a_test_can_tell_what_its_client_asked(box: Sigbox, file: Path):
     box.reset()
     token = box.token()
-    box.sign(file, token=token)
+    sign(box, file, token=token)
     requests = box.requests()
     assert [(one.method, one.path, one.status) for one in requests] == [
         ("POST", "/api/v2/signingCert", 200),
@@ -180,9 +179,9 @@ def test_a_test_can_tell_what_its_client_asked(box: Sigbox, file: Path):
         ("POST", "/api/v2/log/entries", 201),
     ]
     assert len({one.request for one in requests}) == 1, "our client gives the requests of one run the same id"
-    box.run("fault", "on", "error", "role=tsa", "status=429", "--url", box.url)
+    sigbox("fault", "on", "error", "role=tsa", "status=429", "--url", box.url)
     assert ask(box, "POST", "api/v1/timestamp?secret=1", b"secret")[0] == 429
-    box.run("fault", "off", "--url", box.url)
+    sigbox("fault", "off", "--url", box.url)
     assert ask(box, "GET", "nowhere?secret=1")[0] == 404
     assert ask(box, "GET", f"a/{'%C3%BC' * 200}")[0] == 404
     last = box.requests()[-3:]
@@ -211,17 +210,17 @@ def test_no_more_than_the_last_thousand_are_kept(box: Sigbox):
     box.reset()
 
 
-def test_workers_are_not_reset():
-    with running("--workers", "1") as crew, pytest.raises(Malformed, match="without --workers"):
-        crew.reset()
+def test_a_stack_with_workers_is_neither_turned_nor_reset():
+    with running("--workers", "1") as crew:
+        for order in (crew.reset, crew.clock.now, crew.clock.stop):
+            with pytest.raises(Malformed, match="without --workers"):
+                order()
 
 
-def test_a_stack_that_lasts_is_not_reset(tmp_path: Path):
-    with running(data=tmp_path / "data") as durable, pytest.raises(NotFound, match="has no control API"):
-        durable.reset()
-
-
-def test_a_reset_at_the_end_keeps_nobody(file: Path):
-    with running() as fresh:
-        fresh.reset()
-    assert datetime.now(UTC)
+def test_a_stack_that_lasts_is_neither_turned_nor_reset_and_tells_nothing(tmp_path: Path):
+    with running(data=tmp_path / "data") as durable:
+        for order in (durable.reset, durable.requests, durable.clock.now, durable.clock.stop):
+            with pytest.raises(NotFound, match="has no control API"):
+                order()
+        done = sigbox("clock", "advance", "1h", "--url", durable.url)
+        assert (done.returncode, "has no control API" in done.stderr) == (3, True)
