@@ -38,7 +38,7 @@ PATIENCE_S: Final = 5.0
 """For requests that are being answered."""
 LOOK_S: Final = 0.002
 _ENDS: Final = "the stack ends"
-_STAYS: Final = ("tuf", "public/tuf", "anchor/tuf.json", "lock")
+_STAYS: Final = ("tuf", "tls", "public/tuf", "anchor/tuf.json", "lock")
 """Files and folders that are never put back."""
 Composed = AbstractAsyncContextManager[tuple[web.Application, Figures]]
 Renew = Callable[[], Awaitable[None]]

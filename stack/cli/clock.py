@@ -19,6 +19,7 @@ examples:
   sigbox clock show --url http://localhost:7780
   sigbox clock advance PT1H                            also 3600, 60m, 1h, 90d
   sigbox clock set 2031-05-01T00:00:00Z --stop         and it stays there
+  sigbox clock stop                                    where it is
   sigbox clock run                                     from where it stands"""
 _URL: Final = f"http://localhost:{DEFAULT_LISTEN.rpartition(':')[2]}"
 

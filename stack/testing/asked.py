@@ -24,7 +24,7 @@ class Asked:
     """Its id: that of the client's ``X-Request-Id``, where it sends one."""
 
 
-def parse_asked(fields: Fields) -> tuple[Asked, ...]:
+def asked_of(fields: Fields) -> tuple[Asked, ...]:
     """The answer of ``GET /_ctl/requests``, oldest first. Malformed: it is something else."""
     rows = fields.objects("requests", limit=_MOST)
     return tuple(

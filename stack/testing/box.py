@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sigcore import limits
 from sigcore.errors import NotFound
 from sigcore.strict import JSON, Fields, parse_json
-from stack.testing.asked import Asked, parse_asked
+from stack.testing.asked import Asked, asked_of
 from stack.testing.command import run
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Sigbox:
         # Deferred: as for a token.
         from stack.testing.control import ask  # noqa: PLC0415 - see the line above
 
-        return parse_asked(ask(self.url, "requests", None, self.tls_ca))
+        return asked_of(ask(self.url, "requests", None, self.tls_ca))
 
     def reset(self) -> None:
         """Have it be as it was when it was ready: logs empty but for their first entry, no fault on, the clock as at the start.
