@@ -41,6 +41,8 @@ from tests.ports import free_port
 from tests.stack_process import sigbox
 from tests.until import wait_until
 
+pytestmark = pytest.mark.slow
+
 WITHIN = timedelta(minutes=2)
 """What a busy machine may take for a command."""
 IN_2020 = datetime(2020, 5, 1, 12, tzinfo=UTC)

@@ -21,6 +21,8 @@ from stack.trust.state import load_roles
 from tests.box_commands import sign, try_to_sign, verify
 from tests.stack_process import sigbox
 
+pytestmark = pytest.mark.slow
+
 START = "2027-05-01T00:00:00Z"
 
 
