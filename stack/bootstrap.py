@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 ROLE_FOLDERS: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf", "tls", "anchor", "console")
 LOG_FOLDERS: Final = ("ct", "rekor", "rekor-v1")
 TUF_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
-RSA_BITS: Final = 2048
 ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 """How such a PEM file begins (RFC 7468 section 11)."""
 UNLOCK_HINT: Final = "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE"
@@ -287,13 +286,13 @@ def _chained(home: Home, folder: Path, names: Sequence[str]) -> Chained:
     return key, chain
 
 
-def make_oidc_key() -> rsa.RSAPrivateKey:
-    """A key for the provider.
+def make_oidc_key(seed: int | None = None) -> rsa.RSAPrivateKey:
+    """A key for the provider; the same for the same ``seed``.
 
     It takes 50 ms, now and then 150, in which OpenSSL leaves the interpreter to others: so the stack calls this in a thread while it
     makes the other keys and imports the rest of itself.
     """
-    return rsa.generate_private_key(keys.RSA_EXPONENT, RSA_BITS)
+    return KeySource(seed).rsa2048("oidc")
 
 
 def oidc_key(home: Home, settings: Settings, made: Future[rsa.RSAPrivateKey] | None = None) -> rsa.RSAPrivateKey:
@@ -302,7 +301,7 @@ def oidc_key(home: Home, settings: Settings, made: Future[rsa.RSAPrivateKey] | N
     No history hangs on it: tokens live ten minutes.
     """
     if not (home.path / "oidc" / "signing.key").exists():
-        _save_keys(home, "oidc", {"signing": made.result() if made else make_oidc_key()}, settings)
+        _save_keys(home, "oidc", {"signing": made.result() if made else make_oidc_key(settings.seed)}, settings)
     return load_oidc_key(home)
 
 

@@ -9,7 +9,7 @@ tuf                         whose keys count
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -48,7 +48,7 @@ from stack.figures import Figures
 from stack.generations import Generations, load_generations
 from stack.issuers import FEDERATED
 from stack.kept_logs import accept_all, make_ct, make_rekor, make_rekor_v1
-from stack.last_time import make_timekeeper
+from stack.last_time import make_timekeeper, ticks_of
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
 from stack.part import Part, assembled, assembled_front, take_in
@@ -71,7 +71,7 @@ from tlog.submission import Intake
 from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
-    from stack.faults.switched import Faults
+    from stack.orders import Orders
     from stack.remote_log import RemoteLog
     from tlog.published import Published
 
@@ -96,10 +96,12 @@ async def compose(
     elsewhere: Elsewhere | None = None,
     console: ConsoleRules | None = None,
     workers: bool = False,
+    renew: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[web.Application, Figures]]:
     """Every role on one origin, and the figures about it; the logs are open inside the ``async with``.
 
-    ``issuers`` are others whose tokens count; ``workers`` says that other processes answer most of what is asked.
+    ``issuers`` are others whose tokens count; ``workers`` says that other processes answer most of what is asked; ``renew`` makes
+    all of it anew.
     """
     provider = make_provider(home, settings, oidc_key, clock)
     rules, console = logins or LoginRules(), console or ConsoleRules()
@@ -122,7 +124,7 @@ async def compose(
         take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
         watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
-    faults = _faults(home, logs, ct, clock, workers=workers) if control_api else None
+    orders = _orders(home, logs, ct, clock, renew, workers=workers) if control_api else None
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock, lambda number, _key: ct.tree(number)),
@@ -130,12 +132,12 @@ async def compose(
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
         shown,
-        *([_control_part(home, settings, provider, directory, faults)] if faults is not None else []),
+        *([_control_part(home, settings, provider, directory, orders)] if orders is not None else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
     async with assembled(parts, home, edge, clock, checks) as made:
-        if faults is not None:
-            made[0].middlewares.append(faults.middleware)
+        if orders is not None:
+            made[0].middlewares.extend(orders.middlewares)
         yield made
 
 
@@ -349,20 +351,26 @@ def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], a
 
 
 # --- what tests may order, deferred: few stacks have it ------------------------------------------------------
-def _control_part(home: Home, settings: Settings, provider: Provider, directory: Directory, faults: Faults) -> Part:
+def _control_part(home: Home, settings: Settings, provider: Provider, directory: Directory, orders: Orders) -> Part:
     from stack import control  # noqa: PLC0415 - see above
     from stack.other_issuers import OtherIssuers  # noqa: PLC0415 - see above
 
-    return Part(control.make_routes(provider, directory, OtherIssuers(home, settings, provider.clock), faults))
+    return Part(control.make_routes(provider, directory, OtherIssuers(home, settings, provider.clock), orders))
 
 
-def _faults(
-    home: Home, logs: Mapping[str, Log], ct: Trees[CertificateLogService], clock: Clock, *, workers: bool
-) -> Faults:
+def _orders(
+    home: Home,
+    logs: Mapping[str, Log],
+    ct: Trees[CertificateLogService],
+    clock: Clock,
+    renew: Callable[[], Awaitable[None]] | None,
+    *,
+    workers: bool,
+) -> Orders:
     from stack.faults.means import Means  # noqa: PLC0415 - see above
-    from stack.faults.switched import Faults  # noqa: PLC0415 - see above
+    from stack.orders import Orders  # noqa: PLC0415 - see above
 
-    return Faults(None if workers else Means(home, logs, lambda: ct.newest, clock))
+    return Orders(None if workers else Means(home, logs, lambda: ct.newest, clock), renew)
 
 
 def _control_table(home: Home, settings: Settings, issuers: LiveIssuers, own: Issuer, clock: Clock) -> IssuerTable:
@@ -426,8 +434,9 @@ def _authority(
 def _timestamps(
     home: Home, settings: Settings, secret: Chained, clock: Clock, floor: Floor | None
 ) -> TimestampAuthority:
-    path, durable, now = home.path / "anchor" / "tsa.time", not settings.ephemeral, clock()
-    keeper = make_timekeeper(path, now, durable=durable, floor=floor, accepted=settings.accept_clock)
+    path, now = home.path / "anchor" / "tsa.time", clock()
+    durable, accepted = not settings.ephemeral, settings.accept_clock
+    keeper = make_timekeeper(path, now, durable=durable, floor=floor, accepted=accepted, ticks=ticks_of(clock))
     try:
         return TimestampAuthority.of(*secret, now=now, timekeeper=keeper)
     except Refused as error:

@@ -17,18 +17,17 @@ from sigcore.errors import NotFound, SigError
 from sigcore.strict import Fields
 from stack.ambient import Sources
 from stack.ambient import make_routes as make_ambient_routes
-from stack.faults.http import make_routes as make_fault_routes
-from stack.faults.switched import Faults
 from stack.minting import parse_order
+from stack.orders import Orders
 from stack.other_issuers import OtherIssuers
 from stack.other_issuers import make_routes as make_issuer_routes
 from stack.personas import parse_persona
 
 
-def make_routes(provider: Provider, directory: Directory, others: OtherIssuers, faults: Faults) -> list[web.RouteDef]:
+def make_routes(provider: Provider, directory: Directory, others: OtherIssuers, orders: Orders) -> list[web.RouteDef]:
     """Routes of the control API; tokens are ``provider``'s or of one of the ``others``, users are added to ``directory``.
 
-    ``faults`` are switched.
+    ``orders`` are those to the stack as a whole.
     """
     sources = Sources(provider, provider.origin)
 
@@ -69,7 +68,7 @@ def make_routes(provider: Provider, directory: Directory, others: OtherIssuers, 
         *make_ambient_routes(sources),
         *_issuer_routes(others),
         *(_login_routes(directory.mock) if directory.mock else ()),
-        *make_fault_routes(faults),
+        *orders.make_routes(),
     ]
 
 

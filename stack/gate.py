@@ -253,6 +253,13 @@ class Gate:
         """A protocol for a new connection."""
         return Connection(self, self._server, loop=self._loop, **HTTP_OPTIONS)
 
+    def lead_to(self, server: web.Server) -> None:
+        """Connections that come from now on are answered by ``server``; those at which nothing was asked are closed."""
+        self._server = server
+        for connection in tuple(self.connections):
+            if connection.quiet:
+                connection.force_close()
+
     def enter(self, connection: Peer, greeting: Peer | None = None) -> None:
         """Count it, in the place of ``greeting``; when there are too many, close the one that has owed longest, or this one if
         there is work for all.

@@ -16,7 +16,7 @@ from sigcore.x509 import Certificate
 from stack.bootstrap import load_ecdsa, load_rekor
 from stack.config import Home, Settings
 from stack.generations import Generations, load_generations
-from stack.last_time import seconds_passed
+from stack.last_time import ticks_of
 from stack.shards import Shard, shards_of
 from stack.trees import Served, Trees
 from tlog.anchor import Anchor, MemoryAnchor
@@ -43,7 +43,7 @@ def make_ct(
         kept = _kept(home, settings, shard)
         log = CertificateLogService(*kept, origin=shard.origin(settings), key=key, roots=(root.der,), clock=clock)
         accept_all(log, load_generations(home))
-        return _guarded(log, settings)
+        return _guarded(log, settings, clock)
 
     return Trees(home, "ct", make, tlog.ct.make_routes, clock)
 
@@ -56,7 +56,7 @@ def make_rekor(home: Home, settings: Settings, newest: keys.PrivateKey, clock: C
         key = newest if shard == last else load_rekor(home, shard.key_file)
         kept = _kept(home, settings, shard)
         origin, dsse, kinds = shard.origin(settings), settings.rekor_v2_dsse, settings.entry_types
-        return _guarded(RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds), settings)
+        return _guarded(RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds), settings, clock)
 
     return Trees(home, "rekor", make, tlog.rekor_v2.make_routes, clock)
 
@@ -71,12 +71,12 @@ def make_rekor_v1(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKe
         clock=clock,
         kinds=settings.entry_types,
     )
-    return _guarded(rekor, settings)
+    return _guarded(rekor, settings, clock)
 
 
-def _guarded(service: _Served, settings: Settings) -> _Served:
+def _guarded(service: _Served, settings: Settings, clock: Clock) -> _Served:
     """It signs with no time to which the clock leaps."""
-    service.log.clock.guard(seconds_passed, accepted=settings.accept_clock)
+    service.log.clock.guard(ticks_of(clock), accepted=settings.accept_clock)
     return service
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -22,13 +23,26 @@ def seconds_passed() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def ticks_of(clock: Callable[[], datetime]) -> Callable[[], float]:
+    """What ``clock`` is compared with: its own ``ticks`` where it is one that may be turned, else :func:`seconds_passed`."""
+    ticks: Callable[[], float] = getattr(clock, "ticks", seconds_passed)
+    return ticks
+
+
 def make_timekeeper(
-    path: Path, now: datetime, *, durable: bool, floor: Floor | None = None, accepted: bool = False
+    path: Path,
+    now: datetime,
+    *,
+    durable: bool,
+    floor: Floor | None = None,
+    accepted: bool = False,
+    ticks: Callable[[], float] = seconds_passed,
 ) -> TimeKeeper:
     """A :class:`~tsa.timekeeper.TimeKeeper` that remembers in ``path``, at most one write per second of the clock.
 
     ``floor`` is what several processes have in common, of which one at a time writes: else a late one could put an older time
     in the place of a newer one that was used already. ``accepted``: ``now`` is right, and a time that is still to come counts no more.
+    ``ticks`` are those of :func:`ticks_of`.
 
     Raises:
         Malformed: the file is damaged.
@@ -53,7 +67,7 @@ def make_timekeeper(
     last = load_time(path)
     if accepted and last is not None and last > now:
         last = None
-    return TimeKeeper(last, record, floor, Pace(now, seconds_passed))
+    return TimeKeeper(last, record, floor, Pace(now, ticks))
 
 
 def load_time(path: Path) -> datetime | None:

@@ -12,12 +12,12 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -37,6 +37,9 @@ from stack.trust.documents import timestamp_url
 from stack.trust.serving import fingerprint
 from stack.upkeep import REFRESH_S, attempt, refresh
 from tlog.log import Log
+
+if TYPE_CHECKING:
+    from stack.renewal import Renewal
 
 _log = logging.getLogger("sigbox")
 BACKLOG: Final = 1024
@@ -109,23 +112,40 @@ async def _serve(prepared: Prepared, plan: Plan, edge: Edge) -> None:
 
     stop_on_signals(stopping, clean_up)
     oidc_key = await asyncio.wrap_future(prepared.oidc_key)
-    serving = composed(prepared, plan, oidc_key, edge, {})
+    renewal = _renewal_of(prepared, plan, oidc_key, edge)
+    serving = composed(prepared, plan, oidc_key, edge, {}) if renewal is None else renewal
 
     def now_ready() -> None:
         prepared.publication.finish()
+        if renewal is not None:
+            renewal.remember()
         announce(prepared, plan.ready_file)
 
     work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (partial(keep_up, prepared), prepared.issuers.watch)
     async with serving as (app, figures):
-        await answer(app, figures, edge, prepared.listener, prepared.tls, now_ready, work, stopping)
+        await answer(app, figures, edge, prepared.listener, prepared.tls, now_ready, work, stopping, renewal=renewal)
+
+
+def _renewal_of(prepared: Prepared, plan: Plan, oidc_key: rsa.RSAPrivateKey, edge: Edge) -> Renewal | None:
+    """What makes a stack for tests anew; several processes are not."""
+    if not plan.control:
+        return None
+    from stack.renewal import Renewal  # noqa: PLC0415 - few stacks are reset
+
+    return Renewal(prepared.home, edge, lambda renew: composed(prepared, plan, oidc_key, edge, {}, renew))
 
 
 def composed(
-    prepared: Prepared, plan: Plan, oidc_key: rsa.RSAPrivateKey, edge: Edge, checks: Mapping[str, Check]
+    prepared: Prepared,
+    plan: Plan,
+    oidc_key: rsa.RSAPrivateKey,
+    edge: Edge,
+    checks: Mapping[str, Check],
+    renew: Callable[[], Awaitable[None]] | None = None,
 ) -> AbstractAsyncContextManager[tuple[web.Application, Figures]]:
     """All roles of what was prepared; readiness asks ``checks``, too."""
-    tls: dict[str, Check] = {} if prepared.tls is None else {"tls": prepared.tls.check}
-    parts = (prepared.home, prepared.settings, prepared.material, oidc_key, prepared.issuers, utc_now)
+    tls: dict[str, Check] = {} if prepared.tls is None else {"tls": _in_real_time(prepared.tls.check)}
+    parts = (prepared.home, prepared.settings, prepared.material, oidc_key, prepared.issuers, _clock_of(prepared, plan))
     return compose(
         *parts,
         control_api=plan.control,
@@ -135,7 +155,22 @@ def composed(
         elsewhere=prepared.elsewhere,
         console=prepared.console,
         workers=plan.workers is not None,
+        renew=renew,
     )
+
+
+def _in_real_time(check: Check) -> Check:
+    """Clients compare the certificate of a connection with their own clock, wherever that of the stack stands."""
+    return lambda _now: check(utc_now())
+
+
+def _clock_of(prepared: Prepared, plan: Plan) -> Callable[[], datetime]:
+    """The time of day; of a stack for tests a clock that may be turned, unless several processes would have to."""
+    if plan.workers is not None or not (plan.control or plan.clock):
+        return utc_now
+    from stack.turned_clock import TurnedClock  # noqa: PLC0415 - few stacks have another time than everybody
+
+    return TurnedClock(prepared.home)
 
 
 async def answer(
@@ -147,9 +182,11 @@ async def answer(
     now_ready: Callable[[], None],
     work: Iterable[Callable[[], Coroutine[Any, Any, None]]],
     stopping: asyncio.Event,
+    *,
+    renewal: Renewal | None = None,
 ) -> None:
     """Answer on ``listener``, call ``now_ready``, do ``work`` beside it; when it is time to stop, finish what is under way."""
-    site = web.AppRunner(app, handle_signals=False, shutdown_timeout=CANCEL_S)
+    site = _site(app)
     await site.setup()
     assert site.server is not None  # noqa: S101 - setup made it
     figures.gate = gate = Gate(site.server)
@@ -160,8 +197,11 @@ async def answer(
         gc.set_threshold(GC_OBJECTS)
         gc.enable()
         background = [asyncio.create_task(one()) for one in work]
-        background.append(asyncio.create_task(audit_daily(figures.logs)))
-        await stopping.wait()
+        if renewal is None:
+            background.append(asyncio.create_task(audit_daily(figures.logs)))
+            await stopping.wait()
+        else:
+            site = await renewal.until(stopping, gate, site, _site, audit_daily)
         for task in background:
             task.cancel()
         edge.draining = True
@@ -173,6 +213,10 @@ async def answer(
         gate.close()
         await site.cleanup()
         edge.requests.flush()
+
+
+def _site(app: web.Application) -> web.AppRunner:
+    return web.AppRunner(app, handle_signals=False, shutdown_timeout=CANCEL_S)
 
 
 async def _listen(gate: Gate, listener: socket.socket, tls: ServerTls | None) -> asyncio.Server | TlsPort:

@@ -3,8 +3,9 @@
 
 A key is HMAC-SHA256 of its name under the seed: Ed25519 takes 32 bytes as they are, P-256 takes 48 bytes modulo the order
 (FIPS 186-5 appendix A.2.1, whose bias of 2**-128 nobody can see). Whoever knows the number knows every key: that is the
-point, and why only an ephemeral stack, UNTRUSTED in every certificate, takes one. The provider's RSA key stays random; no
-trust root names it.
+point, and why only an ephemeral stack, UNTRUSTED in every certificate, takes one. The provider's RSA key is made by
+:mod:`stack.seeded_rsa`. Random stays what users have of their own, and what lasts for one start: a certificate of TLS, keys of
+other issuers, the next key of the provider after a rotation.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from sigcore import keys
 from sigcore.values import dataclass
 
 P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SEED_BITS: Final = 63
+RSA_BITS: Final = 2048
 CREATED: Final = datetime(2020, 1, 1, tzinfo=UTC)
 """When a seeded stack says that it was made: the trust root is the same on every day."""
 LIFE: Final = timedelta(days=36525)
@@ -45,6 +47,14 @@ class KeySource:
         """An Ed25519 key."""
         generate: Callable[[], ed25519.Ed25519PrivateKey] = ed25519.Ed25519PrivateKey.generate
         return generate() if self.seed is None else ed25519.Ed25519PrivateKey.from_private_bytes(self._bytes(name))
+
+    def rsa2048(self, name: str) -> rsa.RSAPrivateKey:
+        """An RSA key, as the provider has it."""
+        if self.seed is None:
+            return rsa.generate_private_key(keys.RSA_EXPONENT, RSA_BITS)
+        from stack.seeded_rsa import make_rsa  # noqa: PLC0415 - few stacks have a seed
+
+        return make_rsa(lambda part: self._bytes(f"{name}/{part}"))
 
     def serial(self, name: str) -> int | None:
         """The serial number of a certificate; None where it shall be random."""

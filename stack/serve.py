@@ -63,10 +63,15 @@ def serve(plan: Plan) -> int:
         fresh = not home.settings_file.exists()
         thread = ThreadPoolExecutor(1, "oidc-key")
         undo.callback(thread.shutdown)  # before the rest is taken away: it writes a key
-        making = thread.submit(bootstrap.make_oidc_key) if fresh else None  # takes longer than all else that is made
+        making = (
+            thread.submit(bootstrap.make_oidc_key, plan.seed) if fresh else None
+        )  # takes longer than all else that is made
         if not alone and not fresh:
             locks.enter_context(serving(home.path, *ROLES))
-        settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=now, seed=plan.seed)
+        made = now if plan.clock is None else min(now, plan.clock)
+        settings = bootstrap.prepare(home, url=plan.url, default_url=url, ephemeral=alone, now=made, seed=plan.seed)
+        if plan.clock is not None:
+            _set_clock(home, settings, plan.clock, stopped=plan.clock_stopped)
         if plan.database:
             settings = replace(settings, database=plan.database)
         settings = replace(settings, accept_clock=plan.accept_clock)
@@ -83,8 +88,8 @@ def serve(plan: Plan) -> int:
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]
         logins, elsewhere, console = load_login_rules(files), load_elsewhere(files), load_console_rules(files)
-        made = (home, settings, material, listener, oidc_key, tls, publication)
-        prepared = Prepared(*made, issuers, logins, elsewhere, console)
+        parts = (home, settings, material, listener, oidc_key, tls, publication)
+        prepared = Prepared(*parts, issuers, logins, elsewhere, console)
         import_server()
         # Deferred: everything that imports aiohttp comes after that.
         from stack.running import run  # noqa: PLC0415 - see the line above
@@ -97,6 +102,12 @@ def serve(plan: Plan) -> int:
         from stack.workers.whole_stack import crew_of  # noqa: PLC0415 - the same
 
         return supervise(crew_of(prepared, plan), prepared.listener)
+
+
+def _set_clock(home: Home, settings: Settings, wanted: datetime, *, stopped: bool) -> None:
+    from stack.turned_clock import set_first  # noqa: PLC0415 - few stacks have another time than everybody
+
+    set_first(home, settings, wanted, stopped=stopped)
 
 
 def tls_of(wanted: str | None, home: Home, settings: Settings, now: datetime) -> ServerTls | None:

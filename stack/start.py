@@ -45,6 +45,10 @@ class Plan:
     """Where the logs are kept; None for what the stack's settings say."""
     quota: int | None = None
     """Requests that one network may have signed in a minute; None for any number."""
+    clock: datetime | None = None
+    """When a stack for tests begins; None for now."""
+    clock_stopped: bool = False
+    """And it is always then."""
     accept_clock: bool = False
     """The clock is right, also where something was signed with a time that is still to come."""
 

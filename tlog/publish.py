@@ -58,6 +58,11 @@ class SigningClock:
         floor.raise_to(self._floor.value)
         self._floor = floor
 
+    @property
+    def signed_ms(self) -> int:
+        """The last answer that was given; 0 for none."""
+        return self._floor.value
+
     def raise_floor(self, timestamp_ms: int) -> None:
         """What was signed with already; no later answer is below it."""
         if not self.accepted or timestamp_ms <= _ms(self._clock()) + STEP_BACK_MS:

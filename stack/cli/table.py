@@ -46,6 +46,7 @@ COMMANDS = {
     "serve": Command("stack.cli.serve", "serve one role as a process of its own, with its keys alone"),
     "token": Command("stack.cli.token", "mint an identity token of your stack"),
     "fault": Command("stack.cli.fault", "let a stack for tests misbehave, to see that clients notice"),
+    "clock": Command("stack.cli.clock", "the clock of a stack for tests: show it, turn it, stop it"),
     "user": Command(
         "stack.cli.user",
         "local accounts: who may log in to your stack's OpenID provider",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from datetime import UTC, datetime
+from functools import partial
 
 from oidc_dev.provider import Provider
 from oidc_dev.signing import KeyRing, SigningKey
@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
 def _mint(home: Home, order: Order) -> str:
     # Deferred: the key material of a stack is not needed when a stack is asked.
     from stack.bootstrap import load_oidc_key  # noqa: PLC0415 - see the line above
+    from stack.turned_clock import time_in  # noqa: PLC0415 - the same
 
     if not order.plain:
         raise Refused(
@@ -92,7 +93,7 @@ def _mint(home: Home, order: Order) -> str:
             "it is for tests: sigbox up --ephemeral --control; a machine of yours gets tokens by sigbox token --subject",
         )
     ring = KeyRing(SigningKey.of(load_oidc_key(home)))
-    return persona.token(Provider(settings.issuer, ring, lambda: datetime.now(UTC)))
+    return persona.token(Provider(settings.issuer, ring, partial(time_in, home)))
 
 
 def _ask(url: str, order: Order) -> str:

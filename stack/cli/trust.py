@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from client.policy.decision import verify_current
@@ -29,6 +29,7 @@ from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.rotation import resume
 from stack.trust.serving import fingerprint
 from stack.trust.state import ONLINE, RoleState, TrustState, load_state
+from stack.turned_clock import time_in
 
 EXAMPLES = """\
 examples:
@@ -105,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     home = home_at(options.data)
     if options.action == "rehearse":
         return trust_rehearse.run(home, options)
-    settings, state, now = load_settings(home), load_state(home), datetime.now(UTC)
+    settings, state, now = load_settings(home), load_state(home), time_in(home)
     root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
     if options.json:
         print(json.dumps(report(home, settings, state, root, now), indent=2))
@@ -133,7 +134,7 @@ def _publish_policy(home: Home, options: argparse.Namespace) -> int:
     data = load_file(Path(options.file), what="the policy", limit=limits.POLICY, pipe=True)
     document = parse_document(data)
     policy = policy_of(document)
-    verify_current(policy, datetime.now(UTC))
+    verify_current(policy, time_in(home))
     published = canonical.encode(dict(document.raw()))
     with unrotated(home, settings):
         make_policy_key(home, settings)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sigcore.errors import SigError
@@ -16,6 +16,7 @@ from stack.cli.table import ExitCode
 from stack.cli.usage import Usage
 from stack.config import Home, load_settings
 from stack.trust.rehearsal import BREAKS, DUE, RENEWS, End, check_whole, rehearse
+from stack.turned_clock import time_in
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", re.ASCII)
 _DAYS = re.compile(r"\+([0-9]{1,5})d\Z", re.ASCII)
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(home: Home, options: argparse.Namespace) -> int:
     """0 when nothing breaks by that date, else 1."""
-    now = datetime.now(UTC)
+    now = time_in(home)
     by = moment_of(options.date, now)
     load_settings(home)
     check_whole(home)

@@ -7,7 +7,6 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from sigcore.errors import Refused
@@ -18,6 +17,7 @@ from stack.shards import Shard
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.rotation import rotate_authority, rotate_log
 from stack.trust.state import RoleState, load_state
+from stack.turned_clock import time_in
 
 LIFELONG: Final = ("log", "rekor-v1")
 """Rekor v1 has one tree, so that not both trees of the role ``log`` can be replaced."""
@@ -101,7 +101,7 @@ def _oidc(home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT
     from oidc_dev.signing import OVERLAP  # noqa: PLC0415 - see the line above
     from stack.oidc_keys import rotate  # noqa: PLC0415 - the same
 
-    now = datetime.now(UTC)
+    now = time_in(home)
     before, after = rotate(home, settings, now=now, at_once=at_once)
     until = encode_time((now + OVERLAP).replace(microsecond=0))
     return Report(
@@ -111,7 +111,7 @@ def _oidc(home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT
 
 
 def _authority(role: str, home: Home, settings: Settings) -> Report:
-    done = rotate_authority(home, settings, role, datetime.now(UTC))
+    done = rotate_authority(home, settings, role, time_in(home))
     finish_publisher(start_publisher(home))
     since, until = encode_time(done.since), encode_time(done.old_until)
     how = "an interrupted rotation was finished: " if done.resumed else ""
@@ -123,7 +123,7 @@ def _authority(role: str, home: Home, settings: Settings) -> Report:
 
 
 def _log(log: str, home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT001 - as :func:`_oidc`
-    done = rotate_log(home, settings, log, datetime.now(UTC), at_once=at_once)
+    done = rotate_log(home, settings, log, time_in(home), at_once=at_once)
     finish_publisher(start_publisher(home))
     shard, since, until = Shard(log, done.number), encode_time(done.since), encode_time(done.old_until)
     url = f"{settings.at('ct' if log == 'ct' else 'log')}{shard.prefix}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sigcore.errors import Malformed
+from sigcore.strict import parse_time
 from stack.cli.placing import add_data_option, add_passphrase_option, add_serving_options, check_counts, unlocked
 from stack.config import DEFAULT_LISTEN, is_loopback, parse_database, parse_listen, parse_url
 from stack.config_file import fill
@@ -51,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let other machines reach it (only with --ephemeral; with --control whoever does so can sign as anybody)",
     )
     add("--seed", metavar="N", type=int, help="the same keys at every start (only with --ephemeral)")
+    add("--clock", metavar="TIME", help="begin at that time, 2031-05-01T00:00:00Z (only with --ephemeral)")
+    add("--clock-stopped", action="store_const", const=True, help="it is always that time, until a test says otherwise")
     add_serving_options(parser)
     add("--ready-file", metavar="FILE", type=Path, help="written when every role answers: JSON with paths")
     add("--log-format", choices=("json", "text"), help="of standard error (default: text on a terminal, else json)")
@@ -101,6 +104,10 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise Malformed("--control mints tokens for anybody who asks", "it is given only together with --ephemeral")
     elif options.seed is not None:
         raise Malformed("--seed makes keys that anybody can make", "it is given only together with --ephemeral")
+    elif options.clock or options.clock_stopped:
+        raise Malformed(
+            "--clock signs with a time that is not the present one", "it is given only together with --ephemeral"
+        )
     check_counts(options)
     if options.tls and url and not url.startswith("https:"):
         raise Malformed(f"--tls serves HTTPS, but --url is {url}", "give an https URL")
@@ -114,6 +121,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         ready_file=options.ready_file,
         tls=options.tls,
         seed=options.seed,
+        clock_stopped=bool(options.clock_stopped),
+        clock=parse_time(options.clock, what="--clock") if options.clock else None,
         log_format=options.log_format,
         behind_proxy=bool(options.behind_proxy),
         workers=options.workers,
@@ -133,5 +142,9 @@ def _guard_ephemeral(options: argparse.Namespace, host: str, url: str | None) ->
         raise Malformed(f"an ephemeral stack listens on loopback only, not on {host}", hint)
     if not options.expose and url and not is_loopback(urlsplit(url).hostname or ""):
         raise Malformed(f"an ephemeral stack is for this machine only, not for {url}", hint)
+    if options.clock_stopped and not options.clock:
+        raise Malformed("--clock-stopped does not say at what time", "give --clock TIME with it")
+    if options.clock and options.workers is not None:
+        raise Malformed("--clock is for one process, and --workers starts several", "leave one of them out")
     if options.seed is not None and not 0 <= options.seed < 1 << SEED_BITS:
         raise Malformed(f"--seed is {options.seed}, expected 0 to 2**{SEED_BITS}-1")

@@ -10,12 +10,14 @@ pytest imports this package in every run, needed or not: it stays with the stand
 from __future__ import annotations
 
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
+from stack.testing.asked import Asked
 from stack.testing.attached import load_ready, load_trust_config
 from stack.testing.box import EMAIL, Sigbox
 from stack.testing.process import running
 
 __all__ = [
     "EMAIL",
+    "Asked",
     "Malformed",
     "NotFound",
     "Refused",

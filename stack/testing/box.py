@@ -7,12 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sigcore import limits
 from sigcore.errors import NotFound
 from sigcore.strict import JSON, Fields, parse_json
+from stack.testing.asked import Asked, asked_of
 from stack.testing.command import run
+
+if TYPE_CHECKING:
+    from stack.testing.clock import StackClock
 
 EMAIL: Final = "alice@example.com"
 """Who signs, where a test does not say."""
@@ -82,6 +86,34 @@ class Sigbox:
             if self.data is None:
                 raise
         return self._minted("--data", self.data, said, claims)
+
+    def requests(self) -> tuple[Asked, ...]:
+        """What the stack was asked since its start or :meth:`reset`, oldest first: the last thousand, without those to ``/_ctl``.
+
+        Errors as of :attr:`clock`.
+        """
+        # Deferred: as for a token.
+        from stack.testing.control import ask  # noqa: PLC0415 - see the line above
+
+        return asked_of(ask(self.url, "requests", None, self.tls_ca))
+
+    def reset(self) -> None:
+        """Have it be as it was when it was ready: logs empty but for their first entry, no fault on, the clock as at the start.
+
+        Keys, trust and URL stay. Errors as of :attr:`clock`.
+        """
+        # Deferred: as for a token.
+        from stack.testing.control import ask  # noqa: PLC0415 - see the line above
+
+        ask(self.url, "reset", {}, self.tls_ca)
+
+    @property
+    def clock(self) -> StackClock:
+        """What time it is for the stack, to be turned by tests."""
+        # Deferred: as for a token.
+        from stack.testing.clock import StackClock  # noqa: PLC0415 - see the line above
+
+        return StackClock(self.url, self.tls_ca)
 
     def _minted(
         self, how: str, where: str | Path, said: Mapping[str, str], claims: Mapping[str, JSON] | None, *more: str | Path

@@ -19,8 +19,8 @@ from sigcore.strict import JSON, Fields
 TIMEOUT_S: Final = 60
 
 
-def ask(url: str, what: str, wanted: Mapping[str, JSON], tls_ca: Path | None) -> Fields:
-    """Post ``wanted`` to ``/_ctl/WHAT`` of the stack at ``url``, past every proxy; the answer is its object.
+def ask(url: str, what: str, wanted: Mapping[str, JSON] | None, tls_ca: Path | None) -> Fields:
+    """Post ``wanted`` to ``/_ctl/WHAT`` of the stack at ``url``, past every proxy, or get that where it is None; the answer is its object.
 
     Raises:
         NotFound: the stack has no control API. Malformed: it says no. Unavailable: it does not answer.
@@ -29,7 +29,7 @@ def ask(url: str, what: str, wanted: Mapping[str, JSON], tls_ca: Path | None) ->
         ProxyHandler({}),
         *([HTTPSHandler(context=ssl.create_default_context(cafile=tls_ca))] if tls_ca else []),
     ]
-    body = json.dumps(wanted).encode()
+    body = None if wanted is None else json.dumps(wanted).encode()
     request = Request(f"{url}/_ctl/{what}", body, {"Content-Type": "application/json"})  # noqa: S310 - a URL of the caller's own stack
     try:
         with build_opener(*handlers).open(request, timeout=TIMEOUT_S) as response:

@@ -21,7 +21,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import Final, NoReturn
 
 from sigcore.errors import Refused, SigError
@@ -138,10 +137,11 @@ def _published(home: Home, waits: int) -> bytes:
     try:
         # Deferred: python-tuf, which the start itself does not import.
         from stack.trust.publish import publish  # noqa: PLC0415 - see the line above
+        from stack.turned_clock import time_in  # noqa: PLC0415 - the same
 
         if os.read(waits, 1) != _GO:  # (2)
             return b""
-        return _SIGNED + " ".join(publish(home, datetime.now(UTC))).encode()  # (3)
+        return _SIGNED + " ".join(publish(home, time_in(home))).encode()  # (3)
     except (SigError, OSError) as error:
         return _REFUSED + str(error).encode("utf-8", "replace")
     except Exception as error:  # noqa: BLE001 - the last edge of this process; the start says it

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,7 @@ from stack.trust.documents import timestamp_url, unrotated
 from stack.trust.repository import Repository, Target
 from stack.trust.targets import CTFE, FULCIO, REKOR, TSA, carried_targets
 from stack.trust.versions import POLICY, Versions
+from stack.turned_clock import time_in
 
 _ROLE: Final = {FULCIO: "ca", REKOR: "log", CTFE: "ct"}
 PATIENCE_S: Final = 10.0
@@ -103,12 +104,8 @@ def main(arguments: Sequence[str]) -> int:
     line = sys.stdin.readline().rstrip("\n") if "--passphrase" in arguments else ""
     passphrase = parse_hex(line, what="the passphrase") if line else None
     try:
-        signed = publish(
-            Home(Path(arguments[0]), passphrase),
-            datetime.now(UTC),
-            force="--force" in arguments,
-            rotate="--rotate" in arguments,
-        )
+        home = Home(Path(arguments[0]), passphrase)
+        signed = publish(home, time_in(home), force="--force" in arguments, rotate="--rotate" in arguments)
     except (SigError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -22,6 +22,7 @@ from stack.shards import all_shards
 from stack.trust.documents import timestamp_url
 from stack.trust.serving import downloads, fingerprint
 from stack.trust.state import load_roles
+from stack.turned_clock import time_in
 from stack.web.console.language import translate
 from stack.web.console.shelf import title_of
 from tlog.published import Published
@@ -81,7 +82,7 @@ class Front:
 
 def describe(home: Home, settings: Settings, logs: Mapping[str, Published]) -> Front:
     """What the page says of this stack."""
-    now, log, mirror = datetime.now(UTC), settings.at("log"), f"{settings.at('trust')}/tuf"
+    now, log, mirror = time_in(home), settings.at("log"), f"{settings.at('trust')}/tuf"
     remote = Remote(home, settings)
     newest = {shard.log: shard for shard in all_shards(load_generations(home))}
     return Front(

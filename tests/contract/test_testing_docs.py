@@ -42,7 +42,7 @@ def test_every_block_of_code_is_a_file_that_is_run_but_the_one_in_java():
     languages = re.findall(r"^```(\w+)$", (ROOT / "docs" / "testing.md").read_text("utf-8"), re.MULTILINE)
     assert len(languages) == len(FILES)
     assert {*PYTHON, "signing_test.sh", "sigbox_test.go", "Sigbox.java"} == set(FILES)
-    assert {"test_release.py", "test_library.py", "test_others.py", "test_plain.py"} == set(PYTHON)
+    assert {"test_release.py", "test_library.py", "test_others.py", "test_time.py", "test_plain.py"} == set(PYTHON)
 
 
 @pytest.mark.parametrize("name", PYTHON)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from client.explain.flow import explain_verification
@@ -22,6 +22,7 @@ from sigcore.errors import Malformed, Refused, SigError
 from sigcore.note import note_key
 from sigcore.strict import shown
 from sigcore.trustroot import LogInstance
+from sigcore.x509 import parse_certificate
 from stack.web.console import course
 from stack.web.console.exercise import MALLORY, Exercise, encode_manifest, layer_digest, layer_of
 from stack.web.console.judged import Judged, judge
@@ -154,8 +155,8 @@ def _other_log(exercise: Exercise) -> Exercise:
 
 
 def _late(exercise: Exercise) -> Exercise:
-    now, root = datetime.now(UTC), exercise.root
-    stamp, clock = stamp_late(exercise.bundle.signature, now.replace(microsecond=0) + _LATE, now)
+    signed, root = parse_certificate(exercise.bundle.certificate or b"").not_before, exercise.root
+    stamp, clock = stamp_late(exercise.bundle.signature, signed + _LATE, signed)
     clocks = (*root.timestamp_authorities, clock)
     bundle = replace(exercise.bundle, timestamps=(stamp,))
     return replace(exercise, bundle=bundle, root=replace(root, timestamp_authorities=clocks))

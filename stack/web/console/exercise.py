@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from client.identity import IdentityToken
@@ -101,7 +100,7 @@ async def _logged(bench: Bench, data: bytes, _identity: str) -> Exercise:
 async def _keyless(bench: Bench, data: bytes, identity: str) -> Exercise:
     token = await bench.identify({"email": identity})
     bundle = await bench.sign(token, data)
-    certified, authority = make_authority(x509.parse_certificate(bundle.certificate or b""), datetime.now(UTC))
+    certified, authority = make_authority(x509.parse_certificate(bundle.certificate or b""), bench.clock())
     forged = await bench.sign_with(certified, data)
     return Exercise(
         course.KEYLESS, data, bundle, _policy(token), bench.root, {"rogue": forged, "unlogged": forged}, authority

@@ -66,7 +66,7 @@ class Site:
             # Deferred: the client's modules, which nothing else of a serving stack needs.
             from stack.web.console.workshop import Workshop  # noqa: PLC0415 - see the line above
 
-            return Workshop(home, settings)
+            return Workshop(home, settings, around.clock)
 
         signs = workshop if around.control else None
         door = None if around.login is None else Door(settings, around, *around.login)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from client.fulcio import Issued
@@ -35,13 +35,16 @@ from stack.config import Home, Settings
 AT_ONCE: Final = 2
 """Signings; who comes later waits. The stack serves others too."""
 _PATIENCE_S: Final = 20.0
+Clock = Callable[[], datetime]
 
 
 class Bench:
     """One reader's turn."""
 
-    def __init__(self, settings: Settings, trust: Trust, transport: Transport) -> None:
+    def __init__(self, settings: Settings, trust: Trust, transport: Transport, clock: Clock) -> None:
         self._settings, self._trust, self._transport = settings, trust, transport
+        self.clock = clock
+        """The stack's."""
         self.issued: list[Issued] = []
         """The certificates of this turn, with what was shown for them."""
 
@@ -74,19 +77,19 @@ class Bench:
         """A bundle for ``data``. Errors as :func:`client.sign.sign_blob`; Malformed where the authority certifies no such name."""
         digest = HashAlgorithm.SHA2_256.digest(data)
         with _judged():
-            return await sign_blob(self._signing(signer), digest, now=datetime.now(UTC))
+            return await sign_blob(self._signing(signer), digest, now=self.clock())
 
     async def attest(self, signer: IdentityToken, statement: bytes) -> Bundle:
         """A bundle with ``statement``; errors as :meth:`sign`."""
         with _judged():
-            return await attest(self._signing(signer), statement, now=datetime.now(UTC))
+            return await attest(self._signing(signer), statement, now=self.clock())
 
     async def sign_with(self, certified: Certified, data: bytes) -> Bundle:
         """As :meth:`sign`, but without a look at the certificate: a forger does not stop at that.
 
         Clock and log witness the signature all the same: that is not what they judge.
         """
-        now, digest = datetime.now(UTC), HashAlgorithm.SHA2_256.digest(data)
+        now, digest = self.clock(), HashAlgorithm.SHA2_256.digest(data)
         services = choose_services(self._trust.config, now, certify=True, rekor_version=None)
         content = MessageSignature(HashAlgorithm.SHA2_256, digest, keys.sign_digest(certified.key, digest))
         draft = Bundle(certified.certificate, (), (), content)
@@ -114,8 +117,8 @@ def _judged() -> Iterator[None]:
 class Workshop:
     """Where readers take turns."""
 
-    def __init__(self, home: Home, settings: Settings) -> None:
-        self._home, self._settings = home, settings
+    def __init__(self, home: Home, settings: Settings, clock: Clock) -> None:
+        self._home, self._settings, self._clock = home, settings, clock
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     @asynccontextmanager
@@ -126,4 +129,4 @@ class Workshop:
             trust = load_trust(trust_config=home.trust_config)
             tls = tls_context(str(home.tls_ca)) if home.tls_ca.exists() else None
             async with AiohttpTransport(tls=tls, timeout_s=_PATIENCE_S) as transport:
-                yield Bench(self._settings, trust, transport)
+                yield Bench(self._settings, trust, transport, self._clock)
