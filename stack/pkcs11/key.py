@@ -16,14 +16,15 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from sigcore.errors import NotFound, Refused, SigError, Unavailable
 from sigcore.pkcs11_uri import KeyUri
+from stack.kept_key import KeptEcdsaKey
 from stack.pkcs11.module import PATIENCE_S, WHERE, module_at, said
 
 Made = TypeVar("Made")
@@ -34,12 +35,12 @@ LOOK_S: Final = 5.0
 _CHALLENGE: Final = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
 
 
-class TokenKey(ec.EllipticCurvePrivateKey):
+class TokenKey(KeptEcdsaKey):
     """The ECDSA key at ``uri``, whose public half is ``public_key``; a :class:`sigcore.device_key.DeviceKey` too."""
 
     def __init__(self, uri: KeyUri, public_key: ec.EllipticCurvePublicKey) -> None:
+        super().__init__(public_key)
         self.uri = uri
-        self._public_key = public_key
         self._module = module_at(uri.module)
         self._handle: Any = None  # pkcs11.PrivateKey, a class of its compiled part
         self._epoch = -1
@@ -47,50 +48,14 @@ class TokenKey(ec.EllipticCurvePrivateKey):
         self._answered = self._failed = float("-inf")
         """Monotonic times of the last signature, and of the last failure."""
 
-    # --- as any private key --------------------------------------------------------------------------------
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """The public half."""
-        return self._public_key
-
     @property
-    def curve(self) -> ec.EllipticCurve:
-        """That of the public half."""
-        return self._public_key.curve
-
-    @property
-    def key_size(self) -> int:
-        """Bits of the order."""
-        return self._public_key.key_size
+    def kept(self) -> tuple[str, str]:  # type: ignore[override]  # read only, which is all that is done with it
+        """As people are told of it."""
+        return self.uri.name, self.uri.place
 
     def sign(self, data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:  # type: ignore[override]  # ours take bytes
         """As of a key in memory. Unavailable: the token does not sign."""
         return self._signed(_digest(data, signature_algorithm))
-
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:  # noqa: ARG002 - the interface's
-        """Not for these keys."""
-        self._never()
-
-    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
-        """Not for these keys."""
-        self._never()
-
-    def private_bytes(
-        self,
-        encoding: serialization.Encoding,  # noqa: ARG002 - the interface's
-        format: serialization.PrivateFormat,  # noqa: A002, ARG002 - the interface's
-        encryption_algorithm: serialization.KeySerializationEncryption,  # noqa: ARG002 - the interface's
-    ) -> bytes:
-        """Not for these keys."""
-        self._never()
-
-    def __copy__(self) -> TokenKey:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> TokenKey:
-        return self
-
-    def _never(self) -> NoReturn:
-        raise Refused(f"{self.uri.name} does not leave {self.uri.place}", "it signs there, and does nothing else")
 
     # --- as a key in a device: sigcore.device_key ------------------------------------------------------------
     async def aside(self, work: Callable[[], Made]) -> Made:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys in a KMS: the client asks the program of the key reference, and believes it nothing that it can check."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests import kms_program
+from tests.stack_process import RunningStack, sigbox
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    kms_program.install(tmp_path / "bin")
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str | Path) -> CompletedProcess[str]:
+    return sigbox(*arguments, PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", cwd=folder)
+
+
+def good(folder: Path, *arguments: str | Path) -> str:
+    done = run(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_key_is_made_shown_and_signs_files_and_statements(folder: Path, stack: RunningStack):
+    key = f"localfile://{folder / 'held.pem'}"
+    good(folder, "generate-key-pair", "--kms", key, "--output-key-prefix", "made")
+    assert good(folder, "public-key", "--key", key) == (folder / "made.pub").read_text()
+    assert not (folder / "made.key").exists()
+    artifact = folder / "release.txt"
+    artifact.write_bytes(b"content")
+    trust = ("--trust-config", stack.trust_config)
+    good(folder, "sign-blob", artifact, "--key", key, *trust)
+    root = ("--trusted-root", stack.trusted_root)
+    good(folder, "verify-blob", artifact, "--key", "made.pub", *root)
+    good(folder, "verify-blob", artifact, "--key", key, *root)
+
+    (folder / "predicate.json").write_text("{}")
+    good(folder, "attest-blob", artifact, "--predicate", "predicate.json", "--key", key, "--bundle", "att.json", *trust)
+    good(folder, "verify-blob-attestation", artifact, "--bundle", "att.json", "--key", key, *root)
+
+    good(folder, "generate-key-pair", "--kms", f"localfile://{folder / 'other.pem'}", "--output-key-prefix", "other")
+    refused = run(folder, "verify-blob", artifact, "--key", f"localfile://{folder / 'other.pem'}", *root)
+    assert refused.returncode == 1, refused.stderr
+
+
+def test_a_program_that_is_not_there_is_named_with_where_it_was_looked_for(folder: Path):
+    done = run(folder, "public-key", "--key", "nowhere://key")
+    assert done.returncode == 2
+    assert "sigstore-kms-nowhere" in done.stderr
+    assert str(folder / "bin") in done.stderr
