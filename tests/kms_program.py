@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tests.stack_process import PROGRAM, ROOT
+
 NAME = "localfile"
 SOURCE = """
 import base64, hashlib, json, sys
@@ -76,4 +78,22 @@ def install(folder: Path, source: str = SOURCE, name: str = NAME) -> Path:
     path = folder / f"sigstore-kms-{name}"
     path.write_text(source if source.startswith("#!") else f"#!{sys.executable}\n{source}")
     path.chmod(0o755)
+    return path
+
+
+OURS = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from stack.kms.plugin import main
+sys.exit(main())
+"""
+
+
+def install_ours(folder: Path) -> Path:
+    """The program that comes with us: of this checkout, or the executable that is tested, by its other name."""
+    if PROGRAM is None:
+        return install(folder, OURS, "sigbox")
+    folder.mkdir(exist_ok=True)
+    path = folder / "sigstore-kms-sigbox"
+    path.symlink_to(Path(PROGRAM).absolute())
     return path

@@ -18,6 +18,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +35,8 @@ from sigcore.values import dataclass
 
 PATIENCE_S: Final = 180.0
 """As cosign waits by default: somebody may have to type a PIN, or touch a key."""
+OURS: Final = "sigbox"
+"""The name whose program comes with us: it is looked for beside our Python, too."""
 _CHUNK: Final = 16 * 1024
 _SAID: Final = 2000
 """Characters of a program's own error that are shown."""
@@ -78,7 +81,7 @@ class Program:
         return f"it is {self.path}; what it says itself stands above"
 
     def _run(self, arguments: Sequence[str], message: IO[bytes] | None) -> tuple[bytes, int]:
-        alone = not _has_terminal()
+        alone = not has_terminal()
         until = time.monotonic() + self.patience_s
         try:
             child = subprocess.Popen(  # noqa: S603 - the program that the user's key reference names, no shell
@@ -126,6 +129,8 @@ def find_program(reference: Reference, environment: Mapping[str, str]) -> Progra
         NotFound: no folder of PATH has it.
     """
     folders = [folder for folder in environment.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]  # noqa: PTH117 - of a text
+    if reference.name == OURS:
+        folders.append(str(Path(sys.executable).parent))
     found = shutil.which(reference.program, path=os.pathsep.join(folders)) if folders else None
     if found is None:
         raise NotFound(
@@ -135,7 +140,7 @@ def find_program(reference: Reference, environment: Mapping[str, str]) -> Progra
     return Program(reference, Path(found))
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     """Whether a program that we start could ask somebody."""
     with suppress(OSError):
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))

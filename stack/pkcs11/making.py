@@ -54,18 +54,8 @@ class TokenSource:
         Raises:
             NotFound, Refused, Unavailable: as :meth:`stack.pkcs11.module.Module.session`, or a key is there that cannot be used.
         """
-        uri = self.uri_of(name, number)
-        module = module_at(uri.module)
-        with module.held():
-            module.close()  # a session that only reads may be open
-            try:
-                public = module.tried(partial(_found_or_made, uri, module))
-            except Exception as error:
-                raise explained(uri, error) from error
-            finally:
-                module.close()
-        self._check(uri, public)
-        key = TokenKey(uri, public)
+        key = open_key(self.uri_of(name, number), make=True)
+        self._check(key.uri, key.public_key())
         key.prove()
         return key
 
@@ -86,6 +76,24 @@ class TokenSource:
             )
 
 
+def open_key(uri: KeyUri, *, make: bool) -> TokenKey:
+    """The key at ``uri`` with the public half that the token has; where there is none, it is made if ``make`` says so.
+
+    Raises:
+        NotFound, Refused, Unavailable: as :meth:`stack.pkcs11.module.Module.session`, or a key is there that cannot be used.
+    """
+    module = module_at(uri.module)
+    with module.held():
+        module.close()  # a session that only reads may be open
+        try:
+            public = module.tried(partial(_found_or_made if make else _found, uri, module))
+        except Exception as error:
+            raise explained(uri, error) from error
+        finally:
+            module.close()
+    return TokenKey(uri, public)
+
+
 def check_distinct(rows: Mapping[str, str]) -> None:
     """Raises Refused where two roles would sign with one key: clients tell logs apart by their keys."""
     uris = {role: parse_key_uri(text) for role, text in rows.items()}
@@ -102,6 +110,12 @@ def _found_or_made(uri: KeyUri, module: Module) -> ec.EllipticCurvePublicKey:
         find_private(uri, session)
     except NotFound:
         _generate(uri, session)
+    return _public_half(uri, session)
+
+
+def _found(uri: KeyUri, module: Module) -> ec.EllipticCurvePublicKey:
+    session = module.session(uri)
+    find_private(uri, session)
     return _public_half(uri, session)
 
 
