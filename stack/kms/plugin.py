@@ -122,7 +122,9 @@ def _digest(request: Request, message: IO[bytes], public: PublicKey) -> tuple[by
 
 def _told(error: SigError) -> str:
     """For the caller's one line; settings of a stack, which messages about tokens speak of, are not what he has."""
-    # Deferred: it knows where tokens are named, and nothing else is wanted of it.
+    if "stack.pkcs11.module" not in sys.modules:
+        return str(error)
+    # Deferred: only where a token was spoken of.
     from stack.pkcs11.module import WHERE  # noqa: PLC0415 - see the line above
 
     return str(error).replace(WHERE, _PLACE)

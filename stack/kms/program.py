@@ -32,6 +32,7 @@ from sigcore.errors import Malformed, NotFound, Refused, Unavailable
 from sigcore.kms import VERSION, Answer, Reference, Request, encode_request, parse_answer
 from sigcore.strict import shown
 from sigcore.values import dataclass
+from stack.kms.password import has_terminal
 
 PATIENCE_S: Final = 180.0
 """As cosign waits by default: somebody may have to type a PIN, or touch a key."""
@@ -138,14 +139,6 @@ def find_program(reference: Reference, environment: Mapping[str, str]) -> Progra
             f"install it into a folder of PATH; looked in {', '.join(folders) or 'none, for PATH has no absolute one'}",
         )
     return Program(reference, Path(found))
-
-
-def has_terminal() -> bool:
-    """Whether a program that we start could ask somebody."""
-    with suppress(OSError):
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-        return True
-    return False
 
 
 def _kill(child: subprocess.Popen[bytes], *, group: bool) -> None:

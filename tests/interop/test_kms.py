@@ -75,12 +75,12 @@ def test_cosign_makes_a_key_signs_and_verifies_and_so_do_we(callers: Callers, wh
             "sign-blob", "--key", key, "--bundle", "ours.json", "--trust-config", place.stack.trust_config, artifact
         )
     )
+    trust = ("--trusted-root", place.stack.trusted_root)
     for bundle in ("theirs.json", "ours.json"):
-        for ask, trust in ((callers.cosign, ()), (callers.ours, ("--trusted-root", place.stack.trusted_root))):
-            check = ("verify-blob", "--bundle", bundle, *trust, artifact)
-            succeed(ask(*check, "--key", key))
-            succeed(ask(*check, "--key", "cosign.pub"))
-            refuse(ask(*check, "--key", other))
-            artifact.write_bytes(CONTENT + b".")
-            refuse(ask(*check, "--key", key))
-            artifact.write_bytes(CONTENT)
+        for ask in (callers.cosign, callers.ours):
+            check = ("verify-blob", "--bundle", bundle, *trust, artifact, "--key")
+            succeed(ask(*check, key if bundle == "theirs.json" else "cosign.pub"))
+    refuse(callers.cosign(*check, other))
+    refuse(callers.ours(*check, other), because="REFUSED")
+    artifact.write_bytes(CONTENT + b".")
+    refuse(callers.cosign(*check, key))
