@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests import kms_program
+from tests.interop.image_matrix import ImageMatrix
 from tests.interop.places import CONTENT, Done, Place, refuse, succeed
 from tests.interop.tools import Cosign
+from tests.registries import docker_registry
 from tests.soft_token import SoftToken, soft_token
 from tests.stack_process import sigbox
 
@@ -84,3 +86,25 @@ def test_cosign_makes_a_key_signs_and_verifies_and_so_do_we(callers: Callers, wh
     refuse(callers.ours(*check, other), because="REFUSED")
     artifact.write_bytes(CONTENT + b".")
     refuse(callers.cosign(*check, key))
+
+
+def test_images_are_signed_with_either_program_in_both_layouts(callers: Callers, tmp_path: Path):
+    """The second program reads the message: what is signed at a tag is a payload, and no file of the user's."""
+    place, trust = callers.place, ("--trust-config", callers.place.stack.trust_config)
+    (tmp_path / "registry").mkdir()
+    with docker_registry(tmp_path / "registry") as registry:
+        images = ImageMatrix(place.stack, registry, tmp_path)
+        for where in ("file", "second"):
+            key, image = callers.key(where, "images"), images.image(where)
+            succeed(callers.ours("generate-key-pair", "--kms", key, "--output-key-prefix", where))
+            succeed(callers.ours("sign", image, "--key", key, "--format", "both", *trust))
+            succeed(callers.cosign("verify", "--key", key, image))
+            succeed(
+                callers.cosign(
+                    "verify", "--key", key, "--new-bundle-format=false", "--rekor-url", place.stack.url, image
+                )
+            )
+            predicate = ("--type", "custom", "--predicate", place.predicate())
+            succeed(callers.cosign("attest", "--yes", "--key", key, *predicate, image))
+            succeed(callers.ours("verify-attestation", "--type", "custom", "--key", key, image, *trust))
+        refuse(callers.ours("verify", "--key", "file.pub", image, *trust), because="REFUSED")
