@@ -7,7 +7,6 @@ A key in memory has nothing of this, and is used where it is needed; :func:`asid
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import Any, Protocol, TypeGuard, TypeVar
 
 from sigcore.keys import PrivateKey, PublicKey
@@ -63,7 +62,7 @@ def check(key: PrivateKey) -> None:
         key.check()
 
 
-def over(key: PrivateKey, artifact: bytes | PurePath) -> PrivateKey:
+def over(key: PrivateKey, artifact: object) -> PrivateKey:
     """``key`` for signing a digest of ``artifact``, which is its content or the file that has it: some programs that hold a key hash the
     message themselves.
     """

@@ -9,6 +9,7 @@ import io
 import json
 import subprocess
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import NotFound, Refused, SigError
 from sigcore.keys import PrivateKey
 from sigcore.kms import Method, Request
-from stack.kms.plugin import respond
+from stack.kms.plugin import main, respond
 from tests import kms_program
 from tests.soft_token import SoftToken, soft_token
+from tests.stack_process import ROOT
 
 MESSAGE = b"what is signed"
 SHA256, SHA384 = hashlib.sha256(MESSAGE).digest(), hashlib.sha384(MESSAGE).digest()
@@ -197,9 +199,18 @@ def test_a_question_that_it_does_not_know_is_answered_with_an_error(
     assert says in answer["errorMessage"]
 
 
-def test_called_by_hand_it_says_what_it_is_for(tmp_path: Path):
-    done = subprocess.run(
-        [kms_program.install_ours(tmp_path), "--help"], capture_output=True, text=True, timeout=60, check=False
-    )
+AS_SIGBOX = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from stack.cli import main; sys.exit(main())"
+"""As the executable of ``make binary`` by its other name: it is ``sigbox``, and looks at what it is called."""
+
+
+@pytest.mark.parametrize("source", [kms_program.OURS, AS_SIGBOX], ids=["script", "sigbox by this name"])
+def test_called_by_hand_it_says_what_it_is_for(tmp_path: Path, source: str):
+    program = kms_program.install(tmp_path, source, "sigbox")
+    done = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--key sigbox:///home/alice/release.key" in done.stdout
+
+
+def test_it_is_installed_beside_sigbox():
+    (script,) = (one for one in entry_points(group="console_scripts") if one.name == "sigstore-kms-sigbox")
+    assert script.load() is main
