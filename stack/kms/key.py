@@ -142,20 +142,27 @@ def make_kms_key(text: str, environment: Mapping[str, str] = os.environ) -> Publ
 
     Raises: as :func:`load_kms_public_key`; Refused also where the key that was made is not the one that is there.
     """
-    program = find_program(parse_reference(text), environment)
+    return created(find_program(parse_reference(text), environment))
+
+
+def created(program: Program) -> SigningHalf:
+    """:func:`make_kms_key` of a program that was found."""
     resource = program.reference.resource
     (algorithm,) = program.ask(Request(Method.DEFAULT_ALGORITHM, resource)).algorithms
     made = _read(program, program.ask(Request(Method.CREATE_KEY, resource, algorithm=algorithm)).public_key)
-    there = _read(program, program.ask(Request(Method.PUBLIC_KEY, resource)).public_key)
-    if keys.encode_public_key(made) != keys.encode_public_key(there):
+    if keys.encode_public_key(made) != keys.encode_public_key(shown_by(program)):
         raise Refused(f"{program.name} made another key than the one that is {program.reference} now")
     return made
 
 
+def shown_by(program: Program) -> SigningHalf:
+    """1: the public key that ``program`` says is the reference's."""
+    return _read(program, program.ask(Request(Method.PUBLIC_KEY, program.reference.resource)).public_key)
+
+
 def _asked(text: str, environment: Mapping[str, str]) -> tuple[Program, SigningHalf]:
     program = find_program(parse_reference(text), environment)
-    answer = program.ask(Request(Method.PUBLIC_KEY, program.reference.resource))
-    return program, _read(program, answer.public_key)
+    return program, shown_by(program)
 
 
 def _read(program: Program, pem: bytes) -> SigningHalf:

@@ -45,11 +45,12 @@ _SAID: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The executable at ``path``, which holds the key ``reference``."""
+    """The executable at ``path``, which holds the key ``reference``; ``alone``: in a session of its own, even where a terminal is."""
 
     reference: Reference
     path: Path
     patience_s: float = PATIENCE_S
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -82,7 +83,7 @@ class Program:
         return f"it is {self.path}; what it says itself stands above"
 
     def _run(self, arguments: Sequence[str], message: IO[bytes] | None) -> tuple[bytes, int]:
-        alone = not has_terminal()
+        alone = self.alone or not has_terminal()
         until = time.monotonic() + self.patience_s
         try:
             child = subprocess.Popen(  # noqa: S603 - the program that the user's key reference names, no shell
