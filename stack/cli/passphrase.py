@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keys that ``--key`` names, in a file or in a KMS; and the passphrase of a file: COSIGN_PASSWORD, or from the terminal."""
+"""The private key that ``--key`` names, in a file or in a KMS; and the passphrase of a file: COSIGN_PASSWORD, or from the terminal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import getpass
 import os
 import sys
 
-from client.files import AnyPath, read_file
+from client.files import AnyPath
 from client.key_files import VARIABLE, load_private_key
-from sigcore import keys, limits
 from sigcore.errors import Refused
-from sigcore.keys import PrivateKey, PublicKey
+from sigcore.keys import PrivateKey
+from stack.cli.public_keys import in_kms
 from stack.cli.usage import Usage
 
 
@@ -31,33 +31,6 @@ def open_private_key(path: AnyPath) -> PrivateKey:
         return load_private_key(path, lambda: _given("Enter password for private key: "))
     except Refused as error:
         raise Usage(error.message, error.hint) from error
-
-
-def read_public_key(path: AnyPath) -> PublicKey:
-    """The public key that ``--key`` names: a file in PEM, or a key in a KMS.
-
-    Raises:
-        NotFound, Malformed, Unavailable: as :func:`open_private_key`. Usage: a key in a KMS that cannot be used.
-    """
-    if in_kms(path):
-        from stack.kms.key import load_kms_public_key  # noqa: PLC0415 - as in open_private_key
-
-        try:
-            return load_kms_public_key(str(path))
-        except Refused as error:
-            raise Usage(error.message, error.hint) from error
-    what = f"the key {path}"
-    return keys.parse_public_key_pem(read_file(path, what=what, limit=limits.PUBLIC_KEY), what=what)
-
-
-def in_kms(path: AnyPath) -> bool:
-    """Whether ``path`` is a reference NAME://KEY, and no file."""
-    text = str(path)
-    if "://" not in text:
-        return False
-    from sigcore.kms import is_reference  # noqa: PLC0415 - as in open_private_key
-
-    return is_reference(text)
 
 
 def ask_new_passphrase() -> bytes:

@@ -23,8 +23,8 @@ from sigcore.errors import NotFound, Refused, SigError, Unavailable
 from sigcore.strict import JSON
 from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
 from stack.cli.explain_options import add_explain_options, wants_explanation
-from stack.cli.passphrase import read_public_key
 from stack.cli.policy_choice import add_policy_options
+from stack.cli.public_keys import read_public_key
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import NotServed, Usage
@@ -97,7 +97,7 @@ def read_signer(options: argparse.Namespace) -> Signer:
     """The identity policy, or the key.
 
     Raises:
-        Usage: both, none, or a half of one. NotFound, Malformed, Unavailable: as :func:`stack.cli.passphrase.read_public_key`.
+        Usage: both, none, or a half of one. NotFound, Malformed, Unavailable: as :func:`stack.cli.public_keys.read_public_key`.
     """
     who = [getattr(options, name) for name in _NAMES]
     for name in _PATTERNS:

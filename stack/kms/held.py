@@ -66,7 +66,7 @@ class InFile:
     def private(self) -> PrivateKey:
         """As of every one. Refused: it does not belong to the file with the public key."""
         key = self._opened()
-        if keys.encode_public_key(key.public_key()) != keys.encode_public_key(self.public()):
+        if self._pub.exists() and keys.encode_public_key(self.public()) != keys.encode_public_key(key.public_key()):
             raise Refused(
                 f"{self._pub} is not the public key of {self._path}",
                 "remove it, or put back the one that belongs to it",

@@ -43,6 +43,11 @@ def test_a_key_is_made_shown_and_signs_files_and_statements(folder: Path, stack:
     good(folder, "verify-blob", artifact, "--key", "made.pub", *root)
     good(folder, "verify-blob", artifact, "--key", key, *root)
 
+    signed = ("--bundle", "v1.json", "--output-signature", "release.sig", "--rekor-version", "1")
+    good(folder, "sign-blob", artifact, "--key", key, *signed, *trust)
+    detached = (artifact, "--signature", "release.sig", "--key", key)
+    good(folder, "verify-blob", *detached, "--online", "--rekor-url", stack.url, *root)
+
     (folder / "predicate.json").write_text("{}")
     good(folder, "attest-blob", artifact, "--predicate", "predicate.json", "--key", key, "--bundle", "att.json", *trust)
     good(folder, "verify-blob-attestation", artifact, "--bundle", "att.json", "--key", key, *root)
