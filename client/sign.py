@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from client.fulcio import Issued, request_certificate
 from client.identity import IdentityToken
@@ -26,7 +27,7 @@ from client.tsa import request_timestamp
 from client.verify import verify_own
 from client.verify.signed import ManagedKey, read_signed
 from client.verify.steps import Step
-from sigcore import dsse, keys
+from sigcore import device_key, dsse, keys
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, Content, MessageSignature, encode_bundle, parse_bundle
 from sigcore.dsse import Envelope, EnvelopeSignature
@@ -153,6 +154,13 @@ async def certify(signing: Signing, *, now: datetime) -> Signing:
     if certificate is None:
         raise Refused("no certificate was issued")
     return replace(signing, signer=Certified(key, certificate))
+
+
+def with_artifact(signing: Signing, artifact: bytes | Path) -> Signing:
+    """``signing`` of a digest of ``artifact``, which is given to a key that may want to read it: :func:`sigcore.device_key.over`."""
+    if isinstance(signing.signer, IdentityToken | Certified):
+        return signing
+    return replace(signing, signer=device_key.over(signing.signer, artifact))
 
 
 def hash_of(signer: IdentityToken | Certified | PrivateKey) -> HashAlgorithm:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private keys that a device holds: signing waits for the device, and can fail at any time.
+"""Private keys that a device or a program holds: signing waits for it, and can fail at any time.
 
-A key in memory has nothing of this, and is used where it is needed; :func:`aside` and :func:`check` cost it one look.
+A key in memory has nothing of this, and is used where it is needed; :func:`aside`, :func:`check` and :func:`over` cost it one look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeGuard, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 from sigcore.keys import PrivateKey, PublicKey
 
@@ -60,3 +60,14 @@ def check(key: PrivateKey) -> None:
     """Raises Unavailable where ``key`` is in a device that is known not to answer."""
     if in_device(key):
         key.check()
+
+
+def over(key: PrivateKey, artifact: object) -> PrivateKey:
+    """``key`` for signing a digest of ``artifact``, which is its content or the file that has it: some programs that hold a key hash the
+    message themselves.
+    """
+    reads: Any = getattr(key, "over", None)
+    if reads is None:
+        return key
+    knowing: PrivateKey = reads(artifact)
+    return knowing

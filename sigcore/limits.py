@@ -32,6 +32,8 @@ PASSPHRASE: Final = 1024
 """One line that somebody chose; PBKDF2 takes any length."""
 KEY_URI: Final = 2 * 1024
 """The URI of a key in a token: labels have 32 characters, paths up to 255 for each folder."""
+KMS_ANSWER: Final = 64 * 1024
+"""What a program that holds a key may answer: a public key, a signature, or a sentence."""
 IDENTITY_TOKEN: Final = 16 * 1024
 TOKEN_KEY_SET: Final = 256 * 1024
 """Keys come with certificate chains (x5c) at some providers."""

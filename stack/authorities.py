@@ -89,10 +89,10 @@ def make_log_key(role: str, settings: Settings, number: int = 1) -> keys.Private
 
 def _made(role: str, name: str, number: int, settings: Settings) -> ec.EllipticCurvePrivateKey:
     if role in settings.keys:
-        # Deferred: it is for tokens alone.
-        from stack.pkcs11.making import TokenSource  # noqa: PLC0415 - see the line above
+        # Deferred: it is for keys that are kept outside of files.
+        from stack.key_places import source_of  # noqa: PLC0415 - see the line above
 
-        return TokenSource(role, settings.keys[role]).signing_key(name, number)
+        return source_of(role, settings.keys[role]).signing_key(name, number)
     named = role if name == "log" else f"{role}/{name}"
     return KeySource(settings.seed).p256(_named(named, number))
 

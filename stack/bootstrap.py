@@ -352,10 +352,10 @@ def _load_key(home: Home, name: str) -> keys.PrivateKey:
         pem = load_secret(path, what="the key")
     except NotFound:
         if path.with_suffix(".pub").exists() and (uri := load_settings(home).keys.get(Path(name).parts[0])):
-            # Deferred: it is for tokens alone.
-            from stack.pkcs11.making import TokenSource  # noqa: PLC0415 - see the line above
+            # Deferred: it is for keys that are kept outside of files.
+            from stack.key_places import source_of  # noqa: PLC0415 - see the line above
 
-            return TokenSource(Path(name).parts[0], uri).load(path.parent, path.stem)
+            return source_of(Path(name).parts[0], uri).load(path.parent, path.stem)
         raise
     if home.passphrase is None and pem.startswith(ENCRYPTED):
         raise Refused(f"{path} is encrypted", UNLOCK_HINT)

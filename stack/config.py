@@ -262,13 +262,13 @@ def parse_services(table: object) -> dict[str, str]:
 
 
 def key_uris(table: object) -> dict[str, str]:
-    """``[keys]``: the URIs of keys in PKCS#11 tokens.
+    """``[keys]``: the URIs of keys in PKCS#11 tokens, and the references of those in a KMS.
 
     Raises:
         Malformed, Refused: no such table, a URI that says not enough or holds a PIN, or one key for two folders.
     """
     # Deferred: most stacks have no such table.
-    from stack.pkcs11.making import check_distinct  # noqa: PLC0415 - see the line above
+    from stack.key_places import check_distinct  # noqa: PLC0415 - see the line above
 
     if not isinstance(table, dict):
         raise Malformed(f"{KEYS} is {shown(table)}, expected a table of roles and URIs")

@@ -25,5 +25,5 @@ def test_its_entry_points_are_modules_that_it_holds():
     included = {file.distribution_path for file in builder.recurse_included_files()}
     tables = (builder.metadata.core.scripts, *builder.metadata.core.entry_points.values())
     modules = [point.partition(":")[0].replace(".", "/") for table in tables for point in table.values()]
-    assert modules == ["stack/cli", "stack/testing/plugin"]
+    assert modules == ["stack/cli", "stack/kms/plugin", "stack/testing/plugin"]
     assert [module for module in modules if not {f"{module}.py", f"{module}/__init__.py"} & included] == []

@@ -22,7 +22,7 @@ from client.oci.ports import Registry
 from client.oci.simplesigning import Payload, encode_payload
 from client.oci.walking import Node
 from client.oci.writing import add_layers, add_referrer
-from client.sign import Signing, attest, hash_of, sign_blob
+from client.sign import Signing, attest, hash_of, sign_blob, with_artifact
 from client.verify import verify_own
 from client.verify.signed import ManagedKey
 from sigcore.bundle import Bundle, encode_bundle
@@ -87,6 +87,7 @@ async def sign_image(
     if Layout.TAG in layouts:
         payload = encode_payload(Payload(claimed or image.ref.name, image.ref.digest, added))
         digest = hash_of(signing.signer).digest(payload)
+        signing = with_artifact(signing, payload)
         bundle = await sign_blob(prefers_v1(signing, layouts, now), digest, now=now)
         made.append(Attachment(Layout.TAG, bundle, payload=payload, issuers=_issuers(signing, bundle, digest)))
     return tuple(made)

@@ -27,6 +27,7 @@ from sigcore.errors import Refused
 from sigcore.keys import PublicKey
 from sigcore.log_entry import LogEntry
 from sigcore.signing_config import parse_signing_config
+from stack.cli.public_keys import read_public_key
 from stack.cli.usage import Usage, verifying
 
 EXAMPLES = """\
@@ -56,7 +57,9 @@ def _add_create(create: argparse.ArgumentParser) -> None:
     create.add_argument("--signature", metavar="FILE", help="the signature, in base64 or as it is")
     create.add_argument("--attestation", metavar="FILE", help="a DSSE envelope, instead of a signature")
     create.add_argument("--certificate", metavar="FILE", help="the signing certificate: PEM, base64 of PEM, or DER")
-    create.add_argument("--key", metavar="FILE", help="the public key in PEM, instead of a certificate")
+    create.add_argument(
+        "--key", metavar="KEY", help="the public key in PEM, or NAME://KEY in a KMS, instead of a certificate"
+    )
     create.add_argument("--bundle", metavar="FILE", help="cosign's own bundle, whose log entry is taken")
     create.add_argument("--entry", metavar="FILE", action="append", default=[], help="a log entry; may be repeated")
     create.add_argument(
@@ -155,7 +158,7 @@ def _read(path: str) -> bytes:
 def _verifier(options: argparse.Namespace) -> bytes | PublicKey:
     if options.certificate:
         return assembly.parse_certificate_file(_read(options.certificate))
-    return keys.parse_public_key_pem(_read(options.key), what=f"the key {options.key}")
+    return read_public_key(options.key)
 
 
 def _content(options: argparse.Namespace, verifier: bytes | PublicKey) -> Content:

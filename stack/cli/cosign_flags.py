@@ -44,7 +44,7 @@ REASONS: Final = {
     "--insecure-skip-verify": f"{_ALWAYS}: what the services hand out is checked",
     "--issue-certificate": "a key signs without a certificate; leave --key out to sign with an identity",
     "--k8s-keychain": "credentials are those of docker and podman: mount the secret as their config.json",
-    "--kms": "keys in the cloud are not supported",
+    "--kms": "generate-key-pair takes it; elsewhere a key in a KMS is --key NAME://KEY",
     "--new-bundle-format": "bundles are of the new format; verifying reads the old ones too",
     "--offline": "verifying is offline unless you say --online",
     "--oidc-client-id": _LOG_IN,

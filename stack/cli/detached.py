@@ -23,6 +23,7 @@ from sigcore.log_entry import LogEntry
 from sigcore.strict import parse_base64
 from sigcore.trustroot import TrustedRoot
 from stack.cli.artifact import digest_of
+from stack.cli.public_keys import read_public_key
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import NotServed, Usage
 
@@ -94,7 +95,7 @@ async def _asking(options: argparse.Namespace) -> AsyncIterator[AiohttpTransport
 def _verifier(options: argparse.Namespace) -> bytes | PublicKey:
     if options.certificate:
         return assembly.parse_certificate_file(_read(options.certificate))
-    return keys.parse_public_key_pem(_read(options.key), what=f"the key {options.key}")
+    return read_public_key(options.key)
 
 
 def _signature(given: str) -> bytes:

@@ -68,8 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ROLE=URI",
         action="append",
         default=[],
-        help="keep this role's keys in a PKCS#11 token (RFC 7512), made there where they are not there; "
-        "ca, ct, rekor, rekor-v1 or tsa; may be repeated",
+        help="keep this role's keys in a PKCS#11 token (RFC 7512) or a KMS (kms:NAME://KEY), made there where they are not "
+        "there; ca, ct, rekor, rekor-v1 or tsa; may be repeated",
     )
     add_passphrase_option(parser)
     add("--yes", action="store_true", help="ask nothing, take the defaults")
@@ -235,9 +235,9 @@ def _token_lines(settings: Settings) -> tuple[str, ...]:
     if not settings.keys:
         return ()
     # Deferred: most stacks have no token.
-    from sigcore.pkcs11_uri import parse_key_uri  # noqa: PLC0415 - see the line above
+    from stack.key_places import source_of  # noqa: PLC0415 - see the line above
 
-    rows = (f"{role} in {parse_key_uri(uri).place}" for role, uri in settings.keys.items())
+    rows = (f"{role} in {source_of(role, uri).place}" for role, uri in settings.keys.items())
     return (f"in tokens        {', '.join(rows)}; no backup of ours has them",)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The passphrase of a private key: from COSIGN_PASSWORD, or from the terminal; and the key that it opens."""
+"""The private key that ``--key`` names, in a file or in a KMS; and the passphrase of a file: COSIGN_PASSWORD, or from the terminal."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ from client.files import AnyPath
 from client.key_files import VARIABLE, load_private_key
 from sigcore.errors import Refused
 from sigcore.keys import PrivateKey
+from stack.cli.public_keys import in_kms
 from stack.cli.usage import Usage
 
 
 def open_private_key(path: AnyPath) -> PrivateKey:
-    """The key in the file ``--key``; nobody but its owner has a say in that, so a passphrase that does not fit is a usage error.
+    """The key that ``--key`` names; nobody but its owner has a say in that, so a passphrase that does not fit is a usage error.
 
     Raises:
-        NotFound: no such file. Malformed: no private key. Usage: another passphrase; no variable and no terminal.
+        NotFound: no such file, no such program. Malformed: no private key. Usage: another passphrase; no variable and no terminal; a
+            key in a KMS that cannot be used. Unavailable: the program that holds it does not work.
     """
     try:
+        if in_kms(path):
+            # Deferred, like the next: keys are in files, nearly always.
+            from stack.kms.key import load_kms_key  # noqa: PLC0415 - see the line above
+
+            return load_kms_key(str(path))
         return load_private_key(path, lambda: _given("Enter password for private key: "))
     except Refused as error:
         raise Usage(error.message, error.hint) from error

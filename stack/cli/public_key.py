@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Print the public half of a private key, in PEM."""
+"""Print the public half of a private key, in PEM; for NAME://KEY, what the program sigstore-kms-NAME says that it is."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from stack.files import save_file
 
 EXAMPLES = """\
 examples:
-  sigbox public-key --key cosign.key --outfile cosign.pub"""
+  sigbox public-key --key cosign.key --outfile cosign.pub
+  sigbox public-key --key awskms:///alias/release"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox public-key``."""
-    parser.add_argument("--key", metavar="FILE", required=True, help="the private key: cosign's format or PKCS#8 PEM")
+    about = "the private key: a file (cosign's format, PKCS#8 PEM), or NAME://KEY in a KMS"
+    parser.add_argument("--key", metavar="KEY", required=True, help=about)
     parser.add_argument("--outfile", metavar="FILE", type=Path, help="write it there instead of standard output")
 
 

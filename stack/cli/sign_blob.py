@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client.files import digest_files
-from client.sign import Signing, hash_of, sign_blob
+from client.sign import Signing, hash_of, sign_blob, with_artifact
 from sigcore.bundle import Bundle
 from stack.cli.signing import Job, add_sign_options, sign_files
 
@@ -34,10 +34,10 @@ def run(options: argparse.Namespace) -> int:
     digests: Generator[bytes, None, None] | None = None
     with ExitStack() as held:
 
-        async def make(signing: Signing, _job: Job) -> Bundle:
+        async def make(signing: Signing, job: Job) -> Bundle:
             nonlocal digests
             if digests is None:
                 digests = held.enter_context(closing(digest_files(options.files, hash_of(signing.signer))))
-            return await sign_blob(signing, next(digests), now=datetime.now(UTC))
+            return await sign_blob(with_artifact(signing, job.file), next(digests), now=datetime.now(UTC))
 
         return sign_files(options, options.files, make)

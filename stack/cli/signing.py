@@ -76,9 +76,8 @@ def add_who_signs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--oidc-disable-ambient-providers", action="store_true", help=about)
     parser.add_argument(
         "--key",
-        metavar="FILE",
-        type=Path,
-        help="sign with this private key (cosign.key or PKCS#8 PEM), not with an identity",
+        metavar="KEY",
+        help="sign with this private key, not with an identity: a file (cosign.key, PKCS#8 PEM), or NAME://KEY in a KMS",
     )
     parser.add_argument(
         "--rekor-version",

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from client.files import load_bundle, read_file
+from client.files import load_bundle
 from client.verify import Verified
 from client.verify.identity import IdentityPolicy, pattern_doubts, verify_workflow
 from client.verify.recorder import Recorder
 from client.verify.signed import ManagedKey, digest_algorithm
 from client.verify.steps import Step, Steps, at_once, in_one_step
-from sigcore import keys, limits
+from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
 from sigcore.errors import NotFound, Refused, SigError, Unavailable
@@ -24,6 +24,7 @@ from sigcore.strict import JSON
 from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.policy_choice import add_policy_options
+from stack.cli.public_keys import read_public_key
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import NotServed, Usage
@@ -80,7 +81,7 @@ def add_signer_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
     who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
     who.add_argument("--certificate-oidc-issuer-regexp", metavar="RE", default="", help="must match the whole URL")
-    who.add_argument("--key", metavar="FILE", help="a public key in PEM, instead of an identity")
+    who.add_argument("--key", metavar="KEY", help="a public key in PEM, or NAME://KEY in a KMS, instead of an identity")
     for name in _WORKFLOW:
         text = f"the {name} that the certificate must name, too"
         who.add_argument(f"--certificate-github-workflow-{name}", metavar="X", default="", help=text)
@@ -96,7 +97,7 @@ def read_signer(options: argparse.Namespace) -> Signer:
     """The identity policy, or the key.
 
     Raises:
-        Usage: both, none, or a half of one. NotFound: no such file. Malformed: the file holds no key.
+        Usage: both, none, or a half of one. NotFound, Malformed, Unavailable: as :func:`stack.cli.public_keys.read_public_key`.
     """
     who = [getattr(options, name) for name in _NAMES]
     for name in _PATTERNS:
@@ -121,8 +122,7 @@ def read_signer(options: argparse.Namespace) -> Signer:
             ) from error
     if any(who):
         raise Usage("--key and --certificate-* are given: a bare key has no identity", "leave one of them out")
-    what = f"the key {options.key}"
-    return ManagedKey(keys.parse_public_key_pem(read_file(options.key, what=what, limit=limits.PUBLIC_KEY), what=what))
+    return ManagedKey(read_public_key(options.key))
 
 
 def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify]) -> int:

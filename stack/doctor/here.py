@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import stack
@@ -107,21 +108,23 @@ def files(here: Here) -> str:
 
 
 def tokens(here: Here) -> str:
-    """That the tokens of ``[keys]`` answer, and hold the keys that this stack was made with."""
+    """That the tokens and programs of ``[keys]`` answer, and hold the keys that this stack was made with; how long each takes."""
     home = here.folder()
     rows = {role: uri for role, uri in load_settings(home).keys.items() if (home.path / role).exists()}
     if not rows:
         raise Skipped("no key is in a token")
-    there, files = {role: _signing_key(home, role) for role in rows}, []
+    there, files, took = {role: _signing_key(home, role) for role in rows}, [], []
     for role, key in there.items():
         if in_device(key):
+            begun = monotonic()
             key.prove()
+            took.append(f"{role} {(monotonic() - begun) * 1000:.0f} ms")
         else:
             files.append(role)
     if files:
         hint = "sigbox trust rotate makes the next key in the token; rekor-v1 keeps its one for as long as it lives"
         raise Warned(f"the keys of {', '.join(files)} are in files, although [keys] names tokens for them", hint)
-    return f"the keys of {', '.join(rows)} sign in their tokens"
+    return f"the keys sign where they are kept; opening that and one signature take: {', '.join(took)}"
 
 
 def _signing_key(home: Home, role: str) -> PrivateKey:

@@ -4,7 +4,7 @@
 1. Its public half is known from a file: the token is opened by the first signature, not before.
 2. When the key is found in the token, it must be of the right kind, and sign something that the public half verifies.
 3. A signature that fails is tried again with a new session (:meth:`stack.pkcs11.module.Module.tried`).
-4. If that fails too, the caller gets Unavailable with the reason, and for :data:`AGAIN_S` so does everybody else at once.
+4. If that fails too, the caller gets Unavailable with the reason, and for a second so does everybody else at once.
 
 Sources: PKCS#11 v2.40 (mechanisms) section 2.3.1 (CKM_ECDSA signs a hash; the signature is r and s, each as long as the order), RFC 3279
 section 2.2.3 (as everybody else writes it).
@@ -12,106 +12,56 @@ section 2.2.3 (as everybody else writes it).
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import time
-from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from sigcore.errors import NotFound, Refused, SigError, Unavailable
 from sigcore.pkcs11_uri import KeyUri
-from stack.pkcs11.module import PATIENCE_S, WHERE, module_at, said
+from stack.kept_key import KeptEcdsaKey
+from stack.line import Line
+from stack.pkcs11.module import WHERE, module_at, said
+from stack.waiting_key import WaitingKey
 
-Made = TypeVar("Made")
-AGAIN_S: Final = 1.0
-"""So soon after a failure the token is not asked again: it may take long to say no, and others wait for it."""
-LOOK_S: Final = 5.0
-"""How old the last answer of a token may be when readiness is asked for."""
 _CHALLENGE: Final = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
 
 
-class TokenKey(ec.EllipticCurvePrivateKey):
+class TokenKey(WaitingKey, KeptEcdsaKey):
     """The ECDSA key at ``uri``, whose public half is ``public_key``; a :class:`sigcore.device_key.DeviceKey` too."""
 
     def __init__(self, uri: KeyUri, public_key: ec.EllipticCurvePublicKey) -> None:
+        super().__init__(public_key)
         self.uri = uri
-        self._public_key = public_key
         self._module = module_at(uri.module)
         self._handle: Any = None  # pkcs11.PrivateKey, a class of its compiled part
         self._epoch = -1
-        self._fault: Unavailable | None = None
-        self._answered = self._failed = float("-inf")
-        """Monotonic times of the last signature, and of the last failure."""
-
-    # --- as any private key --------------------------------------------------------------------------------
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """The public half."""
-        return self._public_key
 
     @property
-    def curve(self) -> ec.EllipticCurve:
-        """That of the public half."""
-        return self._public_key.curve
-
-    @property
-    def key_size(self) -> int:
-        """Bits of the order."""
-        return self._public_key.key_size
+    def kept(self) -> tuple[str, str]:  # type: ignore[override]  # read only, which is all that is done with it
+        """As people are told of it."""
+        return self.uri.name, self.uri.place
 
     def sign(self, data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:  # type: ignore[override]  # ours take bytes
         """As of a key in memory. Unavailable: the token does not sign."""
         return self._signed(_digest(data, signature_algorithm))
 
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:  # noqa: ARG002 - the interface's
-        """Not for these keys."""
-        self._never()
-
-    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
-        """Not for these keys."""
-        self._never()
-
-    def private_bytes(
-        self,
-        encoding: serialization.Encoding,  # noqa: ARG002 - the interface's
-        format: serialization.PrivateFormat,  # noqa: A002, ARG002 - the interface's
-        encryption_algorithm: serialization.KeySerializationEncryption,  # noqa: ARG002 - the interface's
-    ) -> bytes:
-        """Not for these keys."""
-        self._never()
-
-    def __copy__(self) -> TokenKey:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> TokenKey:
-        return self
-
-    def _never(self) -> NoReturn:
-        raise Refused(f"{self.uri.name} does not leave {self.uri.place}", "it signs there, and does nothing else")
-
     # --- as a key in a device: sigcore.device_key ------------------------------------------------------------
-    async def aside(self, work: Callable[[], Made]) -> Made:
-        """The outcome of ``work`` on the module's thread. Unavailable: the token takes longer than :data:`PATIENCE_S`."""
-        line = self._module.line
-        if line.stuck_s > PATIENCE_S:
-            raise self._slow()
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await asyncio.wrap_future(line.submit(work))
-        except TimeoutError as error:
-            raise self._slow() from error
+    @property
+    def line(self) -> Line:
+        """That of the library."""
+        return self._module.line
 
-    def check(self) -> None:
-        """Raises Unavailable for the last failure; where the last answer is old, the module's thread asks for a new one."""
-        if self._module.line.stuck_s > PATIENCE_S:
-            raise self._slow()
-        if time.monotonic() - max(self._answered, self._failed) > LOOK_S:
-            self._module.line.submit(lambda: self._signed(secrets.token_bytes(32)))
-        if self._fault is not None:
-            raise _again(self._fault)
+    @property
+    def place(self) -> str:
+        """The token."""
+        return self.uri.place
+
+    def probe(self) -> None:
+        """As of every :class:`WaitingKey`."""
+        self._signed(secrets.token_bytes(32))
 
     def prove(self) -> None:
         """Open the token, find the key, sign; then let go of the library, so that the process may fork.
@@ -130,17 +80,11 @@ class TokenKey(ec.EllipticCurvePrivateKey):
     # --- in the token ----------------------------------------------------------------------------------------
     def _signed(self, digest: bytes) -> bytes:
         with self._module.held():
-            if self._fault is not None and time.monotonic() - self._failed < AGAIN_S:
-                raise _again(self._fault)
-            try:
-                signature = self._tried(digest)
-            except Exception as error:
-                self._module.close()
-                reason = explained(self.uri, error)
-                self._fault, self._failed = _again(reason), time.monotonic()
-                raise _again(reason) from error
-            self._fault, self._answered = None, time.monotonic()
-            return signature
+            return self.remembered(lambda: self._tried(digest), self._failed_with)
+
+    def _failed_with(self, error: Exception) -> SigError:
+        self._module.close()
+        return explained(self.uri, error)
 
     def _tried(self, digest: bytes) -> bytes:
         return self._module.tried(lambda: _sign(self._opened(), digest))
@@ -160,22 +104,12 @@ class TokenKey(ec.EllipticCurvePrivateKey):
             self._handle, self._epoch = handle, self._module.epoch
         return self._handle
 
-    def _slow(self) -> Unavailable:
-        self._fault = Unavailable(f"{self.uri.place} has not answered within {PATIENCE_S:.0f} s", "is it reachable?")
-        self._failed = time.monotonic()
-        return _again(self._fault)
-
 
 def explained(uri: KeyUri, error: Exception) -> SigError:
     """What went wrong with a key, for people; the library's own errors have names alone."""
     if isinstance(error, SigError):
         return error
     return Unavailable(f"{uri.place} does not work with {uri.name}: {said(error)}", "is it connected, and well?")
-
-
-def _again(error: SigError) -> Unavailable:
-    """A fresh one for each caller: a raised error remembers where it has been."""
-    return Unavailable(error.message, error.hint)
 
 
 def find_private(uri: KeyUri, session: Any) -> Any:

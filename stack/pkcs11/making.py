@@ -1,34 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keys of a role in its token: made there, or found; and found again from the files beside which a key would lie.
-
-A role has one URI in ``[keys]``. The key that signs has the label of the URI. Further ones have labels that begin with it: ``-root`` and
-``-intermediate`` for what stands above it, ``-2`` and so on for its later generations.
-"""
+"""The keys of a role in its token: made there, or found; and found again from the files beside which a key would lie."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from itertools import permutations
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sigcore import keys
-from sigcore.errors import Malformed, NotFound, Refused
+from sigcore.errors import NotFound, Refused
 from sigcore.pkcs11_uri import KeyUri, parse_key_uri
-from stack.files import load_file
 from stack.pkcs11.key import TokenKey, explained, find_private, selected
 from stack.pkcs11.module import Module, module_at, said
-
-_SIGNS: Final = {"ca": "intermediate", "tsa": "leaf"}
-"""The key of an authority that signs for others; of a log it is ``log``."""
-_DERIVED: Final = r"{}(-root|-intermediate)?(-\d+)?"
-"""What :meth:`TokenSource.uri_of` makes of a label."""
-_CURVES: Final = ("secp256r1", "secp384r1")
-"""Of an authority; a log has the first."""
+from stack.role_keys import check_curve, is_derived, load_public_half, suffix_of
 
 
 class TokenSource:
@@ -45,8 +33,12 @@ class TokenSource:
 
     def uri_of(self, name: str, number: int = 1) -> KeyUri:
         """Of the key ``name`` (``root``, ``intermediate``, ``leaf``, ``log``) of generation ``number``. Refused: as ``beside``."""
-        level = "" if name == _SIGNS.get(self._role, "log") else f"-{name}"
-        return self._uri.beside(level + (f"-{number}" if number > 1 else ""))
+        return self._uri.beside(suffix_of(self._role, name, number))
+
+    @property
+    def place(self) -> str:
+        """As people are told of it."""
+        return self._uri.place
 
     def signing_key(self, name: str, number: int = 1) -> TokenKey:
         """The key, made where there is none: it can sign and do nothing else, and never leaves the token.
@@ -54,44 +46,41 @@ class TokenSource:
         Raises:
             NotFound, Refused, Unavailable: as :meth:`stack.pkcs11.module.Module.session`, or a key is there that cannot be used.
         """
-        uri = self.uri_of(name, number)
-        module = module_at(uri.module)
-        with module.held():
-            module.close()  # a session that only reads may be open
-            try:
-                public = module.tried(partial(_found_or_made, uri, module))
-            except Exception as error:
-                raise explained(uri, error) from error
-            finally:
-                module.close()
-        self._check(uri, public)
-        key = TokenKey(uri, public)
+        key = open_key(self.uri_of(name, number), make=True)
+        check_curve(self._role, key.public_key(), f"{key.uri.name} in {key.uri.place}")
         key.prove()
         return key
 
     def load(self, folder: Path, name: str) -> TokenKey:
         """The key whose public half is in ``folder``. NotFound, Malformed: that is missing or damaged. Nothing is opened."""
-        path = folder / f"{name}.pub"
-        public = keys.parse_public_key_pem(load_file(path, what="the public half of a key in a token"), what=str(path))
-        if not isinstance(public, ec.EllipticCurvePublicKey):
-            raise Malformed(f"{path} is no ECDSA key", "restore it from a backup")
-        return TokenKey(self.uri_of(name, int(folder.name) if folder.name.isdigit() else 1), public)
-
-    def _check(self, uri: KeyUri, public: ec.EllipticCurvePublicKey) -> None:
-        curves = _CURVES if self._role in _SIGNS else _CURVES[:1]
-        if public.curve.name not in curves:
-            raise Refused(
-                f"{uri.name} in {uri.place} is on the curve {public.curve.name}, expected {' or '.join(curves)}",
-                "name a key that is, or one that is not there yet",
-            )
+        public, number = load_public_half(folder, name)
+        return TokenKey(self.uri_of(name, number), public)
 
 
-def check_distinct(rows: Mapping[str, str]) -> None:
+def open_key(uri: KeyUri, *, make: bool) -> TokenKey:
+    """The key at ``uri`` with the public half that the token has; where there is none, it is made if ``make`` says so.
+
+    Raises:
+        NotFound, Refused, Unavailable: as :meth:`stack.pkcs11.module.Module.session`, or a key is there that cannot be used.
+    """
+    module = module_at(uri.module)
+    with module.held():
+        module.close()  # a session that only reads may be open
+        try:
+            public = module.tried(partial(_found_or_made if make else _found, uri, module))
+        except Exception as error:
+            raise explained(uri, error) from error
+        finally:
+            module.close()
+    return TokenKey(uri, public)
+
+
+def check_uris(rows: Mapping[str, str]) -> None:
     """Raises Refused where two roles would sign with one key: clients tell logs apart by their keys."""
     uris = {role: parse_key_uri(text) for role, text in rows.items()}
     for (role, uri), (other, theirs) in permutations(uris.items(), 2):
         same = (uri.token, uri.serial) == (theirs.token, theirs.serial)
-        if same and (uri == theirs or re.fullmatch(_DERIVED.format(re.escape(uri.object)), theirs.object)):
+        if same and (uri == theirs or is_derived(uri.object, theirs.object)):
             hint = "give each role a label that is not another's with -root, -intermediate or a number behind it"
             raise Refused(f"{role} and {other} would have one key, {theirs.name}", hint)
 
@@ -102,6 +91,12 @@ def _found_or_made(uri: KeyUri, module: Module) -> ec.EllipticCurvePublicKey:
         find_private(uri, session)
     except NotFound:
         _generate(uri, session)
+    return _public_half(uri, session)
+
+
+def _found(uri: KeyUri, module: Module) -> ec.EllipticCurvePublicKey:
+    session = module.session(uri)
+    find_private(uri, session)
     return _public_half(uri, session)
 
 

@@ -20,14 +20,13 @@ from sigcore.errors import NotFound, Refused, Unavailable
 from sigcore.pkcs11_uri import KeyUri
 from sigcore.strict import shown
 from stack.files import load_secret
-from stack.pkcs11.line import Line
+from stack.line import Line
+from stack.waiting_key import PATIENCE_S
 
 if TYPE_CHECKING:
     import pkcs11
 
 Made = TypeVar("Made")
-PATIENCE_S: Final = 4.0
-"""How long a token may take for what it is asked: sigstore-js waits 5 s for an answer."""
 PAUSES_S: Final = (0.0, 0.1, 0.3)
 """Between the tries of one thing."""
 INSTALL: Final = (

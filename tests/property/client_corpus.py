@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from functools import partial
 
 import client.assembly
@@ -15,10 +16,11 @@ import client.policy.yaml_form
 import client.tuf_kit
 import client.verify.stamp
 import stack.cli.pairs
-from sigcore import legacy_bundle, x509
+from sigcore import keys, kms, legacy_bundle, x509
+from sigcore.algorithms import HashAlgorithm
 from sigcore.log_entry import encode_log_entry
 from sigcore.strict import encode_time
-from tests.property.corpus import BUNDLE, CERTIFICATE, RESPONSE, SIGSTORE, WHAT, Parser, b64, of_fields
+from tests.property.corpus import BUNDLE, CERTIFICATE, P256, RESPONSE, SIGSTORE, WHAT, Parser, b64, of_fields
 from tests.unit.client.policies import DOCUMENT
 
 POLICY = json.dumps(DOCUMENT).encode()
@@ -50,7 +52,35 @@ def legacy() -> bytes:
 
 KIT = client.tuf_kit.Kit("https://sig.example/tuf", {"tuf/1.root.json": b"{}", "tuf/timestamp.json": b"{}"})
 
+PUBLIC = keys.encode_public_key_pem(P256.public_key()).encode()
+ASKED = [
+    kms.Request(kms.Method.PUBLIC_KEY, "release", deadline=datetime(2125, 4, 1, 2, 47, tzinfo=UTC)),
+    kms.Request(kms.Method.CREATE_KEY, "release", None, algorithm="ecdsa-p256"),
+    kms.Request(kms.Method.SIGN, "release", digest=bytes(32), digest_hashing=HashAlgorithm.SHA2_256),
+    kms.Request(kms.Method.VERIFY, "release", HashAlgorithm.SHA2_384, signature=b"signature"),
+]
+
+
+def answers(method: kms.Method, *values: kms.Answer) -> Parser:
+    """What a program answers that is asked for ``method``."""
+    seeds = [kms.encode_answer(value, method) for value in (*values, kms.Answer(error="not now"))]
+    return Parser(
+        lambda data: kms.parse_answer(data, method), seeds, lambda value: kms.encode_answer(value, method), exact=False
+    )
+
+
 PARSERS: dict[str, Parser] = {
+    "sigcore.kms.parse_reference": Parser(
+        kms.parse_reference, [b"sigbox:///a/release.key", b"my-hsm://1"], str, text=True
+    ),
+    "sigcore.kms.parse_request": Parser(
+        kms.parse_request,
+        [kms.encode_request(one).encode() for one in ASKED],
+        kms.encode_request,
+        exact=False,
+        text=True,
+    ),
+    "sigcore.kms.parse_answer": answers(kms.Method.PUBLIC_KEY, kms.Answer(public_key=PUBLIC)),
     "client.assembly.parse_certificate_file": Parser(
         client.assembly.parse_certificate_file, [PEM, b64(PEM).encode(), CERTIFICATE.der], bytes, exact=False
     ),

@@ -21,10 +21,11 @@ from pkcs11.util.ec import encode_named_curve_parameters
 
 from sigcore import device_key, keys, signatures
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
+from stack import waiting_key
 from stack.authorities import Keep
 from stack.config import key_uris
+from stack.line import Line
 from stack.pkcs11 import key as token_key
-from stack.pkcs11.line import Line
 from stack.pkcs11.making import TokenSource
 from stack.pkcs11.module import Module, module_at
 from tests.soft_token import PIN, SoftToken, soft_token
@@ -204,7 +205,7 @@ def test_another_key_under_the_same_label_is_not_signed_with(token: SoftToken, t
 def test_a_wrong_pin_is_tried_once_until_the_file_changes(token: SoftToken, tmp_path: Path, monkeypatch):
     """Tokens lock after a few of them; requests that fail must not use these up."""
     key = stored(token, tmp_path)
-    monkeypatch.setattr(token_key, "AGAIN_S", 0)
+    monkeypatch.setattr(waiting_key, "AGAIN_S", 0)
     tries = []
     real = Module._find
 
@@ -231,7 +232,7 @@ def test_a_wrong_pin_is_tried_once_until_the_file_changes(token: SoftToken, tmp_
 def test_a_token_that_is_taken_away_is_unavailable_and_heals_when_it_is_back(
     token: SoftToken, tmp_path: Path, monkeypatch
 ):
-    monkeypatch.setattr(token_key, "AGAIN_S", 0)
+    monkeypatch.setattr(waiting_key, "AGAIN_S", 0)
     key = stored(token, tmp_path)
     for _ in range(2):
         keys.sign(key, MESSAGE)
@@ -271,8 +272,8 @@ def test_soon_after_a_failure_the_token_is_not_asked_again(token: SoftToken, tmp
 
 
 def test_readiness_asks_for_itself_and_waits_for_nothing(token: SoftToken, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(token_key, "LOOK_S", 0)
-    monkeypatch.setattr(token_key, "AGAIN_S", 0)
+    monkeypatch.setattr(waiting_key, "LOOK_S", 0)
+    monkeypatch.setattr(waiting_key, "AGAIN_S", 0)
     key = stored(token, tmp_path)
 
     def wait_for(*, fault: bool) -> None:
@@ -297,8 +298,8 @@ def test_readiness_asks_for_itself_and_waits_for_nothing(token: SoftToken, tmp_p
 
 
 async def test_a_token_that_hangs_is_given_up_and_does_not_hold_the_loop(token: SoftToken, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(token_key, "PATIENCE_S", 1.0)
-    monkeypatch.setattr(token_key, "AGAIN_S", 0)
+    monkeypatch.setattr(waiting_key, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(waiting_key, "AGAIN_S", 0)
     key = stored(token, tmp_path)
     release, turns = threading.Event(), 0
     line = Line("a token that hangs")
@@ -314,7 +315,7 @@ async def test_a_token_that_hangs_is_given_up_and_does_not_hold_the_loop(token: 
     with pytest.raises(Unavailable, match="has not answered within"):
         await device_key.aside(key, release.wait)
     assert turns >= 3
-    while line.stuck_s <= token_key.PATIENCE_S:
+    while line.stuck_s <= waiting_key.PATIENCE_S:
         await asyncio.sleep(0.01)
     before, asked = turns, []
     with pytest.raises(Unavailable, match="has not answered within"):
