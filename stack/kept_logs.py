@@ -19,6 +19,7 @@ from stack.generations import Generations, load_generations
 from stack.last_time import seconds_passed
 from stack.shards import Shard, shards_of
 from stack.trees import Served, Trees
+from stack.witnessing import Asking
 from tlog.anchor import Anchor, MemoryAnchor
 from tlog.certificate_log import CertificateFront
 from tlog.ct import CertificateLogService
@@ -48,15 +49,20 @@ def make_ct(
     return Trees(home, "ct", make, tlog.ct.make_routes, clock)
 
 
-def make_rekor(home: Home, settings: Settings, newest: keys.PrivateKey, clock: Clock) -> Trees[RekorV2]:
-    """Rekor v2; ``newest`` is the key of the last tree that there is."""
+def make_rekor(
+    home: Home, settings: Settings, newest: keys.PrivateKey, clock: Clock, asking: Asking | None = None
+) -> Trees[RekorV2]:
+    """Rekor v2; ``newest`` is the key of the last tree that there is, ``asking`` the way to its witnesses."""
     last = shards_of(load_generations(home), "rekor")[-1]
 
     def make(shard: Shard) -> RekorV2:
         key = newest if shard == last else load_rekor(home, shard.key_file)
         kept = _kept(home, settings, shard)
         origin, dsse, kinds = shard.origin(settings), settings.rekor_v2_dsse, settings.entry_types
-        return _guarded(RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds), settings)
+        rekor = RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds)
+        if asking is not None:
+            rekor.log.cosigners = asking.cosigners(shard)
+        return _guarded(rekor, settings)
 
     return Trees(home, "rekor", make, tlog.rekor_v2.make_routes, clock)
 

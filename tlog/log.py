@@ -9,11 +9,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final, cast
 
-from sigcore.errors import SigError, Unavailable
+from sigcore.errors import Refused, SigError, Unavailable
 from sigcore.merkle import Hash
 from sigcore.tiles import Tile
 from tlog.anchor import Anchor
 from tlog.audit import Audit, Gentle, Pace, Progress, at_once, audit, quiet
+from tlog.cosigning import Cosigners
 from tlog.publish import Clock, Publisher, SigningClock
 from tlog.sequencer import Commits, Sequencer
 from tlog.storage.base import Head, LogStore, Shared
@@ -67,6 +68,18 @@ class Log:
     def heed(self, room: Callable[[], str]) -> None:
         """Take no entry while ``room`` says why there is none for it on this machine's disk; nothing else stops."""
         self._sequencer.room = room
+
+    @property
+    def cosigners(self) -> Cosigners | None:
+        """Who cosigns its checkpoints; to be set before the start. Refused: it is in a database that several hosts share."""
+        return None if isinstance(self._store, Shared) else cast("Sequencer", self._sequencer).cosigners
+
+    @cosigners.setter
+    def cosigners(self, cosigners: Cosigners | None) -> None:
+        if cosigners is not None:
+            if isinstance(self._store, Shared):
+                raise Refused("a log in a database that several hosts share asks no witnesses", "keep it in files")
+            cast("Sequencer", self._sequencer).cosigners = cosigners
 
     @property
     def shared(self) -> bool:
