@@ -17,7 +17,7 @@ from stack.part import Part
 from stack.shards import Shard
 from stack.witness_files import Witnessed, list_file, load_witness, memory_file
 from stack.witness_rows import WitnessRow
-from tlog.cosigning import PATIENCE_S, Answer, Asked, Cosigners
+from tlog.cosigning import PATIENCE_S, Answer, Ask, Asked, Cosigners
 from tlog.publish import SigningClock
 from tlog.storage.witness_sqlite import SqliteWitnessStore
 from tlog.witness import MemoryWitnessStore, Witness
@@ -106,7 +106,7 @@ class Asking:
             )
         return Cosigners([Asked(parse_witness_verifier(row.key), self._asker(row)) for row in self._rows], self._quorum)
 
-    def _asker(self, row: WitnessRow) -> Callable[[bytes], object]:
+    def _asker(self, row: WitnessRow) -> Ask:
         async def ask(body: bytes) -> Answer:
             way = self._ways.get(row.key)
             if way is None:

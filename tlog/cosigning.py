@@ -37,6 +37,10 @@ REST_S: Final = 10.0
 RENEW_S: Final = 5.0
 """How often the checkpoint of an idle log is brought again to those whose cosignature it lacks."""
 
+_OLD_COPY: Final = "an old copy of it was put in place, or the log is forked"
+_WORDS: Final = 200
+"""Characters of a witness's words in a message."""
+
 Prove = Callable[[int], Awaitable[tuple[Hash, ...]]]
 """The consistency proof from a smaller size."""
 
@@ -100,24 +104,32 @@ class Asked:
         self.fault = why
 
     async def _line(self, note: Note, envelope: str, size: int, prove: Prove) -> str:
-        for _ in range(2):
-            old = min(self.seen, size)
-            proof = await prove(old) if old else ()
-            answer = await self._ask(encode_witness_request(old, proof, envelope))
-            if answer.status != 409:
-                break
-            self.seen = parse_decimal(answer.body.decode("ascii", "replace").removesuffix("\n"), what="its answer")
-            if self.seen > size:
-                raise Refused(
-                    f"it has seen {self.seen} entries of this log, which has {size}: an old copy was put in place, or the log is forked"
-                )
-            if self.seen == old:
-                raise Refused(f"it has seen another tree of {old} entries: the log is forked")
+        old = min(self.seen, size)
+        answer = await self._bring(old, envelope, prove)
+        if answer.status == 409:
+            old = self._corrected(answer.body, old, size)
+            answer = await self._bring(old, envelope, prove)
+        if answer.status == 409:
+            self._corrected(answer.body, old, size)
+        if answer.status == 422 and old:
+            raise Refused(f"it has seen another tree of {old} entries than this log has grown from: {_OLD_COPY}")
         if answer.status != 200:
-            raise Unavailable(
-                f"it answered {answer.status}: {shown(answer.body.decode('utf-8', 'replace').strip(), 200)}"
-            )
+            said = shown(answer.body.decode("utf-8", "replace").strip(), _WORDS)
+            raise Unavailable(f"it answered {answer.status}: {said}")
         return _checked(note, self.key, answer.body)
+
+    def _corrected(self, body: bytes, old: int, size: int) -> int:
+        """The size that it says it is at, and not at ``old``. Refused: that cannot be."""
+        self.seen = parse_decimal(body.decode("ascii", "replace").removesuffix("\n"), what="its answer")
+        if self.seen > size:
+            raise Refused(f"it has seen {self.seen} entries of this log, which has {size}: {_OLD_COPY}")
+        if self.seen == old:
+            raise Refused(f"it has seen another tree of {old} entries: the log is forked")
+        return self.seen
+
+    async def _bring(self, old: int, envelope: str, prove: Prove) -> Answer:
+        proof = await prove(old) if old else ()
+        return await self._ask(encode_witness_request(old, proof, envelope))
 
 
 def _checked(note: Note, key: CosignerKey, body: bytes) -> str:

@@ -165,6 +165,8 @@ class Witness:
         self._store = store
         self._clock = clock
         self._floored = False
+        self._told: dict[str, str] = {}
+        """What the process's log says of a witnessed log already: whoever is refused comes again and again."""
 
     @property
     def public(self) -> CosignerKey:
@@ -216,7 +218,7 @@ class Witness:
                 raise Refused("the checkpoint of an empty tree has another root than the empty tree")
             return
         if checkpoint.size == size and checkpoint.root != seen.root:
-            _log.critical("a fork: two trees of %d entries are signed for the log %s", size, checkpoint.origin)
+            self._tell(checkpoint.origin, f"a fork: two trees of {size} entries are signed")
             raise Conflict(f"another tree of {size} entries was cosigned: the log is forked", size=size)
         try:
             merkle.verify_consistency(
@@ -227,8 +229,13 @@ class Witness:
                 proof=request.proof,
             )
         except SigError as error:
-            _log.error("not cosigned, the log %s at %d: %s", checkpoint.origin, checkpoint.size, error.message)
+            self._tell(checkpoint.origin, f"at size {checkpoint.size}: {error.message}")
             raise Refused(error.message) from error
+
+    def _tell(self, origin: str, why: str) -> None:
+        if self._told.get(origin) != why:
+            self._told[origin] = why
+            _log.error("not cosigned, the log %s, %s", origin, why)
 
     async def _now_ms(self) -> int:
         if not self._floored:

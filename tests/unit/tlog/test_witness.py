@@ -19,7 +19,7 @@ from sigcore.cosignature import verify_cosignature
 from sigcore.note import Note, encode_note, note_key, parse_note, sign_note
 from tlog.publish import SigningClock
 from tlog.storage.witness_sqlite import SqliteWitnessStore
-from tlog.witness import MemoryWitnessStore, Witness, encode_witness_request
+from tlog.witness import Conflict, MemoryWitnessStore, Witness, encode_witness_request
 from tlog.witness_http import make_routes
 
 ORIGIN = "log.example"
@@ -262,8 +262,7 @@ async def raced(witness: Witness, store, updates: int) -> tuple[int, int]:
             size = min(32, old + (number + turn) % 3)
             try:
                 await witness.add(bodies[old, size])
-            except Exception as error:
-                assert type(error).__name__ == "Conflict"
+            except Conflict:
                 late += 1
             else:
                 cosigned += 1
@@ -272,7 +271,10 @@ async def raced(witness: Witness, store, updates: int) -> tuple[int, int]:
     return cosigned, late
 
 
-async def test_10000_racing_updates_never_decrease_the_size():
+async def test_10000_racing_updates_never_decrease_the_size(monkeypatch):
+    monkeypatch.setattr(
+        Witness, "_check_signed", lambda *_: None
+    )  # a second of processor time for each thousand, and no part of this
     store = Watched()
     witness = Given(store).witness
     cosigned, late = await raced(witness, store, 10_000)
@@ -286,7 +288,7 @@ async def test_a_store_without_the_swap_would_decrease():
     """The control: the race of the specification happens here where the check and the write are two."""
 
     class Careless(Watched):
-        async def swap(self, origin, previous, current):
+        async def swap(self, origin, _previous, current):
             await asyncio.sleep(0)
             self._seen[origin] = current
             self.sizes.append(current.size)
