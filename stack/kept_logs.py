@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -19,7 +19,6 @@ from stack.generations import Generations, load_generations
 from stack.last_time import seconds_passed
 from stack.shards import Shard, shards_of
 from stack.trees import Served, Trees
-from stack.witnessing import Asking
 from tlog.anchor import Anchor, MemoryAnchor
 from tlog.certificate_log import CertificateFront
 from tlog.ct import CertificateLogService
@@ -28,6 +27,9 @@ from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex
+
+if TYPE_CHECKING:  # few stacks ask witnesses
+    from stack.asked_witnesses import Asking
 
 Clock = Callable[[], datetime]
 _Served = TypeVar("_Served", bound=Served)

@@ -27,12 +27,13 @@ from sigcore.cosignature import (
 from sigcore.errors import Malformed, NotFound, Refused, SigError
 from sigcore.note import NoteKey
 from sigcore.strict import shown
-from stack.bootstrap import keep_for, load_ed25519
+from stack.bootstrap import ENCRYPTED, keep_for, load_ed25519
 from stack.config import Home, Settings
-from stack.files import load_file, save_file
+from stack.files import load_file, load_secret, save_file
 from stack.lock import alone
 from stack.seed import KeySource
 from tlog.publish import SigningClock
+from tlog.storage.witness_sqlite import MEMORY
 from tlog.witness import Witness, WitnessStore
 
 MOST: Final = 1024
@@ -51,7 +52,7 @@ def list_file(home: Home) -> Path:
 
 def memory_file(home: Home) -> Path:
     """Where it is kept what was cosigned."""
-    return home.path / "anchor" / "witness.db"
+    return home.path / "anchor" / MEMORY
 
 
 # --- the key -----------------------------------------------------------------------------------------
@@ -90,6 +91,26 @@ def load_witness(home: Home, logs: Witnessed, store: WitnessStore, clock: Signin
             f"{_KEY}.key in {home.path / _FOLDER} is not the key of {_KEY}.vkey", "restore both from one backup"
         )
     return witness
+
+
+def check_witness(home: Home) -> None:
+    """That what a witness keeps in its folder fits together. An encrypted key is read with its passphrase only.
+
+    Raises:
+        NotFound, Malformed, Refused: it does not.
+    """
+    public, path = load_public(home), home.path / _FOLDER / f"{_KEY}.key"
+    logs = load_witnessed(list_file(home))
+    if public is None:
+        if logs:
+            raise NotFound(
+                f"{_KEY}.vkey does not exist, and {len(logs)} logs are to be witnessed", "restore it from a backup"
+            )
+        return
+    if home.passphrase is None and load_secret(path, what="the key").startswith(ENCRYPTED):
+        return
+    if load_ed25519(home, f"{_FOLDER}/{_KEY}.key").public_key() != public.key:
+        raise Refused(f"{path} is not the key of {_KEY}.vkey", "restore both from one backup")
 
 
 # --- the logs ----------------------------------------------------------------------------------------

@@ -1,55 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Witnesses of a stack's log role: given to others (a part of it), asked of others (for each of its trees)."""
+"""Witnesses of a stack's log role: what it gives to others, and whom it asks. Few stacks do either, and import more than this."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from sigcore import limits
-from sigcore.cosignature import parse_witness_verifier
-from sigcore.errors import Refused, Unavailable
+from aiohttp import web
+
+from sigcore.errors import Refused
 from stack.config import Home, Settings
 from stack.last_time import seconds_passed
 from stack.part import Part
-from stack.shards import Shard
-from stack.witness_files import Witnessed, list_file, load_witness, memory_file
-from stack.witness_rows import WitnessRow
-from tlog.cosigning import PATIENCE_S, Answer, Ask, Asked, Cosigners
+from tlog.http import Handler
 from tlog.publish import SigningClock
-from tlog.storage.witness_sqlite import SqliteWitnessStore
-from tlog.witness import MemoryWitnessStore, Witness
-from tlog.witness_http import make_routes
 
-if TYPE_CHECKING:  # all of aiohttp
-    from client.transport import AiohttpTransport
+if TYPE_CHECKING:  # see above
+    from stack.asked_witnesses import Asking
+    from tlog.storage.witness_sqlite import SqliteWitnessStore
+    from tlog.witness import Witness
 
-_HEADERS: Final = {"Content-Type": "text/plain; charset=utf-8"}
+PATH: Final = "/witness/add-checkpoint"
 
 
-# --- given -------------------------------------------------------------------------------------------
 class Given:
     """The witness that this stack is, made with the first request after it became one; a :class:`~stack.service.Service`."""
 
     def __init__(self, home: Home, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._home = home
-        self._logs = Witnessed(list_file(home))
-        self._store = MemoryWitnessStore() if settings.ephemeral else SqliteWitnessStore(memory_file(home))
+        self._settings = settings
         self._clock = SigningClock(clock)
         self._clock.guard(seconds_passed, accepted=settings.accept_clock)
+        self._handler: Handler | None = None
+        self._store: SqliteWitnessStore | None = None
         self._made: Witness | None = None
-        if settings.database and self._logs.now():
-            raise Refused(
-                "a witness remembers in its own directory what it has cosigned, and this stack shares a database with other hosts",
-                f"let another stack witness; sigbox witness remove, or move {list_file(home)} away",
-            )
+        if settings.database:
+            _check_no_witness(home)
 
-    def witness(self) -> Witness:
+    async def answer(self, request: web.Request) -> web.Response:
+        """As :mod:`tlog.witness_http` says."""
+        if self._handler is None:
+            from tlog.witness_http import make_handler  # noqa: PLC0415 - see the module
+
+            self._handler = make_handler(self._witness)
+        return await self._handler(request)
+
+    def _witness(self) -> Witness:
         """It. NotFound: this stack is none."""
         if self._made is None:
-            self._made = load_witness(self._home, self._logs, self._store, self._clock)
+            from stack.witness_files import Witnessed, list_file, load_witness, memory_file  # noqa: PLC0415 - the same
+            from tlog.storage.witness_sqlite import SqliteWitnessStore  # noqa: PLC0415 - the same
+            from tlog.witness import MemoryWitnessStore  # noqa: PLC0415 - the same
+
+            lasting = None if self._settings.ephemeral else SqliteWitnessStore(memory_file(self._home))
+            logs = Witnessed(list_file(self._home))
+            self._made = load_witness(self._home, logs, lasting or MemoryWitnessStore(), self._clock)
+            self._store = lasting
         return self._made
 
     async def start(self) -> None:
@@ -57,65 +64,24 @@ class Given:
 
     async def stop(self) -> None:
         """Release its memory."""
-        if isinstance(self._store, SqliteWitnessStore):
+        if self._store is not None:
             await self._store.close()
+
+
+def _check_no_witness(home: Home) -> None:
+    from stack.witness_files import list_file, load_witnessed  # noqa: PLC0415 - see the module
+
+    if load_witnessed(list_file(home)):
+        raise Refused(
+            "a witness remembers in its own directory what it has cosigned, and this stack shares a database with other hosts",
+            f"let another stack witness; sigbox witness remove, or move {list_file(home)} away",
+        )
 
 
 def given_part(home: Home, settings: Settings, clock: Callable[[], datetime]) -> Part:
     """``POST /witness/add-checkpoint``. Refused: the stack cannot be a witness and has logs to witness."""
     given = Given(home, settings, clock)
-    return Part(make_routes(given.witness), services=(given,))
-
-
-# --- asked -------------------------------------------------------------------------------------------
-class Asking:
-    """The way to the witnesses of a log; a :class:`~stack.service.Service` that is open while the log is."""
-
-    def __init__(self, rows: Sequence[WitnessRow], quorum: int) -> None:
-        self._rows = tuple(rows)
-        self._quorum = quorum
-        self._opened = AsyncExitStack()
-        self._ways: dict[str, AiohttpTransport] = {}
-
-    async def start(self) -> None:
-        """Get ready to connect; nobody is asked yet. NotFound, Malformed: the file of a TLS authority is no good."""
-        # Deferred: HTTP's client takes 280 ms.
-        from client.transport import AiohttpTransport, tls_context  # noqa: PLC0415 - see the line above
-        from stack.proxies import outside  # noqa: PLC0415 - the same
-
-        for row in self._rows:
-            tls = tls_context(row.ca_file) if row.ca_file else None
-            transport = AiohttpTransport(tls=tls, timeout_s=PATIENCE_S, way=outside)
-            self._ways[row.key] = await self._opened.enter_async_context(transport)
-
-    async def stop(self) -> None:
-        """Close the connections."""
-        self._ways.clear()
-        await self._opened.aclose()
-
-    def cosigners(self, shard: Shard) -> Cosigners:
-        """Those of one tree.
-
-        Raises:
-            Refused: the log was rotated. Its trees have one origin, and a witness keeps one tree for each origin.
-        """
-        if shard.number > 1:
-            raise Refused(
-                f"the log was rotated to {shard.name}, which its witnesses would take for a fork of the first tree: both have one origin",
-                "take [[log.witnesses]] out of sigbox.toml",
-            )
-        return Cosigners([Asked(parse_witness_verifier(row.key), self._asker(row)) for row in self._rows], self._quorum)
-
-    def _asker(self, row: WitnessRow) -> Ask:
-        async def ask(body: bytes) -> Answer:
-            way = self._ways.get(row.key)
-            if way is None:
-                raise Unavailable("the stack is stopping")
-            url = f"{row.url}/add-checkpoint"
-            answer = await way.request("POST", url, headers=_HEADERS, body=body, limit=limits.NOTE)
-            return Answer(answer.status, answer.body)
-
-        return ask
+    return Part([web.post(PATH, given.answer)], services=(given,))
 
 
 def asking(settings: Settings) -> Asking | None:
@@ -127,4 +93,6 @@ def asking(settings: Settings) -> Asking | None:
             "[[log.witnesses]] is for a log in files, and this one is in a database that several hosts share",
             "take the witnesses out of sigbox.toml, or keep the log in files",
         )
+    from stack.asked_witnesses import Asking  # noqa: PLC0415 - see the module
+
     return Asking(settings.witnesses, settings.witness_quorum)

@@ -34,8 +34,6 @@ PATIENCE_S: Final = 2.0
 """For one checkpoint, all requests to one witness together."""
 REST_S: Final = 10.0
 """How long a witness that failed is left alone where its cosignature is not needed."""
-RENEW_S: Final = 5.0
-"""How often the checkpoint of an idle log is brought again to those whose cosignature it lacks."""
 
 _OLD_COPY: Final = "an old copy of it was put in place, or the log is forked"
 _WORDS: Final = 200

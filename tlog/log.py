@@ -14,14 +14,14 @@ from sigcore.merkle import Hash
 from sigcore.tiles import Tile
 from tlog.anchor import Anchor
 from tlog.audit import Audit, Gentle, Pace, Progress, at_once, audit, quiet
-from tlog.cosigning import Cosigners
 from tlog.publish import Clock, Publisher, SigningClock
 from tlog.sequencer import Commits, Sequencer
 from tlog.storage.base import Head, LogStore, Shared
 from tlog.submission import Frozen, Receipt, Submission
 from tlog.waiting import Caller
 
-if TYPE_CHECKING:  # the driver of its database is an extra
+if TYPE_CHECKING:  # few logs have witnesses; the driver of the database is an extra
+    from tlog.cosigning import Cosigners
     from tlog.elected import Elected
     from tlog.storage.postgres_shared import SharedStore
 

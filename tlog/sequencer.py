@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sigcore import limits, merkle
 from sigcore.device_key import aside
@@ -37,7 +37,6 @@ from sigcore.errors import Malformed, Refused, SigError, Unavailable
 from sigcore.merkle import Hash
 from sigcore.values import dataclass
 from tlog.anchor import Anchor, Anchored
-from tlog.cosigning import RENEW_S, Cosigners, Prove
 from tlog.publish import Publisher, Signed, SigningClock
 from tlog.recent import Recent
 from tlog.recovery import keys_of, recover
@@ -46,6 +45,9 @@ from tlog.submission import Receipt, Submission
 from tlog.tree import Growth, grow
 from tlog.view import View
 from tlog.waiting import Caller, Waiting
+
+if TYPE_CHECKING:  # few logs have witnesses
+    from tlog.cosigning import Cosigners, Prove
 
 BATCH_ENTRIES: Final = 256
 """Entries of one commit: large enough that its cost is shared well, small enough that callers do not wait for others."""
@@ -56,6 +58,8 @@ GATHER_TURNS: Final = 3
 RETRY_S: Final = 1.0
 """How often a store that failed is tried again."""
 
+RENEW_S: Final = 5.0
+"""How often the head of an idle log is brought again to witnesses whose cosignature it lacks."""
 _CLOSED: Final = "it is not open"
 
 _log = logging.getLogger(__name__)

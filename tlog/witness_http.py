@@ -21,10 +21,9 @@ from aiohttp import web
 
 from sigcore import limits
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
-from tlog.http import Encoded, TooLarge, answering, read_body
+from tlog.http import Encoded, Handler, TooLarge, answering, read_body
 from tlog.witness import Conflict, Unsigned, Witness
 
-PREFIX: Final = "/witness"
 SIZE_TYPE: Final = "text/x.tlog.size"
 REQUEST: Final = limits.NOTE + 4096
 """A note, and 63 lines of 45 bytes with the line before them."""
@@ -40,14 +39,14 @@ _STATUS: Final = {
 }
 
 
-def make_routes(witness: Callable[[], Witness]) -> list[web.RouteDef]:
-    """Its route. ``witness`` raises NotFound where there is none."""
+def make_handler(witness: Callable[[], Witness]) -> Handler:
+    """What answers there. ``witness`` raises NotFound where there is none."""
 
     async def add(request: web.Request) -> web.Response:
         body = await read_body(request, limit=REQUEST)
         return _text(200, await witness().add(body))
 
-    return [web.post(f"{PREFIX}/add-checkpoint", answering(add, _STATUS, _refusal))]
+    return answering(add, _STATUS, _refusal)
 
 
 def _refusal(status: int, error: SigError) -> web.Response:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 from sigcore.errors import Refused, Unavailable
 from tlog.storage.worker import Worker
 from tlog.witness import Seen
 
+MEMORY: Final = "witness.db"
+"""Its name among the anchors."""
 FORMAT: Final = 1
 _PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF", "busy_timeout = 5000")
 _TABLE: Final = (
@@ -26,6 +29,10 @@ _TABLE: Final = (
 _INSERT: Final = "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _UPDATE: Final = (
     "UPDATE seen SET size = ?, root = ?, time_ms = ? WHERE origin = ? AND size = ? AND root = ? AND time_ms = ?"
+)
+_LATER: Final = (
+    "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET size = excluded.size, root = excluded.root,"
+    " time_ms = max(time_ms, excluded.time_ms) WHERE excluded.size >= size"
 )
 
 _T = TypeVar("_T")
@@ -73,15 +80,7 @@ class SqliteWitnessStore:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._connection = sqlite3.connect(self._path, isolation_level=None)
-            for pragma in _PRAGMAS:
-                self._connection.execute(f"PRAGMA {pragma}")
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version > FORMAT:
-                raise Refused(f"{self._path} has format {version}, this program knows {FORMAT}", "use a newer sigbox")
-            self._connection.execute(_TABLE)
-            self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+            self._connection = _connected(self._path)
         return self._connection
 
     def _disconnect(self) -> None:
@@ -107,6 +106,34 @@ def _swap(database: sqlite3.Connection, origin: str, previous: Seen | None, curr
 def _latest_ms(database: sqlite3.Connection) -> int:
     (latest,) = database.execute("SELECT coalesce(max(time_ms), 0) FROM seen").fetchone()
     return int(latest)
+
+
+def keep_memory(restored: Path, left: Path) -> None:
+    """``restored`` remembers of each log what ``left`` does, where that is more; nothing is done where ``left`` is not there.
+
+    Raises:
+        Unavailable: one of them cannot be read or written.
+    """
+    if not left.exists():
+        return
+    with _failures(restored), closing(_connected(restored)) as database:
+        with closing(sqlite3.connect(f"file:{quote(str(left))}?mode=ro", uri=True)) as other:
+            rows = other.execute("SELECT origin, size, root, time_ms FROM seen").fetchall()
+        database.executemany(_LATER, rows)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """The file, made where it is not there. Refused: it has a newer format."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > FORMAT:
+        raise Refused(f"{path} has format {version}, this program knows {FORMAT}", "use a newer sigbox")
+    connection.execute(_TABLE)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+    return connection
 
 
 @contextmanager

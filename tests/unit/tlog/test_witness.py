@@ -20,8 +20,9 @@ from sigcore.note import Note, encode_note, note_key, parse_note, sign_note
 from tlog.publish import SigningClock
 from tlog.storage.witness_sqlite import SqliteWitnessStore
 from tlog.witness import Conflict, MemoryWitnessStore, Witness, encode_witness_request
-from tlog.witness_http import make_routes
+from tlog.witness_http import make_handler
 
+PATH = "/witness/add-checkpoint"
 ORIGIN = "log.example"
 LOG_KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER_KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(reversed(range(32))))
@@ -82,7 +83,7 @@ async def given(request, tmp_path):
     store = MemoryWitnessStore() if request.param == "memory" else SqliteWitnessStore(tmp_path / "witness.db")
     given = Given(store)
     app = web.Application()
-    app.add_routes(make_routes(lambda: given.witness))
+    app.router.add_post(PATH, make_handler(lambda: given.witness))
     async with TestClient(TestServer(app)) as client:
         given.client = client
         yield given
@@ -91,7 +92,7 @@ async def given(request, tmp_path):
 
 
 async def ask(given: Given, body: bytes) -> tuple[int, str, str]:
-    async with given.client.post("/witness/add-checkpoint", data=body) as answer:
+    async with given.client.post(PATH, data=body) as answer:
         return answer.status, await answer.text(), answer.content_type
 
 
@@ -220,7 +221,7 @@ async def test_time_never_goes_back(given):
 async def test_a_witness_that_cannot_store_cosigns_nothing(tmp_path):
     given = Given(SqliteWitnessStore(tmp_path / "missing" / "witness.db"))
     app = web.Application()
-    app.add_routes(make_routes(lambda: given.witness))
+    app.router.add_post(PATH, make_handler(lambda: given.witness))
     async with TestClient(TestServer(app)) as given.client:
         status, text, _ = await ask(given, TREE.request(0, 5))
         assert (status, "cosigned" in text) == (503, True)
