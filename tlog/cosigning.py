@@ -32,7 +32,7 @@ from tlog.witness import encode_witness_request
 
 PATIENCE_S: Final = 2.0
 """For one checkpoint, all requests to one witness together."""
-REST_S: Final = 10.0
+REST_S: Final = 5.0
 """How long a witness that failed is left alone where its cosignature is not needed."""
 
 _OLD_COPY: Final = "an old copy of it was put in place, or the log is forked"
@@ -185,7 +185,8 @@ class Cosigners:
     def lacking(self, envelope: str) -> bool:
         """Whether somebody's cosignature is missing who may be asked now."""
         there = {line.key_hash for line in parse_note(envelope).signatures}
-        return any(one.key.hash not in there and not one.resting for one in self.witnesses)
+        missing = [one for one in self.witnesses if one.key.hash not in there]
+        return len(self.witnesses) - len(missing) < self.quorum or not all(one.resting for one in missing)
 
 
 async def _gathered(witnesses: Sequence[Asked], note: Note, envelope: str, size: int, prove: Prove) -> dict[bytes, str]:

@@ -58,7 +58,7 @@ GATHER_TURNS: Final = 3
 RETRY_S: Final = 1.0
 """How often a store that failed is tried again."""
 
-RENEW_S: Final = 5.0
+RENEW_S: Final = 2.0
 """How often the head of an idle log is brought again to witnesses whose cosignature it lacks."""
 _CLOSED: Final = "it is not open"
 
