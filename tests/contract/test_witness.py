@@ -103,9 +103,17 @@ def test_while_a_demanded_witness_is_away_no_checkpoint_advances_and_nobody_is_p
     wait_until(lambda: first.ready() == second.ready() == "ok")
     assert first.figure("sigbox_witness_up") == 1
     assert first.cosigned_by(second)
+    assert doctor(first) == ("ok", "the checkpoint is cosigned by 127.0.0.1/witness")
     result = signed(first, tmp_path, "again")
     assert result.returncode == 0, result.stderr
     assert carries(envelope(tmp_path, "again"), first, second)
+
+
+def doctor(side: Side) -> tuple[str, str]:
+    """State and words of its check of the witnesses."""
+    report = json.loads(sigbox("doctor", "--json", "--no-sign", "--data", side.data).stdout)
+    (check,) = (check for check in report["checks"] if check["name"] == "witnesses")
+    return check["state"], check["found"]
 
 
 def test_a_log_with_witnesses_is_not_rotated(pair):
@@ -131,6 +139,8 @@ def test_an_older_copy_with_its_anchor_is_refused_by_the_witness_and_told_by_the
     wait_until(lambda: "an old copy of it was put in place, or the log is forked" in first.ready())
     status, text = first.checkpoint()
     assert (status, "shows no checkpoint" in text) == (503, True)
+    state, found = doctor(first)
+    assert (state, "answered 503" in found) == ("failed", True)
     assert signed(first, tmp_path, "other").returncode == 4
     assert "no cosignature of the witness 127.0.0.1/witness: it has seen" in first.running().output()
 
@@ -153,6 +163,7 @@ def test_without_a_quorum_a_witness_that_is_away_keeps_nobody(pair, tmp_path):
         result = signed(first, tmp_path, str(number))
         assert result.returncode == 0, result.stderr
         assert not carries(envelope(tmp_path, str(number)), first, second)
+    assert doctor(first) == ("warning", f"the checkpoint is not cosigned by 127.0.0.1/witness at {second.url}/witness")
     assert first.running().output().count("no cosignature of the witness") == 1
     assert first.figure("sigbox_witness_up") == 0
     second.start()
