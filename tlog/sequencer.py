@@ -299,7 +299,8 @@ class Sequencer:
         return partial(self._anchor.advance_here, previous, Anchored(head.size, head.root, head.checkpoint))
 
     def _publish(self, step: _Step) -> None:
-        self._signed = replace(step.batch.head, checkpoint=step.signed.envelope)
+        head = step.batch.head
+        self._signed = head if self.cosigners is None else replace(head, checkpoint=step.signed.envelope)
         self.view.publish(step.growth, step.batch.head)
         for index, (entry, leaf_hash) in enumerate(
             zip(step.batch.entries, step.leaf_hashes, strict=True), step.batch.first

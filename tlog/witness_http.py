@@ -51,11 +51,11 @@ def make_handler(witness: Callable[[], Witness]) -> Handler:
 
 def _refusal(status: int, error: SigError) -> web.Response:
     if isinstance(error, Conflict):
-        return web.Response(status=status, body=f"{error.size}\n".encode(), content_type=SIZE_TYPE)
+        return _text(status, f"{error.size}\n", SIZE_TYPE)
     return _text(status, f"{error}\n")
 
 
-def _text(status: int, text: str) -> web.Response:
-    response = web.Response(status=status, text=text, content_type="text/plain", charset="utf-8")
+def _text(status: int, text: str, kind: str = "text/plain; charset=utf-8") -> web.Response:
+    response = web.Response(status=status, body=text.encode(), headers={"Content-Type": kind})
     response.headers["Cache-Control"] = "no-store"
     return response
