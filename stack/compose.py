@@ -63,6 +63,7 @@ from stack.web import front
 from stack.web.console.around import Around
 from stack.web.console.routes import Console
 from stack.web.console.shelf import Shelf, shelf_of, shelves_of
+from stack.witnessing import asking, given_part
 from tlog.certificate_log import CertificateFront
 from tlog.ct import CertificateLogService
 from tlog.log import Log
@@ -265,14 +266,15 @@ def log_part(
     home: Home, settings: Settings, secrets: tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey], clock: Clock
 ) -> Part:
     """``log``: Rekor v2 and v1, with the keys in ``secrets``."""
-    rekor = _trees_part(make_rekor(home, settings, secrets[0], clock))
+    asked, given = asking(settings), given_part(home, settings, clock)
+    rekor = _trees_part(make_rekor(home, settings, secrets[0], clock, asked))
     rekor_v1 = make_rekor_v1(home, settings, secrets[1], clock)
     return replace(
         rekor,
-        routes=(*rekor.routes, *tlog.rekor_v1.make_routes(rekor_v1)),
+        routes=(*rekor.routes, *tlog.rekor_v1.make_routes(rekor_v1), *given.routes),
         checks={**rekor.checks, "rekor-v1": health.log_check(rekor_v1.log)},
         logs={**rekor.logs, "rekor-v1": rekor_v1.log},
-        services=(*rekor.services, rekor_v1),
+        services=(*([asked] if asked else []), *rekor.services, rekor_v1, *given.services),
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from sigcore import limits
@@ -20,6 +20,9 @@ from sigcore.patterns import pattern
 from sigcore.strict import encode_time, parse_time, shown
 from sigcore.values import dataclass
 from stack.files import load_file, save_file
+
+if TYPE_CHECKING:  # few stacks ask witnesses
+    from stack.witness_rows import WitnessRow
 
 DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
@@ -169,6 +172,10 @@ class Settings:
     """``certificate_lifetime`` of ``[ca]``."""
     entry_types: tuple[str, ...] = ()
     """``entry_types`` of ``[log]``: the kinds of entries that the signature logs take; empty for all."""
+    witnesses: tuple[WitnessRow, ...] = ()
+    """``witnesses`` of ``[log]``: who is asked to cosign the checkpoints of Rekor v2."""
+    witness_quorum: int = 0
+    """Of ``[log]``: how many of them must; 0 for as many as answer."""
     require_synchronised_clock: bool = False
     """Of ``[tsa]``: no timestamps while the kernel does not say that its clock is synchronised."""
 

@@ -47,6 +47,7 @@ class Collector:
         yield from _logs(self._figures.logs)
         yield from _connections(self._figures)
         yield from _audits(self._figures.logs)
+        yield from _witnesses(self._figures.logs)
         yield from _trust(self._figures)
         yield from _certificates(self._figures)
         yield from _alerts(self._figures.watcher)
@@ -99,6 +100,31 @@ def _audits(logs: Mapping[str, Log]) -> Iterator[Metric]:
         if log.audited_ms:
             family.add_metric((name,), log.audited_ms / 1000)
     yield family
+
+
+def _witnesses(logs: Mapping[str, Log]) -> Iterator[Metric]:
+    """Of those that are asked, by their names; those of one name are told apart by their key ids."""
+    asked = [
+        (name, one, log.cosigners.quorum)
+        for name, log in logs.items()
+        if log.cosigners
+        for one in log.cosigners.witnesses
+    ]
+    if not asked:
+        return
+    labels = ("log", "witness")
+    up = GaugeMetricFamily("sigbox_witness_up", "1 while the witness cosigns what it is asked to.", labels=labels)
+    cosigned = CounterMetricFamily("sigbox_witness_cosignatures", "Cosignatures that came.", labels=labels)
+    failed = CounterMetricFamily("sigbox_witness_failures", "Requests for one that brought none.", labels=labels)
+    seen = GaugeMetricFamily("sigbox_witness_seen_size", "Entries that the witness has seen.", labels=labels)
+    quorum = GaugeMetricFamily("sigbox_witness_quorum", "Cosignatures that a checkpoint must have.", labels=("log",))
+    for name, one, number in asked:
+        values = (name, f"{one.key.name}+{one.key.hash.hex()}")
+        for family, value in ((up, not one.fault), (cosigned, one.cosigned), (failed, one.failed), (seen, one.seen)):
+            family.add_metric(values, value)
+        if all(sample.labels["log"] != name for sample in quorum.samples):
+            quorum.add_metric((name,), number)
+    yield from (up, cosigned, failed, seen, quorum)
 
 
 def _connections(figures: Figures) -> Iterator[Metric]:

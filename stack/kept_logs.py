@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -28,6 +28,9 @@ from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex
 
+if TYPE_CHECKING:  # few stacks ask witnesses
+    from stack.asked_witnesses import Asking
+
 Clock = Callable[[], datetime]
 _Served = TypeVar("_Served", bound=Served)
 
@@ -48,15 +51,20 @@ def make_ct(
     return Trees(home, "ct", make, tlog.ct.make_routes, clock)
 
 
-def make_rekor(home: Home, settings: Settings, newest: keys.PrivateKey, clock: Clock) -> Trees[RekorV2]:
-    """Rekor v2; ``newest`` is the key of the last tree that there is."""
+def make_rekor(
+    home: Home, settings: Settings, newest: keys.PrivateKey, clock: Clock, asking: Asking | None = None
+) -> Trees[RekorV2]:
+    """Rekor v2; ``newest`` is the key of the last tree that there is, ``asking`` the way to its witnesses."""
     last = shards_of(load_generations(home), "rekor")[-1]
 
     def make(shard: Shard) -> RekorV2:
         key = newest if shard == last else load_rekor(home, shard.key_file)
         kept = _kept(home, settings, shard)
         origin, dsse, kinds = shard.origin(settings), settings.rekor_v2_dsse, settings.entry_types
-        return _guarded(RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds), settings, clock)
+        rekor = RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds)
+        if asking is not None:
+            rekor.log.cosigners = asking.cosigners(shard)
+        return _guarded(rekor, settings, clock)
 
     return Trees(home, "rekor", make, tlog.rekor_v2.make_routes, clock)
 

@@ -4,6 +4,8 @@
 Members:
     ca.certificate_lifetime: how long a certificate is good, in minutes (``"10m"``) or seconds (``"90s"``); ten minutes where it is absent.
     log.entry_types: the kinds of entries that the signature logs take, ``["hashedrekord", "dsse"]``; all where it is absent.
+    log.witness_quorum: how many of its witnesses must cosign a checkpoint of Rekor v2 before it is shown; 0, and so none, where it is absent.
+    log.witnesses: whom it asks, :mod:`stack.witness_rows`.
     tsa.require_synchronised_clock: true: no timestamps while the kernel does not say that its clock is synchronised.
 """
 
@@ -17,6 +19,7 @@ from sigcore.entries_v1 import KINDS
 from sigcore.errors import Malformed
 from sigcore.patterns import pattern
 from sigcore.strict import shown
+from stack.witness_rows import check_quorum, parse_quorum, parse_witnesses
 
 _SPAN: Final = pattern(r"([1-9][0-9]{0,3})([ms])\Z", re.ASCII)
 _LIFETIME_S: Final = range(60, 30 * 60 + 1)
@@ -38,6 +41,7 @@ def parse_role_tables(tables: Mapping[str, object]) -> dict[str, Any]:
             if member not in members:
                 raise Malformed(f"[{name}] has the unknown member {shown(member)}", f"known: {', '.join(members)}")
             found |= members[member](value)
+    check_quorum(found)
     return found
 
 
@@ -63,7 +67,7 @@ def _synchronised(value: object) -> dict[str, Any]:
 
 MEMBERS: Final = {
     "ca": {"certificate_lifetime": _lifetime},
-    "log": {"entry_types": _kinds},
+    "log": {"entry_types": _kinds, "witness_quorum": parse_quorum, "witnesses": parse_witnesses},
     "tsa": {"require_synchronised_clock": _synchronised},
 }
 """Table -> member -> what it sets."""

@@ -26,7 +26,7 @@ _ROLES: Final = (
     ("ct", ("/ct/",)),
     ("tsa", ("/api/v1/timestamp",)),
     ("rekor-v1", ("/api/v1/log", "/api/v1/index")),
-    ("rekor", ("/api/v2/", "/checkpoint", "/tile", "/log/")),
+    ("rekor", ("/api/v2/", "/checkpoint", "/tile", "/log/", "/witness/")),
     ("trust", ("/tuf", "/root.json", "/trusted_root.json", "/signing_config.json", "/trust_config.json")),
     ("health", ("/healthz", "/readyz", "/ping", "/metrics")),
     ("none", (NO_ROUTE,)),

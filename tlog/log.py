@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final, cast
 
-from sigcore.errors import SigError, Unavailable
+from sigcore.errors import Refused, SigError, Unavailable
 from sigcore.merkle import Hash
 from sigcore.tiles import Tile
 from tlog.anchor import Anchor
@@ -20,7 +20,8 @@ from tlog.storage.base import Head, LogStore, Shared
 from tlog.submission import Frozen, Receipt, Submission
 from tlog.waiting import Caller
 
-if TYPE_CHECKING:  # the driver of its database is an extra
+if TYPE_CHECKING:  # few logs have witnesses; the driver of the database is an extra
+    from tlog.cosigning import Cosigners
     from tlog.elected import Elected
     from tlog.storage.postgres_shared import SharedStore
 
@@ -67,6 +68,18 @@ class Log:
     def heed(self, room: Callable[[], str]) -> None:
         """Take no entry while ``room`` says why there is none for it on this machine's disk; nothing else stops."""
         self._sequencer.room = room
+
+    @property
+    def cosigners(self) -> Cosigners | None:
+        """Who cosigns its checkpoints; to be set before the start. Refused: it is in a database that several hosts share."""
+        return None if isinstance(self._store, Shared) else cast("Sequencer", self._sequencer).cosigners
+
+    @cosigners.setter
+    def cosigners(self, cosigners: Cosigners | None) -> None:
+        if cosigners is not None:
+            if isinstance(self._store, Shared):
+                raise Refused("a log in a database that several hosts share asks no witnesses", "keep it in files")
+            cast("Sequencer", self._sequencer).cosigners = cosigners
 
     @property
     def shared(self) -> bool:

@@ -9,6 +9,7 @@ One batch:
    While the store's thread writes them, the signature is verified here, without which nothing is committed. While it waits for
    the disk, each entry is proved in the new tree, and each proof checked.
 3. Move the anchor to the new head, durably.                               <- from here on it may have been seen
+   Where there are witnesses, ask them for cosignatures of it (``cosigning.py``).
 4. Publish the head to readers.
 5. Answer the callers.
 6. Store a chunk of older keys, when one is due.
@@ -26,8 +27,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sigcore import limits, merkle
 from sigcore.device_key import aside
@@ -44,6 +46,9 @@ from tlog.tree import Growth, grow
 from tlog.view import View
 from tlog.waiting import Caller, Waiting
 
+if TYPE_CHECKING:  # few logs have witnesses
+    from tlog.cosigning import Cosigners, Prove
+
 BATCH_ENTRIES: Final = 256
 """Entries of one commit: large enough that its cost is shared well, small enough that callers do not wait for others."""
 POOL_ENTRIES: Final = 4096
@@ -52,6 +57,10 @@ GATHER_TURNS: Final = 3
 """Turns of the event loop from the arrival of a request to its entry in the pool: read, handle, and one to be sure."""
 RETRY_S: Final = 1.0
 """How often a store that failed is tried again."""
+
+RENEW_S: Final = 2.0
+"""How often the head of an idle log is brought again to witnesses whose cosignature it lacks."""
+_CLOSED: Final = "it is not open"
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +97,7 @@ class Sequencer:
         self._pending: dict[bytes, Waiting] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._fault = "it is not open"
+        self._fault = _CLOSED
         """Why no entry is taken now; empty when all is well."""
         self.room: Callable[[], str] = str
         """Why the disk has no room for entries; empty while it has. Asked before one is taken, so nothing is left half done."""
@@ -96,6 +105,12 @@ class Sequencer:
         self._crowded = True
         """The last batch was not a lone entry: who comes alone again is not made to wait for others."""
         self._generation = 0
+        self.cosigners: Cosigners | None = None
+        """Who is asked to cosign each head; to be set before the start."""
+        self._signed: Head | None = None
+        """The stored head, which the anchor names: that which is shown has the lines of witnesses too."""
+        self._unshown: tuple[View, Recent] | None = None
+        """What is stored and may not be shown before the quorum of witnesses has cosigned it."""
         self.commits = Commits()
         self.view: View
         self._recent: Recent
@@ -104,6 +119,8 @@ class Sequencer:
     async def start(self) -> None:
         """Read the state and begin to take entries. The caller owns the store. Refused and Unavailable: as recover."""
         await self._recover()
+        if self.cosigners is not None:
+            self._wake.set()  # to bring the head to them at once
         self._task = asyncio.create_task(self._run(), name=f"sequencer of {self._publisher.origin}")
 
     async def stop(self) -> None:
@@ -115,10 +132,17 @@ class Sequencer:
             await task
 
     async def _recover(self) -> None:
-        self.view, self._recent = await recover(self._store, self._anchor, self._publisher)
-        if self.view.size:
-            self._clock.raise_floor(self.view.head.timestamp_ms)
-        self._fault = ""
+        view, recent = await recover(self._store, self._anchor, self._publisher)
+        self._signed = view.head if view.size else None
+        if self._signed is not None:
+            self._clock.raise_floor(self._signed.timestamp_ms)
+        if self.cosigners is None or not self.cosigners.quorum or self._signed is None:
+            self.view, self._recent, self._fault = view, recent, ""
+            return
+        self._unshown = view, recent
+        if not self._generation and self._fault == _CLOSED:  # the start: there is no older head to go on showing
+            self.view, self._recent, self._fault = view, recent, "its witnesses have not cosigned its head yet"
+            view.withhold(self._fault)
 
     # --- submit ------------------------------------------------------------------------------------------
     def offer(self, submission: Submission) -> asyncio.Future[Receipt]:
@@ -185,13 +209,16 @@ class Sequencer:
     # --- the writer --------------------------------------------------------------------------------------
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            await self._await_quorum()
+            await self._woken()
             self._wake.clear()
             try:
                 while self._pool or self._recent.due():
                     await self._advance()
                 if self._stopping:
                     await self._sweep_rest()
+                elif self.cosigners is not None:
+                    await self._renew(self.cosigners)
             except Exception as error:  # noqa: BLE001  # whatever it is, its outcome is unknown: stop and read back
                 self._stop_writing(error)
                 await self._read_back()
@@ -214,6 +241,8 @@ class Sequencer:
                 lambda: receipts.extend(self._foresee(step)),
             )
             self._count(len(waiting), time.perf_counter() - began)
+            if self.cosigners is not None and step.batch.first:  # a log's own first entry waits for nobody
+                step, receipts = await self._cosigned(self.cosigners, step, receipts)
             # --- visible: the checkpoint may be shown. Nothing above this line has told anyone about the batch.
             self._publish(step)
             self._answer(step, receipts)
@@ -264,13 +293,14 @@ class Sequencer:
         return _Step(waiting, leaf_hashes, growth, batch, signed)
 
     def _anchoring(self, head: Head) -> Callable[[], None]:
-        previous = None
-        if self.view.size:
-            shown = self.view.head
+        previous, shown = None, self._signed
+        if shown is not None:
             previous = Anchored(shown.size, shown.root, shown.checkpoint)
         return partial(self._anchor.advance_here, previous, Anchored(head.size, head.root, head.checkpoint))
 
     def _publish(self, step: _Step) -> None:
+        head = step.batch.head
+        self._signed = head if self.cosigners is None else replace(head, checkpoint=step.signed.envelope)
         self.view.publish(step.growth, step.batch.head)
         for index, (entry, leaf_hash) in enumerate(
             zip(step.batch.entries, step.leaf_hashes, strict=True), step.batch.first
@@ -296,12 +326,59 @@ class Sequencer:
         while self._recent.due():
             await self._store_chunk()
 
+    # --- witnesses ---------------------------------------------------------------------------------------
+    async def _cosigned(
+        self, cosigners: Cosigners, step: _Step, receipts: Sequence[Receipt]
+    ) -> tuple[_Step, list[Receipt]]:
+        """The batch, which is durable, with the cosignatures of its head. Unavailable: there is no quorum, so nobody is told of it."""
+        head = step.batch.head
+        prove = partial(self.view.consistency_ahead, step.growth)
+        checkpoint = await cosigners.cosign(head.checkpoint, head.size, prove)
+        batch = replace(step.batch, head=replace(head, checkpoint=checkpoint))
+        return replace(step, batch=batch), [replace(receipt, checkpoint=checkpoint) for receipt in receipts]
+
+    async def _await_quorum(self) -> None:
+        """Show what is stored as soon as enough witnesses have cosigned its head; no entry is taken before."""
+        while self._unshown is not None and self.cosigners is not None and not self._stopping:
+            view, recent = self._unshown
+            signed = self._signed or view.head
+            try:
+                checkpoint = await self.cosigners.cosign(signed.checkpoint, signed.size, _prove(view))
+            except SigError as error:
+                self._fault = error.message
+                await self._pause()
+                continue
+            view.show(replace(signed, checkpoint=checkpoint))
+            self.view, self._recent, self._fault, self._unshown = view, recent, "", None
+            self._generation += 1
+
+    async def _renew(self, cosigners: Cosigners) -> None:
+        """Bring the head to witnesses whose cosignature it lacks: they were away, or nothing has been asked since the start."""
+        if self._unshown is None and self._signed is not None and cosigners.lacking(self.view.head.checkpoint):
+            signed = self._signed
+            with contextlib.suppress(Unavailable):  # said already, and what is shown stays
+                checkpoint = await cosigners.cosign(
+                    signed.checkpoint, signed.size, _prove(self.view), shown=self.view.head.checkpoint
+                )
+                self.view.show(replace(signed, checkpoint=checkpoint))
+
+    async def _woken(self) -> None:
+        """Something is to be done. With witnesses, also now and then."""
+        if self.cosigners is None:
+            await self._wake.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RENEW_S if self._signed else None):
+                await self._wake.wait()
+
     # --- failure -----------------------------------------------------------------------------------------
     def _stop_writing(self, error: Exception) -> None:
         _log.error("the log %s stopped writing: %s", self._publisher.origin, error)
         self._fault = error.message if isinstance(error, SigError) else f"{type(error).__name__} in the log"
         self._generation += 1
         self._pool.clear()
+        if not self._stopping:
+            self._wake.clear()  # what was brought meanwhile is answered here: nothing is left to wake up for
         for waiting in self._pending.values():
             waiting.fail(self._unavailable())
         self._pending.clear()
@@ -329,3 +406,9 @@ class Sequencer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S):
                 await self._wake.wait()
+
+
+def _prove(view: View) -> Prove:
+    """Proofs up to the size that ``view`` has now."""
+    size = view.size
+    return lambda old: view.consistency(old, size)

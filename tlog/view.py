@@ -29,6 +29,7 @@ class View:
         self._nodes = Nodes(tree)
         self.tree = tree
         self._head = head
+        self._withheld = ""
 
     @property
     def size(self) -> int:
@@ -37,10 +38,20 @@ class View:
 
     @property
     def head(self) -> Head:
-        """The published head. Unavailable while the log is empty."""
+        """The published head. Unavailable while the log is empty, or its head withheld."""
         if self._head is None:
             raise Unavailable("the log is empty", "it is seeded with its first entry when the service starts")
+        if self._withheld:
+            raise Unavailable(f"the log shows no checkpoint: {self._withheld}", "it is shown as soon as they have")
         return self._head
+
+    def withhold(self, why: str) -> None:
+        """Show no head before :meth:`show`."""
+        self._withheld = why
+
+    def show(self, head: Head) -> None:
+        """The same head, with cosignatures."""
+        self._head, self._withheld = head, ""
 
     def publish(self, growth: Growth, head: Head) -> None:
         """Show ``head``. The caller has made it durable and anchored it."""
@@ -58,6 +69,16 @@ class View:
         """The proof that the tree of ``first`` leaves is a prefix of that of ``second``. Malformed when there is none."""
         self._check_size(second)
         return await self._compute(lambda node: merkle.consistency_proof(first, second, node))
+
+    async def consistency_ahead(self, growth: Growth, first: int) -> tuple[Hash, ...]:
+        """The proof that the tree of ``first`` leaves is a prefix of the grown one, which is not published yet."""
+        new = {(level, index): hash_ for level, index, hash_ in growth.nodes}
+
+        def compute(published: NodeReader) -> tuple[Hash, ...]:
+            node = lambda level, index: new.get((level, index)) or published(level, index)  # noqa: E731 - one line of two
+            return merkle.consistency_proof(first, growth.tree.size, node)
+
+        return await self._compute(compute)
 
     async def root(self, size: int) -> Hash:
         """The root of the first ``size`` leaves."""

@@ -23,6 +23,7 @@ from tlog.anchor import Anchored
 from tlog.anchor_file import load_anchored
 from tlog.recovery import read_tree
 from tlog.storage.sqlite import SqliteStore
+from tlog.storage.witness_sqlite import MEMORY, keep_memory
 from tlog.view import View
 
 AHEAD: Final = 1000
@@ -77,13 +78,16 @@ async def _compare(database: Path, log: str, anchored: Anchored) -> int:
 
 
 def keep_later(home: Path, anchors: Path | None) -> None:
-    """What must not go back, in a restored ``home``: the time of timestamps, and the versions of the trust root.
+    """What must not go back, in a restored ``home``: the time of timestamps, the versions of the trust root, what was cosigned.
 
     1. The later time of timestamps and the higher versions count, where there are anchors.
     2. The versions of what the stack signs by itself jump ahead of what can have been published since the backup: clients
        refuse a lower one, and must never see one version with two contents. The stack publishes anew at its next start. A role
        whose key is kept elsewhere stays: it cannot be signed here. So does the root, whose chain is walked one by one.
+    3. What a witness remembers of other people's logs only grows: that which is left is the later one.
     """
+    if anchors is not None:
+        keep_memory(home / "anchor" / MEMORY, anchors / MEMORY)
     name = "tsa.time"
     if anchors is not None and (anchors / name).exists():
         times = [_read_time(folder / name) for folder in (home / "anchor", anchors) if (folder / name).exists()]

@@ -22,6 +22,7 @@ _OBJECT: Final[Mapping[str, tuple[str, ...]]] = {
     "issuer": ("url", "source"),
     "trust": ("role", "file"),
     "restore": ("file",),
+    "witness": ("log",),
 }
 """The options that name what it is done to; without any it is the stack as a whole."""
 

@@ -30,6 +30,7 @@ from stack.cli.trusting import add_trust_options, given_trust
 from stack.config import Home, load_settings
 from stack.doctor import here, there
 from stack.doctor.around import ambient
+from stack.doctor.cosigned import witnesses
 from stack.doctor.finding import Check, Finding, State, examine
 from stack.doctor.here import Here
 from stack.doctor.there import There
@@ -41,7 +42,7 @@ examples:
   sigbox doctor --url https://sigstore.example.com --trust-config trust_config.json --identity-token @token"""
 
 _MARKS: Final = {State.OK: "ok", State.WARNING: "warning", State.FAILED: "FAILED", State.SKIPPED: "-"}
-_REMOTE: Final = (*there.CHECKS, Check("ambient", ambient))
+_REMOTE: Final = (*there.CHECKS, Check("witnesses", witnesses, "connection"), Check("ambient", ambient))
 _UNREACHABLE: Final = ("name", "connection")
 TIMEOUT_S: Final = 15.0
 
@@ -103,6 +104,7 @@ async def _examine(
             others = tuple(settings.services.values())
             nobody = f"nobody to sign as: the key of the OpenID provider is not in {home.path}"
             seen = replace(seen, mirror=settings.at("trust"), others=others, nobody=nobody)
+            seen = replace(seen, witnesses=settings.witnesses, quorum=settings.witness_quorum)
         elif not options.url and len(seen.origins) > 1:
             seen = replace(seen, mirror=None)
         if options.no_sign:

@@ -68,6 +68,9 @@ COMMANDS = {
         "show the trust root, rotate keys, sign it anew; what breaks by a date",
         audited=("refresh", "policy", "rotate", "root propose", "root accept"),
     ),
+    "witness": Command(
+        "stack.cli.witness", "cosign what other people's logs show; who cosigns yours", audited=("add", "remove")
+    ),
     "audit": Command("stack.cli.audit", "who did what to your stack: show the record, verify it", ExitCode.REFUSED),
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),
     "enroll": Command("stack.cli.enroll", "set up the official clients on this machine for a stack, by one line"),

@@ -31,6 +31,7 @@ from stack.shards import all_shards, anchored_shards
 from stack.trust.documents import encode_documents, load_public
 from stack.trust.state import load_state
 from stack.trust.versions import Versions
+from stack.witness_files import check_witness
 from tlog.anchor_file import load_anchored
 
 BACKUP: Final = "restore it from a backup: sigbox restore"
@@ -298,4 +299,22 @@ def _rest(home: Home, settings: Settings) -> Iterator[SigError]:
         yield from _tried(partial(verify_trail, home, settings), home.path / "audit")
 
 
-_LOOKS: Final = (_rights, _keys, _chains, _generations, _provider, _documents, _repository, _anchors, _databases, _rest)
+# --- a witness of other people's logs ------------------------------------------------------------------
+def _witness(home: Home, _settings: Settings) -> Iterator[SigError]:
+    """Its key is that of its verifier key, and its list of logs can be read."""
+    yield from _tried(lambda: check_witness(home), home.path / "rekor")
+
+
+_LOOKS: Final = (
+    _rights,
+    _keys,
+    _chains,
+    _generations,
+    _provider,
+    _documents,
+    _repository,
+    _anchors,
+    _databases,
+    _witness,
+    _rest,
+)

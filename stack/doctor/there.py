@@ -32,6 +32,7 @@ from sigcore.values import dataclass
 from sigcore.x509 import parse_certificate, parse_certificates_pem
 from stack.doctor.finding import Check, Skipped, Warned
 from stack.trust.state import root_state
+from stack.witness_rows import WitnessRow
 
 CLOCK_WARNING: Final = timedelta(seconds=5)
 CLOCK_FAILURE: Final = timedelta(seconds=60)
@@ -57,6 +58,7 @@ class There:
         nobody: why there is none; empty where nothing shall be signed.
         mirror: where the TUF repository is; None where nobody has said it.
         others: URLs of roles that the signing config does not name.
+        witnesses, quorum: whom the log asks for cosignatures, and how many it must have.
     """
 
     url: str
@@ -67,6 +69,8 @@ class There:
     nobody: str = "nobody to sign as"
     mirror: str | None = ""
     others: tuple[str, ...] = ()
+    witnesses: tuple[WitnessRow, ...] = ()
+    quorum: int = 0
 
     @property
     def origins(self) -> tuple[str, ...]:

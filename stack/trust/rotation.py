@@ -77,7 +77,7 @@ def rotate_log(home: Home, settings: Settings, log: str, now: datetime, *, at_on
     """The same for a log; ``at_once`` freezes the old tree as soon as can be.
 
     Raises:
-        Refused: the log is not kept here, is in a database, or served by workers. Others as :func:`rotate_authority`.
+        Refused: the log is not kept here, is in a database, has witnesses, or is served by workers. Others as :func:`rotate_authority`.
     """
     with _growable(home, settings, log):
         return _rotate(home, settings, log, now + LEAD, AT_ONCE if at_once else OVERLAP)
@@ -93,6 +93,9 @@ def _growable(home: Home, settings: Settings, log: str) -> Iterator[None]:
         raise Refused(
             f"the logs of {home.path} are in a database, which several hosts may share: none is rotated", hint
         )
+    if log == "rekor" and settings.witnesses:
+        hint = "a witnessed log keeps its key; take [[log.witnesses]] out of sigbox.toml and start again, then rotate"
+        raise Refused("the log's witnesses would take its next tree for a fork: both have one origin", hint)
     if not settings.ephemeral and not Shard(log, 1).database(home.path).exists():
         hint = "where it was never served, start it once: sigbox up"
         raise Refused(f"there is no log in {home.path / log}: it has no entry yet, or is kept elsewhere", hint)

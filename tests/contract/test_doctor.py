@@ -24,6 +24,7 @@ REMOTE = (
     "clock",
     "metadata",
     "signature",
+    "witnesses",
     "ambient",
 )
 
@@ -51,10 +52,10 @@ def test_a_fresh_stack_is_well_and_one_signature_was_made(stack):
     code, checks = examine("--data", stack.data)
     assert code == 0
     assert tuple(checks) == LOCAL + REMOTE
-    apart = ("disk", "time", "tokens", "database", "ambient")
+    apart = ("disk", "time", "tokens", "database", "witnesses", "ambient")
     assert {check["state"] for name, check in checks.items() if name not in apart} == {"ok"}
     assert (checks["tokens"]["state"], checks["tokens"]["found"]) == ("skipped", "no key is in a token")
-    assert checks["database"]["state"] == "skipped"
+    assert checks["database"]["state"] == checks["witnesses"]["state"] == "skipped"
     assert checks["time"]["state"] == ("warning" if kernel_clock.fault() else "ok")
     assert "signed as 'doctor@localhost'" in checks["signature"]["found"]
 
@@ -193,7 +194,7 @@ def test_in_the_folder_of_one_role_what_is_not_there_is_skipped_and_said(stack, 
     assert "ca/ is not here" in checks["certificates"]["found"]
     assert checks["signature"]["state"] == "skipped"
     assert "the key of the OpenID provider is not in" in checks["signature"]["found"]
-    assert {checks[name]["state"] for name in REMOTE if name not in ("signature", "ambient")} == {"ok"}
+    assert {checks[name]["state"] for name in REMOTE if name not in ("signature", "witnesses", "ambient")} == {"ok"}
 
 
 def test_without_the_public_files_it_says_that_they_are_what_is_missing(stack, tmp_path):
@@ -210,6 +211,6 @@ def test_the_public_files_alone_are_enough_to_look_from_elsewhere(stack, tmp_pat
     shutil.copytree(stack.data / "public", tmp_path / "public")
     code, checks = examine("--data", tmp_path)
     assert code == 0
-    assert {checks[name]["state"] for name in REMOTE if name not in ("signature", "ambient")} == {"ok"}
+    assert {checks[name]["state"] for name in REMOTE if name not in ("signature", "witnesses", "ambient")} == {"ok"}
     for name in LOCAL[1:]:
         assert "there is no stack in" in checks[name]["found"]

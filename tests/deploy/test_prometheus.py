@@ -12,18 +12,21 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client.parser import text_string_to_metric_families
 
+from sigcore.cosignature import cosigner_key, encode_witness_verifier
 from stack import gate
 from stack.trust.lifetimes import LIFETIME
 from tests.interop.places import Kind, Place, make_signed
 from tests.interop.tools import SIGBOX
-from tests.stack_process import ROOT, running_stack
+from tests.stack_process import ROOT, running_stack, sigbox
 from tests.test_cli_docs import problems
 
 (GROUP,) = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))["groups"]
 RULES = GROUP["rules"]
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "sigbox.json").read_bytes())
+NOBODY = encode_witness_verifier(cosigner_key("nobody", Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()))
 PROMETHEUS_OWN = {"up"}
 """A metric that the scrape makes, and the labels that it adds."""
 SCRAPED = {"job", "instance"}
@@ -53,11 +56,16 @@ def selectors(expression: str) -> Iterator[tuple[str, list[tuple[str, str, str]]
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory) -> Series:
-    """What /metrics of a stack says that has signed something and refused a login, a certificate and a page, and watches a name."""
+    """What /metrics of a stack says that has signed something and refused a login, a certificate and a page, watches a name, and
+    asks a witness that is not there.
+    """
     series: Series = defaultdict(list)
     folder = tmp_path_factory.mktemp("stack")
     (folder / "stack.toml").write_text('[[watch]]\nname = "release"\nidentity = "release@corp.example"\n')
-    with running_stack(folder, "--ephemeral", "--config", folder / "stack.toml") as stack:
+    assert sigbox("init", "--data", folder / "data").returncode == 0
+    with (folder / "data" / "sigbox.toml").open("a") as settings:
+        settings.write(f'\n[[log.witnesses]]\nurl = "http://127.0.0.1:1"\nkey = "{NOBODY}"\n')
+    with running_stack(folder, "--data", folder / "data", "--config", folder / "stack.toml") as stack:
         make_signed(SIGBOX, Place(stack, tmp_path_factory.mktemp("place")), Kind.MESSAGE_V2)
         make_signed(SIGBOX, Place(stack, tmp_path_factory.mktemp("place")), Kind.MESSAGE_V1)
         for path in ("/auth/login", "/api/v2/signingCert"):

@@ -45,16 +45,20 @@ import stack.personas
 import stack.remote_log
 import stack.role_rules
 import stack.web.console.asked
+import stack.witness_files
+import stack.witness_rows
 import stack.workers.counts
 import stack.workers.frames
 import tlog.catalog.query
 import tlog.kept
+import tlog.witness
 import tsa.json_request
 from sigcore import (
     alike,
     bundle,
     checkpoint,
     cms,
+    cosignature,
     der,
     dsse,
     encrypted_key,
@@ -100,6 +104,9 @@ CERTIFICATE = x509.parse_certificate(BUNDLE.certificate)
 ROOT = SIGSTORE.ca.root
 P256, RSA = keys.generate_p256(), rsa.generate_private_key(65537, 2048)
 CHECKPOINT = BUNDLE.log_entries[0].proof.checkpoint
+WITNESS_KEY = cosignature.encode_witness_verifier(
+    cosignature.cosigner_key("w.example", ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key())
+)
 SCT = sct.sign_sct(sct.X509Entry(CERTIFICATE.der), 1_700_000_000_000, P256)
 WHAT = "the input"
 FULCIO = {
@@ -337,6 +344,26 @@ PARSERS: dict[str, Parser] = {
         [note.parse_note(CHECKPOINT).text.encode(), f"log - 1\n0\n{b64(bytes(32))}\nmore\n".encode()],
         checkpoint.encode_checkpoint,
         text=True,
+    ),
+    "sigcore.cosignature.parse_log_verifier": Parser(
+        cosignature.parse_log_verifier,
+        [
+            cosignature.encode_log_verifier(note.note_key("log.example", key.public_key())).encode()
+            for key in (P256, ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)))
+        ],
+        cosignature.encode_log_verifier,
+        text=True,
+    ),
+    "sigcore.cosignature.parse_witness_verifier": Parser(
+        cosignature.parse_witness_verifier,
+        [WITNESS_KEY.encode()],
+        cosignature.encode_witness_verifier,
+        text=True,
+    ),
+    "tlog.witness.parse_witness_request": Parser(
+        tlog.witness.parse_witness_request,
+        [tlog.witness.encode_witness_request(size, [bytes(32)] * size, CHECKPOINT) for size in (0, 3)],
+        lambda request: tlog.witness.encode_witness_request(request.old, request.proof, note.encode_note(request.note)),
     ),
     # --- RFC 6962
     "sigcore.sct.parse_leaf": Parser(
@@ -619,12 +646,28 @@ PARSERS: dict[str, Parser] = {
         lambda fields: stack.config.parse_services(fields.raw()),
         [{"ca": "http://localhost:1", "log": "https://a.example"}],
     ),
+    "stack.witness_rows.parse_witnesses": of_fields(
+        lambda fields: stack.witness_rows.parse_witnesses(fields.raw().get("witnesses")),
+        [{"witnesses": [{"url": "http://localhost:7780/witness", "key": WITNESS_KEY}]}],
+    ),
+    "stack.witness_rows.parse_quorum": of_fields(
+        lambda fields: stack.witness_rows.parse_quorum(fields.raw().get("witness_quorum")), [{"witness_quorum": 2}]
+    ),
+    "stack.witness_files.parse_witnessed": Parser(
+        stack.witness_files.parse_witnessed,
+        [b"# logs\n\nlog.example+d85f6874+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop\n"],
+        text=True,
+    ),
     "stack.role_rules.parse_role_tables": of_fields(
         lambda fields: stack.role_rules.parse_role_tables(fields.raw()),
         [
             {
                 "ca": {"certificate_lifetime": "5m"},
-                "log": {"entry_types": ["dsse"]},
+                "log": {
+                    "entry_types": ["dsse"],
+                    "witness_quorum": 1,
+                    "witnesses": [{"url": "https://a.example/witness", "key": WITNESS_KEY, "ca_file": "/ca.pem"}],
+                },
                 "tsa": {"require_synchronised_clock": True},
             }
         ],

@@ -90,7 +90,10 @@ def _own_name(log: Published) -> str:
 
 def _state(shelf: Shelf) -> dict[str, object]:
     log = shelf.log
-    head = log.head if log.size else None
+    try:
+        head = log.head if log.size else None
+    except SigError:  # it waits for its witnesses, as the fault says
+        head = None
     recent = range(log.size - 1, max(-1, log.size - 1 - RECENT), -1)
     return {"shelf": shelf, "head": head, "fault": log.damage or log.fault, "recent": list(recent)}
 
