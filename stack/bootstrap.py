@@ -20,7 +20,7 @@ from sigcore import keys, x509
 from sigcore.device_key import in_device
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.values import dataclass
-from stack.authorities import Keep, make_ca, make_log_key, make_tsa
+from stack.authorities import CHAIN, Keep, is_issued, make_ca, make_log_key, make_tsa
 from stack.config import Home, Settings, check_no_restore, load_settings, save_settings
 from stack.files import check_folder, leftover_of, load_file, load_secret, make_folder
 from stack.generations import current_folder, load_generations
@@ -47,14 +47,14 @@ class Material:
 
     ca_key: ec.EllipticCurvePrivateKey
     ca_chain: tuple[x509.Certificate, ...]
-    """Intermediate, root."""
+    """What signs, root; between them whatever a corporate PKI has there."""
     ct_key: ec.EllipticCurvePrivateKey
     rekor_key: keys.PrivateKey
     """Ed25519, or ECDSA P-256 where it is in a token."""
     rekor_v1_key: ec.EllipticCurvePrivateKey
     tsa_key: ec.EllipticCurvePrivateKey
     tsa_chain: tuple[x509.Certificate, ...]
-    """Leaf, intermediate, root."""
+    """Leaf, root; between them an intermediate of ours, or whatever a corporate PKI has there."""
 
     @property
     def secrets(self) -> tuple[keys.PrivateKey, ...]:
@@ -368,5 +368,7 @@ def _another_kind(path: Path, expected: str) -> Malformed:
 
 
 def _load_chain(folder: Path, names: Iterable[str]) -> tuple[x509.Certificate, ...]:
+    if is_issued(folder):
+        return x509.parse_certificates_pem(load_file(folder / CHAIN, what="the certificate chain"))
     files = (load_file(folder / f"{name}.pem", what="the certificate") for name in names)
     return tuple(x509.parse_certificate_pem(data) for data in files)

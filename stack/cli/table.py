@@ -65,7 +65,7 @@ COMMANDS = {
     "trust": Command(
         "stack.cli.trust",
         "show the trust root, rotate keys, sign it anew; what breaks by a date",
-        audited=("refresh", "policy", "rotate", "root propose", "root accept"),
+        audited=("refresh", "policy", "rotate", "request", "accept", "root propose", "root accept"),
     ),
     "audit": Command("stack.cli.audit", "who did what to your stack: show the record, verify it", ExitCode.REFUSED),
     "env": Command("stack.cli.env", "print the exact lines that point an official client at your stack"),

@@ -38,8 +38,8 @@ CA_API = 1
 OIDC_API = 1
 REKOR_V1_API, REKOR_V2_API = 1, 2
 TSA_API = 1
-_FORMER: Final = ((0, "fulcio_intermediate_v1.crt.pem"), (1, "fulcio_v1.crt.pem"))
-"""Position in the chain, and the target of which each generation has one."""
+_FORMER: Final = ((slice(-1), "fulcio_intermediate_v1.crt.pem"), (slice(-1, None), "fulcio_v1.crt.pem"))
+"""The part of the chain, and the target of which each generation has one."""
 
 
 def timestamp_url(settings: Settings) -> str:
@@ -166,21 +166,29 @@ def public_keys(material: PublicMaterial, rotated: Generations = MappingProxyTyp
     the certificate log the keys before, likewise.
     """
     former = {number: chain_of(one) for number, one in enumerate(rotated.get("ca", ())[:-1], 1)}
-    intermediate, root = (_pem(certificate) for certificate in material.ca_chain)
-    tsa_leaf, tsa_intermediate, tsa_root = (_pem(certificate) for certificate in material.tsa_chain)
+    issuers, root = _pems(material.ca_chain[:-1]), _pem(material.ca_chain[-1])
+    tsa_leaf, tsa_issuers, tsa_root = (
+        _pem(material.tsa_chain[0]),
+        _pems(material.tsa_chain[1:-1]),
+        _pem(material.tsa_chain[-1]),
+    )
     return {
         "fulcio_v1.crt.pem": root,
         "fulcio.crt.pem": root,
-        "fulcio_intermediate_v1.crt.pem": intermediate,
-        "fulcio_chain.pem": b"".join((intermediate, root, *(_pem(one) for chain in former.values() for one in chain))),
+        "fulcio_intermediate_v1.crt.pem": issuers,
+        "fulcio_chain.pem": b"".join((issuers, root, *map(_pems, former.values()))),
         "rekor.pub": encode_public_key_pem(material.rekor_v1_key).encode("ascii"),
         "rekor_v2.pub": encode_public_key_pem(material.rekor_key).encode("ascii"),
         "ctfe.pub": encode_public_key_pem(material.ct_key).encode("ascii"),
         "tsa_leaf.crt.pem": tsa_leaf,
-        "tsa_intermediate_0.crt.pem": tsa_intermediate,
+        **({"tsa_intermediate_0.crt.pem": tsa_issuers} if tsa_issuers else {}),
         "tsa_root.crt.pem": tsa_root,
-        "tsa_chain.pem": tsa_leaf + tsa_intermediate + tsa_root,
-        **{former_target(name, number): _pem(chain[at]) for number, chain in former.items() for at, name in _FORMER},
+        "tsa_chain.pem": tsa_leaf + tsa_issuers + tsa_root,
+        **{
+            former_target(name, number): _pems(chain[part])
+            for number, chain in former.items()
+            for part, name in _FORMER
+        },
         **{
             former_target("ctfe.pub", number): encode_public_key_pem(parse_public_key(one.public[0])).encode("ascii")
             for number, one in enumerate(rotated.get("ct", ())[:-1], 1)
@@ -226,6 +234,10 @@ def _read(home: Home, name: str) -> bytes:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return x509.encode_certificate_pem(certificate.der).encode("ascii")
+
+
+def _pems(certificates: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(map(_pem, certificates))
 
 
 @contextmanager
