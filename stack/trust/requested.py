@@ -28,7 +28,7 @@ from stack.authorities import SIGNERS, Keep, is_issued, make_signer, name_of, sa
 from stack.bootstrap import keep_for, load_ca, load_ecdsa, load_tsa
 from stack.config import Home, Settings
 from stack.files import make_folder
-from stack.generations import current_folder, folder_of, load_generations, number_of
+from stack.generations import current_folder, load_generations, number_of
 from stack.trust.corporate import Judged, judge
 from stack.trust.documents import unrotated
 from stack.trust.rotation import Rotated, resume, rotate_authority
@@ -98,14 +98,18 @@ def request(home: Home, settings: Settings, role: str, subject: str = "") -> tup
 
 
 def withdraw(home: Home, role: str) -> None:
-    """Forget the request of ``role``, where there is one: a key in a token stays there."""
-    shutil.rmtree(_folder(home, role), ignore_errors=True)
+    """Forget the request of ``role``, where there is one: a key in a token stays there. Half of one is never left."""
+    draft = _draft(home, role)
+    shutil.rmtree(draft, ignore_errors=True)
+    if is_waiting(home, role):
+        _folder(home, role).rename(draft)
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _make(home: Home, settings: Settings, role: str) -> Pending:
     number = number_of(load_generations(home), role) + 1
     key = make_signer(role, settings, number)
-    draft = _folder(home, role).with_name("requested.draft")
+    draft = _draft(home, role)
     shutil.rmtree(draft, ignore_errors=True)
     for folder in (draft, draft / str(number)):
         make_folder(folder)
@@ -119,6 +123,10 @@ def _folder(home: Home, role: str) -> Path:
     return home.path / role / "requested"
 
 
+def _draft(home: Home, role: str) -> Path:
+    return home.path / role / "requested.draft"
+
+
 def _load(home: Home, role: str) -> Pending | None:
     found = sorted(_folder(home, role).glob("*/"))
     if not found:
@@ -128,9 +136,9 @@ def _load(home: Home, role: str) -> Pending | None:
 
 
 def _sweep(home: Home, role: str) -> None:
-    """Step 4 of an acceptance that was interrupted before it."""
+    """Step 4, also of an acceptance that was interrupted before it."""
     pending = _load(home, role)
-    if pending is not None and pending.spki == _newest(home, role):
+    if pending is None or pending.spki == _newest(home, role):
         withdraw(home, role)
 
 
@@ -216,6 +224,5 @@ def accept(home: Home, settings: Settings, acceptance: Acceptance, now: datetime
         newest = load_generations(home)[role][-1].public
         if newest != tuple(one.der for one in acceptance.judged.chain):
             raise Refused(f"an interrupted rotation of {role} was finished first", "run it again: it was not lost")
-    if is_waiting(home, role) and folder_of(home, role, acceptance.number).exists():
-        _sweep(home, role)
+    _sweep(home, role)
     return done
