@@ -20,7 +20,7 @@ from sigcore import keys, x509
 from sigcore.device_key import in_device
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.values import dataclass
-from stack.authorities import CHAIN, Keep, is_issued, make_ca, make_log_key, make_tsa
+from stack.authorities import CHAIN, Keep, is_issued, make_ca, make_log_key, make_tsa, save_issued
 from stack.config import Home, Settings, check_no_restore, load_settings, save_settings
 from stack.files import check_folder, leftover_of, load_file, load_secret, make_folder
 from stack.generations import current_folder, load_generations
@@ -39,6 +39,10 @@ ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 UNLOCK_HINT: Final = "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE"
 
 _log = logging.getLogger(__name__)
+
+
+Chained = tuple[ec.EllipticCurvePrivateKey, tuple[x509.Certificate, ...]]
+"""The key of an authority, and its chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ def prepare(
     seed: int | None = None,
     services: Mapping[str, str] | None = None,
     in_token: Mapping[str, str] | None = None,
+    authority: Chained | None = None,
 ) -> Settings:
     """Bring ``home`` to a state that can be served, and say under which URL.
 
@@ -103,7 +108,8 @@ def prepare(
     3. The URL is the one given, else the one of the first run, else it follows the listening address.
 
     ``organization`` is what a new stack's certificates name; empty for a name that follows from the host. ``services`` are the
-    URLs of its roles that are not reached at ``url``, ``in_token`` the URIs of its keys that are in tokens.
+    URLs of its roles that are not reached at ``url``, ``in_token`` the URIs of its keys that are in tokens, ``authority`` the key and chain
+    of its certificate authority, judged, where they were made elsewhere.
 
     Raises:
         Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
@@ -121,7 +127,7 @@ def prepare(
             services=services or {},
             keys=in_token or {},
         )
-        _create(home, settings)
+        _create(home, settings, authority)
         save_settings(home, settings)
         return settings
     settings = load_settings(home)
@@ -156,7 +162,7 @@ def refuse_foreign(home: Home) -> None:
 
 
 # --- create ----------------------------------------------------------------------------------------
-def _create(home: Home, settings: Settings) -> None:
+def _create(home: Home, settings: Settings, authority: Chained | None) -> None:
     """Make every key but the provider's, which :func:`oidc_key` makes when it is first asked for."""
     durable = not settings.ephemeral
     make_folder(home.path, durable=durable)
@@ -167,7 +173,10 @@ def _create(home: Home, settings: Settings) -> None:
         make_folder(home.path / name, durable=durable)
     make_folder(home.public, 0o755, durable=durable)
     keep = keep_for(home, settings)
-    make_ca(home.path / "ca", settings, keep, settings.created)
+    if authority is None:
+        make_ca(home.path / "ca", settings, keep, settings.created)
+    else:
+        save_issued(home.path / "ca", "ca", keep, *authority)
     make_tsa(home.path / "tsa", settings, keep, settings.created)
     for role in LOG_FOLDERS:
         _save_keys(home, role, {"log": make_log_key(role, settings)}, settings)
@@ -265,9 +274,6 @@ def load_material(home: Home) -> Material:
         tsa_key=tsa_key,
         tsa_chain=tsa_chain,
     )
-
-
-Chained = tuple[ec.EllipticCurvePrivateKey, tuple[x509.Certificate, ...]]
 
 
 def load_ca(home: Home, folder: Path | None = None) -> Chained:

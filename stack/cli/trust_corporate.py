@@ -7,8 +7,10 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -16,8 +18,12 @@ from sigcore import keys, x509
 from sigcore.errors import Malformed, SigError
 from sigcore.strict import encode_time
 from stack.cli.placing import add_data_option, add_passphrase_option
+from stack.cli.usage import Usage
 from stack.config import Home, load_settings
 from stack.files import load_file, load_secret, save_file
+
+if TYPE_CHECKING:
+    from stack.bootstrap import Chained
 
 ROLES = ("ca", "tsa")
 _ABOUT = "ca: what issues certificates; tsa: what signs timestamps"
@@ -52,6 +58,53 @@ def add_accept_arguments(parser: argparse.ArgumentParser) -> None:
     add_passphrase_option(parser)
 
 
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``sigbox init`` for an authority that was made elsewhere."""
+    add = parser.add_argument
+    add(
+        "--ca-chain",
+        metavar="CHAIN",
+        type=Path,
+        help="the certificate authority that there is already, such as Fulcio's file CA: its certificates up to the root",
+    )
+    add("--ca-key", metavar="KEY", type=Path, help="its key: ECDSA on P-256 or P-384, PKCS#8 in PEM")
+    add("--ca-key-passphrase-file", metavar="FILE", type=Path, help="what that key is encrypted with")
+
+
+def imported(options: argparse.Namespace, now: datetime) -> Chained | None:
+    """The authority that ``sigbox init`` is given, judged as one that came back from a request.
+
+    Raises:
+        Usage: one half of it is given, or it is given for another place. Others as :func:`stack.trust.corporate.judge`.
+    """
+    given = [name for name in ("ca_chain", "ca_key", "ca_key_passphrase_file") if getattr(options, name) is not None]
+    if not given:
+        return None
+    from stack.trust.corporate import judge  # noqa: PLC0415 - see below
+
+    if not {"ca_chain", "ca_key"} <= set(given):
+        raise Usage(
+            "--ca-chain and --ca-key belong together", "to make a key here and ask for its chain: sigbox trust request"
+        )
+    if any(one.startswith("ca=") for one in options.key):
+        raise Usage(
+            "--ca-key is a file, and --key says that the key of ca is in a token",
+            "sigbox trust request makes a key in a token",
+        )
+    key = _opened(options.ca_key, options.ca_key_passphrase_file)
+    judged = judge("ca", _given([options.ca_chain]), keys.encode_public_key(key.public_key()), now)
+    sys.stderr.writelines(f"{note}\n" for note in judged.notes)
+    return key, judged.chain
+
+
+def is_imported(options: argparse.Namespace, home: Home) -> bool:
+    """Whether that authority is the one of the stack in ``home``: the same command once more. Errors: as :func:`imported`."""
+    from stack.bootstrap import load_ca  # noqa: PLC0415 - see below
+
+    given = imported(options, datetime.now(UTC))
+    return given is not None and given[1] == load_ca(home)[1]
+
+
 def run_request(home: Home, options: argparse.Namespace) -> int:
     """Write a request; nothing else changes."""
     # Deferred, here and below: most actions of `trust` need none of it.
@@ -74,15 +127,12 @@ def run_request(home: Home, options: argparse.Namespace) -> int:
 
 def run_accept(home: Home, options: argparse.Namespace) -> int:
     """Judge what came back, and rotate to it."""
-    from stack.trust.corporate import certificates_in  # noqa: PLC0415 - see above
     from stack.trust.publisher import finish_publisher, start_publisher  # noqa: PLC0415 - see above
     from stack.trust.requested import accept, consider  # noqa: PLC0415 - see above
 
     settings, now = load_settings(home), datetime.now(UTC)
-    given = dict.fromkeys(
-        one for path in options.files for one in certificates_in(load_file(path, what="the chain"), what=str(path))
-    )
-    found = consider(home, options.role, tuple(given), now, _key(options))
+    key = _opened(options.key, options.key_passphrase_file) if options.key else None
+    found = consider(home, options.role, _given(options.files), now, key)
     sys.stderr.writelines(f"{note}\n" for note in found.judged.notes)
     lines = [_line(one) for one in found.judged.chain]
     facts = {
@@ -109,15 +159,20 @@ def run_accept(home: Home, options: argparse.Namespace) -> int:
     return 0
 
 
-def _key(options: argparse.Namespace) -> ec.EllipticCurvePrivateKey | None:
-    if options.key is None:
-        return None
-    phrase = options.key_passphrase_file
+def _given(files: Sequence[Path]) -> tuple[x509.Certificate, ...]:
+    """The certificates in ``files``, each once."""
+    from stack.trust.corporate import certificates_in  # noqa: PLC0415 - see above
+
+    read = ((path, load_file(path, what="the chain")) for path in files)
+    return tuple(dict.fromkeys(one for path, data in read for one in certificates_in(data, what=str(path))))
+
+
+def _opened(path: Path, phrase: Path | None) -> ec.EllipticCurvePrivateKey:
     secret = load_secret(phrase, what="the passphrase").rstrip(b"\r\n") if phrase else None
-    key = keys.parse_private_key(load_secret(options.key, what="the key"), secret, what=str(options.key))
+    key = keys.parse_private_key(load_secret(path, what="the key"), secret, what=str(path))
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in ("secp256r1", "secp384r1"):
         hint = "make a key here instead: sigbox trust request"
-        raise Malformed(f"{options.key} is no ECDSA key on P-256 or P-384, which an authority here needs", hint)
+        raise Malformed(f"{path} is no ECDSA key on P-256 or P-384, which an authority here needs", hint)
     return key
 
 

@@ -181,7 +181,7 @@ def _check_algorithm(certificate: Certificate) -> None:
     if algorithm in _TAKEN:
         return
     oid = der.Reader(algorithm, "the signature algorithm").enter().oid()
-    hint = "ask for a signature with SHA-256, SHA-384 or SHA-512, by ECDSA or RSA PKCS #1 v1.5"
+    hint = "ask for a signature with SHA-256, SHA-384 or SHA-512, by ECDSA or RSA PKCS #1 v1.5, or Ed25519"
     if _NAMES.get(oid) == "RSASSA-PSS":
         hint += "; of a Microsoft CA: AlternateSignatureAlgorithm=0 in its CAPolicy.inf"
     raise Refused(f"{_called(certificate)} is signed with {_NAMES.get(oid, oid)}, which not every client takes", hint)
@@ -195,16 +195,16 @@ _TAKEN: Final = frozenset(
         signatures.RSA_WITH_SHA256,
         signatures.RSA_WITH_SHA384,
         signatures.RSA_WITH_SHA512,
+        signatures.ED25519,
     }
 )
-"""Not Ed25519: sigstore-js knows it in no certificate."""
 
 
 def _check_key(certificate: Certificate) -> None:
     try:
         keys.check_strength(certificate.public_key(), what=f"the key of {_called(certificate)}")
     except SigError as error:
-        hint = "ask for a path of ECDSA on P-256, P-384 or P-521, or RSA of 2048, 3072 or 4096 bits"
+        hint = "ask for a path of ECDSA on P-256, P-384 or P-521, RSA of 2048, 3072 or 4096 bits, or Ed25519"
         raise type(error)(f"{_called(certificate)} is no good: {error.message}", hint) from error
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -203,10 +204,10 @@ def load_public(home: Home) -> PublicMaterial:
         NotFound, Malformed: a file is missing or damaged.
     """
 
-    def certificates(name: str, length: int) -> tuple[x509.Certificate, ...]:
+    def certificates(name: str) -> tuple[x509.Certificate, ...]:
         found = x509.parse_certificates_pem(_read(home, name).decode("latin-1"), what=name)
-        if len(found) != length:
-            message = f"{home.keys / name} holds {len(found)} certificates, of one generation there are {length}"
+        if not _is_chain(found):
+            message = f"{home.keys / name} holds {len(found)} certificates, which are not the chain of one generation"
             raise Malformed(message, f"{path_of(home)} may be lost: restore public/generations.json from a backup")
         return found
 
@@ -215,12 +216,18 @@ def load_public(home: Home) -> PublicMaterial:
 
     rotated = load_generations(home)
     return PublicMaterial(
-        ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem", 2),
-        tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem", 3),
+        ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem"),
+        tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem"),
         ct_key=tree_key("ct", "ctfe.pub"),
         rekor_key=tree_key("rekor", "rekor_v2.pub"),
         rekor_v1_key=load_public_key(home, "rekor.pub"),
     )
+
+
+def _is_chain(found: Sequence[x509.Certificate]) -> bool:
+    """That each names the next as its issuer, and the last one, alone, itself."""
+    linked = all(below.issuer == above.subject for below, above in pairwise(found))
+    return linked and len(found) > 1 and [one.issuer == one.subject for one in found].index(True) == len(found) - 1
 
 
 def load_public_key(home: Home, name: str) -> PublicKey:

@@ -179,7 +179,6 @@ REFUSALS: dict[str, tuple[Case, str, str]] = {
         "signed with RSASSA-PSS",
         "AlternateSignatureAlgorithm=0",
     ),
-    "Ed25519": (_root("modern", "Ed25519", options=(), issue=()), "signed with 1.3.101.112", "by ECDSA or RSA"),
     "weak key": (_root("weak", "1024"), "is RSA with 1024 bits", "RSA of 2048"),
     "foreign curve": (_root("bitcoin", "secp256k1"), "is no good: ", "P-256, P-384"),
     "ends too soon": (_issued("soon", days=1), "ends 2", "at least 2 days"),
@@ -232,6 +231,13 @@ WITHOUT = {
 def test_an_authority_without_limits_is_good(world: World, kind: str):
     name = world.issued(f"no-{kind.split(maxsplit=1)[0]}-{len(kind)}", extensions=WITHOUT[kind])
     assert judge("ca", world.given("root", name, "policy"), world.spki, NOW + LATER).chain[0] == world.given(name)[0]
+
+
+def test_roots_of_every_kind_that_clients_take_are_good(world: World):
+    for kind, digest in (("3072", "-sha256"), ("4096", "-sha512"), ("P-521", "-sha512"), ("Ed25519", "")):
+        options = (digest,) if digest else ()
+        given = world.given(*_root(f"of-{kind}", kind, options=options, issue=options)(world))
+        assert judge("ca", given, world.spki, NOW + LATER).chain == given
 
 
 def test_what_is_short_or_not_needed_is_told(world: World):

@@ -205,6 +205,28 @@ def test_a_key_that_an_authority_here_cannot_use_is_refused(home: Home, pki: Pki
     assert not load_generations(home)
 
 
+def test_a_stack_is_made_with_an_authority_that_is_there_already(tmp_path: Path, pki: Pki, capsys):
+    pki.below("fulcio", "policy", "P-384", extensions=ISSUING, days=3000)
+    home, chain, key = Home(tmp_path / "imported"), pki.chain("fulcio", "policy", "root"), pki.folder / "fulcio.key"
+    making = ["init", "--data", str(home.path), "--yes", "--ca-chain", str(chain), "--ca-key", str(key)]
+    assert main(making[:-2]) == 2, "one half of it"
+    assert main([*making, "--role", "ca", "--url", "http://localhost:1"]) == 2
+    assert not home.settings_file.exists()
+    for _ in range(2):
+        assert main(making) == 0
+        (authority,) = trustroot.parse_trusted_root(home.trusted_root.read_bytes()).certificate_authorities
+        assert authority.chain == tuple(one.der for one in parse_certificates_pem(chain.read_bytes()))
+        assert loaded(home, "ca")[1][0] == pki.certificate("fulcio")
+        assert list(problems(home)) == []
+    assert main(["trust", "refresh", "--data", str(home.path)]) == 0, "its documents are written from public files"
+    assert run(home, "rotate", "ca") == 3
+    assert run(home, "accept", "ca", issued(home, pki, "ca", "root")) == 0
+    assert len(load_generations(home)["ca"]) == 2
+    capsys.readouterr()
+    assert main(making) == 3
+    assert "holds a stack already (sigbox trust accept ca" in said(capsys)
+
+
 # --- what is refused ---------------------------------------------------------------------------------
 def test_a_corporate_chain_is_not_followed_by_one_of_our_own_unless_told(home: Home, pki: Pki, capsys):
     assert run(home, "accept", "ca", issued(home, pki)) == 0
