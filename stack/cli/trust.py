@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         return _publish_policy(unlocked(options), options)
     if options.action == "rotate":
         return trust_rotate.run(unlocked(options), options)
-    if options.action in ("request", "accept"):
+    if options.action in ("request", "accept", trust_corporate.DRY_RUN):
         work = trust_corporate.run_request if options.action == "request" else trust_corporate.run_accept
         return work(unlocked(options), options)
     if options.action in ("export", "import"):

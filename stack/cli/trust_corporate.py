@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from stack.bootstrap import Chained
 
 ROLES = ("ca", "tsa")
+DRY_RUN = "accept --dry-run"
+"""An action of its own, since it is not recorded."""
 _ABOUT = "ca: what issues certificates; tsa: what signs timestamps"
 
 
@@ -52,7 +54,14 @@ def add_accept_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--key", metavar="KEY", type=Path, help="the key, where it was made elsewhere: PKCS#8 in PEM")
     parser.add_argument("--key-passphrase-file", metavar="FILE", type=Path, help="what that key is encrypted with")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    parser.add_argument(
+        "--dry-run",
+        dest="action",
+        action="store_const",
+        const=DRY_RUN,
+        default="accept",
+        help="say what would be done, and change nothing",
+    )
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_data_option(parser)
     add_passphrase_option(parser)
@@ -141,9 +150,9 @@ def run_accept(home: Home, options: argparse.Namespace) -> int:
         "chain": [{"subject": _name(one), "notAfter": encode_time(one.not_after)} for one in found.judged.chain],
         "until": encode_time(found.judged.until),
         "notes": list(found.judged.notes),
-        "done": not options.dry_run,
+        "done": options.action != DRY_RUN,
     }
-    if options.dry_run:
+    if options.action == DRY_RUN:
         said = f"nothing was changed; without --dry-run this chain would be key {found.number} of {options.role}"
         print(json.dumps(facts, indent=2) if options.json else "\n".join((*lines, said)))
         return 0

@@ -114,9 +114,10 @@ def test_a_request_makes_a_key_and_changes_nothing_else(home: Home, pki: Pki, ro
 @pytest.mark.parametrize("role", ["ca", "tsa"])
 def test_what_came_back_is_the_next_generation_and_the_one_before_stays(home: Home, pki: Pki, role: str, capsys):
     before, chain = newest(home, role), issued(home, pki, role)
-    untouched = files(home)
+    untouched, record = files(home), (home.path / "anchor" / "audit.checkpoint").read_bytes()
     assert run(home, "accept", role, chain, "--dry-run") == 0
     assert files(home) == untouched
+    assert (home.path / "anchor" / "audit.checkpoint").read_bytes() == record, "nothing was done"
     assert run(home, "accept", role, chain) == 0
     given = tuple(one.der for one in parse_certificates_pem(chain.read_bytes()))
     assert newest(home, role) == given
