@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both authorities move below a corporate root while the stack runs: the official clients sign and verify before and after.
 
-The PKI is openssl's: an RSA root straight above what the stack asked for, then an RSA root above a policy authority on P-384.
+The PKI is openssl's: a root on P-384 straight above what the stack asked for; then an RSA root above a policy authority on P-384; and
+below these two an issuing authority on P-384 whose key was made elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sigcore.x509 import common_name, parse_certificate
+from tests.contract.test_rotation import wait
 from tests.corporate_pki import ISSUING, SIGNER, Pki
 from tests.interop.places import ALICE, MALLORY, Kind, Place, Signed, make_signed, refuse, succeed
 from tests.interop.test_rotation import signs_with, wait_for_succession
@@ -25,7 +27,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A stack that has moved twice, and what was signed before each move and after the last, by sigstore-python."""
+    """A stack that has moved three times, and what was signed before each move and after the last, by sigstore-python."""
 
     stack: RunningStack
     signed: tuple[Signed, ...]
@@ -40,6 +42,15 @@ def move(stack: RunningStack, pki: Pki, issuers: tuple[str, ...]) -> None:
         pki.issue(request, name, issuers[0], extensions=extensions)
         succeed(sigbox("trust", "accept", role, pki.chain(name, *issuers), "--data", stack.data))
     wait_for_succession(stack, before)
+
+
+def take_over(stack: RunningStack, pki: Pki) -> None:
+    """The certificate authority has its key already, as Fulcio's file CA."""
+    before = signs_with(stack)[0]
+    key = pki.below("taken", "policy", "P-384", extensions=ISSUING, days=3000).with_suffix(".key")
+    chain = pki.chain("taken", "policy", "root")
+    succeed(sigbox("trust", "accept", "ca", chain, "--key", key, "--data", stack.data))
+    wait(lambda: signs_with(stack)[0] != before)
 
 
 def issuer_of(signed: Signed) -> str:
@@ -62,7 +73,9 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moved]:
             if issuers:
                 move(stack, pki, issuers)
             signed.append(make_signed(PYTHON, place, Kind.MESSAGE_V2, name))
-        assert len({issuer_of(one) for one in signed}) == 3
+        take_over(stack, pki)
+        signed.append(make_signed(PYTHON, place, Kind.MESSAGE_V2, "fourth"))
+        assert len({issuer_of(one) for one in signed}) == 4
         yield Moved(stack, tuple(signed))
 
 
