@@ -96,7 +96,7 @@ def judge(
 
     1. One certificate is for that key.
     2. Each is signed by the next by an algorithm and a key that every client takes, up to a root that signed itself, which is there.
-    3. No certificate has name constraints: our client and others do not read them.
+    3. No certificate has name constraints, which our client and others do not read; each has a name that all can read.
     4. Those above the first are CAs that may sign certificates for the role's purpose, as many levels down as there are.
     5. The first is what the role needs: an issuing CA, or the signer of timestamps.
     6. All are valid now and long enough, and the first does not end after those above it.
@@ -224,6 +224,14 @@ def _check_names(certificate: Certificate) -> None:
         message = f"{_called(certificate)} has name constraints, which our client refuses and others may not read"
         hint = "certificates for signers name e-mail addresses and URIs: ask for a path without nameConstraints"
         raise Refused(message, hint)
+    try:
+        named = x509.common_name(certificate.subject) or x509.organization(certificate.subject)
+    except Malformed as error:
+        hint = "ask for names in UTF8String or PrintableString (RFC 5280 section 4.1.2.4)"
+        raise Refused(f"{_called(certificate)} has a subject that cannot be read: {error.message}", hint) from error
+    if not named:
+        hint = "ask for a common name, as the request has it"
+        raise Refused(f"{_called(certificate)} has neither a common name nor an organization", hint)
 
 
 def _check_authority(issuer: Certificate, ask: str) -> None:

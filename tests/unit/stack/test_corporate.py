@@ -10,6 +10,12 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import BasicConstraints, CertificateBuilder, Name, NameAttribute, SubjectKeyIdentifier
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from sigcore.errors import SigError
 from sigcore.x509 import Certificate
@@ -104,6 +110,24 @@ def _pathless(world: World) -> Sequence[str]:
     return (world.issued("below-narrow", "narrow"), "narrow", "root")
 
 
+def _nameless(world: World) -> Sequence[str]:
+    world.pki.openssl("req", "-new", "-key", "own-key.key", "-subj", "/", "-out", "nameless.csr")
+    world.pki.issue(world.pki.folder / "nameless.csr", "nameless", "policy")
+    return ("nameless", "policy", "root")
+
+
+def _of_former_days(world: World) -> Sequence[str]:
+    """A root whose name is a BMPString, as Windows 2000 wrote it."""
+    key, old = ec.generate_private_key(ec.SECP256R1()), NameAttribute(NameOID.COMMON_NAME, "Root", _ASN1Type.BMPString)
+    builder = CertificateBuilder(Name([old]), Name([old]), key.public_key(), 7, NOW, NOW + timedelta(days=7300))
+    builder = builder.add_extension(SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    root = builder.add_extension(BasicConstraints(ca=True, path_length=None), critical=True).sign(key, SHA256())
+    folder, pem = world.pki.folder, Encoding.PEM
+    (folder / "former-days.pem").write_bytes(root.public_bytes(pem))
+    (folder / "former-days.key").write_bytes(key.private_bytes(pem, PrivateFormat.PKCS8, NoEncryption()))
+    return (world.issued("below-former-days", "former-days"), "former-days")
+
+
 NO_CA = ISSUING.replace("CA:TRUE, pathlen:0", "CA:FALSE")
 REFUSALS: dict[str, tuple[Case, str, str]] = {
     "another key": (_stranger, "none of the certificates is for the key that was requested", "issued for this request"),
@@ -163,6 +187,8 @@ REFUSALS: dict[str, tuple[Case, str, str]] = {
         "has name constraints",
         "e-mail addresses and URIs",
     ),
+    "no name": (_nameless, "has neither a common name nor an organization", "as the request has it"),
+    "a name of former days": (_of_former_days, "has a subject that cannot be read", "in UTF8String"),
     "critical policies": (
         _issued("policies", extensions=f"{ISSUING}certificatePolicies = critical, 1.2.3.4\n"),
         "has the critical extension 2.5.29.32",

@@ -20,6 +20,8 @@ from stack import bootstrap
 from stack.cli import main
 from stack.config import Home, load_settings
 from stack.doctor.contents import problems
+from stack.doctor.finding import Warned
+from stack.doctor.here import Here, certificates
 from stack.generations import load_generations
 from stack.pkcs11.module import module_at
 from stack.succession import is_published
@@ -69,12 +71,12 @@ def run(home: Home, *arguments: object) -> int:
     return main(["trust", *map(str, arguments), "--data", str(home.path)])
 
 
-def issued(home: Home, pki: Pki, role: str = "ca", *above: str, subject: str = "") -> Path:
+def issued(home: Home, pki: Pki, role: str = "ca", *above: str, days: int = 1825) -> Path:
     """What the PKI gives back for a request of ``role``."""
     above = above or ("policy", "root")
     out = pki.folder / f"{role}.csr"
-    assert run(home, "request", role, "-o", out, "--subject", subject) == 0
-    pki.issue(out, "issued", above[0], extensions=EXTENSIONS[role])
+    assert run(home, "request", role, "-o", out) == 0
+    pki.issue(out, "issued", above[0], extensions=EXTENSIONS[role], days=days)
     return pki.chain("issued", *above)
 
 
@@ -239,6 +241,15 @@ def test_a_corporate_chain_is_not_followed_by_one_of_our_own_unless_told(home: H
     assert run(home, "rotate", "ca", "--self-signed") == 0
     assert len(load_generations(home)["ca"]) == 3
     assert run(home, "rotate", "ca") == 0, "from then on as before"
+
+
+def test_the_end_of_a_corporate_chain_is_told_with_the_request_that_prevents_it(home: Home, pki: Pki, capsys):
+    assert run(home, "accept", "tsa", issued(home, pki, "tsa", days=100)) == 0
+    assert "good for 99 days only" in capsys.readouterr().err
+    with pytest.raises(Warned) as caught:
+        certificates(Here(home, datetime.now(UTC)))
+    assert "'ACME timestamp authority 2' ends" in caught.value.message
+    assert "sigbox trust rotate ca, sigbox trust request tsa" in caught.value.hint
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
