@@ -262,7 +262,8 @@ def _check_validity(certificate: Certificate, at: datetime) -> None:
         raise Refused(f"{_called(certificate)} expired at {moment}, it is used at {strict.encode_time(at)}")
 
 
-def _check_extensions(certificate: Certificate) -> None:
+def check_extensions(certificate: Certificate) -> None:
+    """Refused where ``certificate`` has an extension that must not be passed over, and is not understood here."""
     for extension in certificate.extensions:
         if extension.oid == extensions.POISON:
             raise Refused(f"{_called(certificate)} is a precertificate, which certifies nothing")
@@ -283,7 +284,7 @@ def _check_leaf(leaf: Certificate, at: datetime, eku: str) -> None:
 
 
 def _check_purpose(leaf: Certificate, eku: str) -> None:
-    _check_extensions(leaf)
+    check_extensions(leaf)
     constraints = extensions.parse_basic_constraints(leaf)
     if constraints is not None and constraints.ca:
         raise Refused(f"{_called(leaf)} is a CA, expected a leaf")
@@ -313,7 +314,7 @@ def _check_authority(issuer: Certificate) -> None:
 @lru_cache(maxsize=128)
 def _check_fitness(issuer: Certificate, eku: str) -> None:
     """What holds of an issuer at all times. Kept where it holds: issuers are few and sign much."""
-    _check_extensions(issuer)
+    check_extensions(issuer)
     purposes = extensions.parse_extended_key_usage(issuer)
     if purposes is not None and not {eku, extensions.ANY_EXTENDED_KEY_USAGE} & set(purposes):
         raise Refused(f"{_called(issuer)} may not issue for the purpose {eku} (extendedKeyUsage)")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,10 @@ AUTHORITY_LIFE: Final = timedelta(days=3650)
 """A private root outlives the hardware; rotation is by validity windows, not by expiry."""
 COMMON_NAME_LIMIT: Final = 64
 """RFC 5280 appendix A.1."""
+SIGNERS: Final = {"ca": "intermediate", "tsa": "leaf"}
+"""What signs for others, of each authority: the name of its key and certificate."""
+CHAIN: Final = "chain.pem"
+"""In the folder of a generation that was issued elsewhere: its certificates, what signs first, the root last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,24 @@ class Keep:
         for name, certificate in certificates.items():
             pem = x509.encode_certificate_pem(certificate).encode("ascii")
             save_file(folder / f"{name}.pem", pem, durable=self.durable)
+
+
+def make_signer(role: str, settings: Settings, number: int) -> ec.EllipticCurvePrivateKey:
+    """The key alone that signs for an authority in generation ``number``; in the token that ``[keys]`` names, else in memory."""
+    return _made(role, SIGNERS[role], number, settings)
+
+
+def save_issued(folder: Path, role: str, keep: Keep, key: keys.PrivateKey, chain: Sequence[x509.Certificate]) -> None:
+    """A key of ``role`` and the chain that was issued for it elsewhere, in ``folder``."""
+    keep.save_keys(folder, {SIGNERS[role]: key})
+    keep.save_chain(folder, {SIGNERS[role]: chain[0].der})
+    pem = "".join(x509.encode_certificate_pem(one.der) for one in chain).encode("ascii")
+    save_file(folder / CHAIN, pem, durable=keep.durable)
+
+
+def is_issued(folder: Path) -> bool:
+    """Whether the generation in ``folder`` was issued elsewhere."""
+    return (folder / CHAIN).exists()
 
 
 def make_ca(folder: Path, settings: Settings, keep: Keep, since: datetime, number: int = 1) -> None:
@@ -101,10 +123,15 @@ def _named(name: str, number: int) -> str:
     return name if number == 1 else f"{name}/{number}"
 
 
+def name_of(role: str, settings: Settings, number: int) -> str:
+    """The common name of what has this ``role`` in generation ``number``."""
+    named = role if number == 1 else f"{role} {number}"
+    return f"{(settings.name or 'sigbox')[: COMMON_NAME_LIMIT - len(named) - 1]} {named}"
+
+
 def _subject(role: str, settings: Settings, since: datetime, number: int) -> certify.Subject:
     """Each generation has names of its own: readers that look an issuer up by name find one."""
     named = role if number == 1 else f"{role} {number}"
-    common_name = f"{(settings.name or 'sigbox')[: COMMON_NAME_LIMIT - len(named) - 1]} {named}"
     life = AUTHORITY_LIFE if settings.seed is None else LIFE
     serial = KeySource(settings.seed).serial(named)
-    return certify.Subject(common_name, settings.organization, since, since + life, serial)
+    return certify.Subject(name_of(role, settings, number), settings.organization, since, since + life, serial)

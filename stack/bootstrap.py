@@ -20,7 +20,7 @@ from sigcore import keys, x509
 from sigcore.device_key import in_device
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.values import dataclass
-from stack.authorities import Keep, make_ca, make_log_key, make_tsa
+from stack.authorities import CHAIN, Keep, is_issued, make_ca, make_log_key, make_tsa, save_issued
 from stack.config import Home, Settings, check_no_restore, load_settings, save_settings
 from stack.files import check_folder, leftover_of, load_file, load_secret, make_folder
 from stack.generations import current_folder, load_generations
@@ -40,20 +40,24 @@ UNLOCK_HINT: Final = "give --passphrase-file FILE, or set SIGBOX_PASSPHRASE_FILE
 _log = logging.getLogger(__name__)
 
 
+Chained = tuple[ec.EllipticCurvePrivateKey, tuple[x509.Certificate, ...]]
+"""The key of an authority, and its chain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """Every key and chain of the serving process that signs what is new. The TUF keys are not among them: only the publisher reads those."""
 
     ca_key: ec.EllipticCurvePrivateKey
     ca_chain: tuple[x509.Certificate, ...]
-    """Intermediate, root."""
+    """What signs, root; between them whatever a corporate PKI has there."""
     ct_key: ec.EllipticCurvePrivateKey
     rekor_key: keys.PrivateKey
     """Ed25519, or ECDSA P-256 where it is in a token."""
     rekor_v1_key: ec.EllipticCurvePrivateKey
     tsa_key: ec.EllipticCurvePrivateKey
     tsa_chain: tuple[x509.Certificate, ...]
-    """Leaf, intermediate, root."""
+    """Leaf, root; between them an intermediate of ours, or whatever a corporate PKI has there."""
 
     @property
     def secrets(self) -> tuple[keys.PrivateKey, ...]:
@@ -94,6 +98,7 @@ def prepare(
     seed: int | None = None,
     services: Mapping[str, str] | None = None,
     in_token: Mapping[str, str] | None = None,
+    authority: Chained | None = None,
 ) -> Settings:
     """Bring ``home`` to a state that can be served, and say under which URL.
 
@@ -102,7 +107,8 @@ def prepare(
     3. The URL is the one given, else the one of the first run, else it follows the listening address.
 
     ``organization`` is what a new stack's certificates name; empty for a name that follows from the host. ``services`` are the
-    URLs of its roles that are not reached at ``url``, ``in_token`` the URIs of its keys that are in tokens.
+    URLs of its roles that are not reached at ``url``, ``in_token`` the URIs of its keys that are in tokens, ``authority`` the key and chain
+    of its certificate authority, judged, where they were made elsewhere.
 
     Raises:
         Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
@@ -120,7 +126,7 @@ def prepare(
             services=services or {},
             keys=in_token or {},
         )
-        _create(home, settings)
+        _create(home, settings, authority)
         save_settings(home, settings)
         return settings
     settings = load_settings(home)
@@ -155,7 +161,7 @@ def refuse_foreign(home: Home) -> None:
 
 
 # --- create ----------------------------------------------------------------------------------------
-def _create(home: Home, settings: Settings) -> None:
+def _create(home: Home, settings: Settings, authority: Chained | None) -> None:
     """Make every key but the provider's, which :func:`oidc_key` makes when it is first asked for."""
     durable = not settings.ephemeral
     make_folder(home.path, durable=durable)
@@ -166,7 +172,10 @@ def _create(home: Home, settings: Settings) -> None:
         make_folder(home.path / name, durable=durable)
     make_folder(home.public, 0o755, durable=durable)
     keep = keep_for(home, settings)
-    make_ca(home.path / "ca", settings, keep, settings.created)
+    if authority is None:
+        make_ca(home.path / "ca", settings, keep, settings.created)
+    else:
+        save_issued(home.path / "ca", "ca", keep, *authority)
     make_tsa(home.path / "tsa", settings, keep, settings.created)
     for role in LOG_FOLDERS:
         _save_keys(home, role, {"log": make_log_key(role, settings)}, settings)
@@ -264,9 +273,6 @@ def load_material(home: Home) -> Material:
         tsa_key=tsa_key,
         tsa_chain=tsa_chain,
     )
-
-
-Chained = tuple[ec.EllipticCurvePrivateKey, tuple[x509.Certificate, ...]]
 
 
 def load_ca(home: Home, folder: Path | None = None) -> Chained:
@@ -367,5 +373,7 @@ def _another_kind(path: Path, expected: str) -> Malformed:
 
 
 def _load_chain(folder: Path, names: Iterable[str]) -> tuple[x509.Certificate, ...]:
+    if is_issued(folder):
+        return x509.parse_certificates_pem(load_file(folder / CHAIN, what="the certificate chain"))
     files = (load_file(folder / f"{name}.pem", what="the certificate") for name in names)
     return tuple(x509.parse_certificate_pem(data) for data in files)

@@ -146,7 +146,7 @@ def _trust(figures: Figures) -> Iterator[Metric]:
 
 
 def _certificates(figures: Figures) -> Iterator[Metric]:
-    """Of the authorities that sign now: the last of each kind in the trusted root."""
+    """Of the authorities that sign now: the first of each kind in the trusted root."""
     family = GaugeMetricFamily(
         "sigbox_certificate_expires_in_seconds",
         "Until the first certificate of an authority expires.",
@@ -157,7 +157,7 @@ def _certificates(figures: Figures) -> Iterator[Metric]:
         root = parse_trusted_root(load_file(figures.home.trusted_root, what="the trusted root"))
         for role, authorities in (("ca", root.certificate_authorities), ("tsa", root.timestamp_authorities)):
             if authorities:
-                ends = min(parse_certificate(data).not_after for data in authorities[-1].chain)
+                ends = min(parse_certificate(data).not_after for data in authorities[0].chain)
                 family.add_metric((role,), (ends - now).total_seconds())
     except SigError:
         return  # as above

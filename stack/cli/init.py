@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from sigcore.errors import Refused
+from stack.cli import trust_corporate
 from stack.cli.init_questions import AUTO, DEFAULT_URL, NONE, add_login, complete, default_url, keys_of, login_row
 from stack.cli.placing import add_data_option, add_passphrase_option
 from stack.cli.usage import Usage
@@ -71,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep this role's keys in a PKCS#11 token (RFC 7512) or a KMS (kms:NAME://KEY), made there where they are not "
         "there; ca, ct, rekor, rekor-v1 or tsa; may be repeated",
     )
+    trust_corporate.add_import_arguments(parser)
     add_passphrase_option(parser)
     add("--yes", action="store_true", help="ask nothing, take the defaults")
     add("--json", action="store_true", help="ask nothing, and print one JSON document: URL, fingerprint, places")
@@ -84,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
     if options.role or options.pin:
         if options.json:
             raise Usage("--json and --role are given", "the keys of one role are told of in text only")
+        if options.ca_chain or options.ca_key:
+            raise Usage("--ca-chain is for a whole stack", "of a role in a process of its own: sigbox trust accept ca")
         # Deferred: it fetches.
         from stack.cli.init_role import run_role  # noqa: PLC0415 - see the line above
 
@@ -158,6 +162,7 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
     from stack.trust.publisher import finish_publisher, start_publisher  # noqa: PLC0415 - the same
 
     services, in_token = _services(options), keys_of(options)
+    authority = trust_corporate.imported(options, datetime.now(UTC))
     if options.tls == AUTO:
         for given in services.values():
             check_https(given)
@@ -173,6 +178,7 @@ def _make(home: Home, options: argparse.Namespace, url: str | None, organization
             organization=organization,
             services=services,
             in_token=in_token,
+            authority=authority,
         )
         if options.login:
             add_login(home, options.login)
@@ -196,6 +202,10 @@ def _refuse_other(home: Home, options: argparse.Namespace) -> None:
     if options.key and keys_of(options) != settings.keys:
         hint = "edit the table [keys] of sigbox.toml; sigbox trust rotate ca then makes the next key there"
         raise Refused(f"the keys of {home.path} are kept elsewhere", hint)
+    if (options.ca_chain or options.ca_key) and not trust_corporate.is_imported(options, home):
+        raise Refused(
+            f"{home.path} holds a stack already", "sigbox trust accept ca CHAIN --key KEY makes it the next authority"
+        )
     if options.organization and options.organization != settings.organization:
         hint = "the name stands in its certificates; another one needs another --data"
         raise Refused(f"{home.path} holds a stack of {settings.organization!a}", hint)

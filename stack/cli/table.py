@@ -66,7 +66,7 @@ COMMANDS = {
     "trust": Command(
         "stack.cli.trust",
         "show the trust root, rotate keys, sign it anew; what breaks by a date",
-        audited=("refresh", "policy", "rotate", "root propose", "root accept"),
+        audited=("refresh", "policy", "rotate", "request", "accept", "root propose", "root accept"),
     ),
     "witness": Command(
         "stack.cli.witness", "cosign what other people's logs show; who cosigns yours", audited=("add", "remove")

@@ -3,7 +3,7 @@
 
 `show` reads public files only. `refresh` signs targets, snapshot and timestamp at once; the running stack does the last two
 by itself, once an hour, as soon as half of their life is spent. The root stays as it is, until `rotate tuf`; or people sign the next
-one with keys that never touch this machine: `trust root --help`.
+one with keys that never touch this machine: `trust root --help`. `request` and `accept` put an authority below a corporate CA.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
 from sigcore.strict import encode_time
 from stack.bootstrap import make_policy_key
-from stack.cli import trust_kit_options, trust_rehearse, trust_root_options, trust_rotate
+from stack.cli import trust_corporate, trust_kit_options, trust_rehearse, trust_root_options, trust_rotate
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.config import Home, Settings, home_at, load_settings
 from stack.files import load_file, save_file
@@ -40,6 +40,8 @@ examples:
   sigbox trust rotate oidc
   sigbox trust rotate ca
   sigbox trust rotate all
+  sigbox trust request ca -o ca.csr
+  sigbox trust accept ca chain.pem --dry-run
   sigbox trust rehearse 2027-06-30
   sigbox trust root show
   sigbox trust root key alice.key
@@ -73,6 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_passphrase_option(policy)
     rotate = actions.add_parser("rotate", help="sign with the next key of a role from now on", allow_abbrev=False)
     trust_rotate.add_arguments(rotate)
+    request = actions.add_parser("request", help="ask a corporate CA for the next certificate", allow_abbrev=False)
+    trust_corporate.add_request_arguments(request)
+    accept = actions.add_parser("accept", help="sign with what the corporate CA has issued", allow_abbrev=False)
+    trust_corporate.add_accept_arguments(accept)
     export = actions.add_parser("export", help="write one file for machines that reach no mirror", allow_abbrev=False)
     trust_kit_options.add_export_arguments(export)
     import_ = actions.add_parser("import", help="take such a file, after comparing its fingerprint", allow_abbrev=False)
@@ -93,6 +99,9 @@ def run(options: argparse.Namespace) -> int:
         return _publish_policy(unlocked(options), options)
     if options.action == "rotate":
         return trust_rotate.run(unlocked(options), options)
+    if options.action in ("request", "accept", trust_corporate.DRY_RUN):
+        work = trust_corporate.run_request if options.action == "request" else trust_corporate.run_accept
+        return work(unlocked(options), options)
     if options.action in ("export", "import"):
         # Deferred: python-tuf verifies the kit.
         from stack.cli import trust_kit  # noqa: PLC0415 - see the line above

@@ -13,6 +13,7 @@ from sigcore.errors import Refused
 from sigcore.strict import encode_time
 from stack.cli.placing import add_data_option, add_passphrase_option
 from stack.config import Home, Settings, load_settings
+from stack.generations import AUTHORITIES
 from stack.shards import Shard
 from stack.trust.publisher import finish_publisher, start_publisher
 from stack.trust.rotation import rotate_authority, rotate_log
@@ -45,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also where the next key of oidc has been published for minutes only; freeze the old tree of a log within half a "
         "minute, not after an hour",
     )
+    parser.add_argument(
+        "--self-signed",
+        action="store_true",
+        help="of ca and tsa: below a root of the stack's own, although a corporate CA issued the chain before",
+    )
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_data_option(parser)
     add_passphrase_option(parser)
@@ -66,6 +72,8 @@ def run(home: Home, options: argparse.Namespace) -> int:
     roles = ALL if options.role == "all" else (options.role,)
     if "tuf" in roles:
         _check_root(load_state(home).roles[0], home)  # before anything is changed
+    for role in (one for one in roles if one in AUTHORITIES):
+        _check_issuer(home, role, leave=options.self_signed)  # likewise
     reports = []
     for role in roles:
         reports.append(_ROTATIONS[role](home, settings, options.now))
@@ -93,6 +101,25 @@ def _check_root(root: RoleState, home: Home) -> None:
     )
     others = "the others: sigbox trust rotate oidc, sigbox trust rotate ca, sigbox trust rotate tsa"
     raise Refused(f"the TUF root is signed by people: {root.signers()}", "; ".join((*way, others)))
+
+
+def _check_issuer(home: Home, role: str, *, leave: bool) -> None:
+    """That the next chain of an authority is not silently one of the stack's own.
+
+    Raises:
+        Refused: a corporate CA has issued the one before, or is asked for the next, and nobody said to ``leave`` it.
+    """
+    # Deferred: most stacks have a root of their own.
+    from stack.trust.requested import is_corporate, is_waiting, withdraw  # noqa: PLC0415 - see the line above
+
+    if leave:
+        withdraw(home, role)
+    elif is_waiting(home, role):
+        hint = f"sigbox trust accept {role} CHAIN.pem; --self-signed forgets the request, and makes a chain of the stack's own"
+        raise Refused(f"a request of {role} waits for its certificate", hint)
+    elif is_corporate(home, role):
+        hint = f"sigbox trust request {role} asks for the next one; --self-signed leaves the corporate CA"
+        raise Refused(f"the certificate of {role} was issued by a corporate CA", hint)
 
 
 def _oidc(home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT001 - a row of the table below

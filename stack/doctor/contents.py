@@ -20,6 +20,7 @@ from urllib.parse import quote
 from sigcore import chain, keys, x509
 from sigcore.errors import Malformed, NotFound, Refused, SigError
 from stack.audit_trail import verify_trail
+from stack.authorities import CHAIN, is_issued
 from stack.bootstrap import ENCRYPTED, ROLE_FOLDERS, load_material
 from stack.config import Home, Settings, load_settings
 from stack.files import leftover_of, load_file, load_secret
@@ -137,8 +138,15 @@ def _chains(home: Home, _settings: Settings) -> Iterator[SigError]:
             yield from _tried(partial(_check_chain, folder, names, published), folder)
 
 
+def _chain_in(folder: Path, names: tuple[str, ...]) -> list[x509.Certificate]:
+    if is_issued(folder):
+        path = folder / CHAIN
+        return list(x509.parse_certificates_pem(load_file(path, what="the certificate chain"), what=str(path)))
+    return [_certificate(folder / f"{name}.pem") for name in names]
+
+
 def _check_chain(folder: Path, names: tuple[str, ...], published: tuple[bytes, ...]) -> None:
-    found = [_certificate(folder / f"{name}.pem") for name in names]
+    found = _chain_in(folder, names)
     for certificate, issuer in zip(found, (*found[1:], found[-1]), strict=True):
         try:
             chain.verify_signed_by(certificate, issuer)

@@ -29,6 +29,7 @@ from stack.doctor.finding import Check, Skipped, Warned
 from stack.files import check_folder
 from stack.generations import load_generations
 from stack.shards import shards_of
+from stack.trust.requested import successor
 
 PACKAGES: Final = ("sigcore", "oidc_dev", "ca", "tlog", "tsa", "client", "stack")
 KEYED: Final = ("ca", "ct", "rekor", "rekor-v1", "tsa", "oidc", "tuf")
@@ -181,7 +182,7 @@ def certificates(here: Here) -> str:
     if until - here.now < SOON:
         raise Warned(
             f"the certificate {name!a} ends {encode_time(until)}",
-            "make a successor before: sigbox trust rotate ca, sigbox trust rotate tsa",
+            f"make a successor before: {', '.join(successor(home, role) for role in there)}",
         )
     rest = f"; {away[0]} is not here" if away else ""
     return f"the chains of {', '.join(there)} fit their keys; the first to end does it {encode_time(until)}{rest}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -38,8 +39,8 @@ CA_API = 1
 OIDC_API = 1
 REKOR_V1_API, REKOR_V2_API = 1, 2
 TSA_API = 1
-_FORMER: Final = ((0, "fulcio_intermediate_v1.crt.pem"), (1, "fulcio_v1.crt.pem"))
-"""Position in the chain, and the target of which each generation has one."""
+_FORMER: Final = ((slice(-1), "fulcio_intermediate_v1.crt.pem"), (slice(-1, None), "fulcio_v1.crt.pem"))
+"""The part of the chain, and the target of which each generation has one."""
 
 
 def timestamp_url(settings: Settings) -> str:
@@ -166,21 +167,29 @@ def public_keys(material: PublicMaterial, rotated: Generations = MappingProxyTyp
     the certificate log the keys before, likewise.
     """
     former = {number: chain_of(one) for number, one in enumerate(rotated.get("ca", ())[:-1], 1)}
-    intermediate, root = (_pem(certificate) for certificate in material.ca_chain)
-    tsa_leaf, tsa_intermediate, tsa_root = (_pem(certificate) for certificate in material.tsa_chain)
+    issuers, root = _pems(material.ca_chain[:-1]), _pem(material.ca_chain[-1])
+    tsa_leaf, tsa_issuers, tsa_root = (
+        _pem(material.tsa_chain[0]),
+        _pems(material.tsa_chain[1:-1]),
+        _pem(material.tsa_chain[-1]),
+    )
     return {
         "fulcio_v1.crt.pem": root,
         "fulcio.crt.pem": root,
-        "fulcio_intermediate_v1.crt.pem": intermediate,
-        "fulcio_chain.pem": b"".join((intermediate, root, *(_pem(one) for chain in former.values() for one in chain))),
+        "fulcio_intermediate_v1.crt.pem": issuers,
+        "fulcio_chain.pem": b"".join((issuers, root, *map(_pems, former.values()))),
         "rekor.pub": encode_public_key_pem(material.rekor_v1_key).encode("ascii"),
         "rekor_v2.pub": encode_public_key_pem(material.rekor_key).encode("ascii"),
         "ctfe.pub": encode_public_key_pem(material.ct_key).encode("ascii"),
         "tsa_leaf.crt.pem": tsa_leaf,
-        "tsa_intermediate_0.crt.pem": tsa_intermediate,
+        **({"tsa_intermediate_0.crt.pem": tsa_issuers} if tsa_issuers else {}),
         "tsa_root.crt.pem": tsa_root,
-        "tsa_chain.pem": tsa_leaf + tsa_intermediate + tsa_root,
-        **{former_target(name, number): _pem(chain[at]) for number, chain in former.items() for at, name in _FORMER},
+        "tsa_chain.pem": tsa_leaf + tsa_issuers + tsa_root,
+        **{
+            former_target(name, number): _pems(chain[part])
+            for number, chain in former.items()
+            for part, name in _FORMER
+        },
         **{
             former_target("ctfe.pub", number): encode_public_key_pem(parse_public_key(one.public[0])).encode("ascii")
             for number, one in enumerate(rotated.get("ct", ())[:-1], 1)
@@ -195,10 +204,10 @@ def load_public(home: Home) -> PublicMaterial:
         NotFound, Malformed: a file is missing or damaged.
     """
 
-    def certificates(name: str, length: int) -> tuple[x509.Certificate, ...]:
+    def certificates(name: str) -> tuple[x509.Certificate, ...]:
         found = x509.parse_certificates_pem(_read(home, name).decode("latin-1"), what=name)
-        if len(found) != length:
-            message = f"{home.keys / name} holds {len(found)} certificates, of one generation there are {length}"
+        if not _is_chain(found):
+            message = f"{home.keys / name} holds {len(found)} certificates, which are not the chain of one generation"
             raise Malformed(message, f"{path_of(home)} may be lost: restore public/generations.json from a backup")
         return found
 
@@ -207,12 +216,18 @@ def load_public(home: Home) -> PublicMaterial:
 
     rotated = load_generations(home)
     return PublicMaterial(
-        ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem", 2),
-        tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem", 3),
+        ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem"),
+        tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem"),
         ct_key=tree_key("ct", "ctfe.pub"),
         rekor_key=tree_key("rekor", "rekor_v2.pub"),
         rekor_v1_key=load_public_key(home, "rekor.pub"),
     )
+
+
+def _is_chain(found: Sequence[x509.Certificate]) -> bool:
+    """That each names the next as its issuer, and the last one, alone, itself."""
+    linked = all(below.issuer == above.subject for below, above in pairwise(found))
+    return linked and len(found) > 1 and [one.issuer == one.subject for one in found].index(True) == len(found) - 1
 
 
 def load_public_key(home: Home, name: str) -> PublicKey:
@@ -226,6 +241,10 @@ def _read(home: Home, name: str) -> bytes:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return x509.encode_certificate_pem(certificate.der).encode("ascii")
+
+
+def _pems(certificates: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(map(_pem, certificates))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from stack.files import load_file
 from stack.tls import TlsFiles
 from stack.tls_authority import SERVER_LIFE
 from stack.trust.documents import load_public
+from stack.trust.requested import successor
 from stack.trust.state import load_state
 from tsa.authority import REMAINING
 
@@ -94,11 +95,11 @@ def _authorities(home: Home) -> Iterator[End]:
     for certificate in material.ca_chain:
         name = common_name(certificate.subject)
         noticed = "whoever signs: no certificate is issued, /readyz says so"
-        yield End(certificate.not_after, f"certificate of {name}", BREAKS, noticed, "sigbox trust rotate ca")
+        yield End(certificate.not_after, f"certificate of {name}", BREAKS, noticed, successor(home, "ca"))
     for certificate in material.tsa_chain:
         name, end = common_name(certificate.subject), certificate.not_after
         noticed = f"whoever signs: no timestamp is given; in the last {REMAINING // timedelta(hours=1)} hours no start succeeds"
-        yield End(end - REMAINING, f"certificate of {name}", BREAKS, noticed, "sigbox trust rotate tsa")
+        yield End(end - REMAINING, f"certificate of {name}", BREAKS, noticed, successor(home, "tsa"))
 
 
 def _tls(home: Home, certificate: Path | None) -> Iterator[End]:

@@ -64,13 +64,13 @@ class Rotated:
     """The rotation had been interrupted, and was finished."""
 
 
-def rotate_authority(home: Home, settings: Settings, role: str, now: datetime) -> Rotated:
-    """Steps 1 to 4 but for the TUF repository, which the caller has published.
+def rotate_authority(home: Home, settings: Settings, role: str, now: datetime, make: Maker | None = None) -> Rotated:
+    """Steps 1 to 4 but for the TUF repository, which the caller has published. ``make`` is what step 2 does, where it is another.
 
     Raises:
         NotFound, Malformed, Refused: the keys of that role are not here, or no good. OSError: the disk refuses.
     """
-    return _rotate(home, settings, role, now, OVERLAP)
+    return _rotate(home, settings, role, now, OVERLAP, make or _MAKERS[role])
 
 
 def rotate_log(home: Home, settings: Settings, log: str, now: datetime, *, at_once: bool = False) -> Rotated:
@@ -80,7 +80,7 @@ def rotate_log(home: Home, settings: Settings, log: str, now: datetime, *, at_on
         Refused: the log is not kept here, is in a database, has witnesses, or is served by workers. Others as :func:`rotate_authority`.
     """
     with _growable(home, settings, log):
-        return _rotate(home, settings, log, now + LEAD, AT_ONCE if at_once else OVERLAP)
+        return _rotate(home, settings, log, now + LEAD, AT_ONCE if at_once else OVERLAP, _MAKERS[log])
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def _growable(home: Home, settings: Settings, log: str) -> Iterator[None]:
         yield
 
 
-def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: timedelta) -> Rotated:
+def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: timedelta, make: Maker) -> Rotated:
     now = now.replace(microsecond=0)
     with unrotated(home, settings):
         settings = load_settings(home)  # a start may have changed the URL meanwhile
@@ -120,7 +120,7 @@ def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: t
         if now < before[-1].validity.start:
             raise Refused(f"the clock is before the start of the key that signs, {before[-1].validity.start}")
         now = max(now, before[-1].validity.start + timedelta(seconds=1))  # each key has a start of its own
-        _make(home, settings, role, len(before) + 1, now)  # 2
+        _make(home, settings, folder_of(home, role, len(before) + 1), now, make)  # 2
         ended = Generation(Validity(before[-1].validity.start, now + overlap), before[-1].public)
         fresh = Generation(Validity(now), _public(role, home, folder_of(home, role, len(before) + 1)))
         rotated[role] = (*before[:-1], ended, fresh)
@@ -139,13 +139,12 @@ def _resume(home: Home, settings: Settings) -> None:
     save_documents(home, load_public(home), settings)
 
 
-def _make(home: Home, settings: Settings, role: str, number: int, now: datetime) -> None:
-    folder = folder_of(home, role, number)
-    draft = folder.with_name(f"{number}.draft")
+def _make(home: Home, settings: Settings, folder: Path, now: datetime, make: Maker) -> None:
+    draft = folder.with_name(f"{folder.name}.draft")
     for leftover in (draft, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     make_folder(draft, durable=not settings.ephemeral)
-    _MAKERS[role](draft, settings, keep_for(home, settings), now, number)
+    make(draft, settings, keep_for(home, settings), now, int(folder.name))
     draft.rename(folder)
     make_folder(folder, durable=not settings.ephemeral)
 

@@ -83,7 +83,15 @@ def test_no_secret_is_in_it(made: Home):
 def test_every_command_that_changes_a_stack_is_recorded():
     """A new action of these commands is either one that reads, or audited."""
     reading = {"list", "show", "rehearse", "test", "export", "import"}
-    assert set(COMMANDS["trust"].audited) == {"refresh", "policy", "rotate", "root propose", "root accept"}
+    assert set(COMMANDS["trust"].audited) == {
+        "refresh",
+        "policy",
+        "rotate",
+        "request",
+        "accept",
+        "root propose",
+        "root accept",
+    }
     assert not reading & {action for command in COMMANDS.values() for action in command.audited}
     audited = {name for name, command in COMMANDS.items() if command.audited}
     assert audited == {"init", "restore", "user", "client", "issuer", "trust"}
