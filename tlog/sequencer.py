@@ -299,7 +299,7 @@ class Sequencer:
     # --- failure -----------------------------------------------------------------------------------------
     def _stop_writing(self, error: Exception) -> None:
         _log.error("the log %s stopped writing: %s", self._publisher.origin, error)
-        self._fault = error.message if isinstance(error, SigError) else f"{type(error).__name__} in the log"
+        self._fault = _say(error)
         self._generation += 1
         self._pool.clear()
         for waiting in self._pending.values():
@@ -320,6 +320,7 @@ class Sequencer:
                 return
             except Exception as error:  # noqa: BLE001  # the storage is still not well: stay closed, say why, try again
                 _log.warning("the log %s cannot be read back yet: %s", self._publisher.origin, error)
+                self._fault = _say(error)
                 await self._pause()
             else:
                 self._generation += 1
@@ -329,3 +330,8 @@ class Sequencer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S):
                 await self._wake.wait()
+
+
+def _say(error: Exception) -> str:
+    """Of a failure, what everybody may read."""
+    return error.message if isinstance(error, SigError) else f"{type(error).__name__} in the log"
