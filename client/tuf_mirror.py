@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tuf.api.exceptions import DownloadError, RepositoryError
+from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, RepositoryError
 from tuf.api.metadata import Metadata
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
@@ -40,14 +40,14 @@ from sigcore.strict import encode_time, shown
 def _in_our_words(mirror: str) -> Iterator[None]:
     try:
         yield
-    except DownloadError as error:
-        raise _unreached(mirror, error) from error
-    except RepositoryError as error:
+    except (RepositoryError, DownloadLengthMismatchError) as error:
         raise Refused(
             f"the TUF repository {mirror} does not verify: {error}",
             "is the root that of this mirror, is the clock right, and is the repository kept up to date? What is older than "
             "what this cache has seen is refused, also by sigbox initialize",
         ) from error
+    except DownloadError as error:
+        raise _unreached(mirror, error) from error
 
 
 def _unreached(mirror: str, error: DownloadError) -> Unavailable:
