@@ -16,7 +16,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import MetaFile
 
-from client.tuf_cache import check_fresh
+from client.tuf_cache import CONFIG, check_fresh
 from client.tuf_mirror import initialize, refresh
 from sigcore.errors import Refused, SigError, Unavailable
 from tests.advisories.test_tuf_client import NEW, OLD, Scene, resigned
@@ -182,6 +182,27 @@ def test_u04_a_target_of_another_length_or_hash_is_refused(scene: Scene, given: 
     scene.repository.files[f"targets/{sha256(NEW).hexdigest()}.{TARGET}"] = NEW
     refresh(scene.cache)
     assert scene.root == NEW
+
+
+def test_u04_targets_of_two_days_are_never_side_by_side(scene: Scene):
+    """The mirror gives the trusted root of today, and holds back the signing config that goes with it."""
+    days = [{TARGET: root, CONFIG: b'{"day": %d}' % day} for day, root in enumerate((OLD, NEW))]
+    scene.repository.publish(days[0])
+    refresh(scene.cache)
+    scene.repository.publish(days[1])
+    held_back = f"targets/{sha256(days[1][CONFIG]).hexdigest()}.{CONFIG}"
+    there = scene.repository.files.pop(held_back)
+    with pytest.raises(Unavailable, match="answered 404"):
+        refresh(scene.cache)
+    assert kept(scene) == days[0]
+    scene.repository.files[held_back] = there
+    refresh(scene.cache)
+    assert kept(scene) == days[1]
+
+
+def kept(scene: Scene) -> dict[str, bytes]:
+    folder = Path(scene.cache.folder) / "targets"
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 # --- endless data ------------------------------------------------------------------------------------------
