@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tuf.api.exceptions import DownloadError, RepositoryError
+from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, RepositoryError
 from tuf.api.metadata import Metadata
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
@@ -40,14 +40,14 @@ from sigcore.strict import encode_time, shown
 def _in_our_words(mirror: str) -> Iterator[None]:
     try:
         yield
-    except DownloadError as error:
-        raise _unreached(mirror, error) from error
-    except RepositoryError as error:
+    except (RepositoryError, DownloadLengthMismatchError) as error:
         raise Refused(
             f"the TUF repository {mirror} does not verify: {error}",
             "is the root that of this mirror, is the clock right, and is the repository kept up to date? What is older than "
             "what this cache has seen is refused, also by sigbox initialize",
         ) from error
+    except DownloadError as error:
+        raise _unreached(mirror, error) from error
 
 
 def _unreached(mirror: str, error: DownloadError) -> Unavailable:
@@ -228,16 +228,23 @@ def _update(
     with _in_our_words(mirror), _fetching(mirror, tls) as fetcher:
         updater = Updater(str(metadata), mirror, str(targets), f"{mirror}/targets", given or fetcher, bootstrap=root)
         updater.refresh()
+        # All of them before the first is put in place: they belong together, and a mirror may hold one back.
+        arrived: dict[str, bytes | None] = {}
         for name in (ROOT, CONFIG, POLICY):
             info = updater.get_targetinfo(name)
-            if info is not None and updater.find_cached_target(info) is None:
+            if info is None:
+                arrived[name] = None
+            elif updater.find_cached_target(info) is None:
                 # python-tuf writes into the file itself: whoever reads it meanwhile, or after a kill, has a part of it.
                 arriving = targets / f".{name}.arriving"
                 updater.download_target(info, os.fspath(arriving))
-                save_whole(arriving.read_bytes(), targets / name, what=f"the TUF target {name}")
+                arrived[name] = arriving.read_bytes()
                 arriving.unlink()
-            if info is None:
+        for name, data in arrived.items():
+            if data is None:
                 (targets / name).unlink(missing_ok=True)
+            else:
+                save_whole(data, targets / name, what=f"the TUF target {name}")
     load_trusted_root(targets / ROOT)
     cache = TufCache(folder, mirror, _first_expiry(metadata), ours=True)
     state = json.dumps({"mirror": mirror, "expires": encode_time(cache.expires)}).encode("utf-8")

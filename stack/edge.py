@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import re
 import secrets
@@ -33,6 +34,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ID_HEADER: Final = istr(ID_HEADER)
 _FORWARDED: Final = istr("X-Forwarded-For")
+_SHORT: Final = {
+    errno.EMFILE: "of open files; LimitNOFILE or ulimit -n sets how many there may be",
+    errno.ENFILE: "of open files, all of this machine's",
+    errno.ENOMEM: "of memory",
+    errno.ENOSPC: "of room on its disk",
+    errno.EDQUOT: "of room on its disk",
+}
+"""What a process may run short of: no fault of a request, and over when somebody gives some back."""
 _ID: Final = pattern(r"[A-Za-z0-9._-]{8,64}\Z", re.ASCII)
 
 
@@ -68,7 +77,8 @@ def _make_middleware(edge: Edge) -> Middleware:
        one, also that of another request: it joins lines of logs and decides nothing.
     2. Refuse a body that says to be larger than any role takes, and a compressed one: nothing here needs that, and
        unpacking is where bombs go off. Refuse what is more than the quota of its network.
-    3. Let the role answer. What no role expected becomes a plain 500 with the id, never a traceback.
+    3. Let the role answer. What no role expected becomes a plain 500 with the id, never a traceback; where files, memory or the
+       disk run short, a 503.
     4. Add the headers of every answer; count and log the request.
 
     Between (3) and (4) lies a turn of the event loop: the answers of all requests that came together are made first and written
@@ -132,6 +142,12 @@ def _as_forwarded(request: web.Request) -> web.Request:
 def _failed(request: web.Request, error: Exception, identifier: str) -> web.StreamResponse:
     if isinstance(error, ConnectionError) and request.content.exception() is not None:
         return plain.refusal(400, "the request did not arrive whole", request.path)  # for the log; its sender has gone
+    number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else None
+    if number in _SHORT:
+        _log.error("%s %s failed: this process is short %s", method_of(request), route_of(request), _SHORT[number])
+        short = plain.refusal(503, f"the server is short {_SHORT[number].partition(';')[0]}; try again", request.path)
+        short.headers["Retry-After"] = "1"
+        return short
     _log.error("%s %s failed", method_of(request), route_of(request), exc_info=error)
     return plain.refusal(500, f"internal error, request {identifier}", request.path)
 

@@ -62,7 +62,7 @@ def make_timekeeper(
             save_file(path, encode_time(moment).encode("ascii") + b"\n", durable=durable)
         except OSError as error:
             message = f"timeNotAvailable: the time of the timestamp cannot be recorded: {error.strerror}"
-            raise Unavailable(message, f"make room for {path}") from error
+            raise Unavailable(message, f"make room for {path.name}") from error
 
     last = load_time(path)
     if accepted and last is not None and last > now:

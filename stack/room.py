@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A log takes no entries while its disk is nearly full. So the database is never met by the wall, and reads go on.
+"""A log takes no entries while its disk is nearly full, or may only be read. So the database is never met by the wall.
 
-A write that fails for want of room has an unknown outcome: the log closes, reads back what is stored, and until that succeeds
-answers nothing out of its database. What is kept free here is room for a batch, the write-ahead log and the anchor.
+A write that fails has an unknown outcome: the log closes, and takes nothing until it has read back what is stored. What is kept
+free here is room for a batch, the write-ahead log and the anchor.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Room:
             disk = os.statvfs(self._folder)
         except OSError:
             return ""
+        if disk.f_flag & os.ST_RDONLY:
+            return "the file system is read-only"
         free = disk.f_bavail * disk.f_frsize
         return "" if free >= SPARE else f"the disk is full: {free >> 20} MiB are free, {SPARE >> 20} are kept"
 

@@ -30,6 +30,7 @@ from stack.files import save_file
 from stack.gate import Gate
 from stack.health import Check
 from stack.logs import RequestLog
+from stack.service import working
 from stack.start import Plan, Prepared, ServerTls
 from stack.tls_port import TlsPort, taken
 from stack.traffic import Traffic
@@ -256,14 +257,23 @@ def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> No
 async def keep_up(prepared: Prepared) -> None:
     """Once an hour: re-sign what has less than half of its life left. A failure is said and tried again.
 
-    Before that, now that everything answers: import what the first token will need.
+    Before that, now that everything answers: import what the first token will need, and say what ends soon.
     """
     await asyncio.to_thread(_import_jwt)
-    while True:
-        await asyncio.sleep(REFRESH_S)
-        await refresh(prepared.home)
-        if prepared.tls is not None:
-            await attempt("the TLS certificate was not renewed", partial(prepared.tls.renew, utc_now()))
+    async with working(partial(_tell_endings, prepared)):
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            await refresh(prepared.home)
+            if prepared.tls is not None:
+                await attempt("the TLS certificate was not renewed", partial(prepared.tls.renew, utc_now()))
+
+
+async def _tell_endings(prepared: Prepared) -> None:
+    if not prepared.settings.ephemeral:  # which ends with its process, and was made for it
+        await asyncio.to_thread(_import_endings)
+        from stack.endings import tell_endings  # noqa: PLC0415 - imported already, on another thread
+
+        await tell_endings(prepared.home, prepared.tls, utc_now)
 
 
 async def audit_daily(logs: Mapping[str, Log]) -> None:
@@ -283,6 +293,10 @@ async def audit_all(logs: Mapping[str, Log]) -> None:
             await log.audit_in_background()
         except Exception:  # noqa: BLE001 - logged; the other logs are audited all the same
             _log.exception("the audit of the log %s failed", log.publisher.origin)
+
+
+def _import_endings() -> None:
+    import stack.endings  # noqa: F401, PLC0415 - so that no request waits for it
 
 
 def _import_jwt() -> None:

@@ -26,7 +26,7 @@ from stack import bootstrap
 from stack.config import ROLES, Home, Settings
 from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
-from stack.core_dumps import forbid_core_dumps
+from stack.core_dumps import forbid_attaching, forbid_core_dumps
 from stack.elsewhere import load_elsewhere
 from stack.generations import load_generations, wait_begun
 from stack.live_issuers import LiveIssuers, issuer_files
@@ -48,6 +48,7 @@ def serve(plan: Plan) -> int:
     """
     gc.disable()  # until everything answers: stack.running
     forbid_core_dumps()
+    forbid_attaching()
     with (
         ended_by_sigterm(),
         _home(plan.home) as home,

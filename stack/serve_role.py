@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 
 from stack.config import Settings, load_settings
-from stack.core_dumps import forbid_core_dumps
+from stack.core_dumps import forbid_attaching, forbid_core_dumps
 from stack.edge import Edge
 from stack.files import save_file
 from stack.generations import load_generations, wait_begun
@@ -42,6 +42,7 @@ def serve_role(plan: RolePlan) -> int:
     """
     gc.disable()  # until everything answers: stack.running
     forbid_core_dumps()
+    forbid_attaching()
     settings = replace(load_settings(plan.home), accept_clock=plan.accept_clock)
     if plan.database:
         settings = replace(settings, database=plan.database)

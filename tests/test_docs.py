@@ -45,7 +45,7 @@ def test_decisions_are_numbered_without_gaps_and_have_four_parts():
 
 
 CANNOT_SAY = re.compile(
-    r"LICENSE$|.*(\.json|/go\.sum|/py\.typed)$|requirements/(run|test|binary|postgres|pkcs11)\.txt$"
+    r"LICENSE$|.*(\.json|\.tar\.xz|/go\.sum|/py\.typed)$|requirements/(run|test|binary|postgres|pkcs11)\.txt$"
 )
 """The licence itself, formats without comments, and what tools write."""
 

@@ -374,7 +374,7 @@ class Sequencer:
     # --- failure -----------------------------------------------------------------------------------------
     def _stop_writing(self, error: Exception) -> None:
         _log.error("the log %s stopped writing: %s", self._publisher.origin, error)
-        self._fault = error.message if isinstance(error, SigError) else f"{type(error).__name__} in the log"
+        self._fault = _say(error)
         self._generation += 1
         self._pool.clear()
         if not self._stopping:
@@ -397,6 +397,7 @@ class Sequencer:
                 return
             except Exception as error:  # noqa: BLE001  # the storage is still not well: stay closed, say why, try again
                 _log.warning("the log %s cannot be read back yet: %s", self._publisher.origin, error)
+                self._fault = _say(error)
                 await self._pause()
             else:
                 self._generation += 1
@@ -412,3 +413,8 @@ def _prove(view: View) -> Prove:
     """Proofs up to the size that ``view`` has now."""
     size = view.size
     return lambda old: view.consistency(old, size)
+
+
+def _say(error: Exception) -> str:
+    """Of a failure, what everybody may read."""
+    return error.message if isinstance(error, SigError) else f"{type(error).__name__} in the log"

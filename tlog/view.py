@@ -13,8 +13,8 @@ from sigcore import merkle
 from sigcore.errors import Malformed, NotFound, SigError, Unavailable
 from sigcore.merkle import Hash, NodeReader
 from sigcore.tiles import HEIGHT, WIDTH, Tile, encode_path, encode_tile
-from tlog.proofs import MissingTile, Nodes
-from tlog.storage.base import Head, LogStore, prefix_of
+from tlog.proofs import MissingTile, Nodes, tile_root
+from tlog.storage.base import Head, LogStore, damaged, prefix_of
 from tlog.submission import Receipt, Submission
 from tlog.tree import Growth, Tree
 
@@ -130,8 +130,16 @@ class View:
             try:
                 return compute(self._nodes.node)
             except MissingTile as missing:
-                hashes = await self._store.tile(missing.level, missing.index)
-                self._nodes.put(missing.level, missing.index, hashes)
+                self._nodes.put(missing.level, missing.index, await self._complete(missing.level, missing.index))
+
+    async def _complete(self, level: int, index: int) -> bytes:
+        """The hashes of a complete tile, which hash to its place in the row above, and so on to the head."""
+        hashes = await self._store.tile(level, index)
+        if len(hashes) == WIDTH * merkle.HASH_SIZE:
+            place = await self._compute(lambda node: node(HEIGHT * (level + 1), index))
+            if tile_root(hashes) == place:
+                return hashes
+        raise damaged(f"the tile {level}/{index}")
 
     def _check_size(self, size: int) -> None:
         if size > self.size:
@@ -139,18 +147,39 @@ class View:
 
     # --- contents ----------------------------------------------------------------------------------------
     async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
-        """The published entries [first, end). NotFound when one of them is not published."""
+        """The published entries [first, end), each of which hashes to its leaf in the tree.
+
+        Raises:
+            NotFound: one of them is not published. Unavailable: the disk gives back another one than was stored.
+        """
         if not 0 <= first <= end <= self.size:
             raise NotFound(f"the entries {first} to {end - 1} are not all in the log, it has {self.size}")
-        return await self._store.entries(first, end)
+        found = await self._store.entries(first, end)
+        for index in range(first // WIDTH, -(-end // WIDTH)):
+            start, hashes = index * WIDTH, await self._leaf_hashes(index)
+            for place in range(max(first, start), min(end, start + WIDTH)):
+                at = (place - start) * merkle.HASH_SIZE
+                if merkle.hash_leaf(found[place - first].leaf) != hashes[at : at + merkle.HASH_SIZE]:
+                    raise damaged(f"the entry {place}")
+        return found
+
+    async def _leaf_hashes(self, index: int) -> bytes:
+        """Those of the tile ``index`` of the lowest row, complete or not."""
+        if (index + 1) * WIDTH <= self.size:
+            return await self._complete(0, index)
+        return b"".join(self._nodes.edge(0))
 
     async def tile(self, tile: Tile) -> bytes:
-        """The hashes of a tile, complete or partial. NotFound when the published tree does not reach that far."""
+        """The hashes of a tile, complete or partial.
+
+        Raises:
+            NotFound: the published tree does not reach that far. Unavailable: the disk gives back other ones than were stored.
+        """
         nodes_there = self.size >> HEIGHT * tile.level
         if tile.index * WIDTH + tile.width > nodes_there:
             raise NotFound(f"the tile {encode_path(tile)} is not in the log of {self.size} entries")
         if (tile.index + 1) * WIDTH <= nodes_there:
-            return (await self._store.tile(tile.level, tile.index))[: tile.width * merkle.HASH_SIZE]
+            return (await self._complete(tile.level, tile.index))[: tile.width * merkle.HASH_SIZE]
         return encode_tile(self._nodes.edge(tile.level)[: tile.width])
 
     async def find(self, key: bytes) -> int | None:

@@ -297,6 +297,15 @@ def test_files_of_somebody_else_are_served(tmp_path):
         assert json.loads(get(stack, "/readyz", context))["ready"]
 
 
+def test_a_certificate_that_ends_within_30_days_is_said_in_the_log_f12(tmp_path):
+    pair = write_pair(tmp_path, "localhost", days=(-1, 10))
+    with running_stack(tmp_path, "--data", tmp_path / "data", "--tls", pair) as stack:
+        deadline = time.monotonic() + PATIENCE_S
+        while "in 30 days the TLS certificate is no good" not in stack.output():
+            assert time.monotonic() < deadline, stack.output()
+            time.sleep(0.05)
+
+
 def refused(tmp_path: Path, tls: str, *options: str) -> str:
     data = tmp_path / "data"
     done = sigbox("up", "--data", data, "--listen", "127.0.0.1:0", "--tls", tls, *options)

@@ -9,7 +9,8 @@
 // itself is not passed on, because the disk of the replay decides what is durable.
 //
 // recorder_arm(after, error, count) makes calls fail instead: the one with this number from now on, and those behind it up to
-// count; an error of 0 kills the process there. recorder_calls() says how many there have been.
+// count; an error of 0 kills the process there. recorder_calls() says how many there have been. While the file that
+// RECORDER_READ_ONLY names is there, all of them fail as on a file system that was made read-only under the process.
 //
 //   W write  T truncate  S sync a file  D sync a folder  C open for writing, perhaps new  M make a folder
 //   R rename  U unlink  X something that the replay cannot follow
@@ -42,6 +43,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int trace = -1;
 static char root[PATH_MAX];
 static size_t root_size;
+static const char *read_only;
 
 static int (*real_open)(const char *, int, ...);
 static ssize_t (*real_write)(int, const void *, size_t);
@@ -68,6 +70,7 @@ __attribute__((constructor)) static void start(void) {
     real_linkat = dlsym(RTLD_NEXT, "linkat");
     real_mmap = dlsym(RTLD_NEXT, "mmap64");
     real_fsync = dlsym(RTLD_NEXT, "fsync");
+    read_only = getenv("RECORDER_READ_ONLY");
     if (!folder || !file) return;
     root_size = (size_t)snprintf(root, sizeof root, "%s/", folder);
     trace = real_open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -133,6 +136,10 @@ int recorder_calls(void) { return calls; }
 
 // Whether this call, which changes something below the root, fails; errno says how.
 static int fails(void) {
+    if (read_only && !access(read_only, F_OK)) {
+        errno = EROFS;
+        return 1;
+    }
     pthread_mutex_lock(&lock);
     int place = ++calls - first_failure, now = place >= 0 && place < failures;
     pthread_mutex_unlock(&lock);

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sigcore.errors import Refused, Unavailable
+from sigcore.tiles import Tile
 from tests.chance import chosen_seed
 from tests.faults.injections import PUBLISHER, make_log
 from tlog.anchor_file import load_anchored
@@ -120,3 +121,57 @@ def flipped(data: bytes, chance: random.Random) -> bytes:
 def zeroed(data: bytes, chance: random.Random) -> bytes:
     place = chance.randrange(len(data) // PAGE) * PAGE
     return data[:place] + bytes(PAGE) + data[place + PAGE :]
+
+
+# --- while it serves ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("index", [0, 255, 256, 511, 512, ENTRIES - 1])
+async def test_f07_an_entry_that_is_not_what_was_stored_is_answered_to_nobody(
+    database: bytes, tmp_path: Path, index: int
+):
+    """Behind a log that serves, so that no start and no audit has seen it; of every other entry nothing is missing."""
+    (tmp_path / "log.db").write_bytes(database)
+    log = make_log(tmp_path)
+    await log.start()
+    try:
+        whole = await log.entries(0, ENTRIES)
+        with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as connection:
+            connection.execute("UPDATE entry SET leaf = 'x' || substr(leaf, 2) WHERE idx = ?", (index,))
+            connection.execute("UPDATE entry SET leaf = cast(leaf AS BLOB)")
+        for first, end in (
+            (index, index + 1),
+            (0, ENTRIES),
+            (index // 256 * 256, min(ENTRIES, index // 256 * 256 + 256)),
+        ):
+            with pytest.raises(Unavailable, match=f"the entry {index} is damaged"):
+                await log.entries(first, end)
+        assert await log.entries(0, index) == whole[:index]
+        assert await log.entries(index + 1, ENTRIES) == whole[index + 1 :]
+    finally:
+        await log.stop()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+async def test_f07_a_tile_that_is_not_what_was_stored_proves_nothing(database: bytes, tmp_path: Path, index: int):
+    (tmp_path / "log.db").write_bytes(database)
+    log = make_log(tmp_path)
+    await log.start()
+    try:
+        with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as connection:
+            (row, hashes) = connection.execute(
+                "SELECT id, hashes FROM tile ORDER BY id LIMIT 1 OFFSET ?", (index,)
+            ).fetchone()
+            changed = hashes[:-1] + bytes([hashes[-1] ^ 1])
+            connection.execute("UPDATE tile SET hashes = ? WHERE id = ?", (changed, row))
+        for width in (1, 256):
+            with pytest.raises(Unavailable, match=f"the tile 0/{index} is damaged"):
+                await log.tile(Tile(0, index, width))
+        inside, outside = index * 256 + 5, (1 - index) * 256 + 5
+        with pytest.raises(Unavailable, match="damaged"):
+            await log.inclusion(inside, ENTRIES)
+        with pytest.raises(Unavailable, match="damaged"):
+            await log.entries(inside, inside + 1)
+        assert await log.inclusion(outside, ENTRIES)
+        assert await log.entries(outside, outside + 1)
+        assert await log.tile(Tile(0, 1 - index, 256))
+    finally:
+        await log.stop()

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No room for one more byte while the stack serves (F04, F05): writers are told to come back, the process and its last checkpoint
-still answer, nothing that was acknowledged is lost, and it goes on by itself when there is room again.
-
-Entries and tiles out of the database are not among what still answers: the log has closed it to read back what is stored.
+"""No room for one more byte while the stack serves (F04, F05): writers are told to come back, every read goes on, nothing that was
+acknowledged is lost, and it goes on by itself when there is room again.
 
 A limit on the size of files, set from outside on the running process, stands in for the full disk: every write beyond it
 fails, in the database, its journal and the anchor alike.
@@ -58,8 +56,8 @@ def test_a_full_disk_stops_writers_and_only_while_it_is_full_f04_f05(tmp_path: P
     journal = Journal(tmp_path / "journal")
     with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
         assert [add(stack, journal) for _ in range(ENTRIES)] == [201] * ENTRIES
-        _, before = resource.prlimit(stack.process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(stack.process.pid, resource.RLIMIT_FSIZE, (4096, before))
+        _, most = resource.prlimit(stack.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(stack.process.pid, resource.RLIMIT_FSIZE, (4096, most))
         began = time.monotonic()
         assert [add(stack, journal) for _ in range(5)] == [503] * 5
         assert time.monotonic() - began < 5
@@ -68,8 +66,10 @@ def test_a_full_disk_stops_writers_and_only_while_it_is_full_f04_f05(tmp_path: P
         assert answered["rekor"].startswith("the log takes no entries: ")
         assert answered["ca"] == answered["trust"] == "ok"
         assert ask(stack, "/checkpoint")[0] == ask(stack, "/healthz")[0] == 200
+        before, still = read_log(stack.url)  # every entry, out of the database
+        assert len(still) == before.size == ENTRIES + 1
 
-        resource.prlimit(stack.process.pid, resource.RLIMIT_FSIZE, (before, before))
+        resource.prlimit(stack.process.pid, resource.RLIMIT_FSIZE, (most, most))
         deadline = time.monotonic() + RESUME_S
         while add(stack, journal) != 201:
             assert time.monotonic() < deadline, stack.output()

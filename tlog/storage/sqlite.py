@@ -69,12 +69,17 @@ class SqliteStore:
         self._reader = self._connect_reader()
 
     async def reopen(self) -> None:
-        """New connections: SQLite must not be asked again about a write whose outcome it does not know."""
-        self._close_reader()
+        """New connections: SQLite must not be asked again about a write whose outcome it does not know.
+
+        The reading one is kept until there is another: what was published never changes, and is read on while the disk
+        takes no writes. It keeps the shared memory of the write-ahead log as well, in which a commit that failed is not.
+        """
         await self._write(self._disconnect)
         await self._write(self._connect)
         await self._write(self._check_owner)
-        self._reader = self._connect_reader()
+        reader = self._connect_reader()
+        self._close_reader()
+        self._reader = reader
 
     async def close(self) -> None:
         """Fold the write-ahead log into the file, close, unlock."""

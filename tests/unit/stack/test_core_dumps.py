@@ -29,3 +29,23 @@ def test_f14_no_limit_leaves_room_for_a_dump(before: int, left: set[str]):
         [sys.executable, "-c", PROGRAM, str(before)], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() in left
+
+
+ATTACHING = """
+import ctypes, os, subprocess, sys
+from stack.core_dumps import forbid_attaching
+asked = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)"
+exec(asked)
+forbid_attaching()
+exec(asked)
+if os.fork() == 0:
+    exec(asked)
+    os._exit(0)
+os.wait()
+subprocess.run([sys.executable, "-c", asked], check=True)
+"""
+
+
+def test_f14_who_holds_keys_and_what_it_forks_is_attached_to_by_nobody_and_other_programs_are_as_ever():
+    done = subprocess.run([sys.executable, "-c", ATTACHING], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["1", "0", "0", "1"]

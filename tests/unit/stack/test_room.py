@@ -10,14 +10,14 @@ from stack.shards import Shard
 
 
 def test_what_is_kept_free_is_said_and_looked_at_now_and_then(tmp_path, monkeypatch):
-    free, now, looks = SPARE, 100.0, 0
+    free, flags, now, looks = SPARE, 0, 100.0, 0
 
     def statvfs(_folder):
         nonlocal looks
         looks += 1
-        return SimpleNamespace(f_bavail=free, f_frsize=1)
+        return SimpleNamespace(f_bavail=free, f_frsize=1, f_flag=flags)
 
-    monkeypatch.setattr(room, "os", SimpleNamespace(statvfs=statvfs))
+    monkeypatch.setattr(room, "os", SimpleNamespace(statvfs=statvfs, ST_RDONLY=os.ST_RDONLY))
     monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: now))
     full = Room(tmp_path)
     assert full() == ""
@@ -28,6 +28,8 @@ def test_what_is_kept_free_is_said_and_looked_at_now_and_then(tmp_path, monkeypa
     assert full() == "the disk is full: 15 MiB are free, 16 are kept"
     free, now = SPARE, now + LOOK_S
     assert full() == ""
+    flags, now = os.ST_RDONLY | os.ST_NODEV, now + LOOK_S
+    assert full() == "the file system is read-only"
 
 
 def test_a_disk_that_cannot_be_asked_is_not_full(tmp_path):
@@ -40,7 +42,7 @@ def test_every_tree_of_a_log_looks_at_the_disk_that_it_lies_on_also_one_that_com
     """F04: after a rotation it is the newest tree that takes the entries, in a folder of its own."""
     asked = []
     monkeypatch.setattr(
-        room, "os", SimpleNamespace(statvfs=lambda folder: asked.append(folder) or os.statvfs(tmp_path))
+        room, "os", SimpleNamespace(statvfs=lambda folder: asked.append(folder) or os.statvfs(tmp_path), ST_RDONLY=1)
     )
     heard = {}
 

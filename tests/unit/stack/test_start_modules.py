@@ -19,7 +19,15 @@ from tests.stack_process import ROOT, environment
 
 LIST = Path(__file__).with_name("start_modules.txt")
 OURS = ("ca", "client", "oidc_dev", "sigcore", "stack", "tlog", "tsa")
-BESIDE = ("cryptography.hazmat.backends", "cryptography.hazmat.bindings.openssl", "hmac", "resource", "secrets")
+BESIDE = (
+    "_ctypes",
+    "cryptography.hazmat.backends",
+    "cryptography.hazmat.bindings.openssl",
+    "ctypes",
+    "hmac",
+    "resource",
+    "secrets",
+)
 """What the libraries below do not import, or for the first Ed25519 key only; with all that is in it."""
 
 LIBRARIES = """

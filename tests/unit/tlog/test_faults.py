@@ -289,7 +289,7 @@ async def test_damage_while_running_is_never_answered(disk, entry):
     log = await disk.open()
     await asyncio.gather(*(log.submit(entry(number)) for number in range(600)))
     change(disk.folder / "log.db", "UPDATE entry SET leaf = x'00' WHERE idx = 3")
-    with pytest.raises(Unavailable, match="entry 3 does not verify"):
+    with pytest.raises(Unavailable, match="the entry 3 is damaged"):
         await log.receipt(3)
 
 
