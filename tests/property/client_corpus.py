@@ -15,7 +15,7 @@ import client.policy.yaml_form
 import client.tuf_kit
 import client.verify.stamp
 import stack.cli.pairs
-from sigcore import legacy_bundle, x509
+from sigcore import legacy_bundle, pep740, x509
 from sigcore.log_entry import encode_log_entry
 from sigcore.strict import encode_time
 from tests.property.corpus import BUNDLE, CERTIFICATE, RESPONSE, SIGSTORE, WHAT, Parser, b64, of_fields
@@ -24,6 +24,7 @@ from tests.unit.client.policies import DOCUMENT
 POLICY = json.dumps(DOCUMENT).encode()
 YAML = b"apiVersion: policy/v1\ndefaults:\n  require: [log, time]\ngroups:\n  many: ['a', \"b\"]  # two\nnumber: 7\n"
 PEM = x509.encode_certificate_pem(CERTIFICATE.der).encode()
+ATTESTED = SIGSTORE.attest("dsse 0.0.1")
 ENTRY = encode_log_entry(BUNDLE.log_entries[0])
 TSA_PEM = "".join(map(x509.encode_certificate_pem, SIGSTORE.root.timestamp_authorities[0].chain)).encode()
 STAMP = json.dumps({"SignedRFC3161Timestamp": b64(RESPONSE)}).encode()
@@ -67,6 +68,9 @@ PARSERS: dict[str, Parser] = {
         [TSA_PEM],
         lambda authority: "".join(map(x509.encode_certificate_pem, authority.chain)).encode(),
         exact=False,
+    ),
+    "sigcore.pep740.parse_attestation": Parser(
+        pep740.parse_attestation, [pep740.encode_attestation(ATTESTED)], pep740.encode_attestation, exact=False
     ),
     "sigcore.legacy_bundle.parse_cosign_timestamp": Parser(legacy_bundle.parse_cosign_timestamp, [STAMP]),
     "sigcore.legacy_bundle.parse_legacy_bundle": Parser(legacy_bundle.parse_legacy_bundle, [legacy()]),
