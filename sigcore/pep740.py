@@ -28,6 +28,8 @@ _INDEX: Final = "pypi"
 PUBLISH: Final = f"https://docs.{_INDEX}.org/attestations/publish/v1"
 """The predicate type that says: this is what I publish. Its predicate is null."""
 
+_NO_TIME: Final = "no log entry promises a time, and PEP 740 has no place for timestamps"
+
 
 def parse_attestation(data: bytes, *, what: str = "the attestation") -> Bundle:
     """The bundle that an attestation stands for, to be verified like any other.
@@ -60,7 +62,13 @@ def _entries(material: Fields) -> tuple[LogEntry, ...]:
     for one, entry in zip(found, entries, strict=True):
         if entry.proof is None or not entry.proof.checkpoint:
             raise Malformed(f"{one.path} has no inclusionProof with a checkpoint, expected both")
+    if not _promised(entries):
+        raise Malformed(f"{material.path}: {_NO_TIME}")
     return entries
+
+
+def _promised(entries: tuple[LogEntry, ...]) -> bool:
+    return any(entry.promise for entry in entries)
 
 
 def encode_attestation(bundle: Bundle) -> bytes:
@@ -82,9 +90,9 @@ def encode_attestation(bundle: Bundle) -> bytes:
         raise Refused("the bundle was signed with a key, and PEP 740 has a place for certificates only")
     if bundle.media_type != MEDIA_TYPE or bundle.intermediates:
         raise Refused("the bundle is older than version 0.3", "renew it first: sigbox bundle upgrade")
-    if not any(entry.promise for entry in bundle.log_entries):
+    if not _promised(bundle.log_entries):
         raise Refused(
-            "no log entry of the bundle signs a time, and PEP 740 has no place for timestamps",
+            _NO_TIME,
             "sign it into a log of Rekor v1: --rekor-version 1, as sigbox pypi attest does",
         )
     entries: list[JSON] = [encode_log_entry(one) for one in sorted(bundle.log_entries, key=lambda one: not one.promise)]

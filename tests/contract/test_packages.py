@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from sigcore.pep740 import PUBLISH
 from tests.stack_process import ROOT, RunningStack, environment, sigbox
 
 ALICE = "alice@example.com"
+PACKAGE = "demo-1.0.0.tgz"
 WHEEL, SOURCE = "demo-1.0-py3-none-any.whl", "demo-1.0.tar.gz"
 
 
@@ -24,6 +27,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "dist").mkdir()
     for name in (WHEEL, SOURCE):
         (tmp_path / "dist" / name).write_text(f"the content of {name}\n")
+    manifest = b'{"name": "demo", "version": "1.0.0"}'
+    with tarfile.open(tmp_path / PACKAGE, "w:gz") as archive:
+        member = tarfile.TarInfo("package/package.json")
+        member.size = len(manifest)
+        archive.addfile(member, io.BytesIO(manifest))
     (tmp_path / "provenance.json").write_text('{"buildDefinition": {"buildType": "https://example.com/build"}}')
     return tmp_path
 
@@ -97,6 +105,42 @@ def test_what_cannot_be_attested_is_said_before_anything_is_signed(stack, folder
     assert sorted(path.name for path in (folder / "dist").iterdir()) == [WHEEL, SOURCE]
 
 
+# --- npm -----------------------------------------------------------------------------------------------
+def provenance(stack: RunningStack, folder: Path, *words: str | Path):
+    who = ("--identity-token", stack.token(ALICE), "--predicate", "provenance.json")
+    return run(stack, folder, "npm", "attest", PACKAGE, *who, *words)
+
+
+@pytest.mark.parametrize(("words", "kind"), [((), "dsse 0.0.1"), (("--rekor-version", "2"), "hashedrekord 0.0.2")])
+def test_provenance_is_logged_where_npm_reads_it_unless_told_otherwise(stack, folder, words, kind):
+    done = provenance(stack, folder, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [row["logEntryKind"] for row in json.loads(done.stdout)] == [kind]
+    who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", stack.oidc_issuer)
+    assert run(stack, folder, "npm", "verify", PACKAGE, *who).returncode == 0
+
+
+def test_a_policy_about_a_package_name_decides(stack: RunningStack, folder: Path):
+    assert provenance(stack, folder).returncode == 0
+    wanted = {"predicateType": "https://slsa.dev/provenance/v1", "by": ["publisher"]}
+    for where, code in (("https://example.com/*", 0), ("https://example.org/*", 1)):
+        policy = {
+            "apiVersion": "policy/v1",
+            "expires": "2099-12-31",
+            "identities": {"publisher": {"issuer": stack.oidc_issuer, "email": ALICE}},
+            "artifacts": [
+                {
+                    "match": {"purl": "pkg:npm/demo@*"},
+                    "attestations": [wanted | {"where": {"buildDefinition.buildType": where}}],
+                }
+            ],
+        }
+        (folder / "policy.json").write_text(json.dumps(policy))
+        words = ("--policy", "policy.json", "--as", "pkg:npm/demo@1.0.0")
+        done = run(stack, folder, "npm", "verify", PACKAGE, *words)
+        assert done.returncode == code, done.stderr
+
+
 # --- the page --------------------------------------------------------------------------------------------
 def commands() -> list[str]:
     text = (ROOT / "docs" / "packages.md").read_text("utf-8")
@@ -106,7 +150,7 @@ def commands() -> list[str]:
 
 def test_every_command_of_the_page_does_what_it_says(stack: RunningStack, folder: Path):
     lines = [line.replace("http://localhost:7780/auth", stack.oidc_issuer) for line in commands()]
-    assert len(lines) >= 5
+    assert len(lines) >= 7
     programs = folder / "bin"
     programs.mkdir()
     (programs / "sigbox").write_text(f'#!/bin/sh\nexec {sys.executable} -m stack.cli "$@"\n')

@@ -82,6 +82,7 @@ def changed(made, path: str, value) -> bytes:
             None,
             "no inclusionProof with a che",
         ),
+        ("verification_material.transparency_entries.0.inclusionPromise", None, "no log entry promises a time"),
         ("verification_material.certificate", "=", "not base64"),
         ("envelope.signatures", [], "unknown member 'signatures'"),
         ("envelope.statement", 7, "expected a string"),
@@ -217,7 +218,7 @@ def test_without_the_promise_nothing_says_when(folder, made, capsys):
     Path("b").write_text(json.dumps(bare))
     assert entry.promise
     assert main(["pypi", "verify", WHEEL, "--attestation", "b", *WHO, "--trusted-root", "root.json"]) == 1
-    assert "nothing says when it was signed" in capsys.readouterr().err
+    assert "no log entry promises a time" in capsys.readouterr().err
 
 
 def test_a_digest_is_no_file(folder, capsys):
