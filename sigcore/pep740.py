@@ -37,10 +37,37 @@ def parse_attestation(data: bytes, *, what: str = "the attestation") -> Bundle:
     Raises:
         Malformed: not an attestation of version 1, with the path of the member at fault.
     """
+    return _attestation(Fields.parse(data, what=what, limit=limits.BUNDLE))
+
+
+def parse_provenance(data: bytes, *, what: str = "the provenance") -> tuple[Bundle, ...]:
+    """The attestations of a file as an index hands them out, all of them, as bundles.
+
+        {"version": 1, "attestation_bundles": [{"publisher": {...}, "attestations": [...]}]}
+
+    What the index says about publishers is not read: certificates say it, and are verified.
+
+    Raises:
+        Malformed: it is no such document, or holds no attestation.
+    """
     fields = Fields.parse(data, what=what, limit=limits.BUNDLE)
-    fields.only("version", "verification_material", "envelope")
+    fields.only("version", "attestation_bundles")
+    _check_version(fields)
+    groups = fields.objects("attestation_bundles", limit=limits.BUNDLE_LOG_ENTRIES)
+    rows = [row for group in groups for row in group.objects("attestations", limit=limits.BUNDLE_LOG_ENTRIES)]
+    if not 1 <= len(rows) <= limits.BUNDLE_LOG_ENTRIES:
+        raise Malformed(f"{what} has {len(rows)} attestations, expected 1 to {limits.BUNDLE_LOG_ENTRIES}")
+    return tuple(map(_attestation, rows))
+
+
+def _check_version(fields: Fields) -> None:
     if (version := fields.integer("version")) != VERSION:
         raise Malformed(f"{fields.path}.version is {version}, expected {VERSION}")
+
+
+def _attestation(fields: Fields) -> Bundle:
+    fields.only("version", "verification_material", "envelope")
+    _check_version(fields)
     material, envelope = fields.object("verification_material"), fields.object("envelope")
     material.only("certificate", "transparency_entries")
     envelope.only("statement", "signature")

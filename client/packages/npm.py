@@ -13,7 +13,6 @@ import io
 import json
 import tarfile
 import zlib
-from collections.abc import Mapping
 from gzip import BadGzipFile, GzipFile
 from re import ASCII
 from typing import BinaryIO, Final
@@ -21,7 +20,7 @@ from typing import BinaryIO, Final
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle, parse_bundle
-from sigcore.errors import Malformed, NotFound, Refused
+from sigcore.errors import Malformed, Refused
 from sigcore.intoto import PREDICATE_TYPES, Statement, Subject, encode_statement
 from sigcore.patterns import pattern
 from sigcore.strict import JSON, Fields, parse_json, shown
@@ -30,17 +29,8 @@ from sigcore.values import dataclass
 PROVENANCE: Final = PREDICATE_TYPES["slsaprovenance1"]
 PROVENANCES: Final = (PROVENANCE, PREDICATE_TYPES["slsaprovenance02"])
 """What npm takes: version 1 of jobs on GitHub, 0.2 of those on GitLab."""
-WORKFLOW: Final = "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1"
 _NAME: Final = pattern(r"(?:@[A-Za-z0-9~-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*", ASCII)
 _VERSION: Final = pattern(r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?", ASCII)
-_NEEDED: Final = (
-    "GITHUB_WORKFLOW_REF",
-    "GITHUB_REPOSITORY",
-    "GITHUB_SERVER_URL",
-    "GITHUB_SHA",
-    "GITHUB_REF",
-    "GITHUB_RUN_ID",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,49 +139,6 @@ def verify_provenance(statement: Statement, package: Package) -> Statement:
             f"expected one of: {', '.join(PROVENANCES)}",
         )
     return statement
-
-
-def github_provenance(environ: Mapping[str, str]) -> dict[str, JSON]:
-    """The predicate that a job of GitHub Actions can say about what it builds, from the variables that GitHub sets.
-
-    Raises:
-        NotFound: they are not there.
-    """
-    missing = [name for name in _NEEDED if not environ.get(name)]
-    if missing:
-        raise NotFound(
-            f"nothing says how it was built: no --predicate is given, and {missing[0]} is not set, as in GitHub Actions",
-            "give --predicate FILE: an SLSA provenance of version 1, the JSON object without the statement around it",
-        )
-    server, repository, reference = (environ[name] for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_REF"))
-    path, _, workflow_reference = environ["GITHUB_WORKFLOW_REF"].removeprefix(f"{repository}/").partition("@")
-    attempt = environ.get("GITHUB_RUN_ATTEMPT", "1")
-    return {
-        "buildDefinition": {
-            "buildType": WORKFLOW,
-            "externalParameters": {
-                "workflow": {"ref": workflow_reference, "repository": f"{server}/{repository}", "path": path}
-            },
-            "internalParameters": {
-                "github": {
-                    "event_name": environ.get("GITHUB_EVENT_NAME", ""),
-                    "repository_id": environ.get("GITHUB_REPOSITORY_ID", ""),
-                    "repository_owner_id": environ.get("GITHUB_REPOSITORY_OWNER_ID", ""),
-                }
-            },
-            "resolvedDependencies": [
-                {"uri": f"git+{server}/{repository}@{reference}", "digest": {"gitCommit": environ["GITHUB_SHA"]}}
-            ],
-        },
-        "runDetails": {
-            "builder": {
-                "id": f"https://github.com/actions/runner/{environ.get('RUNNER_ENVIRONMENT', 'github-hosted')}"
-            },
-            "metadata": {
-                "invocationId": f"{server}/{repository}/actions/runs/{environ['GITHUB_RUN_ID']}/attempts/{attempt}"
-            },
-        },
-    }
 
 
 # --- the registry's document -----------------------------------------------------------------------------

@@ -26,13 +26,13 @@ from client.files import READABLE, digest_file, read_file, save_bundle
 from client.packages.npm import (
     PROVENANCES,
     Package,
-    github_provenance,
     json_object,
     parse_attestations,
     provenance_statement,
     read_package,
     verify_provenance,
 )
+from client.packages.provenance import github_provenance
 from client.sign import Signing, attest
 from client.verify import Verified, attestation_steps
 from client.verify.recorder import Recorder

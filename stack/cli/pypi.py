@@ -10,13 +10,17 @@ bundle of an attestation, or an attestation of a bundle, and verifies nothing.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from client.files import digest_file, load_bundle, read_file, save_whole
+from client.files import digest_file, load_bundle, read_file, save_bundle, save_whole
+from client.packages.provenance import github_provenance
 from client.packages.pypi import PREDICATES, identify, publish_statement, verify_distribution
 from client.sign import Signing, attest
 from client.verify import Verified, attestation_steps
@@ -26,9 +30,9 @@ from sigcore import limits
 from sigcore.bundle import Bundle, encode_bundle
 from sigcore.errors import NotFound
 from sigcore.intoto import predicate_type_uri
-from sigcore.pep740 import encode_attestation, parse_attestation
+from sigcore.pep740 import encode_attestation, parse_attestation, parse_provenance
 from sigcore.strict import JSON, Fields, parse_json
-from stack.cli.artifact import is_digest
+from stack.cli.artifact import SUFFIX, is_digest
 from stack.cli.policy_choice import add_policy_options, policy_path
 from stack.cli.service_urls import add_service_options
 from stack.cli.signing import Form, Job, add_identity, sign_files
@@ -43,6 +47,8 @@ examples:
   sigbox pypi verify dist/demo-1.0-py3-none-any.whl --certificate-identity alice@example.com \\
       --certificate-oidc-issuer http://localhost:7780/auth
   sigbox pypi verify demo-1.0.tar.gz --policy policy.json
+  sigbox pypi verify demo-1.0.tar.gz --provenance provenance.json --certificate-identity-regexp \\
+      'https://github\\.com/acme/.*' --certificate-oidc-issuer https://token.actions.githubusercontent.com
   sigbox pypi convert demo-1.0.tar.gz.publish.attestation --out demo-1.0.tar.gz.sigstore.json"""
 PUBLISH_SUFFIX, SLSA_SUFFIX = ".publish.attestation", ".slsa.attestation"
 
@@ -62,7 +68,10 @@ def _add_attest(attest: argparse.ArgumentParser) -> None:
         "files", nargs="+", type=Path, metavar="FILE", help="a wheel or source archive; attestations are passed over"
     )
     attest.add_argument(
-        "--predicate", type=Path, metavar="JSON", help="say this of each FILE, not that it is published"
+        "--predicate",
+        type=Path,
+        metavar="JSON",
+        help="an SLSA provenance (default: from the variables of GitHub Actions)",
     )
     attest.add_argument("--type", metavar="T", help=f"what is said: {' or '.join(PREDICATES)} (default: publish)")
     add_identity(attest)
@@ -77,6 +86,8 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("files", nargs="+", metavar="FILE", help="a wheel or source archive, or a directory of them")
     about = f"the attestation, or a bundle of it (default: FILE{PUBLISH_SUFFIX})"
     verify.add_argument("--attestation", metavar="A", dest="bundle", help=about)
+    about = "what an index hands out as the provenance of the one FILE: every attestation in it must hold"
+    verify.add_argument("--provenance", metavar="JSON", help=about)
     verify.add_argument("--type", metavar="T", help=f"what must be said: {' or '.join(PREDICATES)} (default: either)")
     add_signer_options(verify)
     verify.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
@@ -92,6 +103,8 @@ def run(options: argparse.Namespace) -> int:
 
 # --- attest ------------------------------------------------------------------------------------------
 def _attest(options: argparse.Namespace) -> int:
+    if options.timestamp_server_url:
+        raise Usage("--timestamp-server-url is given, and PEP 740 has no place for timestamps", "leave it out")
     kind, predicate = _said(options)
     files = [file for file in options.files if file.suffix != ".attestation"]
     if not files:
@@ -126,15 +139,12 @@ def _said(options: argparse.Namespace) -> tuple[str, JSON]:
     kind = options.type or "publish"
     if kind not in PREDICATES:
         raise Usage(f"--type is {kind}, and indexes take {' or '.join(PREDICATES)} alone")
-    if (kind == "publish") == bool(options.predicate):
-        raise Usage(
-            "a predicate is given for the type publish, which has none"
-            if options.predicate
-            else "no predicate is given",
-            "give --predicate with --type slsaprovenance1, or leave both out",
-        )
-    if not options.predicate:
+    if kind == "publish":
+        if options.predicate:
+            raise Usage("--predicate is given for the type publish, which has none", "add --type slsaprovenance1")
         return kind, None
+    if not options.predicate:
+        return kind, github_provenance(os.environ)
     what = f"the predicate {options.predicate}"
     data = read_file(options.predicate, what=what, limit=limits.BUNDLE)
     return kind, dict(Fields.of(parse_json(data, what=what, limit=limits.BUNDLE, floats=True), what).raw())
@@ -155,21 +165,38 @@ def _verify(options: argparse.Namespace) -> int:
     """1. Read who may have signed. 2. The one verifier of :mod:`client.verify`. 3. The statement is about a file of this name."""
     if digest := next(filter(is_digest, options.files), None):
         raise Usage(f"{digest[:20]}... is a digest, expected a file", "the statement must name the file, too")
-    wanted = predicate_type_uri(PREDICATES.get(options.type, options.type)) if options.type else ""
     suffix = _suffix(options.type or "publish")
-    _check_present(options, suffix)
+    if options.provenance is None:
+        _check_present(options, suffix)
+        return verify_files(options, _verifier(options), suffix)
+    if options.bundle or len(options.files) > 1:
+        raise Usage("--provenance is for one FILE, and not beside --attestation", "verify the files one by one")
+    what = f"the provenance {options.provenance}"
+    with verifying():
+        bundles = parse_provenance(read_file(options.provenance, what=what, limit=limits.BUNDLE), what=what)
+    verifier = _verifier(options)
+    with TemporaryDirectory(prefix="sigbox-") as folder:
+        places = [f"{folder}/{number}{SUFFIX}" for number in range(len(bundles))]
+        for bundle, place in zip(bundles, places, strict=True):
+            save_bundle(bundle, place)
+        options.files = options.files * len(bundles)
+        return verify_files(options, verifier, bundles=places)
+
+
+def _verifier(options: argparse.Namespace) -> Callable[[str], Verify]:
+    wanted = predicate_type_uri(PREDICATES.get(options.type, options.type)) if options.type else ""
     if (path := policy_path(options)) is not None:
         # Deferred: a verification without a policy pays nothing for it.
         from stack.cli.policing import Police  # noqa: PLC0415 - see the line above
 
         asked = partial(Police.of(path, options).verifier, attestation=True, predicate_type=wanted)
-        return verify_files(options, lambda file: _named(file, asked(file)), suffix)
+        return lambda file: _named(file, asked(file))
     signer, root = read_signer(options), load_trusted_root(options)
 
     def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
         return attestation_steps(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
 
-    return verify_files(options, lambda file: _named(file, verify), suffix)
+    return lambda file: _named(file, verify)
 
 
 def _check_present(options: argparse.Namespace, suffix: str) -> None:

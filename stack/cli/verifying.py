@@ -125,10 +125,12 @@ def read_signer(options: argparse.Namespace) -> Signer:
     return ManagedKey(keys.parse_public_key_pem(read_file(options.key, what=what, limit=limits.PUBLIC_KEY), what=what))
 
 
-def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify], suffix: str = SUFFIX) -> int:
+def verify_files(
+    options: argparse.Namespace, verifier: Callable[[str], Verify], suffix: str = SUFFIX, bundles: Sequence[str] = ()
+) -> int:
     """Verify every file by its ``verifier``; 0 only if all of them hold. What is missing ends the run.
 
-    Its bundle is ``options.bundle``, or lies beside it with the ``suffix``.
+    Its bundle is that of ``bundles`` at its place, or ``options.bundle``, or lies beside it with the ``suffix``.
     """
     files = expand(options.files, suffix)
     if options.bundle is None and (digest := next(filter(is_digest, files), None)):
@@ -141,7 +143,7 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify],
 
     def verify(number: int) -> Steps[dict[str, object]]:
         file, progress = files[number], f"[{number + 1}/{len(files)}] " if len(files) > 1 else ""
-        path = options.bundle or f"{file}{suffix}"
+        path = bundles[number] if bundles else options.bundle or f"{file}{suffix}"
         steps = _verify_file(file, path, verifier, progress, show, reported=reported)
         return steps if _size(path) <= _LARGE else in_one_step(steps)
 

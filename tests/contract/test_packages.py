@@ -94,7 +94,7 @@ def test_without_a_log_of_v1_it_says_why_and_signs_nothing(stack: RunningStack, 
         (("provenance.json",), "'provenance.json' is no name of a Python distribution"),
         (("x.publish.attestation",), "every FILE is an attestation"),
         ((f"dist/{WHEEL}", "--predicate", "provenance.json"), "the type publish, which has none"),
-        ((f"dist/{WHEEL}", "--type", "slsaprovenance1"), "no predicate is given"),
+        ((f"dist/{WHEEL}", "--timestamp-server-url", "http://localhost:1"), "no place for timestamps"),
         ((f"dist/{WHEEL}", "--type", "spdx"), "publish or slsaprovenance1 alone"),
     ],
 )

@@ -13,7 +13,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from pypi_attestations import Attestation, Distribution, VerificationError
+from pypi_attestations import (
+    AttestationType,
+    Attestation,
+    AttestationBundle,
+    Distribution,
+    GitHubPublisher,
+    Provenance,
+    VerificationError,
+)
 from sigstore.models import ClientTrustConfig
 from sigstore.oidc import IdentityToken
 from sigstore.sign import SigningContext
@@ -88,6 +96,18 @@ def test_its_command_line_shows_and_converts_what_we_write(place: Place):
     command = [*its, "convert", bundle, "--output-file", place.folder / "again"]
     subprocess.run(command, capture_output=True, timeout=120, check=True)
     assert read(place.folder / "again") == read(path)
+
+
+def test_we_verify_the_provenance_that_an_index_of_its_making_hands_out(place: Place):
+    path = attested(place)[0]
+    publisher = GitHubPublisher(repository="acme/demo", workflow="release.yml")
+    bundle = AttestationBundle(publisher=publisher, attestations=[read(path)])
+    document = place.folder / "provenance.json"
+    document.write_text(Provenance(attestation_bundles=[bundle]).model_dump_json())
+    who = ("--certificate-oidc-issuer", place.stack.oidc_issuer, "--trusted-root", place.stack.trusted_root)
+    words = ("pypi", "verify", place.folder / NAMES[0], "--provenance", document, *who)
+    succeed(sigbox(*words, "--certificate-identity", ALICE))
+    refuse(sigbox(*words, "--certificate-identity", MALLORY))
 
 
 def test_we_verify_what_it_writes(place: Place, trust: ClientTrustConfig):

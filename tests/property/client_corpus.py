@@ -27,6 +27,8 @@ POLICY = json.dumps(DOCUMENT).encode()
 YAML = b"apiVersion: policy/v1\ndefaults:\n  require: [log, time]\ngroups:\n  many: ['a', \"b\"]  # two\nnumber: 7\n"
 PEM = x509.encode_certificate_pem(CERTIFICATE.der).encode()
 ATTESTED = SIGSTORE.attest("dsse 0.0.1")
+GROUP = {"publisher": None, "attestations": [json.loads(pep740.encode_attestation(ATTESTED))]}
+PROVENANCE_OF_PYPI = json.dumps({"version": 1, "attestation_bundles": [GROUP]}).encode()
 PROVENANCE = {"predicateType": client.packages.npm.PROVENANCE, "bundle": json.loads(encode_bundle(ATTESTED))}
 DOCUMENT_OF_NPM = json.dumps({"attestations": [PROVENANCE]}).encode()
 ENTRY = encode_log_entry(BUNDLE.log_entries[0])
@@ -76,6 +78,7 @@ PARSERS: dict[str, Parser] = {
     "sigcore.pep740.parse_attestation": Parser(
         pep740.parse_attestation, [pep740.encode_attestation(ATTESTED)], pep740.encode_attestation, exact=False
     ),
+    "sigcore.pep740.parse_provenance": Parser(pep740.parse_provenance, [PROVENANCE_OF_PYPI]),
     "sigcore.legacy_bundle.parse_cosign_timestamp": Parser(legacy_bundle.parse_cosign_timestamp, [STAMP]),
     "sigcore.legacy_bundle.parse_legacy_bundle": Parser(legacy_bundle.parse_legacy_bundle, [legacy()]),
     "client.packages.npm.parse_attestations": Parser(client.packages.npm.parse_attestations, [DOCUMENT_OF_NPM]),

@@ -14,6 +14,7 @@ import pytest
 
 from client.packages import npm
 from client.packages.npm import Package, parse_attestations, provenance_statement, read_package
+from client.packages.provenance import NEEDED
 from sigcore import limits
 from sigcore.bundle import encode_bundle
 from sigcore.errors import Malformed
@@ -200,7 +201,7 @@ def test_a_document_is_instead_of_a_bundle(folder, made, capsys):
 
 # --- what can be said -------------------------------------------------------------------------------------
 def test_outside_of_a_job_the_provenance_must_be_given(folder, monkeypatch, capsys):
-    for name in npm._NEEDED:
+    for name in NEEDED:
         monkeypatch.delenv(name, raising=False)
     assert main(["npm", "attest", "demo.tgz", "--trusted-root", "root.json"]) == 2
     assert "GITHUB_WORKFLOW_REF is not set" in capsys.readouterr().err

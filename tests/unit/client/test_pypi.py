@@ -9,13 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sigstore as sigstore_package
 
-from client.packages.pypi import PREDICATES, identify, publish_statement
+from client.packages.provenance import NEEDED
+from client.packages.pypi import PREDICATES, identify, publish_statement, verify_distribution
+from client.verify import verify_attestation
+from client.verify.identity import IdentityPolicy
 from sigcore import pep740
 from sigcore.bundle import encode_bundle, parse_bundle
 from sigcore.errors import Malformed, Refused
 from sigcore.intoto import Statement, Subject, encode_statement, parse_statement
-from sigcore.trustroot import encode_trusted_root
+from sigcore.trustroot import encode_trusted_root, parse_trusted_root
 from stack.cli import main
 from tests.unit.client.minisig import EMAIL, ISSUER
 
@@ -233,6 +237,52 @@ def test_the_attestation_is_missing(folder, capsys):
     assert "sigbox pypi attest" in said
 
 
+# --- what an index hands out ---------------------------------------------------------------------------
+def provenance(*bundles) -> bytes:
+    """As the Integrity API answers it: a group for each publisher."""
+    rows = [json.loads(pep740.encode_attestation(bundle)) for bundle in bundles]
+    groups = [{"publisher": {"kind": "Any"}, "attestations": [row]} for row in rows]
+    return json.dumps({"version": 1, "attestation_bundles": groups}).encode()
+
+
+def judged(data: bytes, *options: str) -> int:
+    Path("provenance.json").write_bytes(data)
+    words = ("--provenance", "provenance.json", "--trusted-root", "root.json")
+    return main(["pypi", "verify", WHEEL, *words, *WHO, *options])
+
+
+def test_every_attestation_of_a_provenance_must_hold(folder, sigstore, made, capsys):
+    slsa = sigstore.attest("dsse 0.0.1", publish_statement(WHEEL, DIGEST, PREDICATES["slsaprovenance1"], {"a": 1}))
+    foreign = sigstore.attest("dsse 0.0.1", publish_statement(SOURCE, DIGEST))
+    assert judged(provenance(made, slsa), "--json") == 0
+    assert [row["verified"] for row in json.loads(capsys.readouterr().out)] == [True, True]
+    for bundles in ((made, foreign), (foreign, made)):
+        assert judged(provenance(*bundles)) == 1
+        assert f"the statement is about '{SOURCE}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("document", "because"),
+    [
+        ({"version": 1, "attestation_bundles": []}, "has 0 attestations"),
+        ({"version": 1, "attestation_bundles": [{"publisher": {}}]}, "has 0 attestations"),
+        ({"version": 2, "attestation_bundles": []}, "version is 2, expected 1"),
+        ({"version": 1, "attestation_bundles": [], "more": 1}, "unknown member 'more'"),
+        ({"version": 1, "attestation_bundles": [{"attestations": [{}] * 33}]}, "33 elements, the limit is 32"),
+        ({"version": 1, "attestation_bundles": [{"attestations": [{}] * 17}] * 2}, "has 34 attestations"),
+        ({"version": 1, "attestation_bundles": [{"attestations": [{}]}]}, "version is missing"),
+    ],
+)
+def test_what_is_no_provenance(document, because):
+    with pytest.raises(Malformed, match=because):
+        pep740.parse_provenance(json.dumps(document).encode())
+
+
+def test_a_provenance_is_instead_of_an_attestation(folder, made, capsys):
+    assert judged(provenance(made), "--attestation", "a") == 2
+    assert "not beside --attestation" in capsys.readouterr().err
+
+
 # --- in the place of a bundle, and converted -----------------------------------------------------------
 def test_other_commands_read_it_where_they_read_a_bundle(folder, made, capsys):
     Path("a").write_bytes(pep740.encode_attestation(made))
@@ -263,6 +313,14 @@ def test_a_bundle_that_cannot_become_one_is_refused_and_nothing_is_written(folde
     assert main(["pypi", "convert", "bundle", "--out", "attestation"]) == 1
     assert "--rekor-version 1" in capsys.readouterr().err
     assert not Path("attestation").exists()
+
+
+# --- what can be said ------------------------------------------------------------------------------------
+def test_outside_of_a_job_the_provenance_must_be_given(folder, monkeypatch, capsys):
+    for name in NEEDED:
+        monkeypatch.delenv(name, raising=False)
+    assert main(["pypi", "attest", WHEEL, "--type", "slsaprovenance1", "--trusted-root", "root.json"]) == 2
+    assert "GITHUB_WORKFLOW_REF is not set" in capsys.readouterr().err
 
 
 # --- statements ----------------------------------------------------------------------------------------
