@@ -48,7 +48,7 @@ def _named(what: str, path: AnyPath) -> str:
 
 
 def load_bundle(path: AnyPath) -> Bundle:
-    """The bundle in a file; cosign's own bundle is read as one of version 0.1.
+    """The bundle in a file; cosign's own bundle is read as one of version 0.1, an attestation of PEP 740 as one of 0.3.
 
     Raises:
         NotFound: no readable file. Malformed, Refused: as :func:`sigcore.bundle.parse_bundle`.
@@ -63,6 +63,11 @@ def load_bundle(path: AnyPath) -> Bundle:
         from sigcore.legacy_bundle import parse_legacy_bundle  # noqa: PLC0415 - see the line above
 
         return parse_legacy_bundle(data)
+    if b'"transparency_entries"' in data:
+        # Deferred: they lie beside Python packages only.
+        from sigcore.pep740 import parse_attestation  # noqa: PLC0415 - see the line above
+
+        return parse_attestation(data)
     return parse_bundle(data)
 
 

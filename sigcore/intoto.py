@@ -107,10 +107,11 @@ def parse_statement(payload: bytes, *, what: str = "the statement") -> Statement
 
 def _predicate(fields: Fields) -> JSON:
     value = fields.raw().get("predicate")
+    if value is None:
+        return {}  # it is optional; PyPI's publish attestations say null
     if isinstance(value, str):
         return value
-    predicate = fields.optional_object("predicate")
-    return dict(predicate.raw()) if predicate is not None else {}
+    return dict(fields.object("predicate").raw())
 
 
 def _subject(fields: Fields) -> Subject:

@@ -107,6 +107,11 @@ PATTERN_STEPS: Final = 4096
 WORKERS: Final = 256
 """Processes that one command verifies with."""
 
+PACKAGE: Final = 512 * 1024 * 1024
+"""What an npm package may unpack to, while its name is looked for; the largest that are in use have half of that."""
+PACKAGE_MANIFEST: Final = 1024 * 1024
+"""A ``package.json``."""
+
 # --- policy ------------------------------------------------------------------------------------------
 POLICY: Final = 1024 * 1024
 POLICY_YAML: Final = 128 * 1024

@@ -50,21 +50,21 @@ def _digest(file: str) -> tuple[HashAlgorithm | None, str]:
     return (_ALGORITHMS.get(name) if colon else None), text
 
 
-def expand(files: Sequence[str]) -> tuple[str, ...]:
+def expand(files: Sequence[str], suffix: str = SUFFIX) -> tuple[str, ...]:
     """FILEs with each directory replaced by the files in it that have a bundle beside them, by name.
 
     Raises:
         NotFound: a directory has none.
     """
-    return tuple(one for file in files for one in _expanded(file))
+    return tuple(one for file in files for one in _expanded(file, suffix))
 
 
-def _expanded(file: str) -> Iterator[str]:
+def _expanded(file: str, suffix: str) -> Iterator[str]:
     if is_digest(file) or not os.path.isdir(file):  # noqa: PTH112 - as in client.files, no pathlib to verify one file
         yield file
         return
-    bundles = sorted(name for name in os.listdir(file) if name.endswith(SUFFIX))  # noqa: PTH208 - the same
+    bundles = sorted(name for name in os.listdir(file) if name.endswith(suffix))  # noqa: PTH208 - the same
     if not bundles:
-        raise NotFound(f"the directory {shown(file)} holds no file with a bundle, *{SUFFIX}, beside it")
+        raise NotFound(f"the directory {shown(file)} holds no file with a bundle, *{suffix}, beside it")
     for bundle in bundles:
-        yield os.path.join(file, bundle.removesuffix(SUFFIX))  # noqa: PTH118 - the same
+        yield os.path.join(file, bundle.removesuffix(suffix))  # noqa: PTH118 - the same

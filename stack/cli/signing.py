@@ -49,6 +49,16 @@ class Job:
     target: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What lies beside a signed file: with which suffix, how it is written, what a report calls it."""
+
+    suffix: str = SUFFIX
+    save: Callable[[Bundle, Path], None] = save_bundle
+    called: str = "bundle"
+
+
+BUNDLE = Form()
 Make: TypeAlias = Callable[[Signing, Job], Awaitable[Bundle]]
 Show: TypeAlias = Callable[[Signing, Job, "Bundle | SigError", Sequence[Issued]], dict[str, JSON]]
 
@@ -67,13 +77,7 @@ def add_sign_options(parser: argparse.ArgumentParser) -> None:
 
 def add_who_signs(parser: argparse.ArgumentParser) -> None:
     """The identity or the key, ``--rekor-version``, ``--yes``."""
-    parser.add_argument(
-        "--identity-token",
-        metavar="T",
-        help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN, or that of the CI system)",
-    )
-    about = "do not take the token of a CI system that this runs in"
-    parser.add_argument("--oidc-disable-ambient-providers", action="store_true", help=about)
+    add_identity(parser)
     parser.add_argument(
         "--key",
         metavar="KEY",
@@ -89,7 +93,18 @@ def add_who_signs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", help="accepted for cosign's sake: nothing is asked")
 
 
-def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -> int:
+def add_identity(parser: argparse.ArgumentParser) -> None:
+    """Who signs, where a key cannot: ``--identity-token``, ``--oidc-disable-ambient-providers``."""
+    parser.add_argument(
+        "--identity-token",
+        metavar="T",
+        help="the token, or @FILE (default: $SIGSTORE_ID_TOKEN, or that of the CI system)",
+    )
+    about = "do not take the token of a CI system that this runs in"
+    parser.add_argument("--oidc-disable-ambient-providers", action="store_true", help=about)
+
+
+def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make, form: Form = BUNDLE) -> int:
     """Sign each file in turn; the first failure ends the run, what was signed before it stays."""
     single = (options.bundle, options.output_signature, options.output_certificate)
     if len(files) > 1 and any(single):
@@ -97,11 +112,11 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make) -
     for file in files:
         if file.is_dir():
             raise Usage(f"{file} is a directory, expected files", f"name the files in it: {file}/*")
-    jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{SUFFIX}")) for file in files]
+    jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{form.suffix}")) for file in files]
     outputs = (options.output_signature, options.output_certificate)
     _check_places([*(job.target for job in jobs), *filter(None, outputs)])
     show = _explainer(options)
-    _print_rows(options, asyncio.run(_sign_all(options, jobs, make, show)))
+    _print_rows(options, asyncio.run(_sign_all(options, jobs, make, show, form)))
     return 0
 
 
@@ -160,7 +175,7 @@ def _explainer(options: argparse.Namespace) -> Show | None:
 
 
 async def _sign_all(
-    options: argparse.Namespace, jobs: Sequence[Job], make: Make, show: Show | None
+    options: argparse.Namespace, jobs: Sequence[Job], make: Make, show: Show | None, form: Form
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     issued: list[Issued] = []
@@ -175,11 +190,11 @@ async def _sign_all(
                     _print_rows(options, rows)
                     error.reported = options.json or options.explain == "json"
                 raise
-            save_bundle(bundle, job.target)
+            form.save(bundle, job.target)
             _save_parts(options, bundle)
             entry = bundle.log_entries[0]
             kind = f"{entry.kind} {entry.version}"
-            row = {"file": str(job.file), "bundle": str(job.target), "logIndex": entry.index, "logEntryKind": kind}
+            row = {"file": str(job.file), form.called: str(job.target), "logIndex": entry.index, "logEntryKind": kind}
             progress = f"[{number}/{len(jobs)}] " if len(jobs) > 1 else ""
             done = one_line(f"signed {job.file} -> {job.target}")
             sys.stderr.write(f"{progress}{done} (log index {entry.index})\n")

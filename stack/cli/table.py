@@ -102,6 +102,8 @@ COMMANDS = {
     "bundle": Command("stack.cli.bundle", "look into bundles, make them from parts, renew old ones"),
     "trusted-root": Command("stack.cli.trusted_root", "make a trusted root of certificates and keys in files"),
     "signing-config": Command("stack.cli.signing_config", "make a signing config: which services are asked"),
+    "npm": Command("stack.cli.npm", "attest how npm packages were built, verify that"),
+    "pypi": Command("stack.cli.pypi", "attest to Python distributions (PEP 740), verify, convert"),
     "login": Command("stack.cli.login", "log in with a browser; signing then takes that token"),
     "initialize": Command("stack.cli.initialize", "pin a TUF mirror: after that no trust option is needed"),
     "conformance": Command("stack.cli.conformance", "speak the protocol of sigstore-conformance", ExitCode.REFUSED),

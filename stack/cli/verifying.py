@@ -125,9 +125,14 @@ def read_signer(options: argparse.Namespace) -> Signer:
     return ManagedKey(read_public_key(options.key))
 
 
-def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify]) -> int:
-    """Verify every file by its ``verifier``; 0 only if all of them hold. What is missing ends the run."""
-    files = expand(options.files)
+def verify_files(
+    options: argparse.Namespace, verifier: Callable[[str], Verify], suffix: str = SUFFIX, bundles: Sequence[str] = ()
+) -> int:
+    """Verify every file by its ``verifier``; 0 only if all of them hold. What is missing ends the run.
+
+    Its bundle is that of ``bundles`` at its place, or ``options.bundle``, or lies beside it with the ``suffix``.
+    """
+    files = expand(options.files, suffix)
     if options.bundle is None and (digest := next(filter(is_digest, files), None)):
         raise Usage(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
     if len(files) > 1 and options.bundle:
@@ -138,7 +143,7 @@ def verify_files(options: argparse.Namespace, verifier: Callable[[str], Verify])
 
     def verify(number: int) -> Steps[dict[str, object]]:
         file, progress = files[number], f"[{number + 1}/{len(files)}] " if len(files) > 1 else ""
-        path = options.bundle or f"{file}{SUFFIX}"
+        path = bundles[number] if bundles else options.bundle or f"{file}{suffix}"
         steps = _verify_file(file, path, verifier, progress, show, reported=reported)
         return steps if _size(path) <= _LARGE else in_one_step(steps)
 

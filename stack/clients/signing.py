@@ -193,6 +193,28 @@ def npm(place: Place) -> Guide:
             Step("sign", f'sigbox sign-blob "$(npm pack --silent)"{place.identified}'),
             Step("verify", f"sigbox verify-blob PACKAGE.tgz {_POLICY} {place.issuer} && npm install ./PACKAGE.tgz"),
         ),
+        more=(
+            Step(
+                "sign",
+                f"sigbox npm attest PACKAGE.tgz --predicate PREDICATE.json{place.identified}",
+                "how it was built; in GitHub Actions without --predicate",
+            ),
+            Step("verify", f"sigbox npm verify PACKAGE.tgz {_POLICY} {place.issuer}"),
+            Step(
+                "trust",
+                f"{place.fetch}sigbox npm shim > npm-trust.cjs\n"
+                f"export TUF_MIRROR={place.mirror} TUF_ROOT_JSON={place.root}\n"
+                f"export SIGSTORE_FULCIO_URL={place.ca} SIGSTORE_REKOR_URL={place.log}\n"
+                'export NODE_OPTIONS="--require $PWD/npm-trust.cjs"',
+                "what Node loads before npm: npm then goes by this stack",
+            ),
+            Step(
+                "sign",
+                "npm publish PACKAGE.tgz --provenance-file PACKAGE.tgz.sigstore.json",
+                "in GitHub Actions and GitLab CI, npm publish --provenance does without sigbox npm attest",
+            ),
+            Step("verify", "npm audit signatures", "of what is installed; npm does not ask who has signed"),
+        ),
     )
 
 

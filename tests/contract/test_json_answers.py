@@ -26,6 +26,8 @@ WITHOUT: Final[Mapping[str, str]] = {
     "public-key": "prints a key in PEM, which is taken as it is",
     "bundle create": "prints a bundle, which is JSON already",
     "bundle upgrade": "prints a bundle, which is JSON already",
+    "pypi convert": "prints a bundle or an attestation, which are JSON already",
+    "npm shim": "prints a file for Node, which is taken as it is",
     "trusted-root create": "prints a trusted root, which is JSON already",
     "signing-config create": "prints a signing config, which is JSON already",
     "conformance": "speaks another project's protocol: the exit code is the answer",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import client.assembly
+import client.packages.npm
 import client.policy.conditions
 import client.policy.document
 import client.policy.glob
@@ -16,8 +17,9 @@ import client.policy.yaml_form
 import client.tuf_kit
 import client.verify.stamp
 import stack.cli.pairs
-from sigcore import keys, kms, legacy_bundle, x509
+from sigcore import keys, kms, legacy_bundle, pep740, x509
 from sigcore.algorithms import HashAlgorithm
+from sigcore.bundle import encode_bundle
 from sigcore.log_entry import encode_log_entry
 from sigcore.strict import encode_time
 from tests.property.corpus import BUNDLE, CERTIFICATE, P256, RESPONSE, SIGSTORE, WHAT, Parser, b64, of_fields
@@ -26,6 +28,11 @@ from tests.unit.client.policies import DOCUMENT
 POLICY = json.dumps(DOCUMENT).encode()
 YAML = b"apiVersion: policy/v1\ndefaults:\n  require: [log, time]\ngroups:\n  many: ['a', \"b\"]  # two\nnumber: 7\n"
 PEM = x509.encode_certificate_pem(CERTIFICATE.der).encode()
+ATTESTED = SIGSTORE.attest("dsse 0.0.1")
+GROUP = {"publisher": None, "attestations": [json.loads(pep740.encode_attestation(ATTESTED))]}
+PROVENANCE_OF_PYPI = json.dumps({"version": 1, "attestation_bundles": [GROUP]}).encode()
+PROVENANCE = {"predicateType": client.packages.npm.PROVENANCE, "bundle": json.loads(encode_bundle(ATTESTED))}
+DOCUMENT_OF_NPM = json.dumps({"attestations": [PROVENANCE]}).encode()
 ENTRY = encode_log_entry(BUNDLE.log_entries[0])
 TSA_PEM = "".join(map(x509.encode_certificate_pem, SIGSTORE.root.timestamp_authorities[0].chain)).encode()
 STAMP = json.dumps({"SignedRFC3161Timestamp": b64(RESPONSE)}).encode()
@@ -98,8 +105,13 @@ PARSERS: dict[str, Parser] = {
         lambda authority: "".join(map(x509.encode_certificate_pem, authority.chain)).encode(),
         exact=False,
     ),
+    "sigcore.pep740.parse_attestation": Parser(
+        pep740.parse_attestation, [pep740.encode_attestation(ATTESTED)], pep740.encode_attestation, exact=False
+    ),
+    "sigcore.pep740.parse_provenance": Parser(pep740.parse_provenance, [PROVENANCE_OF_PYPI]),
     "sigcore.legacy_bundle.parse_cosign_timestamp": Parser(legacy_bundle.parse_cosign_timestamp, [STAMP]),
     "sigcore.legacy_bundle.parse_legacy_bundle": Parser(legacy_bundle.parse_legacy_bundle, [legacy()]),
+    "client.packages.npm.parse_attestations": Parser(client.packages.npm.parse_attestations, [DOCUMENT_OF_NPM]),
     "client.policy.conditions.parse_conditions": of_fields(
         client.policy.conditions.parse_conditions, [{"a.b": "x-*", "c": ["y", "z"]}, {"d": {"before": "2026-01-01"}}]
     ),
