@@ -6,9 +6,9 @@ them forks one that runs the command, as ``python -m stack.cli`` would:
 
 1. ``start`` connects to the server of this process of tests, and sends the words, the environment, the folder, and two files for
    what it prints; ``run`` gives pipes, and waits for the end.
-2. The server forks an attendant for the connection; that forks the command and tells its process id.
+2. The server forks the command and tells its process id.
 3. The command takes over the files and the environment, runs, and ends as it would have ended.
-4. The attendant tells the exit code when it has ended.
+4. The server tells the exit code when it has ended.
 
 The server ends with the process of tests. Real processes are stacks where a start is what is tested (``forked=False``), our client
 where it stands beside the official ones (``interop/tools.py``), what is measured or limited, and whatever says how its
@@ -207,34 +207,54 @@ def _read(ends: tuple[int, ...], deadline: float) -> list[str]:
 # --- the server --------------------------------------------------------------------------------------------
 def _serve(listener: socket.socket) -> None:
     """Answer until the process of tests has closed our standard input."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for attendants
+    ended, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # else nothing is written to woken
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    waiting: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([listener, 0], [], [])
+        ready, _, _ = select.select([listener, ended, 0], [], [])
         if 0 in ready:
             return
-        connection, _ = listener.accept()
-        if os.fork() == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            listener.close()
-            _attend(connection)
-        connection.close()
+        if ended in ready:
+            os.read(ended, 4096)
+            _tell_ends(waiting)
+        if listener in ready:
+            connection, _ = listener.accept()
+            _, files, _, _ = socket.recv_fds(connection, 1, 2)
+            with connection.makefile("rb") as sent:
+                line = sent.readline()
+            if not line.endswith(b"\n"):  # who asked has died
+                connection.close()
+                continue
+            request = json.loads(line)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for end in (listener, connection, *waiting.values()):
+                    end.close()
+                os.close(ended)
+                os.close(woken)
+                _become(request, files)
+            for end in files:
+                os.close(end)
+            waiting[pid] = connection
+            _tell(connection, pid)
 
 
-def _attend(connection: socket.socket) -> NoReturn:
-    """Fork the command, and tell what becomes of it."""
-    _, pipes, _, _ = socket.recv_fds(connection, 1, 2)
-    request = json.loads(connection.makefile("rb").readline())
-    pid = os.fork()
-    if pid == 0:
-        connection.close()
-        _become(request, pipes)
-    for end in pipes:
-        os.close(end)
-    connection.sendall(b"%d\n" % pid)
-    _, status = os.waitpid(pid, 0)
+def _tell_ends(waiting: dict[int, socket.socket]) -> None:
+    """The exit codes of those that have ended, to those who wait for them."""
+    for pid in [*waiting]:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            with waiting.pop(pid) as connection:
+                _tell(connection, os.waitstatus_to_exitcode(status))
+
+
+def _tell(connection: socket.socket, number: int) -> None:
     with suppress(BrokenPipeError):  # who asked has given it up, and killed it
-        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
-    os._exit(0)
+        connection.sendall(b"%d\n" % number)
 
 
 def _become(request: dict[str, Any], pipes: list[int]) -> NoReturn:
