@@ -96,10 +96,14 @@ class SplitStack:
             words.append(text)
         return [*words, *(["--tls=auto"] if self.tls else [])]
 
+    def command(self, service: str) -> list[str]:
+        """The same of a process of its own."""
+        return [*SIGBOX, *self.words(service)]
+
     def init(self) -> None:
         """The one service that runs to its end."""
         done = subprocess.run(
-            [*SIGBOX, *self.words("init")],
+            self.command("init"),
             cwd=self.folder,
             env=self._environment(),
             capture_output=True,
