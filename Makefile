@@ -11,7 +11,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 # fonts-vlgothic: 2 MB, so that the Japanese pages are letters and not boxes where their width is tested and pictures are taken.
 # softhsm2: a PKCS#11 token in files, which the tests put keys into and take away.
-DEBIAN = openssl gcc chromium fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2 softhsm2
+DEBIAN = openssl gcc chromium-headless-shell fonts-vlgothic docker-registry nginx libnginx-mod-stream systemd postgresql iproute2 softhsm2
 ROUNDS = 10
 # Processes that run tests at a time, whole files each; what measures times waits for its turn (tests/turns.py). Thousands of
 # processes are started by the tests: each would compile our modules anew where the environment says to keep no bytecode.

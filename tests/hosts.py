@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from tests.ports import free_port
-from tests.stack_process import READY_S, SIGBOX, STOP_S, environment, sigbox
+from tests.stack_process import READY_S, STOP_S, Process, sigbox, spawn
 
 ELECTED = "this host writes the log localhost from now on"
 """Of the Rekor v2 log; its origin is the stack's host name."""
@@ -29,7 +28,7 @@ class Host:
     folder: Path
     database: str
     options: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     url: str = ""
     port: int = 0
 
@@ -50,16 +49,9 @@ class Host:
         """Start it."""
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
-        command = (*SIGBOX, "serve", "log", "--data", str(self.data), "--database", self.database)
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [*command, "--listen", f"127.0.0.1:{self.port}", "--ready-file", str(ready), *self.options],
-                cwd=self.folder,
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        where = ("--data", self.data, "--database", self.database, "--listen", f"127.0.0.1:{self.port}")
+        words = ("serve", "log", *where, "--ready-file", ready, *self.options)
+        self.process = spawn(*words, folder=self.folder, log=self.log)
 
     def wait_answering(self) -> None:
         ready, deadline = self.folder / "ready.json", time.monotonic() + READY_S

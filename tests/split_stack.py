@@ -24,7 +24,7 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 import yaml
 
 from tests.ports import free_ports
-from tests.stack_process import READY_S, ROOT, SIGBOX, STOP_S, RunningStack, environment
+from tests.stack_process import READY_S, ROOT, SIGBOX, STOP_S, Process, RunningStack, environment, spawn
 
 ROLES = ("trust", "oidc", "ct", "ca", "log", "tsa", "console")
 """In the order in which the tests start them; they need no order."""
@@ -49,7 +49,7 @@ class SplitStack:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tls: bool = False
     """Everybody speaks HTTPS, with the stack's own authority."""
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -85,9 +85,9 @@ class SplitStack:
             if file.is_file() and not (root / file.name).exists():
                 (root / file.name).symlink_to(file)
 
-    def command(self, service: str) -> list[str]:
-        """Its command, with loopback for the network of the containers."""
-        words = [*SIGBOX]
+    def words(self, service: str) -> list[str]:
+        """Its command of ``sigbox``, with loopback for the network of the containers."""
+        words = []
         for word in (*self.document["services"][service]["command"], *self.extra.get(service, ())):
             text = re.sub(r"^--data=/data$", f"--data={self.view(service)}", word)
             text = text.replace(f"0.0.0.0:{INSIDE}", f"127.0.0.1:{self.ports.get(service)}")
@@ -95,6 +95,10 @@ class SplitStack:
                 text = text.replace(f"http://{other}:{INSIDE}", f"{self.scheme}://127.0.0.1:{port}")
             words.append(text)
         return [*words, *(["--tls=auto"] if self.tls else [])]
+
+    def command(self, service: str) -> list[str]:
+        """The same of a process of its own."""
+        return [*SIGBOX, *self.words(service)]
 
     def init(self) -> None:
         """The one service that runs to its end."""
@@ -116,15 +120,8 @@ class SplitStack:
     def start(self, *services: str) -> None:
         """Start them, and wait until each is ready."""
         for service in services:
-            with self.log(service).open("ab") as output:
-                self.processes[service] = subprocess.Popen(
-                    self.command(service),
-                    cwd=self.folder,
-                    env=self._environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
+            words, log = self.words(service), self.log(service)
+            self.processes[service] = spawn(*words, folder=self.folder, log=log, env=self._environment())
         for service in services:
             self.wait_ready(service)
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,33 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "localhost,127.0.0.1", **extra}
 
 
+Process = subprocess.Popen[bytes] | fork_server.Forked
+"""A command that runs; both are used in the same way."""
+
+
+def spawn(
+    *words: str | Path, folder: Path, log: Path, env: Mapping[str, str] | None = None, forked: bool = True
+) -> Process:
+    """Start a ``sigbox`` command in ``folder`` that stays; what it prints is put to ``log``. ``forked=False``: as a user does."""
+    wanted, told = dict(env or environment()), [*map(str, words)]
+    with log.open("ab") as output:
+        if forked and PROGRAM is None and fork_server.may_run(wanted):
+            return fork_server.start(told, wanted, folder, [output.fileno()] * 2)
+        return subprocess.Popen(
+            [*SIGBOX, *told],
+            cwd=folder,
+            env=wanted,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class RunningStack:
     """A stack whose every role answers."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     url: str
     data: Path
     trusted_root: Path
@@ -93,23 +115,16 @@ def sigbox_process(*arguments: str | Path, cwd: Path | None = None, **extra: str
     )
 
 
-def start_stack(folder: Path, *options: str | Path) -> RunningStack:
+def start_stack(folder: Path, *options: str | Path, forked: bool = True) -> RunningStack:
     """Start ``sigbox up`` on a free loopback port and wait until it is ready.
 
-    Ready file and log lie in ``folder``. Whoever starts a stack ends it: by ``stop`` or ``kill``.
+    Ready file and log lie in ``folder``. Whoever starts a stack ends it: by ``stop`` or ``kill``. In tests it is forked from a
+    process that has imported it already, which spares half of a start; ``forked=False`` starts it as a user does.
     """
     ready_file, log = folder / "ready.json", folder / "stack.log"
     ready_file.unlink(missing_ok=True)
-    command = (*SIGBOX, "up", "--listen", "127.0.0.1:0", "--ready-file", ready_file, *options)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            list(map(str, command)),
-            cwd=folder,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    words = ("up", "--listen", "127.0.0.1:0", "--ready-file", ready_file, *options)
+    process = spawn(*words, folder=folder, log=log, forked=forked)
     try:
         ready = _wait_ready(process, ready_file, log)
     except BaseException:
@@ -130,7 +145,7 @@ def start_stack(folder: Path, *options: str | Path) -> RunningStack:
     )
 
 
-def _wait_ready(process: subprocess.Popen[bytes], ready_file: Path, log: Path) -> dict[str, str]:
+def _wait_ready(process: Process, ready_file: Path, log: Path) -> dict[str, str]:
     deadline = time.monotonic() + READY_S
     while not ready_file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -142,9 +157,9 @@ def _wait_ready(process: subprocess.Popen[bytes], ready_file: Path, log: Path) -
 
 
 @contextmanager
-def running_stack(folder: Path, *options: str | Path) -> Iterator[RunningStack]:
+def running_stack(folder: Path, *options: str | Path, forked: bool = True) -> Iterator[RunningStack]:
     """A stack for the length of a block; it must end in order. When the block fails, what it printed is shown."""
-    stack = start_stack(folder, *options)
+    stack = start_stack(folder, *options, forked=forked)
     try:
         yield stack
     except BaseException as error:

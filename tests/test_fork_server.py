@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests import fork_server
-from tests.stack_process import PROGRAM, environment, sigbox_process
+from tests.stack_process import PROGRAM, environment, sigbox_process, start_stack
 from tests.until import wait_until
 
 SAID = {
@@ -53,3 +54,20 @@ def test_what_an_interpreter_reads_when_it_begins_is_not_forked():
     assert fork_server.may_run(environment(SIGBOX_DATA="x", SSL_CERT_FILE="y"))
     for name in ("PYTHONUTF8", "LD_PRELOAD", "LC_ALL", "LANG", "OPENSSL_CONF"):
         assert not fork_server.may_run(environment(**{name: "another"})), name
+
+
+def test_a_forked_stack_is_used_as_a_started_one(tmp_path: Path):
+    """Ready with its own process id, ends with 0 when it is asked to, and with the signal when it is killed."""
+    first = start_stack(tmp_path, "--ephemeral")
+    assert isinstance(first.process, fork_server.Forked)
+    assert json.loads((tmp_path / "ready.json").read_bytes())["pid"] == first.process.pid
+    assert first.process.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        first.process.wait(0)
+    first.stop()
+    assert first.url in first.output()
+    first.process.send_signal(signal.SIGKILL)
+    assert (first.process.poll(), first.process.returncode) == (0, 0), "who has ended gets no signal"
+    second = start_stack(tmp_path, "--ephemeral")
+    second.kill()
+    assert second.process.wait() == -signal.SIGKILL

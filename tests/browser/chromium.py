@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's Chromium, driven by Playwright: a browser per module, a profile per visitor, and an eye on what pages do.
+"""Debian's Chromium without windows, driven by Playwright: a browser per module, a profile per visitor, and an eye on what pages do.
 
 ``with chromium() as browser, visitor(browser) as tab:`` gives a page. When the block ends, everything that a page must not do has
 failed the test: script errors, violations of its own policy, dialogs, requests to other hosts than loopback.
@@ -21,7 +21,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, 
 
 from tests.missing import missing
 
-EXECUTABLE = Path("/usr/bin/chromium")
+EXECUTABLES = (Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium"))
+"""The first that is there. Both render alike; a profile costs the first a quarter, since it has no window to build around a page."""
 ARGUMENTS = [
     "--no-sandbox",  # tests run as root in containers
     "--disable-gpu",
@@ -66,11 +67,12 @@ class Tab:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A headless browser. Where it is not installed the test is skipped, and in CI it fails."""
-    if not EXECUTABLE.exists():
-        missing(f"{EXECUTABLE} is absent; on Debian: apt-get install chromium")
+    executable = next((one for one in EXECUTABLES if one.exists()), None)
+    if executable is None:
+        missing(f"{EXECUTABLES[0]} is absent; on Debian: apt-get install {EXECUTABLES[0].name}")
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable, headless=True, args=ARGUMENTS)
         try:
             yield browser
         finally:

@@ -94,10 +94,10 @@ def test_what_a_stack_that_lasts_shows_is_for_everybody(browser: Browser, axe: s
 def test_the_pages_beside_the_console_are_for_everybody(
     browser: Browser, stack: RunningStack, axe: str, screen: Screen, language: str
 ):
-    for scheme in SCHEMES:
-        with visitor(browser, viewport=PHONE) as tab:
-            screen.open(tab.page, stack, language)
-            assert tab.page.locator("html").get_attribute("lang") == language
+    with visitor(browser, viewport=PHONE) as tab:
+        screen.open(tab.page, stack, language)
+        assert tab.page.locator("html").get_attribute("lang") == language
+        for scheme in SCHEMES:
             assert judge(tab.page, axe, dark_phone=scheme == "dark") == []
 
 

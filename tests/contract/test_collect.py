@@ -17,7 +17,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from tests.ports import free_ports
-from tests.stack_process import READY_S, SIGBOX, STOP_S, environment, sigbox
+from tests.stack_process import READY_S, STOP_S, Process, sigbox, spawn
 
 MAKERS = ("ca", "ct", "log", "tsa")
 ALL = (*MAKERS, "oidc", "trust")
@@ -33,7 +33,7 @@ class Machines:
     folder: Path
     ports: dict[str, int]
     pins: dict[str, str] = field(default_factory=dict)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
 
     def data(self, role: str) -> Path:
         return self.folder / role
@@ -48,10 +48,7 @@ class Machines:
 
     def serve(self, role: str, *options: str) -> None:
         words = ("serve", role, "--data", self.data(role), "--listen", f"127.0.0.1:{self.ports[role]}", *options)
-        with (self.folder / f"{role}.log").open("ab") as output:
-            self.processes[role] = subprocess.Popen(
-                [*SIGBOX, *map(str, words)], env=environment(), stdout=output, stderr=subprocess.STDOUT
-            )
+        self.processes[role] = spawn(*words, folder=self.folder, log=self.folder / f"{role}.log")
 
     def ask(self, role: str, path: str) -> bytes:
         with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{self.ports[role]}{path}", timeout=60) as answer:

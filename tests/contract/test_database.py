@@ -58,7 +58,7 @@ def sign_and_verify(stack: RunningStack, folder: Path) -> None:
 
 def test_a_stack_signs_into_postgresql_goes_on_after_a_restart_and_is_checked_there(server, tmp_path):
     data, database = tmp_path / "data", url(server, tmp_path)
-    with running_stack(tmp_path, "--data", data, "--database", database) as stack:
+    with running_stack(tmp_path, "--data", data, "--database", database, forked=False) as stack:
         sign_and_verify(stack, tmp_path)
         process = Path(f"/proc/{stack.process.pid}")
         assert PASSWORD not in (process / "cmdline").read_text() + stack.output()

@@ -185,7 +185,7 @@ def test_up_serves_what_init_made_with_its_passphrase_and_not_without(tmp_path: 
     assert without.returncode == 3
     assert "is encrypted" in without.stderr
     assert "--passphrase-file" in without.stderr
-    with running_stack(tmp_path, "--data", data, "--passphrase-file", file) as stack:
+    with running_stack(tmp_path, "--data", data, "--passphrase-file", file, forked=False) as stack:
         assert stack.tuf_root.read_bytes() == root
         token = sigbox("token", "--data", data, "--email", "a@example.com", "--passphrase-file", file).stdout.strip()
         (tmp_path / "f").write_text("content")

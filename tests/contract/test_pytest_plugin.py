@@ -19,7 +19,9 @@ from tests.until import wait_until
 
 pytestmark = pytest.mark.slow
 LIMIT_S = 180
-PYTEST = (sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis")
+OTHERS = ("cacheprovider", "schemathesis", "anyio", "aiohttp", "asyncio", "hypothesispytest")
+"""Plugins that these runs need not wait for; ours is found among those that are left."""
+PYTEST = (sys.executable, "-P", "-m", "pytest", "-q", *(word for name in OTHERS for word in ("-p", f"no:{name}")))
 SAY = """
 import pathlib
 def say(stack):

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import pytest
 from tests.core_limit import core_limits
 from tests.ports import free_port
 from tests.split_stack import SplitStack, split_stack
-from tests.stack_process import SIGBOX, STOP_S, environment, sigbox
+from tests.stack_process import STOP_S, Process, sigbox, spawn
 from tests.until import wait_until
 
 SHARED = ("ca", "ct", "log", "tsa")
@@ -37,7 +36,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SplitStack]:
         assert "Traceback" not in running.log(role).read_text("utf-8", "replace")
 
 
-def children(process: subprocess.Popen[bytes]) -> list[int]:
+def children(process: Process) -> list[int]:
     """The first one is the sequencer, until one of them was killed."""
     return list(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii").split()))
 
@@ -172,7 +171,7 @@ def test_they_speak_tls(tmp_path: Path):
 @contextmanager
 def serving(folder: Path, role: str, *options: str) -> Iterator[None]:
     words = ("serve", role, "--data", folder / "data", "--ready-file", folder / "ready", *options)
-    process = subprocess.Popen([*SIGBOX, *map(str, words)], env=environment())
+    process = spawn(*words, folder=folder, log=folder / "log")
     try:
         wait_until(lambda: (folder / "ready").exists() or process.poll() is not None)
         yield

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import shutil
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ import pytest
 from stack.config import ROLES, Home, Settings, load_settings
 from stack.tls_authority import prepare, prepare_roles
 from tests.ports import free_ports
-from tests.stack_process import READY_S, SIGBOX, STOP_S, _wait_ready, environment, running_stack, sigbox
+from tests.stack_process import READY_S, STOP_S, _wait_ready, environment, running_stack, sigbox, spawn
 
 URLS = {"ca": "http://localhost:1111", "tsa": "https://time.example"}
 
@@ -38,11 +37,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serving(data: Path, role: str, *options: str, **exported: str) -> Iterator[dict[str, str]]:
     """One role for the length of a block; it must end with 0 at SIGTERM, and its ready file with it."""
     ready, log = data.parent / f"{role}.json", data.parent / f"{role}.log"
-    command = (*SIGBOX, "serve", role, "--data", data, "--listen", "127.0.0.1:0", "--ready-file", ready, *options)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            list(map(str, command)), env=environment(**exported), stdout=output, stderr=subprocess.STDOUT
-        )
+    words = ("serve", role, "--data", data, "--listen", "127.0.0.1:0", "--ready-file", ready, *options)
+    process = spawn(*words, folder=data.parent, log=log, env=environment(**exported))
     try:
         yield _wait_ready(process, ready, log)
         process.terminate()

@@ -24,7 +24,7 @@ READY_KEYS = {
 
 @pytest.fixture(scope="module")
 def ephemeral(tmp_path_factory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("ephemeral"), "--ephemeral", "--control") as stack:
+    with running_stack(tmp_path_factory.mktemp("ephemeral"), "--ephemeral", "--control", forked=False) as stack:
         yield stack
 
 
@@ -180,14 +180,14 @@ def test_an_address_in_use_is_said_with_the_way_out(ephemeral, tmp_path):
 # --- durable -------------------------------------------------------------------------------------------------
 def test_a_durable_stack_keeps_its_identity_and_follows_its_port(tmp_path):
     data = tmp_path / "data"
-    with running_stack(tmp_path, "--data", data) as first:
+    with running_stack(tmp_path, "--data", data, forked=False) as first:
         root, url = first.tuf_root.read_bytes(), first.url
         assert fetch(first, "/_ctl/token", b"{}")[0] == 404
         second = sigbox("up", "--data", data, "--listen", "127.0.0.1:0")
         assert second.returncode == 3
         assert f"in use by process {first.process.pid}" in second.stderr
         assert sigbox("token", "--url", url, "--email", "a@example.com").returncode == 3
-    with running_stack(tmp_path, "--data", data) as again:
+    with running_stack(tmp_path, "--data", data, forked=False) as again:
         assert again.tuf_root.read_bytes() == root
         config = json.loads(again.trust_config.read_bytes())["signingConfig"]
         assert {service["url"] for service in config["caUrls"]} == {again.url}
@@ -224,13 +224,13 @@ def test_f13_folders_that_others_may_write_to_and_keys_that_are_pipes_or_lead_aw
     refused("is a pipe or a device")
     key.unlink()
     (tmp_path / "intermediate.key").rename(key)
-    with running_stack(tmp_path, "--data", data) as stack:
+    with running_stack(tmp_path, "--data", data, forked=False) as stack:
         assert fetch(stack, "/readyz")[0] == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_0_and_takes_the_ready_file_away(tmp_path, number):
-    stack = start_stack(tmp_path, "--ephemeral")
+    stack = start_stack(tmp_path, "--ephemeral", forked=False)
     stack.process.send_signal(number)
     assert stack.process.wait(60) == 0, stack.output()
     assert not (tmp_path / "ready.json").exists()

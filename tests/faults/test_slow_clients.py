@@ -59,7 +59,7 @@ def test_slow_clients_are_cut_off_and_the_others_do_not_notice_d01(tmp_path: Pat
             await asyncio.sleep(0.05)
         return await attackers, times
 
-    with running_stack(tmp_path, "--ephemeral") as stack:
+    with running_stack(tmp_path, "--ephemeral", forked=False) as stack:
         closed, times = asyncio.run(attack(stack))
     p95 = sorted(times)[len(times) * 95 // 100]
     print(

@@ -139,7 +139,7 @@ async def fill(stack: RunningStack, context: ssl.SSLContext) -> None:
 
 @pytest.mark.alone
 def test_nine_hundred_slow_connections_over_tls_end_and_nobody_else_notices_d01(tmp_path: Path):
-    with running_stack(tmp_path, "--data", tmp_path / "data", "--tls", "auto") as stack:
+    with running_stack(tmp_path, "--data", tmp_path / "data", "--tls", "auto", forked=False) as stack:
         attack = Attack(stack)
         asyncio.run(fill(stack, attack.context))
         idle = attack.memory("VmRSS")

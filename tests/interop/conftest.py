@@ -54,7 +54,7 @@ def sigstore_js() -> SigstoreJs:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """One for the tests of a module."""
-    with running_stack(tmp_path_factory.mktemp("stack"), "--ephemeral") as running:
+    with running_stack(tmp_path_factory.mktemp("stack"), "--ephemeral", forked=False) as running:
         yield running
 
 
