@@ -46,6 +46,7 @@ from stack.edge import Edge
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
 from stack.generations import Generations, load_generations
+from stack.indexed_trees import IndexedTrees
 from stack.issuers import FEDERATED
 from stack.kept_logs import accept_all, make_ct, make_rekor, make_rekor_v1
 from stack.last_time import make_timekeeper
@@ -242,7 +243,7 @@ def _ct_part(home: Home, ct: Trees[CertificateLogService], clock: Clock) -> Part
     return _trees_part(ct, _accepting(home, ct.served, clock))
 
 
-def _trees_part(trees: Trees[Any], *others: Service) -> Part:
+def _trees_part(trees: Trees[Any] | IndexedTrees, *others: Service) -> Part:
     logs = trees.logs
     checks = {name: health.log_check(log) for name, log in logs.items()}
     return Part(trees.make_routes(), checks, logs, (trees,), (trees, *others))
@@ -263,14 +264,16 @@ def log_part(
     home: Home, settings: Settings, secrets: tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey], clock: Clock
 ) -> Part:
     """``log``: Rekor v2 and v1, with the keys in ``secrets``."""
-    rekor = _trees_part(make_rekor(home, settings, secrets[0], clock))
-    rekor_v1 = make_rekor_v1(home, settings, secrets[1], clock)
-    return replace(
-        rekor,
-        routes=(*rekor.routes, *tlog.rekor_v1.make_routes(rekor_v1)),
-        checks={**rekor.checks, "rekor-v1": health.log_check(rekor_v1.log)},
-        logs={**rekor.logs, "rekor-v1": rekor_v1.log},
-        services=(*rekor.services, rekor_v1),
+    v2, v1 = (
+        _trees_part(trees)
+        for trees in (make_rekor(home, settings, secrets[0], clock), make_rekor_v1(home, settings, secrets[1], clock))
+    )
+    return Part(
+        (*v2.routes, *v1.routes),
+        {**v2.checks, **v1.checks},
+        {**v2.logs, **v1.logs},
+        (*v2.trees, *v1.trees),
+        (*v2.services, *v1.services),
     )
 
 
@@ -280,13 +283,19 @@ def log_front_part(
     secrets: tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey],
     logs: Mapping[str, Intake],
 ) -> Part:
-    """What a worker answers of ``log``: entries, which go to ``logs``."""
-    newest = shards_of(load_generations(home), "rekor")[-1]
+    """What a worker answers of ``log``: entries, which go to ``logs``.
+
+    Of a v1 log that was rotated none: the index that is promised counts all trees, which the sequencer's process has.
+    """
+    rotated = load_generations(home)
+    newest = shards_of(rotated, "rekor")[-1]
     rekor_id = note_key(newest.origin(settings), secrets[0].public_key()).id
     kinds = settings.entry_types
     v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse, kinds=kinds)
-    v1 = FrontV1(logs["rekor-v1"], secrets[1], kinds)
-    return Part((*tlog.rekor_v2.make_front_routes(v2, newest.prefix), *tlog.rekor_v1.make_front_routes(v1)))
+    routes = tlog.rekor_v2.make_front_routes(v2, newest.prefix)
+    if "rekor-v1" not in rotated:
+        routes += tlog.rekor_v1.make_front_routes(FrontV1(logs["rekor-v1"], secrets[1], kinds))
+    return Part(routes)
 
 
 def ct_front_part(

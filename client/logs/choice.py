@@ -50,6 +50,12 @@ def choose_log(
     return max(named or fitting, key=lambda log: (generation_of(log), log.validity.start))
 
 
+def older_trees(root: TrustedRoot, log: LogInstance) -> tuple[LogInstance, ...]:
+    """Of a log of Rekor v1 the others of that generation, oldest first: their trees may be behind the same index."""
+    others = [one for one in root.logs if generation_of(one) == 1 and one.log_id != log.log_id]
+    return tuple(sorted(others, key=lambda one: one.validity.start)) if generation_of(log) == 1 else ()
+
+
 def choose_ct_log(root: TrustedRoot, *, url: str = "", log_id: str = "") -> LogInstance:
     """The certificate log that is meant, as :func:`choose_log`: by its id and its URL, of several the newest. NotFound: none."""
     fitting = [log for log in root.ct_logs if log.log_id.hex().startswith(log_id.lower())]

@@ -54,7 +54,11 @@ def carried_targets(rotated: Generations) -> tuple[Carried, ...]:
         for number in range(1, len(rotated.get("ca", ())))
         for name in ("fulcio_v1.crt.pem", "fulcio_intermediate_v1.crt.pem")
     ]
-    logs = [_key(former_target("ctfe.pub", number), CTFE) for number in range(1, len(rotated.get("ct", ())))]
+    logs = [
+        _key(former_target(name, number), usage)
+        for log, name, usage in (("ct", "ctfe.pub", CTFE), ("rekor-v1", "rekor.pub", REKOR))
+        for number in range(1, len(rotated.get(log, ())))
+    ]
     return (*TARGETS, *former, *logs)
 
 
