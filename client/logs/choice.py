@@ -50,10 +50,16 @@ def choose_log(
     return max(named or fitting, key=lambda log: (generation_of(log), log.validity.start))
 
 
-def older_trees(root: TrustedRoot, log: LogInstance) -> tuple[LogInstance, ...]:
-    """Of a log of Rekor v1 the others of that generation, oldest first: their trees may be behind the same index."""
-    others = [one for one in root.logs if generation_of(one) == 1 and one.log_id != log.log_id]
-    return tuple(sorted(others, key=lambda one: one.validity.start)) if generation_of(log) == 1 else ()
+def other_trees(root: TrustedRoot, log: LogInstance) -> tuple[LogInstance, ...]:
+    """Of a log of Rekor v1 the others at its URL, oldest first: their trees are behind the same index."""
+    if generation_of(log) != 1:
+        return ()
+    others = [one for one in root.logs if one.base_url == log.base_url and one.log_id != log.log_id]
+    return tuple(sorted(filter(_is_v1, others), key=lambda one: one.validity.start))
+
+
+def _is_v1(log: LogInstance) -> bool:
+    return generation_of(log) == 1
 
 
 def choose_ct_log(root: TrustedRoot, *, url: str = "", log_id: str = "") -> LogInstance:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from client.logs.choice import generation_of, older_trees
+from client.logs.choice import generation_of, other_trees
 from client.logs.reader import LogReader, SignedHead, signed_head
 from client.logs.rekor_v1 import RekorV1Log
 from client.logs.searching import Sought, fetch_hits, search_console
@@ -111,7 +111,7 @@ async def verify_shown(transport: Transport, entry: LogEntry, root: TrustedRoot,
     reader: LogReader = (
         TiledLog(transport, place, log)
         if generation_of(log) == 2
-        else RekorV1Log(transport, place, log, older_trees(root, log))
+        else RekorV1Log(transport, place, log, other_trees(root, log))
     )
     head = await reader.head()  # 1
     try:

@@ -42,7 +42,7 @@ class RekorV1Log:
 
     Args:
         log: whose tree is followed.
-        others: the logs whose older trees may be behind the same index.
+        others: the logs whose trees are behind the same index.
     """
 
     generation = 1
@@ -53,7 +53,7 @@ class RekorV1Log:
         """Whether the tree that is followed takes entries no more: another one does."""
         self.starts: tuple[int, ...] = (0,)
         """The index of the first entry of each tree, oldest first."""
-        self._logs = (log, *others)
+        self.others = tuple(others)
         self._transport = transport
         self._url = url.rstrip("/")
         self._tree_id = ""
@@ -61,6 +61,19 @@ class RekorV1Log:
         """Entries in the trees before that which is followed."""
         self._one_with: dict[tuple[int, Hash], SignedHead] = {}
         """Trees that were found to have grown out of a head, or to be its beginning, and that head."""
+
+    @property
+    def first(self) -> int:
+        """The index of the first entry of the tree that is followed."""
+        return self._older
+
+    def before(self) -> list[RekorV1Log]:
+        """Readers of the trees of ``others`` that began before this one, oldest first."""
+        logs = (self.log, *self.others)
+        older = [log for log in self.others if log.validity.start < self.log.validity.start]
+        return [
+            RekorV1Log(self._transport, self._url, log, [other for other in logs if other is not log]) for log in older
+        ]
 
     async def _ask(self, path: str, body: JSON = None) -> JSON:
         sent = None if body is None else json.dumps(body).encode("utf-8")
@@ -195,7 +208,7 @@ class RekorV1Log:
         body = parse_base64(fields.text("body", limit=2 * limits.ENTRY), what="the body")
         entry = read_entry_v1(fields, *kind_and_version(body))
         proof = entry.proof
-        log = next((log for log in self._logs if log.log_id == entry.log_id), None)
+        log = next((log for log in (self.log, *self.others) if log.log_id == entry.log_id), None)
         if log is None or proof is None:
             raise Refused(f"the log answers with an entry of the log {entry.log_id.hex()}")
         verify_head(proof, log, generation=1)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from client.logs.choice import GENERATIONS, choose_ct_log, choose_log, generation_of, older_trees
+from client.logs.choice import GENERATIONS, choose_ct_log, choose_log, generation_of, other_trees
 from client.logs.ct import CertificateLog
 from client.logs.reader import Followed, LogReader, SignedHead
 from client.logs.rekor_v1 import RekorV1Log
@@ -90,7 +90,7 @@ async def reading(options: argparse.Namespace) -> AsyncIterator[Reading]:
         reader = (
             TiledLog(transport, url, log)
             if generation_of(log) == 2
-            else RekorV1Log(transport, url, log, older_trees(root, log))
+            else RekorV1Log(transport, url, log, other_trees(root, log))
         )
         yield Reading(reader, seen_heads(options), transport, url)
 
