@@ -109,8 +109,10 @@ class _Watch:
     first: int | None
     as_json: bool
 
-    async def round(self) -> int:
-        """One look at what is new; how many entries that was.
+    async def round(self, *, goes_on: bool = False) -> tuple[int, bool]:
+        """One look at what is new; how many entries that was, and whether this watcher had looked at any before.
+
+        ``goes_on`` says that the tree goes on where another one ended that this watcher had looked at: all of it is new.
 
         1. Follow the log; what this watcher has looked at must be the beginning of it too.
         2. Read every entry since, each proved, and say those that match.
@@ -121,12 +123,13 @@ class _Watch:
         before = self.position.load(reader.log, head.checkpoint.origin, reader.generation)
         if before is not None:
             await verify_follows(reader, before, head)
-        begin = before.size if before else head.size if self.first is None else min(self.first, head.size)
+        first = 0 if goes_on else self.first
+        begin = before.size if before else head.size if first is None else min(first, head.size)
         if not self.watched.nobody:
             await self._look(begin, head)  # 2
         if before is None or before.size < head.size:
             self.position.save(reader.log, head)  # 3
-        return head.size - begin
+        return head.size - begin, goes_on or before is not None
 
     def older(self) -> list[_Watch]:
         """Of a log of Rekor v1 that was rotated the trees before: each may have grown after this watcher has looked last."""
@@ -198,13 +201,13 @@ async def _watch(options: argparse.Namespace) -> int:
 
 
 async def _one_round(watch: _Watch, older: list[_Watch], options: argparse.Namespace) -> None:
-    """First what is left in ``older`` trees, each once. A log that cannot be reached, or a webhook, is tried again in the next round; everything else ends the watch."""
+    """First what is left in ``older`` trees, until it was told. A log that cannot be reached, or a webhook, is tried again in the next round; everything else ends the watch."""
     try:
-        count = 0
-        while older:
-            count += await older[0].round()
-            del older[0]
-        count += await watch.round()
+        count, goes_on = 0, False
+        for one in (*older, watch):
+            new, goes_on = await one.round(goes_on=goes_on)
+            count += new
+        older.clear()
     except Forked as error:
         try:
             await watch.tell_fork(error)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -196,6 +197,7 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
     data, archive, copy = tmp_path / "data", tmp_path / "backup.tar", tmp_path / "copy"
     early = tmp_path / "early.tar"
     with running_stack(tmp_path, "--data", data) as stack:
+        assert watch_v1(stack, tmp_path / "seen") == [], "from now on"
         before = sign(stack, tmp_path / "before")
         assert sigbox("backup", early, "--data", data).returncode == 0
         rotate(data, "--now")
@@ -219,6 +221,8 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
         for place in ((), ("--rekor-url", stack.url)):
             done = sigbox("log", "search", "--email", ALICE, *trust, *place)
             assert [entry["index"] for entry in json.loads(done.stdout)["entries"]] == [1], done.stderr
+        assert watch_v1(stack, tmp_path / "seen") == [1, 3], "what the old tree got since then, and all of the new one"
+        assert watch_v1(stack, tmp_path / "seen") == [], "each once"
         read_v1(stack, data, tmp_path / "seen")
         old_size, new_size = (json.loads(show(stack, *option)) for option in (("--rekor-url", stack.url), ()))
         assert (old_size["size"], new_size["size"]) == (2, 2)
@@ -233,33 +237,37 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
     assert sigbox("fsck", "--data", data).returncode == 1
 
 
+def watch_v1(stack: RunningStack, state: Path, *options: str) -> list[int]:
+    """The indexes of what a watcher says now."""
+    which = ("--rekor-version", "1", "--json", "--trusted-root", stack.trusted_root, "--state", state)
+    who = ("--certificate-identity", ALICE)
+    done = sigbox("log", "watch", "--once", *who, *which, *options)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line)["index"] for line in done.stdout.splitlines()]
+
+
 def read_v1(stack: RunningStack, data: Path, state: Path) -> None:
     """Both trees of Rekor v1, whose indexes go on: 0 and 1 in the old one, 2 and 3 in the new one."""
     options = ("--rekor-version", "1", "--json", "--trusted-root", stack.trusted_root, "--state", state)
 
-    def log(action: str, *given: str) -> list[dict[str, object]]:
+    def log(action: str, *given: str) -> dict[str, Any]:
         done = sigbox("log", action, *given, *options)
         assert done.returncode == 0, done.stderr
-        return (
-            [json.loads(done.stdout)] if done.stdout.startswith("{\n") else [*map(json.loads, done.stdout.splitlines())]
-        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
     old, new = (one.public[0] for one in load_generations(Home(data))["rekor-v1"])
-    (in_new,), (in_old,) = log("info"), log("info", "--log-id", keys.key_id(old).hex())
+    in_new, in_old = log("info"), log("info", "--log-id", keys.key_id(old).hex())
     assert (in_new["size"], in_new["logId"]) == (2, keys.key_id(new).hex())
     assert (in_old["size"], in_old["logId"]) == (2, keys.key_id(old).hex())
     for index in range(4):
-        (entry,) = log("entry", str(index))
-        assert entry["index"] == index
-        (proof,) = log("proof", str(index))
+        assert log("entry", str(index))["index"] == index
+        proof = log("proof", str(index))
         assert proof["entry"]["inclusionProof"]["logIndex"] == str(index % 2)
     for sought in (("--email", ALICE), (f"identity:{ALICE}",)):
-        (found,) = log("search", *sought)
+        found = log("search", *sought)
         assert [entry["index"] for entry in found["entries"]] == [3, 1], sought
-    watched = log("watch", "--once", "--from", "0", "--certificate-identity", ALICE)
-    assert [entry["index"] for entry in watched] == [1, 3]
-    watched = log("watch", "--once", "--from", "0", "--certificate-identity", ALICE)
-    assert watched == [], "each once"
+    assert watch_v1(stack, state, "--from", "0", "--name", "everything") == [1, 3]
 
 
 def show(stack: RunningStack, *options: str) -> str:

@@ -77,8 +77,10 @@ def test_every_client_signs_into_the_new_trees_and_verifies_both(
         commits.append(commit())
         succeed(repository.verify(ALICE, stack.oidc_issuer, commits[1]))
         refuse(repository.verify(ALICE, stack.oidc_issuer, commits[0]))
-        # gitsign is told its one key of a log, so that it is told the one before for what was signed before.
-        repository.environment["SIGSTORE_REKOR_PUBLIC_KEY"] = str(stack.data / "public" / "keys" / "rekor_1.pub")
+        # gitsign is told one key of each log: for what was signed before the ones before, as docs/operating.md says.
+        folder = stack.data / "public" / "keys"
+        repository.environment["SIGSTORE_REKOR_PUBLIC_KEY"] = str(folder / "rekor_1.pub")
+        repository.environment["SIGSTORE_CT_LOG_PUBLIC_KEY_FILE"] = str(folder / "ctfe_1.pub")
         succeed(repository.verify(ALICE, stack.oidc_issuer, commits[0]))
         refuse(repository.verify("mallory@example.com", stack.oidc_issuer, commits[0]))
         for tool, one in product(tools, signed):
