@@ -269,7 +269,7 @@ def load_material(home: Home) -> Material:
         ca_chain=ca_chain,
         ct_key=load_ecdsa(home, shards_of(rotated, "ct")[-1].key_file),
         rekor_key=load_rekor(home, shards_of(rotated, "rekor")[-1].key_file),
-        rekor_v1_key=load_ecdsa(home, "rekor-v1/log.key"),
+        rekor_v1_key=load_ecdsa(home, shards_of(rotated, "rekor-v1")[-1].key_file),
         tsa_key=tsa_key,
         tsa_chain=tsa_chain,
     )

@@ -42,10 +42,12 @@ from stack import health
 from stack.bootstrap import Chained, Material, load_ca, load_oidc_key, load_tsa
 from stack.config import Home, Settings
 from stack.console_rules import ConsoleRules
+from stack.control_part import control_part, control_table, make_orders, open_to_all
 from stack.edge import Edge
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
 from stack.generations import Generations, load_generations
+from stack.indexed_trees import IndexedTrees
 from stack.issuers import FEDERATED
 from stack.kept_logs import accept_all, make_ct, make_rekor, make_rekor_v1
 from stack.last_time import make_timekeeper, ticks_of
@@ -72,7 +74,6 @@ from tlog.submission import Intake
 from tsa.authority import Office, TimestampAuthority
 
 if TYPE_CHECKING:  # all of aiohttp, for an authority that stands alone
-    from stack.orders import Orders
     from stack.remote_log import RemoteLog
     from tlog.published import Published
 
@@ -108,10 +109,10 @@ async def compose(
     rules, console = logins or LoginRules(), console or ConsoleRules()
     registered = console.registered(settings)
     directory = replace(_directory(home, rules, elsewhere or Elsewhere(), provider), registered=registered)
-    directory = _open(directory) if control_api else directory
+    directory = open_to_all(directory) if control_api else directory
     own = own_issuer(provider)
     ct = make_ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
-    table = _control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
+    table = control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
     chained = (material.ca_key, material.ca_chain)
     authority = _authority(settings, chained, table, ct.newest, material.ct_key.public_key())
     kept = (_ct_part(home, ct, clock), log_part(home, settings, (material.rekor_key, material.rekor_v1_key), clock))
@@ -125,7 +126,7 @@ async def compose(
         take_in(part.trees, logs, shown.arrived)
     if not settings.ephemeral:
         watch_room(home.path, logs, [trees for part in kept for trees in part.trees])
-    orders = _orders(home, logs, ct, clock, renew, workers=workers) if control_api else None
+    orders = make_orders(home, logs, lambda: ct.newest, clock, renew, workers=workers) if control_api else None
     parts = (
         _oidc_part(home, settings, provider, directory),
         _ca_part(home, authority, clock, lambda number, _key: ct.tree(number)),
@@ -133,7 +134,7 @@ async def compose(
         tsa_part(home, settings, (material.tsa_key, material.tsa_chain), clock),
         trust_part(home, settings, logs),
         shown,
-        *([_control_part(home, settings, provider, directory, orders)] if orders is not None else []),
+        *([control_part(home, settings, provider, directory, orders)] if orders is not None else []),
     )
     asked |= {name: check for part in parts for name, check in (*part.checks.items(), *checks.items())}
     async with assembled(parts, home, edge, clock, checks) as made:
@@ -223,7 +224,7 @@ async def compose_front(
     """
     provider = make_provider(home, settings, load_oidc_key(home), clock)
     own = own_issuer(provider)
-    table = _control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
+    table = control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
     ct = CertificateFront(logs["ct"], key=material.ct_key, roots=(material.ca_chain[-1].der,))
     follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, {1: ct}, clock))
     parts = (
@@ -245,7 +246,7 @@ def _ct_part(home: Home, ct: Trees[CertificateLogService], clock: Clock) -> Part
     return _trees_part(ct, _accepting(home, ct.served, clock))
 
 
-def _trees_part(trees: Trees[Any], *others: Service) -> Part:
+def _trees_part(trees: Trees[Any] | IndexedTrees, *others: Service) -> Part:
     logs = trees.logs
     checks = {name: health.log_check(log) for name, log in logs.items()}
     return Part(trees.make_routes(), checks, logs, (trees,), (trees, *others))
@@ -267,14 +268,14 @@ def log_part(
 ) -> Part:
     """``log``: Rekor v2 and v1, with the keys in ``secrets``."""
     asked, given = asking(settings), given_part(home, settings, clock)
-    rekor = _trees_part(make_rekor(home, settings, secrets[0], clock, asked))
-    rekor_v1 = make_rekor_v1(home, settings, secrets[1], clock)
-    return replace(
-        rekor,
-        routes=(*rekor.routes, *tlog.rekor_v1.make_routes(rekor_v1), *given.routes),
-        checks={**rekor.checks, "rekor-v1": health.log_check(rekor_v1.log)},
-        logs={**rekor.logs, "rekor-v1": rekor_v1.log},
-        services=(*([asked] if asked else []), *rekor.services, rekor_v1, *given.services),
+    v2 = _trees_part(make_rekor(home, settings, secrets[0], clock, asked))
+    v1 = _trees_part(make_rekor_v1(home, settings, secrets[1], clock))
+    return Part(
+        (*v2.routes, *v1.routes, *given.routes),
+        {**v2.checks, **v1.checks},
+        {**v2.logs, **v1.logs},
+        (*v2.trees, *v1.trees),
+        (*([asked] if asked else []), *v2.services, *v1.services, *given.services),
     )
 
 
@@ -284,13 +285,19 @@ def log_front_part(
     secrets: tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey],
     logs: Mapping[str, Intake],
 ) -> Part:
-    """What a worker answers of ``log``: entries, which go to ``logs``."""
-    newest = shards_of(load_generations(home), "rekor")[-1]
+    """What a worker answers of ``log``: entries, which go to ``logs``.
+
+    Of a v1 log that was rotated none: the index that is promised counts all trees, which the sequencer's process has.
+    """
+    rotated = load_generations(home)
+    newest = shards_of(rotated, "rekor")[-1]
     rekor_id = note_key(newest.origin(settings), secrets[0].public_key()).id
     kinds = settings.entry_types
     v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse, kinds=kinds)
-    v1 = FrontV1(logs["rekor-v1"], secrets[1], kinds)
-    return Part((*tlog.rekor_v2.make_front_routes(v2, newest.prefix), *tlog.rekor_v1.make_front_routes(v1)))
+    routes = tlog.rekor_v2.make_front_routes(v2, newest.prefix)
+    if "rekor-v1" not in rotated:
+        routes += tlog.rekor_v1.make_front_routes(FrontV1(logs["rekor-v1"], secrets[1], kinds))
+    return Part(routes)
 
 
 def ct_front_part(
@@ -350,44 +357,6 @@ def console_part(home: Home, settings: Settings, shelves: Mapping[str, Shelf], a
 
     services: tuple[Service, ...] = (*([around.watcher] if around.watcher else []), console)
     return Part(console.make_routes(), services=services, watcher=around.watcher, arrived=arrived)
-
-
-# --- what tests may order, deferred: few stacks have it ------------------------------------------------------
-def _control_part(home: Home, settings: Settings, provider: Provider, directory: Directory, orders: Orders) -> Part:
-    from stack import control  # noqa: PLC0415 - see above
-    from stack.other_issuers import OtherIssuers  # noqa: PLC0415 - see above
-
-    return Part(control.make_routes(provider, directory, OtherIssuers(home, settings, provider.clock), orders))
-
-
-def _orders(
-    home: Home,
-    logs: Mapping[str, Log],
-    ct: Trees[CertificateLogService],
-    clock: Clock,
-    renew: Callable[[], Awaitable[None]] | None,
-    *,
-    workers: bool,
-) -> Orders:
-    from stack.faults.means import Means  # noqa: PLC0415 - see above
-    from stack.orders import Orders  # noqa: PLC0415 - see above
-
-    return Orders(None if workers else Means(home, logs, lambda: ct.newest, clock), renew)
-
-
-def _control_table(home: Home, settings: Settings, issuers: LiveIssuers, own: Issuer, clock: Clock) -> IssuerTable:
-    """Personas count too, and the other issuers that tests make."""
-    from stack.other_issuers import OtherIssuers, WithOthers  # noqa: PLC0415 - see above
-    from stack.personas import issuer_rows  # noqa: PLC0415 - see above
-
-    return WithOthers(issuers.table(own, issuer_rows(own)), OtherIssuers(home, settings, clock))
-
-
-def _open(directory: Directory) -> Directory:
-    """Anybody may be anybody."""
-    from oidc_dev.mock_login import MockLogin  # noqa: PLC0415 - see above
-
-    return replace(directory, mock=MockLogin(directory.accounts))
 
 
 # --- who answers for whom ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import orjson
 from client.transport import AiohttpTransport, Transport, call
 from client.verify.promise import promised_bytes
 from sigcore import keys, limits, merkle, sct
+from sigcore.entry_id import tree_id_of
 from sigcore.errors import Malformed, Unavailable
 from sigcore.keys import PublicKey
 from sigcore.log_entry import LogEntry
@@ -102,27 +103,40 @@ class CertificateLog(_Asked):
 
 
 class PromisedLog(_Asked):
-    """Rekor v1. A :class:`tlog.mirror.Remote`; the time of an entry comes with the log's promise, which is verified here."""
+    """A tree of Rekor v1. A :class:`tlog.mirror.Remote`; the time of an entry comes with the log's promise, which is verified here.
+
+    The API counts over all trees, a copy within its own.
+    """
 
     def __init__(self, url: str, transport: Transport, key: PublicKey) -> None:
         super().__init__(url, transport)
-        self._key, self._log_id = key, keys.key_id(keys.encode_public_key(key))
+        spki = keys.encode_public_key(key)
+        self._key, self._log_id, self._tree_id = key, keys.key_id(spki), str(tree_id_of(spki))
+        self._before = 0
 
     async def head(self) -> str:
-        """``/api/v1/log``."""
-        fields = Fields.parse(await self._get("/api/v1/log"), what="the log's state", limit=limits.TEXT)
-        return fields.text("signedTreeHead", limit=limits.NOTE)
+        """``/api/v1/log``, of this tree. Unavailable: it is not there yet."""
+        fields = Fields.parse(await self._get("/api/v1/log", ANSWER), what="the log's state", limit=ANSWER)
+        before = 0
+        for tree in (*fields.objects("inactiveShards", limit=limits.TRUST_INSTANCES), fields):
+            if tree.text("treeID") == self._tree_id:
+                self._before = before
+                return tree.text("signedTreeHead", limit=limits.NOTE)
+            before += tree.int64("treeSize")
+        raise Unavailable(f"the log does not show the tree {self._tree_id} yet")
 
     async def entries(self, first: int, end: int) -> tuple[Submission, ...]:
         """``retrieve``, by index."""
         last = min(end, first + limits.RETRIEVE_QUERIES)
-        asked = orjson.dumps({"logIndexes": list(range(first, last))})
+        asked = orjson.dumps({"logIndexes": list(range(self._before + first, self._before + last))})
         url = f"{self._url}/api/v1/log/entries/retrieve"
         data = await call(self._transport, "POST", url, service=_SERVICE, headers=_JSON, body=asked, limit=ANSWER)
         answer = parse_json(data, what="the entries", limit=ANSWER)
         if not isinstance(answer, list) or len(answer) != last - first:
             raise Malformed(f"the log's answer is no list of {last - first} entries")
-        return tuple(self._entry(Fields.of(one, "entry"), index) for index, one in enumerate(answer, first))
+        return tuple(
+            self._entry(Fields.of(one, "entry"), index) for index, one in enumerate(answer, self._before + first)
+        )
 
     def _entry(self, answer: Fields, index: int) -> Submission:
         if len(answer.names()) != 1:

@@ -24,7 +24,7 @@ from stack.files import load_file, save_file
 
 AUTHORITIES: Final = ("ca", "tsa")
 """Roles whose generation is a chain of certificates."""
-LOGS: Final = ("ct", "rekor")
+LOGS: Final = ("ct", "rekor", "rekor-v1")
 """Roles whose generation is a tree with a key of its own; see :mod:`stack.shards`."""
 
 

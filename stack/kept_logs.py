@@ -16,6 +16,7 @@ from sigcore.x509 import Certificate
 from stack.bootstrap import load_ecdsa, load_rekor
 from stack.config import Home, Settings
 from stack.generations import Generations, load_generations
+from stack.indexed_trees import IndexedTrees
 from stack.last_time import ticks_of
 from stack.shards import Shard, shards_of
 from stack.trees import Served, Trees
@@ -69,17 +70,17 @@ def make_rekor(
     return Trees(home, "rekor", make, tlog.rekor_v2.make_routes, clock)
 
 
-def make_rekor_v1(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, clock: Clock) -> RekorV1:
-    """Rekor v1, which has one tree."""
-    rekor = RekorV1(
-        *_kept(home, settings, Shard("rekor-v1", 1)),
-        _index(home, settings, "rekor-v1"),
-        host=settings.host_of("log"),
-        key=key,
-        clock=clock,
-        kinds=settings.entry_types,
-    )
-    return _guarded(rekor, settings, clock)
+def make_rekor_v1(home: Home, settings: Settings, newest: ec.EllipticCurvePrivateKey, clock: Clock) -> IndexedTrees:
+    """Rekor v1; ``newest`` is the key of the last tree that there is."""
+    last = shards_of(load_generations(home), "rekor-v1")[-1]
+
+    def make(shard: Shard) -> RekorV1:
+        key = newest if shard == last else load_ecdsa(home, shard.key_file)
+        kept = _kept(home, settings, shard)
+        host, kinds, index = settings.host_of("log"), settings.entry_types, _index(home, settings, shard.place)
+        return _guarded(RekorV1(*kept, index, host=host, key=key, clock=clock, kinds=kinds), settings, clock)
+
+    return IndexedTrees(home, make, clock)
 
 
 def _guarded(service: _Served, settings: Settings, clock: Clock) -> _Served:
@@ -106,13 +107,13 @@ def _kept(home: Home, settings: Settings, shard: Shard) -> tuple[LogStore, Ancho
     return SqliteStore(shard.database(home.path)), anchor
 
 
-def _index(home: Home, settings: Settings, role: str) -> SearchIndex:
+def _index(home: Home, settings: Settings, place: str) -> SearchIndex:
     """Where a log's search index is kept; it can be made anew, so nothing remembers it."""
     if settings.ephemeral:
         return MemoryIndex()
     from tlog.storage.sqlite_index import SqliteIndex  # noqa: PLC0415 - as the anchor
 
-    return SqliteIndex(home.path / role / "search.db")
+    return SqliteIndex(home.path / place / "search.db")
 
 
 def accept_all(front: CertificateFront, rotated: Generations) -> None:

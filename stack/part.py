@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -18,7 +18,7 @@ from stack.edge import Edge, make_edge_app
 from stack.figures import Figures
 from stack.service import Service
 from stack.shards import Shard
-from stack.trees import Arrival, Trees, unseen
+from stack.trees import Arrival, Growing, unseen
 from tlog.log import Log
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Part:
     routes: Sequence[web.RouteDef]
     checks: Mapping[str, health.Check] = MappingProxyType({})
     logs: Mapping[str, Log] = MappingProxyType({})
-    trees: Sequence[Trees[Any]] = ()
+    trees: Sequence[Growing] = ()
     services: Sequence[Service] = ()
     watcher: Watcher | None = None
     arrived: Callable[[Shard, Published], None] = unseen
@@ -94,7 +94,7 @@ async def _opened(parts: Sequence[Part]) -> AsyncIterator[None]:
         yield
 
 
-def take_in(trees: Sequence[Trees[Any]], logs: dict[str, Log], arrived: Arrival) -> None:
+def take_in(trees: Sequence[Growing], logs: dict[str, Log], arrived: Arrival) -> None:
     """A log that comes later is in ``logs`` from then on, and ``arrived`` is told."""
 
     def came(shard: Shard, log: Log) -> None:

@@ -137,8 +137,9 @@ def _logs(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 
 
 def _log_secrets(home: Home) -> tuple[keys.PrivateKey, ec.EllipticCurvePrivateKey]:
-    v2 = bootstrap.load_rekor(home, shards_of(load_generations(home), "rekor")[-1].key_file)
-    v1 = bootstrap.load_ecdsa(home, "rekor-v1/log.key")
+    rotated = load_generations(home)
+    v2 = bootstrap.load_rekor(home, shards_of(rotated, "rekor")[-1].key_file)
+    v1 = bootstrap.load_ecdsa(home, shards_of(rotated, "rekor-v1")[-1].key_file)
     for key in (v2, v1):
         _check_published(home, "log", key.public_key())
         bootstrap.prove(key)

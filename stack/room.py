@@ -11,12 +11,12 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from stack.shards import Shard
 
 if TYPE_CHECKING:
-    from stack.trees import Trees
+    from stack.trees import Growing
     from tlog.log import Log
 
 SPARE: Final = 16 * 2**20
@@ -53,7 +53,7 @@ class Room:
         return "" if free >= SPARE else f"the disk is full: {free >> 20} MiB are free, {SPARE >> 20} are kept"
 
 
-def watch_room(home: Path, logs: Mapping[str, Log], trees: Iterable[Trees[Any]] = ()) -> None:
+def watch_room(home: Path, logs: Mapping[str, Log], trees: Iterable[Growing] = ()) -> None:
     """Let each of ``logs``, and of those that come to ``trees`` later, look at its disk before it takes an entry."""
 
     def watch(shard: Shard, log: Log) -> None:

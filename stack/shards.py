@@ -2,7 +2,7 @@
 """A log that was rotated is several trees, each with a key of its own: what each is called, where it lies, where it answers.
 
 The first tree has the log's own name, folder and URL. Tree N > 1 is called ``LOG-N``, lies in the folder ``N`` below the log's,
-and answers below ``/ct/N`` or ``/log/N``: what was published of a tree stays where it was.
+and answers below ``/ct/N`` or ``/log/N``: what was published of a tree stays where it was. The trees of Rekor v1 all answer at one URL.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from sigcore.values import dataclass
 from stack.config import Settings
 from stack.generations import LOGS, Generation, Generations, number_of
 
-TREES: Final = (*LOGS, "rekor-v1")
-"""Every log of a stack; the last one has one tree for life."""
 PREFIXES: Final = {"ct": "/ct", "rekor": "/log"}
-"""What the number of a tree follows in its URL."""
+"""What the number of a tree follows in its URL; without one there is one index over all trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Shard:
     @property
     def prefix(self) -> str:
         """What its URL has after that of the role."""
-        return "" if self.number == 1 else f"{PREFIXES[self.log]}/{self.number}"
+        return "" if self.number == 1 or self.log not in PREFIXES else f"{PREFIXES[self.log]}/{self.number}"
 
     def origin(self, settings: Settings) -> str:
         """The name that its checkpoints begin with. That of Rekor v2 is a bare host name: clients compare it with the URL's."""
@@ -76,7 +74,7 @@ def shards_of(rotated: Generations, log: str) -> tuple[Shard, ...]:
 
 def all_shards(rotated: Generations) -> tuple[Shard, ...]:
     """The trees of every log of a stack."""
-    return tuple(shard for log in TREES for shard in shards_of(rotated, log))
+    return tuple(shard for log in LOGS for shard in shards_of(rotated, log))
 
 
 def anchored_shards(anchors: Path) -> Iterator[Shard]:

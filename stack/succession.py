@@ -33,21 +33,25 @@ TRUSTED_ROOT: Final = "trusted_root.json"
 _log = logging.getLogger(__name__)
 Adopt = Callable[[Generations], Awaitable[None] | None]
 """Takes new generations over; on a thread where it is no coroutine."""
+Due = Callable[[Generations, datetime], bool]
+"""Whether generations may be taken over."""
 
 
 @asynccontextmanager
 async def succeeding(
-    home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wait: bool = True
+    home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wait: bool = True, role: str = ""
 ) -> AsyncIterator[None]:
     """Call ``adopt`` with the generations of ``home`` when they have changed, while the block runs.
 
-    With ``wait`` not before the published trusted root names them, and :data:`AHEAD` has passed.
+    With ``wait`` not before the published trusted root names them, and :data:`AHEAD` has passed; with ``role`` as
+    :func:`counts_newest` has it for that one.
     """
-    async with working(partial(_follow, home, adopt, clock, wait=wait)):
+    due = partial(counts_newest, home, role) if role else partial(_due, home)
+    async with working(partial(_follow, home, adopt, clock, due if wait else None)):
         yield
 
 
-async def _follow(home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wait: bool) -> None:
+async def _follow(home: Home, adopt: Adopt, clock: Callable[[], datetime], due: Due | None) -> None:
     """The first look takes a file that is there for news: it may have come since the keys were loaded."""
     seen = (0, 0)
     while True:
@@ -57,7 +61,7 @@ async def _follow(home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wa
             if stamp == seen:
                 continue
             rotated = await asyncio.to_thread(load_generations, home)
-            if not wait or (_begun(rotated, clock()) and await asyncio.to_thread(is_published, home)):
+            if due is None or await asyncio.to_thread(due, rotated, clock()):
                 if inspect.iscoroutinefunction(adopt):
                     await adopt(rotated)
                 else:
@@ -103,8 +107,14 @@ def _named(root: TrustedRoot) -> set[tuple[bytes, ...]]:
     return chains | {(log.key,) for log in (*root.logs, *root.ct_logs)}
 
 
-def _begun(rotated: Generations, now: datetime) -> bool:
-    return all(rows[-1].validity.start + AHEAD <= now for rows in rotated.values())
+def counts_newest(home: Home, role: str, rotated: Generations, now: datetime) -> bool:
+    """Whether the newest generation of ``role`` has begun to count, and clients get a trusted root that names it."""
+    rows = rotated.get(role)
+    return rows is None or (rows[-1].validity.start <= now and names_newest(home, role))
+
+
+def _due(home: Home, rotated: Generations, now: datetime) -> bool:
+    return all(rows[-1].validity.start + AHEAD <= now for rows in rotated.values()) and is_published(home)
 
 
 def _stamp(home: Home) -> tuple[int, int]:

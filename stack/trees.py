@@ -45,6 +45,14 @@ class Served(Protocol):
         """Close it."""
 
 
+class Growing(Protocol):
+    """Trees of a log to which others may be added."""
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """Who is told of one that was."""
+
+
 _T = TypeVar("_T", bound=Served)
 
 

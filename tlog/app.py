@@ -12,6 +12,7 @@ from tlog import ct, rekor_v1, rekor_v2
 from tlog.certificate_log import CertificateLogService
 from tlog.log import Log
 from tlog.rekor_v2 import RekorV2
+from tlog.sharded import Sharded
 from tlog.signature_log import RekorV1
 
 
@@ -30,7 +31,7 @@ def make_rekor_app(rekor: RekorV2) -> web.Application:
 
 def make_rekor_v1_app(rekor: RekorV1) -> web.Application:
     """Rekor v1 alone on an origin."""
-    return _make_app(rekor, rekor_v1.make_routes(rekor))
+    return _make_app(rekor, rekor_v1.make_routes(Sharded(rekor)))
 
 
 def make_ct_app(log: CertificateLogService) -> web.Application:

@@ -6,21 +6,21 @@ Source: rekor ``openapi.yaml``; ``pkg/api`` for what it leaves open (statuses, m
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 from aiohttp import web
 
 from sigcore import entries_v1, limits, merkle
-from sigcore.entries_v1_verifier import parse_verifier
+from sigcore.entries_v1_verifier import LoggableEntry, parse_verifier
 from sigcore.entry_id import parse_entry_id
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.strict import JSON, Fields, parse_decimal, parse_hex, shown
 from tlog.http import Encoded, Handler, TooLarge, answering, optional_query, query, read_body
-from tlog.signature_log import Answer, FrontV1, RekorV1
-from tlog.submission import Receipt
+from tlog.sharded import Found, Sharded
+from tlog.signature_log import Answer, RekorV1
 
 ENTRIES: Final = "/api/v1/log/entries"
 
@@ -42,7 +42,18 @@ _HASHES: Final = {40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
 """Hexadecimal digits -> algorithm."""
 
 
-def make_routes(rekor: RekorV1) -> list[web.RouteDef]:
+class Front(Protocol):
+    """Where entries are brought."""
+
+    kinds: Collection[str]
+    """Of the entries that it takes."""
+
+    async def enter(self, entry: LoggableEntry) -> Found:
+        """Log a verified entry; the tree that has taken it. Errors: as :meth:`tlog.signature_log.FrontV1.add`."""
+        ...
+
+
+def make_routes(rekor: Sharded) -> list[web.RouteDef]:
     """The service's routes. ``retrieve`` has two spellings: sigstore-python ends it with a slash, and POSTs are not redirected."""
     face = _Face(rekor)
 
@@ -62,18 +73,18 @@ def make_routes(rekor: RekorV1) -> list[web.RouteDef]:
     ]
 
 
-def make_front_routes(front: FrontV1) -> list[web.RouteDef]:
+def make_front_routes(front: Front) -> list[web.RouteDef]:
     """The route that takes entries."""
 
     async def add(request: web.Request) -> web.Response:
         proposal = entries_v1.parse_proposal(await _body(request), front.kinds)
-        receipt = await front.add(proposal.verify())
-        entry_id = front.entry_id(receipt.leaf)
+        tree, receipt = await front.enter(proposal.verify())
+        entry_id = tree.entry_id(receipt.leaf)
         if receipt.duplicate:
             message = f"an equivalent entry already exists in the transparency log with UUID {entry_id}"
             response = _error(web.HTTPConflict.status_code, message)
         else:
-            response = _json(await front.answer(receipt, attestation=False), status=web.HTTPCreated.status_code)
+            response = _json(await tree.answer(receipt, attestation=False), status=web.HTTPCreated.status_code)
             # Bare, without the quotes of RFC 9110: sigstore-go looks it up in the body as it stands.
             response.headers["ETag"] = entry_id
         response.headers["Location"] = f"{ENTRIES}/{entry_id}"
@@ -83,62 +94,51 @@ def make_front_routes(front: FrontV1) -> list[web.RouteDef]:
 
 
 class _Face:
-    def __init__(self, rekor: RekorV1) -> None:
+    def __init__(self, rekor: Sharded) -> None:
         self._rekor = rekor
-        self._log = rekor.log
 
     # --- entries -------------------------------------------------------------------------------------------
     async def by_index(self, request: web.Request) -> web.Response:
         with _described():
             (text,) = query(request, "logIndex")
             index = parse_decimal(text, what="the parameter logIndex")
-        return await self._entry(await self._log.receipt(index))
+        return _json(await _answer(await self._rekor.by_index(index)))
 
     async def by_id(self, request: web.Request) -> web.Response:
         with _described():
             query(request)
             parse_entry_id(entry_id := request.match_info["entry_id"])
-        return await self._entry(await self._rekor.by_id(entry_id))
+        return _json(await _answer(await self._rekor.by_id(entry_id)))
 
     async def retrieve(self, request: web.Request) -> web.Response:
+        """As the original: what is asked for by its hash comes from each tree that has it."""
         fields = Fields.parse(await _body(request), what="the query", limit=limits.LOG_REQUEST)
         fields.only("entryUUIDs", "logIndexes", "entries")
         ids, indexes, proposals = (_list(fields, name) for name in ("entryUUIDs", "logIndexes", "entries"))
         count = len(ids) + len(indexes) + len(proposals)
         if count > limits.RETRIEVE_QUERIES:
             raise Unprocessable(f"the query asks for {count} entries, more than max allowed {limits.RETRIEVE_QUERIES}")
-        found: list[Receipt] = []
+        found: list[Found] = []
         for id_ in ids:
-            found += await _if_found(self._rekor.by_id(_id(id_)))
+            found += await _if_found(self._rekor.every_by_id(_id(id_)))
         for proposal in proposals:
             found += await _if_found(self._by_proposal(proposal))
         for index in indexes:
-            found += await _if_found(self._log.receipt(_index(index)))
-        return _json([await self._rekor.answer(receipt, attestation=True) for receipt in found])
+            found += await _if_found(_alone(self._rekor.by_index(_index(index))))
+        return _json([await _answer(one) for one in found])
 
-    async def _by_proposal(self, proposal: JSON) -> Receipt:
+    async def _by_proposal(self, proposal: JSON) -> Sequence[Found]:
         body = entries_v1.sought_body(proposal)
         if body is None:
             raise NotFound("entries of this kind were never logged")
         return await self._rekor.by_leaf_hash(merkle.hash_leaf(body))
 
-    async def _entry(self, receipt: Receipt) -> web.Response:
-        return _json(await self._rekor.answer(receipt, attestation=True))
-
     # --- the log -------------------------------------------------------------------------------------------
     async def log_info(self, request: web.Request) -> web.Response:
         with _described():
             optional_query(request, "stable")
-        head = self._log.head
-        return _json(
-            {
-                "inactiveShards": [],
-                "rootHash": head.root.hex(),
-                "signedTreeHead": head.checkpoint,
-                "treeID": str(self._rekor.tree_id),
-                "treeSize": head.size,
-            }
-        )
+        *older, active = map(_shown_tree, self._rekor.trees)
+        return _json({"inactiveShards": older, **active})
 
     async def proof(self, request: web.Request) -> web.Response:
         with _described():
@@ -150,28 +150,31 @@ class _Face:
             )
             if not (first and last):
                 raise Malformed("firstSize and lastSize are sizes of trees, expected 1 and more")
-        self._check_tree(given)
+        log = self._tree(given).log
         if first > last:
             raise Malformed(f"firstSize is {first} and lastSize {last}, expected firstSize <= lastSize")
-        head = self._log.head
+        head = log.head
         if last > head.size:
             raise Malformed(f"lastSize is {last}, the log has {head.size} entries")
-        hashes = await self._log.consistency(first, last)
+        hashes = await log.consistency(first, last)
         return _json({"hashes": [hash_.hex() for hash_ in hashes], "rootHash": head.root.hex()})
 
     async def public_key(self, request: web.Request) -> web.Response:
         with _described():
             given = optional_query(request, "treeID")
-        self._check_tree(given)
-        pem = self._rekor.public_key_pem.encode("ascii")
+        pem = self._tree(given).public_key_pem.encode("ascii")
         return web.Response(body=pem, content_type="application/x-pem-file")
 
-    def _check_tree(self, given: Mapping[str, str]) -> None:
-        text = given.get("treeID") or str(self._rekor.tree_id)
+    def _tree(self, given: Mapping[str, str]) -> RekorV1:
+        """The one that is meant: without a word the active one."""
+        if not (text := given.get("treeID")):
+            return self._rekor.active
         with _described():
             tree_id = parse_decimal(text, what="the parameter treeID")
-        if tree_id != self._rekor.tree_id:
-            raise Malformed(f"the tree {text} is not of this log", f"its tree is {self._rekor.tree_id}")
+        try:
+            return self._rekor.tree(tree_id)
+        except NotFound as error:
+            raise Malformed(error.message, error.hint) from error
 
     # --- search --------------------------------------------------------------------------------------------
     async def search(self, request: web.Request) -> web.Response:
@@ -196,12 +199,16 @@ async def _body(request: web.Request) -> bytes:
     return body
 
 
-async def _if_found(receipt: Awaitable[Receipt]) -> tuple[Receipt, ...]:
+async def _if_found(found: Awaitable[Sequence[Found]]) -> Sequence[Found]:
     """What is not there is left out of an answer to several questions."""
     try:
-        return (await receipt,)
+        return await found
     except NotFound:
         return ()
+
+
+async def _alone(found: Awaitable[Found]) -> Sequence[Found]:
+    return (await found,)
 
 
 def _list(fields: Fields, name: str) -> list[JSON]:
@@ -277,7 +284,22 @@ def _verifier_key(fields: Fields) -> str:
 
 
 # --- answers ---------------------------------------------------------------------------------------------
-def _json(value: Mapping[str, Answer] | Sequence[Answer], *, status: int = 200) -> web.Response:
+async def _answer(found: Found) -> dict[str, Answer]:
+    tree, receipt = found
+    return await tree.answer(receipt, attestation=True)
+
+
+def _shown_tree(tree: RekorV1) -> dict[str, Answer]:
+    head = tree.log.head
+    return {
+        "rootHash": head.root.hex(),
+        "signedTreeHead": head.checkpoint,
+        "treeID": str(tree.tree_id),
+        "treeSize": head.size,
+    }
+
+
+def _json(value: Mapping[str, object] | Sequence[Answer], *, status: int = 200) -> web.Response:
     """Heads move: what was answered once must not be answered again by a cache."""
     headers = {"Cache-Control": "no-store"}
     return web.Response(status=status, body=orjson.dumps(value), content_type="application/json", headers=headers)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -69,6 +70,12 @@ class FrontV1:
         self.log_id = keys.key_id(spki)
         self.tree_id = tree_id_of(spki)
         self.public_key_pem = keys.encode_public_key_pem(self._public_key)
+        self.before = 0
+        """Entries of the trees before this one: what an index over all of them is ahead of one in this tree."""
+
+    async def enter(self, entry: LoggableEntry) -> tuple[FrontV1, Receipt]:
+        """As :meth:`add`, and the tree that has taken it."""
+        return self, await self.add(entry)
 
     async def add(self, entry: LoggableEntry) -> Receipt:
         """Log a verified entry. Malformed and Unavailable: as :meth:`tlog.log.Log.submit`, and when the clock went back."""
@@ -90,12 +97,13 @@ class FrontV1:
         """
         kept = parse_kept(receipt.extra)
         body = encode_base64(receipt.leaf)
-        promise = await aside(self._key, partial(self._promise, body, kept.integrated_time, receipt.index))
+        index = self.before + receipt.index
+        promise = await aside(self._key, partial(self._promise, body, kept.integrated_time, index))
         found: dict[str, Answer] = {
             "body": body,
             "integratedTime": kept.integrated_time,
             "logID": self.log_id.hex(),
-            "logIndex": receipt.index,
+            "logIndex": index,
             "verification": {
                 "inclusionProof": {
                     "checkpoint": receipt.checkpoint,
@@ -120,7 +128,7 @@ class FrontV1:
 
 
 class RekorV1(FrontV1):
-    """One log.
+    """One log, which is one tree; of one that has several, :class:`tlog.sharded.Sharded`, one of them.
 
     Args:
         store, anchor: where it is kept.
@@ -152,9 +160,23 @@ class RekorV1(FrontV1):
 
     async def start(self) -> None:
         """Open the log and its index, give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
+        await self.open()
+        try:
+            await self.begin()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def begin(self, *marks: bytes) -> None:
+        """Give it its first entry, where it has none; beside it, ``marks``. Errors: as :meth:`FrontV1.add`."""
+        first = self._submission(genesis(self.log.publisher.origin))
+        kept = parse_kept(first.extra)
+        await seed(self.log, replace(first, extra=encode_kept(replace(kept, keys=(*kept.keys, *marks)))))
+
+    async def open(self) -> None:
+        """Open the log and its index, as they are. Errors: as :meth:`start`."""
         await self.log.start()
         try:
-            await seed(self.log, self._submission(genesis(self.log.publisher.origin)))
             await self.search.start()
         except BaseException:
             await self.log.stop()

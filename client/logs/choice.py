@@ -50,6 +50,18 @@ def choose_log(
     return max(named or fitting, key=lambda log: (generation_of(log), log.validity.start))
 
 
+def other_trees(root: TrustedRoot, log: LogInstance) -> tuple[LogInstance, ...]:
+    """Of a log of Rekor v1 the others at its URL, oldest first: their trees are behind the same index."""
+    if generation_of(log) != 1:
+        return ()
+    others = [one for one in root.logs if one.base_url == log.base_url and one.log_id != log.log_id]
+    return tuple(sorted(filter(_is_v1, others), key=lambda one: one.validity.start))
+
+
+def _is_v1(log: LogInstance) -> bool:
+    return generation_of(log) == 1
+
+
 def choose_ct_log(root: TrustedRoot, *, url: str = "", log_id: str = "") -> LogInstance:
     """The certificate log that is meant, as :func:`choose_log`: by its id and its URL, of several the newest. NotFound: none."""
     fitting = [log for log in root.ct_logs if log.log_id.hex().startswith(log_id.lower())]

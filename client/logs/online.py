@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from client.logs.choice import generation_of
+from client.logs.choice import generation_of, other_trees
 from client.logs.reader import LogReader, SignedHead, signed_head
 from client.logs.rekor_v1 import RekorV1Log
 from client.logs.searching import Sought, fetch_hits, search_console
@@ -108,7 +108,11 @@ async def verify_shown(transport: Transport, entry: LogEntry, root: TrustedRoot,
     if log is None:
         raise Refused(f"the trusted root has no log {entry.log_id.hex()}")
     place = (url or log.base_url).rstrip("/")
-    reader: LogReader = (TiledLog if generation_of(log) == 2 else RekorV1Log)(transport, place, log)
+    reader: LogReader = (
+        TiledLog(transport, place, log)
+        if generation_of(log) == 2
+        else RekorV1Log(transport, place, log, other_trees(root, log))
+    )
     head = await reader.head()  # 1
     try:
         now_there = await reader.entry(entry.index, head)  # 2

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rekor v1 from a reader's side: entries with the proofs that the log gives, each led to a head that it has signed.
 
-The API counts entries over all trees (shards) of the log; proofs count within the active tree. Only that one is followed; entries
-of older trees are found, and proved in their own tree.
+The API counts entries over all trees (shards) of the log; proofs count within one of them. The tree that the log's key signs is
+followed: the active one, or one that has ended; entries of older trees are found, and proved in their own tree.
 
 An entry that is read by its index counts when its proof is for that place, in a tree that is one with the head that is followed: a
 log could else show its monitors other entries than everybody else.
@@ -13,7 +13,8 @@ Source: rekor ``openapi.yaml``.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from itertools import accumulate
 from typing import Final
 
 from client.logs.reader import SignedHead, kind_and_version, signed_head
@@ -27,6 +28,7 @@ from sigcore.entry_id import parse_entry_id
 from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.log_entry import LogEntry
 from sigcore.merkle import Hash
+from sigcore.note import KEY_HASH_SIZE, parse_note
 from sigcore.strict import JSON, Fields, parse_base64, parse_hex, parse_json, shown
 from sigcore.trustroot import LogInstance
 
@@ -36,19 +38,42 @@ _HEADERS: Final = {"Accept": "application/json", "Content-Type": "application/js
 
 
 class RekorV1Log:
-    """A :class:`~client.logs.reader.LogReader` of the API below ``url``."""
+    """A :class:`~client.logs.reader.LogReader` of the API below ``url``.
+
+    Args:
+        log: whose tree is followed.
+        others: the logs whose trees are behind the same index.
+    """
 
     generation = 1
 
-    def __init__(self, transport: Transport, url: str, log: LogInstance) -> None:
+    def __init__(self, transport: Transport, url: str, log: LogInstance, others: Sequence[LogInstance] = ()) -> None:
         self.log = log
+        self.ended = False
+        """Whether the tree that is followed takes entries no more: another one does."""
+        self.starts: tuple[int, ...] = (0,)
+        """The index of the first entry of each tree, oldest first."""
+        self.others = tuple(others)
         self._transport = transport
         self._url = url.rstrip("/")
         self._tree_id = ""
         self._older = 0
-        """Entries in the trees before the active one."""
+        """Entries in the trees before that which is followed."""
         self._one_with: dict[tuple[int, Hash], SignedHead] = {}
         """Trees that were found to have grown out of a head, or to be its beginning, and that head."""
+
+    @property
+    def first(self) -> int:
+        """The index of the first entry of the tree that is followed."""
+        return self._older
+
+    def before(self) -> list[RekorV1Log]:
+        """Readers of the trees of ``others`` that began before this one, oldest first."""
+        logs = (self.log, *self.others)
+        older = [log for log in self.others if log.validity.start < self.log.validity.start]
+        return [
+            RekorV1Log(self._transport, self._url, log, [other for other in logs if other is not log]) for log in older
+        ]
 
     async def _ask(self, path: str, body: JSON = None) -> JSON:
         sent = None if body is None else json.dumps(body).encode("utf-8")
@@ -62,16 +87,27 @@ class RekorV1Log:
         """See :class:`~client.logs.reader.LogReader`."""
         fields = Fields.of(await self._ask("log"), _ANSWER)
         older = fields.raw().get("inactiveShards")
-        shards = fields.objects("inactiveShards", limit=limits.TRUST_INSTANCES) if older else ()
-        head = signed_head(fields.text("signedTreeHead", limit=limits.NOTE), self.log, 1)
-        if (head.size, head.root.hex()) != (fields.int64("treeSize"), fields.text("rootHash")):
+        trees = [*(fields.objects("inactiveShards", limit=limits.TRUST_INSTANCES) if older else ()), fields]
+        # Trees may share a key: the newest that has ours. Without one the active tree's head is refused.
+        place = next((at for at in reversed(range(len(trees))) if self._is_ours(trees[at])), len(trees) - 1)
+        tree = trees[place]
+        head = signed_head(tree.text("signedTreeHead", limit=limits.NOTE), self.log, 1)
+        if (head.size, head.root.hex()) != (tree.int64("treeSize"), tree.text("rootHash")):
             raise Refused(
-                f"the log says {fields.int64('treeSize')} entries with root {shown(fields.text('rootHash'))}, "
+                f"the log says {tree.int64('treeSize')} entries with root {shown(tree.text('rootHash'))}, "
                 f"and has signed {head.size} with {head.root.hex()}"
             )
-        self._tree_id = fields.text("treeID")
-        self._older = sum(shard.int64("treeSize") for shard in shards)
+        self.ended = tree is not fields
+        self.starts = tuple(accumulate((one.int64("treeSize") for one in trees[:-1]), initial=0))
+        self._tree_id, self._older = tree.text("treeID"), self.starts[place]
         return head
+
+    def _is_ours(self, tree: Fields) -> bool:
+        try:
+            signatures = parse_note(tree.text("signedTreeHead", limit=limits.NOTE)).signatures
+        except Malformed:
+            return False
+        return any(line.key_hash == self.log.log_id[:KEY_HASH_SIZE] for line in signatures)
 
     async def consistency(self, first: int, second: int, head: SignedHead) -> tuple[Hash, ...]:
         """See :class:`~client.logs.reader.LogReader`."""
@@ -140,12 +176,16 @@ class RekorV1Log:
                 yield found[index]
 
     async def _check_place(self, entry: LogEntry, head: SignedHead) -> None:
-        """Of an entry of the active tree, whose proof was verified: it is for this place, and for one tree with ``head``.
+        """Of an entry of the tree that is followed, whose proof was verified: it is for this place, and for one tree with ``head``.
 
         Raises:
             Refused: it is for another place. Forked: the log has signed two trees.
         """
         proof = entry.proof
+        if entry.log_id != self.log.log_id:
+            raise Refused(
+                f"entry {entry.index} is of the log {entry.log_id.hex()}, its tree of {self.log.log_id.hex()}"
+            )
         if proof is None or proof.index != entry.index - self._older:
             place = "none" if proof is None else f"place {proof.index} of the tree"
             raise Refused(
@@ -168,13 +208,14 @@ class RekorV1Log:
         body = parse_base64(fields.text("body", limit=2 * limits.ENTRY), what="the body")
         entry = read_entry_v1(fields, *kind_and_version(body))
         proof = entry.proof
-        if entry.log_id != self.log.log_id or proof is None:
+        log = next((log for log in (self.log, *self.others) if log.log_id == entry.log_id), None)
+        if log is None or proof is None:
             raise Refused(f"the log answers with an entry of the log {entry.log_id.hex()}")
-        verify_head(proof, self.log, generation=1)
+        verify_head(proof, log, generation=1)
         merkle.verify_inclusion(
             leaf_hash=merkle.hash_leaf(body), index=proof.index, size=proof.size, proof=proof.hashes, root=proof.root
         )
-        verify_promise(entry, (self.log,))
+        verify_promise(entry, (log,))
         return entry
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import urlencode
@@ -141,26 +141,40 @@ def console_of(log_url: str) -> tuple[str, str]:
 
 
 async def search_console(
-    transport: Transport, url: str, sought: Sought, generation: int, limit: int, *, tree: str = ""
+    transport: Transport,
+    url: str,
+    sought: Sought,
+    generation: int,
+    limit: int,
+    *,
+    tree: str = "",
+    starts: Sequence[int] = (0,),
 ) -> Hits:
     """What the console of a sigbox stack at ``url`` names in its log of this generation, or in a later ``tree`` of that.
+
+    ``starts`` are the first indexes of the trees of Rekor v1, oldest first: the console counts in each.
 
     Raises:
         NotFound: there is no console. ServiceRefused, Unavailable: as :func:`client.transport.call`. Malformed: its answer is
             none of a console.
     """
     if sought.any_of:
-        found = [await search_console(transport, url, one, generation, limit, tree=tree) for one in sought.singles()]
+        found = [
+            await search_console(transport, url, one, generation, limit, tree=tree, starts=starts)
+            for one in sought.singles()
+        ]
         merged = sorted({place for hits in found for place in hits.places if isinstance(place, int)}, reverse=True)
         return Hits(tuple(merged[:limit]), len(merged) > limit or any(hits.more for hits in found))
     text = _console_text(sought)
+    first = tree or _NAMES[generation]
+    named = {first if number == 1 else f"{first}-{number}": start for number, start in enumerate(starts, 1)}
     places: list[int] = []
     after = ""
     for _ in range(_PAGES):
         query = urlencode({"q": text, "limit": str(limit), "after": after})
         page = await _ask_console(transport, f"{url}/search.json?{query}", url)
         rows = page.objects("entries", limit=limits.SEARCH_RESULTS)
-        places += [row.int64("index") for row in rows if row.text("log") == (tree or _NAMES[generation])]
+        places += [named[row.text("log")] + row.int64("index") for row in rows if row.text("log") in named]
         after = page.optional_text("next")
         if not after or len(places) > limit:
             break

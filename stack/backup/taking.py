@@ -34,6 +34,7 @@ from urllib.parse import quote
 
 from client.files import writing_whole
 from sigcore.errors import Refused, Unavailable
+from sigcore.patterns import pattern
 from stack.backup.about import About, encode_about
 from stack.backup.archive import (
     ABOUT,
@@ -60,7 +61,7 @@ _WORKING: Final = ".sigbox-backup-"
 _TRIES: Final = 5
 _PAGES: Final = 512
 _SQLITE: Final = b"SQLite format 3\0"
-_REMADE: Final = frozenset(("console/catalog.db", "rekor-v1/search.db"))
+_REMADE: Final = pattern(r"console/catalog\.db|rekor-v1/([0-9]+/)?search\.db")
 _LAST: Final = ("anchor/tsa.time", "anchor/tuf.json")
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")
 
@@ -167,7 +168,7 @@ def _files(root: Path) -> Iterator[str]:
                 name == "lock"
                 or name.endswith((".lock", *_COMPANIONS))
                 or leftover_of(path)
-                or relative in _REMADE
+                or _REMADE.fullmatch(relative)
                 or not path.is_file()
             ):
                 check_name(f"{DATA}{relative}")
@@ -218,7 +219,9 @@ def _copy_all(root: Path, copies: Path, progress: Progress) -> dict[str, int]:
     for name in anchors:  # 2
         _copy_anchor(root, copies, name)
     shards = all_shards(load_generations(Home(root)))
-    trees = [f"{shard.place}/log.db" for shard in sorted(shards, key=lambda one: one.log == "ct")]
+    # Newer trees before older ones: the first entry of one of Rekor v1 says what is in those before it.
+    ordered = sorted(shards, key=lambda one: (one.log == "ct", -one.number))
+    trees = [f"{shard.place}/log.db" for shard in ordered]
     first = [name for name in trees if name in databases]
     for name in (*first, *(name for name in databases if name not in first)):  # 3
         _copy_database(root / name, _copied(copies, name), partial(progress, name))

@@ -11,7 +11,8 @@ from typing import Final
 
 from client.files import read_file
 from client.logs.choice import generation_of
-from client.logs.reader import SignedHead, signed_head
+from client.logs.reader import LogReader, SignedHead, signed_head
+from client.logs.rekor_v1 import RekorV1Log
 from client.logs.tiled import TiledLog
 from sigcore import limits, merkle
 from sigcore.errors import Malformed
@@ -58,6 +59,14 @@ def _info_json(open_log: Reading, head: SignedHead, before: SignedHead | None) -
     }
 
 
+def _among(reader: LogReader) -> str:
+    """Where the tree stands among those of Rekor v1."""
+    if not isinstance(reader, RekorV1Log) or len(reader.starts) == 1:
+        return ""
+    ended = ", and has ended: another tree goes on" if reader.ended else ""
+    return f", of {len(reader.starts)} trees behind one index; this one begins with entry {reader.first}{ended}"
+
+
 def _info_text(open_log: Reading, head: SignedHead, before: SignedHead | None) -> str:
     log, signers = open_log.reader.log, [line.name for line in parse_note(head.envelope).signatures]
     others = len(signers) - 1
@@ -65,7 +74,7 @@ def _info_text(open_log: Reading, head: SignedHead, before: SignedHead | None) -
         ("log", f"{open_log.url} (Rekor v{open_log.reader.generation})"),
         ("origin", shown(head.checkpoint.origin, 200)),
         ("log id", log.log_id.hex()),
-        ("size", f"{head.size} entries"),
+        ("size", f"{head.size} entries{_among(open_log.reader)}"),
         ("root", encode_base64(head.root)),
         ("checkpoint", f"signed by the log's key of the trusted root{f', and by {others} more' if others else ''}"),
         ("seen before", f"{head_line(before)}: the beginning of this tree" if before else "never; remembered now"),

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from client.logs.choice import GENERATIONS, choose_ct_log, choose_log, generation_of
+from client.logs.choice import GENERATIONS, choose_ct_log, choose_log, generation_of, other_trees
 from client.logs.ct import CertificateLog
 from client.logs.reader import Followed, LogReader, SignedHead
 from client.logs.rekor_v1 import RekorV1Log
@@ -20,7 +20,7 @@ from client.logs.tiled import TiledLog
 from client.retrying import Retrying, waits
 from client.transport import REQUEST_TIMEOUT_S, AiohttpTransport, Transport, tls_context
 from sigcore.strict import encode_base64
-from sigcore.trustroot import LogInstance
+from sigcore.trustroot import LogInstance, TrustedRoot
 from stack.cli.trusting import add_trust_options, load_trusted_root
 from stack.cli.usage import Usage, tell
 
@@ -68,7 +68,10 @@ def add_log_options(parser: argparse.ArgumentParser, json_help: str = "one JSON 
 
 def chosen_log(options: argparse.Namespace) -> LogInstance:
     """The log that the options mean; errors as :func:`client.logs.choice.choose_log` and of the trusted root."""
-    root = load_trusted_root(options)
+    return _chosen(load_trusted_root(options), options)
+
+
+def _chosen(root: TrustedRoot, options: argparse.Namespace) -> LogInstance:
     return choose_log(root, url=options.rekor_url, generation=options.rekor_version, log_id=options.log_id)
 
 
@@ -80,11 +83,16 @@ def seen_heads(options: argparse.Namespace, purpose: str = "checkpoint") -> Seen
 @asynccontextmanager
 async def reading(options: argparse.Namespace) -> AsyncIterator[Reading]:
     """The log that the options mean, for the length of a block; errors as :func:`chosen_log` and :func:`_asking`."""
-    log = chosen_log(options)
+    root = load_trusted_root(options)
+    log = _chosen(root, options)
     url = (options.rekor_url or log.base_url).rstrip("/")
     async with _asking(options) as transport:
-        kind = TiledLog if generation_of(log) == 2 else RekorV1Log
-        yield Reading(kind(transport, url, log), seen_heads(options), transport, url)
+        reader = (
+            TiledLog(transport, url, log)
+            if generation_of(log) == 2
+            else RekorV1Log(transport, url, log, other_trees(root, log))
+        )
+        yield Reading(reader, seen_heads(options), transport, url)
 
 
 @asynccontextmanager

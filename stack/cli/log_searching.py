@@ -10,6 +10,7 @@ from typing import Final
 
 from client.files import digest_file, read_file
 from client.logs.matching import match_json, match_line
+from client.logs.rekor_v1 import RekorV1Log
 from client.logs.searching import Sought, console_of, fetch_hits, search_console, search_index
 from sigcore import keys, limits
 from sigcore.entry_id import parse_entry_id
@@ -54,7 +55,10 @@ async def _search(options: argparse.Namespace) -> int:
         else:
             url, tree = console_of(open_log.url)
             url = (options.console_url or url).rstrip("/")
-            hits = await search_console(transport, url, sought, reader.generation, options.limit, tree=tree)
+            starts = reader.starts if isinstance(reader, RekorV1Log) else (0,)
+            hits = await search_console(
+                transport, url, sought, reader.generation, options.limit, tree=tree, starts=starts
+            )
         entries = await fetch_hits(reader, head, hits, sought)
     if options.json:
         print(json.dumps({"entries": [*map(match_json, entries)], "more": hits.more}, indent=2))

@@ -9,15 +9,16 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from client.logs.matching import Logged, Watched, is_match, match_json, match_line, read_signers
 from client.logs.reader import SignedHead
+from client.logs.rekor_v1 import RekorV1Log
 from client.logs.seen import Forked, SeenHeads, verify_follows
 from client.policy.glob import Glob, parse_glob
 from client.verify.identity import compile_pattern
-from sigcore.errors import SigError, Unavailable
+from sigcore.errors import Refused, SigError, Unavailable
 from sigcore.fulcio import FulcioExtensions
 from sigcore.strict import parse_hex
 from stack.cli.log_action import Action
@@ -108,8 +109,10 @@ class _Watch:
     first: int | None
     as_json: bool
 
-    async def round(self) -> int:
-        """One look at what is new; how many entries that was.
+    async def round(self, *, goes_on: bool = False) -> tuple[int, bool]:
+        """One look at what is new; how many entries that was, and whether this watcher had looked at any before.
+
+        ``goes_on`` says that the tree goes on where another one ended that this watcher had looked at: all of it is new.
 
         1. Follow the log; what this watcher has looked at must be the beginning of it too.
         2. Read every entry since, each proved, and say those that match.
@@ -120,12 +123,28 @@ class _Watch:
         before = self.position.load(reader.log, head.checkpoint.origin, reader.generation)
         if before is not None:
             await verify_follows(reader, before, head)
-        begin = before.size if before else head.size if self.first is None else min(self.first, head.size)
+        first = 0 if goes_on else self.first
+        begin = before.size if before else head.size if first is None else min(first, head.size)
         if not self.watched.nobody:
             await self._look(begin, head)  # 2
         if before is None or before.size < head.size:
             self.position.save(reader.log, head)  # 3
-        return head.size - begin
+        return head.size - begin, goes_on or before is not None
+
+    def older(self) -> list[_Watch]:
+        """Of a log of Rekor v1 that was rotated the trees before: each may have grown after this watcher has looked last."""
+        reader = self.log.reader
+        readers = reader.before() if isinstance(reader, RekorV1Log) else ()
+        return [replace(self, log=replace(self.log, reader=one)) for one in readers]
+
+    def check_goes_on(self) -> None:
+        """Refused: the log goes on in a tree that was not known when this began, and nothing of it would be seen."""
+        reader = self.log.reader
+        if isinstance(reader, RekorV1Log) and reader.ended:
+            raise Refused(
+                f"the tree of the log {reader.log.log_id.hex()[:16]} has ended, the log goes on in another one",
+                "start again: its key is in the newest trusted root. --log-id reads a tree that has ended",
+            )
 
     async def _look(self, begin: int, head: SignedHead) -> None:
         waiting: list[Logged] = []
@@ -171,17 +190,24 @@ async def _watch(options: argparse.Namespace) -> int:
         webhook = Webhook(open_log.transport, url) if url else None
         position = seen_heads(options, f"{options.name}.watched")
         watch = _Watch(open_log, watched, position, webhook, options.first, as_json=options.json)
+        waiting = watch.older()
         while True:
-            await _one_round(watch, options)
+            await _one_round(watch, waiting, options)
+            if not options.log_id:
+                watch.check_goes_on()
             if options.once:
                 return ExitCode.DONE
             await asyncio.sleep(options.interval)
 
 
-async def _one_round(watch: _Watch, options: argparse.Namespace) -> None:
-    """A log that cannot be reached, or a webhook, is tried again in the next round; everything else ends the watch."""
+async def _one_round(watch: _Watch, older: list[_Watch], options: argparse.Namespace) -> None:
+    """First what is left in ``older`` trees, until it was told. A log that cannot be reached, or a webhook, is tried again in the next round; everything else ends the watch."""
     try:
-        count = await watch.round()
+        count, goes_on = 0, False
+        for one in (*older, watch):
+            new, goes_on = await one.round(goes_on=goes_on)
+            count += new
+        older.clear()
     except Forked as error:
         try:
             await watch.tell_fork(error)

@@ -20,9 +20,7 @@ from stack.trust.rotation import rotate_authority, rotate_log
 from stack.trust.state import RoleState, load_state
 from stack.turned_clock import time_in
 
-LIFELONG: Final = ("log", "rekor-v1")
-"""Rekor v1 has one tree, so that not both trees of the role ``log`` can be replaced."""
-ROLES: Final = ("oidc", "ca", "tsa", "tuf", "ct", "rekor-v2", *LIFELONG, "all")
+ROLES: Final = ("oidc", "ca", "tsa", "tuf", "ct", "rekor-v1", "rekor-v2", "log", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox trust rotate``."""
     roles = (
         "oidc: identity tokens; ca: certificates; tsa: timestamps; tuf: the trust root itself; all: these four; "
-        "ct, rekor-v2: a new tree of that log, with a key and a URL of its own, while the old one stays readable"
+        "ct, rekor-v1, rekor-v2: a new tree of that log, with a key of its own, while the old one stays readable"
     )
     parser.add_argument("role", choices=ROLES, metavar="ROLE", help=roles)
     parser.add_argument(
         "--now",
         action="store_true",
-        help="also where the next key of oidc has been published for minutes only; freeze the old tree of a log within half a "
-        "minute, not after an hour",
+        help="also where the next key of oidc has been published for minutes only; the old key of a log counts for another half "
+        "a minute, not for an hour",
     )
     parser.add_argument(
         "--self-signed",
@@ -60,15 +58,12 @@ def run(home: Home, options: argparse.Namespace) -> int:
     """Rotate; a running stack follows by itself within seconds.
 
     Raises:
-        Refused: the role is a log that has one tree, or as the role's own rotation.
+        Refused: the role has several logs, or as the role's own rotation.
     """
     settings = load_settings(home)
-    if options.role in LIFELONG:
-        raise Refused(
-            "the key of Rekor v1 is its tree's for life: entries, proofs and log id hang on it",
-            "sigbox trust rotate rekor-v2 replaces the other tree. A new key of v1 needs a new stack beside this one; keep this "
-            "one's log readable, and both in the trusted root",
-        )
+    if options.role == "log":
+        hint = "sigbox trust rotate rekor-v1, sigbox trust rotate rekor-v2"
+        raise Refused("the role log keeps two logs, each with a key of its own", hint)
     roles = ALL if options.role == "all" else (options.role,)
     if "tuf" in roles:
         _check_root(load_state(home).roles[0], home)  # before anything is changed
@@ -155,9 +150,15 @@ def _log(log: str, home: Home, settings: Settings, at_once: bool) -> Report:  # 
     shard, since, until = Shard(log, done.number), encode_time(done.since), encode_time(done.old_until)
     url = f"{settings.at('ct' if log == 'ct' else 'log')}{shard.prefix}"
     how = "an interrupted rotation was finished: " if done.resumed else ""
+    before = (
+        f"the tree before takes nothing from then on, its key counts for what it signed until {until}, and everything is found at"
+        " the one URL"
+        if log == "rekor-v1"
+        else f"the tree before takes entries until {until}, and stays readable where it is"
+    )
     return Report(
         f"{how}{shard.name} is a new tree with a key of its own at {url}, published, counting since {since}; a running stack logs"
-        f" there from then on, without a restart. The tree before takes entries until {until}, and stays readable where it is",
+        f" there from then on, without a restart; {before}",
         {
             "role": log,
             "generation": done.number,
@@ -188,6 +189,7 @@ _ROTATIONS: Final[Mapping[str, Rotation]] = {
     "tuf": lambda home, _settings, _at_once: _tuf(home),
     "oidc": _oidc,
     "ct": lambda home, settings, at_once: _log("ct", home, settings, at_once),
+    "rekor-v1": lambda home, settings, at_once: _log("rekor-v1", home, settings, at_once),
     "rekor-v2": lambda home, settings, at_once: _log("rekor", home, settings, at_once),
 }
 ALL: Final = ("oidc", "ca", "tsa", "tuf")

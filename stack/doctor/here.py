@@ -123,7 +123,7 @@ def tokens(here: Here) -> str:
         else:
             files.append(role)
     if files:
-        hint = "sigbox trust rotate makes the next key in the token; rekor-v1 keeps its one for as long as it lives"
+        hint = "sigbox trust rotate makes the next key in the token"
         raise Warned(f"the keys of {', '.join(files)} are in files, although [keys] names tokens for them", hint)
     return f"the keys sign where they are kept; opening that and one signature take: {', '.join(took)}"
 

@@ -21,6 +21,7 @@ from stack.faults.answers import altered, at_once, changing, document_of
 from stack.faults.fault import Lie
 from stack.faults.means import Means
 from stack.faults.parameters import Parameters
+from stack.shards import Shard
 from tlog.log import Log
 from tlog.rekor_v2 import Front
 from tlog.signature_log import FrontV1
@@ -158,8 +159,8 @@ def other_entry(means: Means, _parameters: Parameters) -> Lie:
 
 
 async def _first_v1(means: Means) -> bytes:
-    log = means.logs["rekor-v1"]
-    front = FrontV1(log, load_ecdsa(means.home, "rekor-v1/log.key"))
+    log = means.logs["rekor-v1"]  # of the oldest tree, whose first entry has index 0
+    front = FrontV1(log, load_ecdsa(means.home, Shard("rekor-v1", 1).key_file))
     return orjson.dumps(await front.answer(await log.receipt(0), attestation=False))
 
 
@@ -172,4 +173,6 @@ async def _first_v2(means: Means, entry: Members) -> bytes:
 def _log_of(means: Means, envelope: str) -> Log:
     """The log that the checkpoint names in its first line."""
     origin = envelope.partition("\n")[0]
-    return next(log for name, log in means.logs.items() if name != "rekor-v1" and log.publisher.origin == origin)
+    return next(
+        log for name, log in means.logs.items() if Shard.of(name).log != "rekor-v1" and log.publisher.origin == origin
+    )

@@ -55,10 +55,9 @@ def trusted_root(
 
     Those that sign come first, and the v1 log before v2: sigstore-python asks the first one.
     """
-    v1 = encode_public_key(material.rekor_v1_key)
     return trustroot.TrustedRoot(
         logs=(
-            _log(settings, settings.at("log"), v1, key_id(v1), _since_creation(settings)),
+            *_trees(settings, "rekor-v1", rotated, material.rekor_v1_key),
             *_trees(settings, "rekor", rotated, material.rekor_key),
         ),
         ct_logs=_trees(settings, "ct", rotated, material.ct_key),
@@ -87,9 +86,11 @@ def _trees(settings: Settings, log: str, rotated: Generations, newest: PublicKey
     rows = []
     for shard, one in zip(shards_of(rotated, log), rotated.get(log, (first,)), strict=True):
         (spki,) = one.public
-        v2 = note.note_key(shard.origin(settings), parse_public_key(spki)).id
-        log_id, role = (key_id(spki), "ct") if log == "ct" else (v2, "log")
-        rows.append(_log(settings, f"{settings.at(role)}{shard.prefix}", spki, log_id, one.validity))
+        # The id of a log of Rekor v2 covers its name, too.
+        named = log == "rekor"
+        log_id = note.note_key(shard.origin(settings), parse_public_key(spki)).id if named else key_id(spki)
+        url = f"{settings.at('ct' if log == 'ct' else 'log')}{shard.prefix}"
+        rows.append(_log(settings, url, spki, log_id, one.validity))
     return tuple(reversed(rows))
 
 
@@ -164,7 +165,7 @@ def public_keys(material: PublicMaterial, rotated: Generations = MappingProxyTyp
     """Every public key and certificate as a PEM file, by name: the TUF targets of the first generation, and what a split stack's roles need.
 
     Of an authority for certificates also the chains before, each under its number, and all of them in ``fulcio_chain.pem``; of
-    the certificate log the keys before, likewise.
+    the certificate log and of Rekor v1 the keys before, likewise.
     """
     former = {number: chain_of(one) for number, one in enumerate(rotated.get("ca", ())[:-1], 1)}
     issuers, root = _pems(material.ca_chain[:-1]), _pem(material.ca_chain[-1])
@@ -191,8 +192,9 @@ def public_keys(material: PublicMaterial, rotated: Generations = MappingProxyTyp
             for part, name in _FORMER
         },
         **{
-            former_target("ctfe.pub", number): encode_public_key_pem(parse_public_key(one.public[0])).encode("ascii")
-            for number, one in enumerate(rotated.get("ct", ())[:-1], 1)
+            former_target(name, number): encode_public_key_pem(parse_public_key(one.public[0])).encode("ascii")
+            for log, name in (("ct", "ctfe.pub"), ("rekor-v1", "rekor.pub"))
+            for number, one in enumerate(rotated.get(log, ())[:-1], 1)
         },
     }
 
@@ -220,7 +222,7 @@ def load_public(home: Home) -> PublicMaterial:
         tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem"),
         ct_key=tree_key("ct", "ctfe.pub"),
         rekor_key=tree_key("rekor", "rekor_v2.pub"),
-        rekor_v1_key=load_public_key(home, "rekor.pub"),
+        rekor_v1_key=tree_key("rekor-v1", "rekor.pub"),
     )
 
 

@@ -13,10 +13,11 @@ An authority (``ca``, ``tsa``):
 
 Nothing is taken out of the trusted root: what the old key signed lies in its window.
 
-A log (``ct``, ``rekor``) gets another tree in the same steps, with these differences:
+A log (``ct``, ``rekor``, ``rekor-v1``) gets another tree in the same steps, with these differences:
 
 - The window of the new tree begins :data:`LEAD` later, when the running log has opened it: clients of the new signing config find it.
-- The old tree takes entries until its window ends, and is frozen from then on; its URL, its tiles and its last head stay.
+- The old tree takes entries until its window ends, and is frozen from then on; its URL, its tiles and its last head stay. That of
+  Rekor v1 ends when the new one begins: behind one URL, one tree at a time can say what comes next.
 
 The TUF roles (``tuf``) are the publisher's: :meth:`stack.trust.repository.Repository.rotate`.
 """
@@ -156,7 +157,7 @@ def _first(home: Home, settings: Settings, role: str) -> Generation:
 def _public(role: str, home: Home, folder: Path) -> tuple[bytes, ...]:
     """The chain in ``folder``, whose key is there too and belongs to it; of a log the one key."""
     if role in LOGS:
-        load = load_ecdsa if role == "ct" else load_rekor
+        load = load_rekor if role == "rekor" else load_ecdsa
         return (encode_public_key(load(home, f"{folder.relative_to(home.path)}/log.key").public_key()),)
     chain: tuple[Certificate, ...] = (load_ca if role == "ca" else load_tsa)(home, folder)[1]
     return tuple(certificate.der for certificate in chain)
@@ -166,7 +167,7 @@ def _make_log_key(folder: Path, settings: Settings, keep: Keep, _since: datetime
     keep.save_keys(folder, {"log": make_log_key(folder.parent.name, settings, number)})
 
 
-_MAKERS: Final[Mapping[str, Maker]] = {"ca": make_ca, "tsa": make_tsa, "ct": _make_log_key, "rekor": _make_log_key}
+_MAKERS: Final[Mapping[str, Maker]] = {"ca": make_ca, "tsa": make_tsa, **dict.fromkeys(LOGS, _make_log_key)}
 
 
 def _said(role: str, rows: tuple[Generation, ...], *, resumed: bool = False) -> Rotated:

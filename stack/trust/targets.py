@@ -54,7 +54,11 @@ def carried_targets(rotated: Generations) -> tuple[Carried, ...]:
         for number in range(1, len(rotated.get("ca", ())))
         for name in ("fulcio_v1.crt.pem", "fulcio_intermediate_v1.crt.pem")
     ]
-    logs = [_key(former_target("ctfe.pub", number), CTFE) for number in range(1, len(rotated.get("ct", ())))]
+    logs = [
+        _key(former_target(name, number), usage)
+        for log, name, usage in (("ct", "ctfe.pub", CTFE), ("rekor-v1", "rekor.pub", REKOR))
+        for number in range(1, len(rotated.get(log, ())))
+    ]
     alone = "tsa" in rotated and len(rotated["tsa"][-1].public) == 2  # a leaf below its root
     now = [one for one in TARGETS if not (alone and one.name == "tsa_intermediate_0.crt.pem")]
     return (*now, *former, *logs)

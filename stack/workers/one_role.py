@@ -8,6 +8,7 @@ from functools import partial
 
 from stack.config import Settings
 from stack.edge import Edge
+from stack.generations import LOGS
 from stack.health import Check
 from stack.part import Part, assembled, assembled_front
 from stack.role import RolePlan, make_front_part, make_part
@@ -20,12 +21,13 @@ from stack.workers.crew import Crew, Reached, Served
 
 def crew_of(plan: RolePlan, settings: Settings, tls: ServerTls | None, announce: Callable[[], None]) -> Crew:
     """The processes that were asked for."""
+    own = [log for log in LOGS if ("ct" if log == "ct" else "log") == plan.role]
     return Crew(
         workers=plan.workers or 1,
         commit=partial(_commit, plan, settings, tls),
         front=partial(_front, plan, settings, tls),
         announce=announce,
-        locked=(plan.home.folder_of(plan.role),) if plan.role in ("ct", "log") else (),
+        locked=tuple(plan.home.path / log for log in own),
         ready_file=plan.ready_file,
         log_format=plan.log_format,
         quota=plan.quota,

@@ -12,6 +12,7 @@ from sigcore.errors import SigError
 from stack.bootstrap import load_material, load_oidc_key
 from stack.compose import compose_front
 from stack.edge import Edge
+from stack.generations import LOGS
 from stack.health import Check
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.running import announce, composed, keep_up, utc_now
@@ -31,7 +32,7 @@ def crew_of(prepared: Prepared, plan: Plan) -> Crew:
         commit=partial(_commit, prepared, plan),
         front=partial(_front, prepared, plan),
         announce=partial(announce, prepared, plan.ready_file),
-        locked=(home.folder_of("ct"), home.folder_of("log")),
+        locked=tuple(home.path / log for log in LOGS),
         ready_file=plan.ready_file,
         log_format=plan.log_format,
         behind_proxy=plan.behind_proxy,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs are rotated under people who sign: nothing fails meanwhile, everything verifies, and the old tree is frozen for good."""
+"""Logs are rotated under people who sign: nothing fails meanwhile, everything verifies, and the old tree is frozen for good.
+
+Every signature is made twice, for a log of Rekor v2 and for that of v1.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
 from client.files import load_bundle
-from sigcore import sct
+from sigcore import keys, sct
 from sigcore.der import Reader
 from sigcore.x509 import parse_certificate
 from stack.config import Home
 from stack.generations import load_generations
-from tests.contract.test_rotation import ALICE, SIGNERS, sign, signing, wait
+from tests.contract import test_rotation
+from tests.contract.test_rotation import ALICE, SIGNERS, signing, wait
 from tests.split_stack import split_stack
 from tests.stack_process import RunningStack, running_stack, sigbox
 
 pytestmark = pytest.mark.slow
 
-LOGS = ("ct", "rekor-v2")
-NAMES = {"ct", "ct-2", "rekor", "rekor-2", "rekor-v1"}
+LOGS = ("ct", "rekor-v1", "rekor-v2")
+NAMES = {"ct", "ct-2", "rekor", "rekor-2", "rekor-v1", "rekor-v1-2"}
 
 
 def ask(url: str, body: bytes | None = None) -> tuple[int, bytes]:
@@ -45,27 +50,41 @@ def rotate(data: Path, *options: str) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def logged_by(bundle: Path) -> tuple[bytes, bytes]:
-    """The ids of the logs of its certificate and of its entry."""
-    found = load_bundle(str(bundle))
+def sign(stack: RunningStack, artifact: Path) -> Path:
+    """The bundle for Rekor v2; that for v1 is :func:`twin`."""
+    test_rotation.sign(stack, twin(artifact), "--rekor-version", "1")
+    return test_rotation.sign(stack, artifact, "--rekor-version", "2")
+
+
+def twin(path: Path) -> Path:
+    return path.with_name(f"v1-{path.name}")
+
+
+def logged_by(bundle: Path) -> tuple[bytes, bytes, bytes]:
+    """The ids of the logs of its certificate and of its entries."""
+    found, in_v1 = load_bundle(str(bundle)), load_bundle(str(twin(bundle)))
     assert found.certificate is not None
     extension = parse_certificate(found.certificate).extension(sct.SCT_LIST_OID)
     assert extension is not None
     (stamp,) = sct.parse_sct_list(Reader(extension.value, "the SCT list").octet_string())
-    (entry,) = found.log_entries
-    return stamp.log_id, entry.log_id
+    (entry,), (entry_v1,) = found.log_entries, in_v1.log_entries
+    return stamp.log_id, entry.log_id, entry_v1.log_id
 
 
 def check(stack: RunningStack, bundles: list[Path], issuer: str = "") -> None:
     who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", issuer or stack.oidc_issuer)
-    files = [bundle.with_name(bundle.name.removesuffix(".sigstore.json")) for bundle in bundles]
+    files = [
+        path.with_name(path.name.removesuffix(".sigstore.json"))
+        for bundle in bundles
+        for path in (bundle, twin(bundle))
+    ]
     done = sigbox("verify-blob", *files, *who, "--trust-config", stack.trust_config)
     assert done.returncode == 0, done.stderr
 
 
 def rotate_under_signers(stack: RunningStack, data: Path, folder: Path) -> list[Path]:
     """Everything that was signed before, meanwhile and after holds; before and after are other logs."""
-    with signing(stack, folder) as bundles:
+    with signing(stack, folder, sign) as bundles:
         wait(lambda: len(bundles) >= SIGNERS)
         before = logged_by(bundles[0])
         rotate(data)
@@ -73,9 +92,7 @@ def rotate_under_signers(stack: RunningStack, data: Path, folder: Path) -> list[
         after = len(bundles)
         wait(lambda: len(bundles) >= after + SIGNERS)
     check(stack, bundles)
-    assert {
-        len(ids) for ids in zip(*(set(pair) for pair in zip(*map(logged_by, bundles), strict=True)), strict=True)
-    } == {2}
+    assert [len(set(ids)) for ids in zip(*map(logged_by, bundles), strict=True)] == [2, 2, 2]
     return bundles
 
 
@@ -97,12 +114,14 @@ def test_nobody_who_signs_notices_that_both_logs_are_rotated(tmp_path: Path):
         for page in ("/", "/logs", "/operator", "/flow/live"):
             status, shown = ask(f"{stack.url}{page}")
             assert (status, b"rekor-2" in shown or b"tree 2" in shown) == (HTTPStatus.OK, True), page
-        for name in sorted(NAMES - {"rekor-v1"}):
+            assert b"rekor-v1-2" in shown or b"Rekor v1), tree 2" in shown, page
+        for name in sorted(NAMES):
             assert ask(f"{stack.url}/logs/{name}")[0] == HTTPStatus.OK
             status, entry = ask(f"{stack.url}/entries/{name}/1.json")
             assert (status, json.loads(entry)["log"]) == (HTTPStatus.OK, name)
-        assert found_in(stack.url, ALICE) == NAMES - {"rekor-v1"}
-        assert b'sigbox_log_size{log="rekor-2"}' in ask(f"{stack.url}/metrics")[1]
+        assert found_in(stack.url, ALICE) == NAMES
+        for name in sorted(NAMES):
+            assert f'sigbox_log_size{{log="{name}"}}'.encode() in ask(f"{stack.url}/metrics")[1]
         done = sigbox("doctor", "--data", stack.data)
         assert done.returncode == 0, done.stdout
         issuer = stack.oidc_issuer
@@ -111,14 +130,14 @@ def test_nobody_who_signs_notices_that_both_logs_are_rotated(tmp_path: Path):
         assert logged_by(again) == logged_by(bundles[-1]), "a start goes on with the newest trees"
         check(stack, bundles, issuer)
         check(stack, [again])
-        assert found_in(stack.url, ALICE) == NAMES - {"rekor-v1"}
+        assert found_in(stack.url, ALICE) == NAMES
 
 
 def test_nobody_who_signs_through_a_process_per_role_notices_that_both_logs_are_rotated(tmp_path: Path):
     with split_stack(tmp_path) as split:
         rotate_under_signers(split.as_stack(), split.view("init"), tmp_path)
         console = split.url("console")
-        wait(lambda: found_in(console, ALICE) == NAMES - {"rekor-v1"})
+        wait(lambda: found_in(console, ALICE) == NAMES)
 
 
 def test_a_frozen_tree_takes_nothing_and_says_what_it_always_said(tmp_path: Path):
@@ -128,12 +147,21 @@ def test_a_frozen_tree_takes_nothing_and_says_what_it_always_said(tmp_path: Path
         until = max(rows[-2].validity.end for rows in load_generations(Home(stack.data)).values())
         assert until is not None
         wait(lambda: time.time() > until.timestamp() + 1)
-        said = {path: ask(f"{stack.url}{path}") for path in ("/checkpoint", "/tile/entries/000.p/2", "/ct/v1/get-sth")}
+        (ended,) = json.loads(ask(f"{stack.url}/api/v1/log")[1])["inactiveShards"]
+        assert ended["treeSize"] == 2
+        of_v1 = (f"publicKey?treeID={ended['treeID']}", f"proof?lastSize=2&treeID={ended['treeID']}")
+        paths = (
+            *("/checkpoint", "/tile/entries/000.p/2", "/ct/v1/get-sth"),
+            *(f"/api/v1/log/{path}" for path in of_v1),
+        )
+        said = {path: ask(f"{stack.url}{path}") for path in paths}
         assert {status for status, _ in said.values()} == {HTTPStatus.OK}
         entry = json.loads((tmp_path / "before.sigstore.json").read_bytes())["verificationMaterial"]["tlogEntries"][0]
         assert entry["inclusionProof"]["checkpoint"]["envelope"].encode() == said["/checkpoint"][1], (
             "its last head stays"
         )
+        (entry_v1,) = json.loads(twin(before).read_bytes())["verificationMaterial"]["tlogEntries"]
+        assert entry_v1["inclusionProof"]["checkpoint"]["envelope"] == ended["signedTreeHead"]
         request = rekor_request(before)
         assert ask(f"{stack.url}/api/v2/log/entries", request)[0] == HTTPStatus.METHOD_NOT_ALLOWED
         assert ask(f"{stack.url}/log/2/api/v2/log/entries", request)[0] == HTTPStatus.CREATED
@@ -144,6 +172,9 @@ def test_a_frozen_tree_takes_nothing_and_says_what_it_always_said(tmp_path: Path
         after = sign(stack, tmp_path / "after")
         check(stack, [before, after])
         assert all(old != new for old, new in zip(logged_by(before), logged_by(after), strict=True))
+        assert json.loads(ask(f"{stack.url}/api/v1/log")[1])["inactiveShards"] == [ended]
+        (entry_v1,) = json.loads(twin(after).read_bytes())["verificationMaterial"]["tlogEntries"]
+        assert (entry_v1["logIndex"], entry_v1["inclusionProof"]["logIndex"]) == ("3", "1"), "global, and in its tree"
         for path, answer in said.items():
             assert ask(f"{stack.url}{path}") == answer
     with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
@@ -166,6 +197,7 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
     data, archive, copy = tmp_path / "data", tmp_path / "backup.tar", tmp_path / "copy"
     early = tmp_path / "early.tar"
     with running_stack(tmp_path, "--data", data) as stack:
+        assert watch_v1(stack, tmp_path / "seen") == [], "from now on"
         before = sign(stack, tmp_path / "before")
         assert sigbox("backup", early, "--data", data).returncode == 0
         rotate(data, "--now")
@@ -189,6 +221,9 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
         for place in ((), ("--rekor-url", stack.url)):
             done = sigbox("log", "search", "--email", ALICE, *trust, *place)
             assert [entry["index"] for entry in json.loads(done.stdout)["entries"]] == [1], done.stderr
+        assert watch_v1(stack, tmp_path / "seen") == [1, 3], "what the old tree got since then, and all of the new one"
+        assert watch_v1(stack, tmp_path / "seen") == [], "each once"
+        read_v1(stack, data, tmp_path / "seen")
         old_size, new_size = (json.loads(show(stack, *option)) for option in (("--rekor-url", stack.url), ()))
         assert (old_size["size"], new_size["size"]) == (2, 2)
     done = sigbox("restore", archive, "--data", copy)
@@ -200,6 +235,39 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
         check(restored, [before, after])
     (data / "rekor" / "2" / "log.db").write_bytes(b"no database")
     assert sigbox("fsck", "--data", data).returncode == 1
+
+
+def watch_v1(stack: RunningStack, state: Path, *options: str) -> list[int]:
+    """The indexes of what a watcher says now."""
+    which = ("--rekor-version", "1", "--json", "--trusted-root", stack.trusted_root, "--state", state)
+    who = ("--certificate-identity", ALICE)
+    done = sigbox("log", "watch", "--once", *who, *which, *options)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line)["index"] for line in done.stdout.splitlines()]
+
+
+def read_v1(stack: RunningStack, data: Path, state: Path) -> None:
+    """Both trees of Rekor v1, whose indexes go on: 0 and 1 in the old one, 2 and 3 in the new one."""
+    options = ("--rekor-version", "1", "--json", "--trusted-root", stack.trusted_root, "--state", state)
+
+    def log(action: str, *given: str) -> dict[str, Any]:
+        done = sigbox("log", action, *given, *options)
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    old, new = (one.public[0] for one in load_generations(Home(data))["rekor-v1"])
+    in_new, in_old = log("info"), log("info", "--log-id", keys.key_id(old).hex())
+    assert (in_new["size"], in_new["logId"]) == (2, keys.key_id(new).hex())
+    assert (in_old["size"], in_old["logId"]) == (2, keys.key_id(old).hex())
+    for index in range(4):
+        assert log("entry", str(index))["index"] == index
+        proof = log("proof", str(index))
+        assert proof["entry"]["inclusionProof"]["logIndex"] == str(index % 2)
+    for sought in (("--email", ALICE), (f"identity:{ALICE}",)):
+        found = log("search", *sought)
+        assert [entry["index"] for entry in found["entries"]] == [3, 1], sought
+    assert watch_v1(stack, state, "--from", "0", "--name", "everything") == [1, 3]
 
 
 def show(stack: RunningStack, *options: str) -> str:

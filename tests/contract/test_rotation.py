@@ -28,11 +28,11 @@ PAUSE_S = 0.25
 """Between two signatures of one person: without it they would need the whole machine for as long as a rotation waits."""
 
 
-def sign(stack: RunningStack, artifact: Path) -> Path:
+def sign(stack: RunningStack, artifact: Path, *options: str) -> Path:
     """A bundle by our client, which verifies it before it writes it; trust is read anew each time, as after a look at TUF."""
     artifact.write_text(f"{artifact.name}\n")
     trust = ("--trust-config", stack.trust_config, "--identity-token", stack.token(ALICE))
-    done = sigbox("sign-blob", artifact, *trust, cwd=artifact.parent)
+    done = sigbox("sign-blob", artifact, *trust, *options, cwd=artifact.parent)
     assert done.returncode == 0, done.stderr
     return artifact.with_name(f"{artifact.name}.sigstore.json")
 
@@ -44,7 +44,9 @@ def issuer_of(bundle: Path) -> str:
 
 
 @contextmanager
-def signing(stack: RunningStack, folder: Path) -> Iterator[list[Path]]:
+def signing(
+    stack: RunningStack, folder: Path, sign: Callable[[RunningStack, Path], Path] = sign
+) -> Iterator[list[Path]]:
     """The bundles that several people make, one after the other, while the block runs; each must succeed."""
     done, bundles = Event(), list[Path]()
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from client.logs.choice import choose_log, generation_of
+from client.logs import seen
+from client.logs.choice import choose_log, generation_of, other_trees
 from client.logs.decoded import decode_entry, read_named
 from client.logs.reader import LogReader, SignedHead
+from client.logs.rekor_v1 import RekorV1Log
 from client.logs.seen import Forked, SeenHeads, follow, state_folder
 from client.transport import Response, ServiceRefused
 from sigcore import merkle
 from sigcore.errors import Malformed, NotFound, Refused, SigError
 from sigcore.log_entry import InclusionProof, LogEntry
-from sigcore.trustroot import TrustedRoot
+from sigcore.trustroot import TrustedRoot, Validity
 from tests.unit.client.minilog import NOW, MiniLogV1, answer_v1
 from tests.unit.client.minisig import EMAIL, ISSUER, MiniSigstore
-from tests.unit.client.served_logs import NOT_FOUND, Served, body, instance, served_v1, served_v2
+from tests.unit.client.served_logs import NOT_FOUND, URL, Served, body, instance, served_v1, served_v2
 
 SIZES = (1, 2, 7, 8, 13, 256, 257, 300)
 BOTH = pytest.mark.parametrize("serve", [served_v1, served_v2], ids=["v1", "v2"])
@@ -203,6 +207,78 @@ async def test_v1_entries_are_proved_under_a_later_head_of_the_same_tree():
     grow(served, 5)
     assert [entry.body for entry in await collected(reader, head)] == [body(number) for number in range(20)]
     assert sum("/proof" in path for path in served.asked) == 1
+
+
+# --- Rekor v1 after a rotation: several trees with a key each, behind one index ---------------------------------
+def rotated(older: int, newer: int, *, follow: int) -> tuple[Served, RekorV1Log]:
+    """A log whose old tree has ``older`` entries and its new one ``newer``; ``follow`` is which of them is read."""
+    old = Served(MiniLogV1("log.example", leaves=[body(number) for number in range(older)], older=0))
+    new = Served(MiniLogV1("log.example", leaves=[body(older + number) for number in range(newer)], older=older))
+
+    new.answer_v1 = partial(answer_for_either, old, new, older)  # type: ignore[method-assign]  # entries are of both
+    logs = instance(old.log), instance(new.log)
+    return new, RekorV1Log(new, URL, logs[follow], (logs[1 - follow],))
+
+
+def answer_for_either(old: Served, new: Served, older: int, path: str, sent: bytes | None) -> Response:
+    """As a log of both trees; what it says of itself is of the new one, and in ``inactiveShards`` of the old one."""
+    if path == "/api/v1/log":
+        now, ended = (json.loads(Served.answer_v1(one, path, None).body) for one in (new, old))
+        del ended["inactiveShards"]
+        return Served.json(now | {"inactiveShards": [ended | {"treeID": "41"}]})
+    if path.endswith("/retrieve") and sent is not None:
+        indexes = json.loads(sent)["logIndexes"]
+        return Served.json([(old if index < older else new).entry_v1(index) for index in indexes])
+    index = int(path.partition("logIndex=")[2] or older)
+    return Served.answer_v1(old if index < older or path.endswith("treeID=41") else new, path, sent)
+
+
+@pytest.mark.parametrize("follow", [0, 1], ids=["the old tree", "the new tree"])
+async def test_v1_either_tree_is_followed_by_its_key_and_all_entries_are_read(follow: int, tmp_path: Path):
+    _, reader = rotated(3, 5, follow=follow)
+    head, _ = await seen.follow(reader, SeenHeads(str(tmp_path)))
+    assert (head.size, reader.first, reader.starts, reader.ended) == ((3, 0), (5, 3))[follow] + ((0, 3), follow == 0)
+    assert await reader.root(2, head) != head.root
+    last = reader.first + head.size
+    assert [(await reader.entry(index, head)).body for index in range(last)] == [body(index) for index in range(last)]
+    assert [one.index for one in await collected(reader, head)] == [*range(reader.first, last)]
+    with pytest.raises(NotFound):
+        await reader.entry(last, head)
+
+
+async def test_v1_an_entry_of_the_new_tree_by_the_key_of_the_old_one_is_refused():
+    """Whoever has stolen the old key signs a tree with it that is the same but for that."""
+    served, reader = rotated(3, 5, follow=1)
+    head = await reader.head()
+    stolen = served.answer_v1.args[0].log.key
+    forged = Served(MiniLogV1("log.example", key=stolen, leaves=served.log.leaves, older=3))
+    assert (await reader.entry(2, head)).log_id == forged.log.id, "of the old tree the same key is good"
+    served.change = lambda path, answer: forged.answer_v1(path, None) if "logIndex=" in path else answer
+    with pytest.raises(Refused, match="entry 5 is of the log"):
+        await reader.entry(5, head)
+
+
+async def test_v1_an_entry_by_a_key_that_is_not_trusted_is_refused_in_any_tree():
+    served, _ = rotated(3, 5, follow=1)
+    alone = RekorV1Log(served, URL, instance(served.log))
+    head = await alone.head()
+    assert (await alone.entry(3, head)).index == 3
+    with pytest.raises(Refused, match="an entry of the log"):
+        await alone.entry(2, head)
+
+
+def test_v1_a_reader_knows_the_trees_before_its_own():
+    log, others = instance(served_v1(1)[0].log), [instance(served_v1(1)[0].log) for _ in range(2)]
+    older = replace(others[0], validity=Validity(NOW - timedelta(days=1), NOW))
+    newer = replace(others[1], validity=Validity(NOW + timedelta(days=1)))
+    elsewhere = replace(older, base_url="http://other.example", log_id=bytes(32))
+    root = TrustedRoot(
+        logs=(newer, log, older, elsewhere), ct_logs=(), certificate_authorities=(), timestamp_authorities=()
+    )
+    assert other_trees(root, log) == (older, newer)
+    reader = RekorV1Log(served_v1(1)[0], URL, log, other_trees(root, log))
+    (before,) = reader.before()
+    assert (before.log, before.others) == (older, (log, newer))
 
 
 async def collected(reader: LogReader, head: SignedHead) -> list[LogEntry]:

@@ -9,17 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sigstore as sigstore_package
 
 from client.packages.provenance import NEEDED
-from client.packages.pypi import PREDICATES, identify, publish_statement, verify_distribution
-from client.verify import verify_attestation
-from client.verify.identity import IdentityPolicy
+from client.packages.pypi import PREDICATES, identify, publish_statement
 from sigcore import pep740
 from sigcore.bundle import encode_bundle, parse_bundle
 from sigcore.errors import Malformed, Refused
 from sigcore.intoto import Statement, Subject, encode_statement, parse_statement
-from sigcore.trustroot import encode_trusted_root, parse_trusted_root
+from sigcore.trustroot import encode_trusted_root
 from stack.cli import main
 from tests.unit.client.minisig import EMAIL, ISSUER
 

@@ -14,6 +14,7 @@ from sigcore import keys, signing_config, trustroot
 from sigcore.errors import Refused
 from sigcore.signing_config import select_services
 from stack import bootstrap, generations
+from stack.bootstrap import PublicMaterial
 from stack.cli import main
 from stack.config import Home, Settings, load_settings, save_settings
 from stack.fsck import logs_of
@@ -26,7 +27,9 @@ from stack.trust.documents import load_public, save_documents
 from tests.unit.stack.test_rotation import cut_everywhere
 
 LATER = timedelta(days=1)
-LOGS = ("ct", "rekor")
+LOGS = ("ct", "rekor", "rekor-v1")
+URLS = {"ct": "/ct/2", "rekor": "/log/2", "rekor-v1": ""}
+"""Of the second tree, below that of the stack."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,11 @@ def trusted(home: Home, log: str) -> tuple[trustroot.LogInstance, ...]:
     root = trustroot.parse_trusted_root(home.trusted_root.read_bytes())
     if log == "ct":
         return root.ct_logs
-    return tuple(one for one in root.logs if one.log_id != keys.key_id(one.key))
+    return tuple(one for one in root.logs if (one.log_id == keys.key_id(one.key)) == (log == "rekor-v1"))
+
+
+def signer(material: PublicMaterial, log: str) -> keys.PublicKey:
+    return {"ct": material.ct_key, "rekor": material.rekor_key, "rekor-v1": material.rekor_v1_key}[log]
 
 
 def rotate(home: Home, log: str, at: datetime, *, at_once: bool = False) -> rotation.Rotated:
@@ -73,12 +80,11 @@ def test_the_new_tree_has_a_key_an_id_a_window_and_a_url_of_its_own(home: Home, 
     new, old = trusted(home, log)
     assert old == replace(before, validity=trustroot.Validity(before.validity.start, begun + overlap))
     assert new.validity == trustroot.Validity(begun)
-    assert new.base_url == f"{url}{'/ct/2' if log == 'ct' else '/log/2'}"
+    assert new.base_url == f"{url}{URLS[log]}"
     assert new.log_id != old.log_id
     assert new.key != old.key
     material = bootstrap.load_material(home)
-    signs = material.ct_key if log == "ct" else material.rekor_key
-    assert keys.encode_public_key(signs.public_key()) == new.key
+    assert keys.encode_public_key(signer(material.public, log)) == new.key
     assert material.public == load_public(home), "a role that sees public files only knows the same"
     assert oct((home.path / log / "2").stat().st_mode)[-3:] == "700"
     assert (home.path / log / "2" / "log.key").stat().st_mode & 0o777 == 0o600
@@ -108,20 +114,25 @@ def test_clients_change_over_to_the_new_tree_of_rekor_when_its_window_begins(hom
     assert newest.endswith("/log/3"), "sigstore-python takes the last of those that hold"
 
 
-def test_clients_that_look_keys_up_by_usage_find_that_of_every_certificate_log(home: Home):
-    before = (home.keys / "ctfe.pub").read_bytes()
-    rotate(home, "ct", now())
+@pytest.mark.parametrize(
+    ("log", "name", "former", "usage"),
+    [("ct", "ctfe.pub", "ctfe_1.pub", "CTFE"), ("rekor-v1", "rekor.pub", "rekor_1.pub", "Rekor")],
+)
+def test_clients_that_look_keys_up_by_usage_find_that_of_every_tree(
+    home: Home, log: str, name: str, former: str, usage: str
+):
+    before = (home.keys / name).read_bytes()
+    rotate(home, log, now())
     targets = publish.load_targets(home, load_settings(home))
-    assert targets["ctfe_1.pub"].data == before != targets["ctfe.pub"].data
-    assert {name for name, target in targets.items() if target.usage == "CTFE"} == {"ctfe.pub", "ctfe_1.pub"}
+    assert targets[former].data == before != targets[name].data
+    assert {name for name, target in targets.items() if target.usage == usage} == {name, former}
 
 
 @pytest.mark.parametrize("log", LOGS)
 def test_a_rotation_that_is_cut_off_anywhere_leaves_the_old_state_or_the_new_one(home: Home, log: str, monkeypatch):
     for copy in cut_everywhere(home, log, now(), monkeypatch, rotate, trusted):
         material = bootstrap.load_material(copy).public
-        signs = material.ct_key if log == "ct" else material.rekor_key
-        assert keys.encode_public_key(signs) == trusted(copy, log)[0].key
+        assert keys.encode_public_key(signer(material, log)) == trusted(copy, log)[0].key
 
 
 def test_the_next_rotation_finishes_one_that_was_interrupted_before_it_was_published(home: Home):
@@ -163,6 +174,7 @@ def test_keys_of_a_seeded_stack_are_the_same_every_time(tmp_path: Path):
         save_documents(home, bootstrap.load_material(home).public, settings)
         rotation.rotate_log(home, settings, "ct", at)
         rotation.rotate_log(home, settings, "rekor", at)
+        rotation.rotate_log(home, settings, "rekor-v1", at)
         made.append((home.path / "public" / "generations.json").read_text().count('"public"'))
         made.append(tuple((home.path / log / "2" / "log.key").read_bytes() for log in LOGS))
     assert made[:2] == made[2:]
@@ -191,6 +203,7 @@ def test_a_tree_has_one_name_and_one_place(tmp_path: Path):
         (Shard("ct", 12), "ct-12", "ct/12", "/ct/12"),
         (Shard("rekor", 2), "rekor-2", "rekor/2", "/log/2"),
         (Shard("rekor-v1", 1), "rekor-v1", "rekor-v1", ""),
+        (Shard("rekor-v1", 3), "rekor-v1-3", "rekor-v1/3", ""),
     ):
         assert (shard.name, shard.place, shard.prefix) == (name, place, prefix)
         assert Shard.of(name) == shard

@@ -289,10 +289,10 @@ def test_generations_that_no_rotation_leaves_are_refused(home: Home, damage: dic
         load_generations(home)
 
 
-@pytest.mark.parametrize("role", ["log", "rekor-v1"])
-def test_a_log_of_one_tree_is_not_rotated_and_the_message_says_what_to_do(home: Home, role: str, capsys):
-    assert main(["trust", "rotate", role, "--data", str(home.path)]) == 3
-    assert "a new stack beside this one" in capsys.readouterr().err
+def test_the_role_of_two_logs_is_not_rotated_and_the_message_says_what_to_do(home: Home, capsys):
+    assert main(["trust", "rotate", "log", "--data", str(home.path)]) == 3
+    assert "sigbox trust rotate rekor-v1, sigbox trust rotate rekor-v2" in capsys.readouterr().err
+    assert not load_generations(home)
 
 
 # --- TUF roles ------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from tests.unit.sigcore.v1_proposals import KINDS, changed, nodes
 from tlog import rekor_v1, rekor_v2
 from tlog.anchor import MemoryAnchor
 from tlog.rekor_v2 import RekorV2
+from tlog.sharded import Sharded
 from tlog.signature_log import RekorV1
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex
@@ -63,7 +64,7 @@ class Service:
         await self.v1.start()
         await self.v2.start()
         app = web.Application()
-        app.add_routes([*rekor_v1.make_routes(self.v1), *rekor_v2.make_routes(self.v2)])
+        app.add_routes([*rekor_v1.make_routes(Sharded(self.v1)), *rekor_v2.make_routes(self.v2)])
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.SockSite(runner, self.socket).start()

@@ -35,6 +35,7 @@ from tests.unit.sigcore.v1_proposals import (
 from tlog import rekor_v1
 from tlog.anchor import MemoryAnchor
 from tlog.anchor_file import FileAnchor
+from tlog.sharded import Sharded
 from tlog.signature_log import RekorV1
 from tlog.storage.memory import Memory, MemoryStore
 from tlog.storage.search_index import MemoryIndex
@@ -102,7 +103,7 @@ async def rekor(tmp_path, hand_clock):
 def serve(aiohttp_client):
     async def serve(rekor: RekorV1):
         app = web.Application()
-        app.add_routes(rekor_v1.make_routes(rekor))
+        app.add_routes(rekor_v1.make_routes(Sharded(rekor)))
         return await aiohttp_client(app)
 
     return serve
