@@ -94,7 +94,7 @@ def test_every_command_that_changes_a_stack_is_recorded():
     }
     assert not reading & {action for command in COMMANDS.values() for action in command.audited}
     audited = {name for name, command in COMMANDS.items() if command.audited}
-    assert audited == {"init", "restore", "user", "client", "issuer", "trust"}
+    assert audited == {"init", "restore", "user", "client", "issuer", "trust", "witness"}
 
 
 def test_a_restored_stack_says_that_it_was_restored_and_goes_on_with_its_record(home: Home, tmp_path: Path, capsys):

@@ -32,6 +32,7 @@ from stack.trust.requested import accept, consider, request
 from tests.corporate_pki import ISSUING, SIGNER, Pki
 from tests.cutting import cut_at
 from tests.soft_token import soft_token
+from tests.until import wait_until
 from tsa.authority import TimestampAuthority
 
 EXTENSIONS = {"ca": ISSUING, "tsa": SIGNER}
@@ -78,6 +79,11 @@ def issued(home: Home, pki: Pki, role: str = "ca", *above: str, days: int = 1825
     assert run(home, "request", role, "-o", out) == 0
     pki.issue(out, "issued", above[0], extensions=EXTENSIONS[role], days=days)
     return pki.chain("issued", *above)
+
+
+def wait_for_start(home: Home, role: str = "ca") -> None:
+    """A generation is not followed by another before its own window has begun, which is within a second."""
+    wait_until(lambda: datetime.now(UTC) > load_generations(home)[role][-1].validity.start)
 
 
 def files(home: Home) -> dict[str, bytes]:
@@ -238,8 +244,10 @@ def test_a_corporate_chain_is_not_followed_by_one_of_our_own_unless_told(home: H
         assert "issued by a corporate CA (sigbox trust request ca" in said(capsys)
     assert [len(rows) for rows in load_generations(home).values()] == [2], "nothing of `all` was begun"
     assert {end.prevent for end in rehearse(home) if "ACME policy" in end.what} == {"sigbox trust request ca"}
+    wait_for_start(home)
     assert run(home, "rotate", "ca", "--self-signed") == 0
     assert len(load_generations(home)["ca"]) == 3
+    wait_for_start(home)
     assert run(home, "rotate", "ca") == 0, "from then on as before"
 
 

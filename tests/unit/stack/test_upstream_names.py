@@ -22,7 +22,12 @@ NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "operating.md"
 LOGS: Any = {
     "rekor-v1": SimpleNamespace(
-        size=70, waiting=0, fault="", audited_ms=0, commits=SimpleNamespace(batches=3, entries=7, seconds=0.5)
+        size=70,
+        waiting=0,
+        fault="",
+        audited_ms=0,
+        cosigners=None,
+        commits=SimpleNamespace(batches=3, entries=7, seconds=0.5),
     )
 }
 
