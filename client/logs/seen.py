@@ -56,6 +56,15 @@ class SeenHeads:
         name = f"{log.log_id.hex()[:32]}-{hashlib.sha256(origin.encode()).hexdigest()[:32]}.{self._purpose}"
         return os.path.join(self._folder, name)  # noqa: PTH118 - see client.files
 
+    def knows(self, log: LogInstance) -> bool:
+        """Whether anything of ``log`` was seen."""
+        head, tail = log.log_id.hex()[:32], f".{self._purpose}"
+        try:
+            names = os.listdir(self._folder)  # noqa: PTH208 - see client.files
+        except FileNotFoundError:
+            return False
+        return any(name.startswith(f"{head}-") and name.endswith(tail) for name in names)
+
     def load(self, log: LogInstance, origin: str, generation: int) -> SignedHead | None:
         """What was seen last; None before the first. Malformed or Refused where the file is no checkpoint of the log."""
         path = self.path(log, origin)

@@ -6,12 +6,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
-from client.logs.choice import GENERATIONS, choose_ct_log, choose_log, generation_of, other_trees
+from client.logs.choice import (
+    GENERATIONS,
+    choose_ct_log,
+    choose_log,
+    generation_of,
+    logs_before,
+    other_trees,
+)
 from client.logs.ct import CertificateLog
 from client.logs.reader import Followed, LogReader, SignedHead
 from client.logs.rekor_v1 import RekorV1Log
@@ -36,6 +44,8 @@ class Following:
     seen: SeenHeads
     transport: Transport
     url: str
+    before: tuple[Followed, ...] = ()
+    """The trees that it goes on from, where they are at URLs of their own (or all behind one index), oldest first."""
 
     async def follow(self) -> tuple[SignedHead, SignedHead | None]:
         """See :func:`client.logs.seen.follow`."""
@@ -72,7 +82,18 @@ def chosen_log(options: argparse.Namespace) -> LogInstance:
 
 
 def _chosen(root: TrustedRoot, options: argparse.Namespace) -> LogInstance:
-    return choose_log(root, url=options.rekor_url, generation=options.rekor_version, log_id=options.log_id)
+    url, generation = options.rekor_url, options.rekor_version
+    return choose_log(root, now=datetime.now(UTC), url=url, generation=generation, log_id=options.log_id)
+
+
+def _chosen_ct(root: TrustedRoot, url: str, options: argparse.Namespace) -> LogInstance:
+    return choose_ct_log(root, now=datetime.now(UTC), url=url, log_id=options.log_id)
+
+
+def newest_log(options: argparse.Namespace, ct_url: str | None) -> LogInstance:
+    """What the trusted root says now: the log that the options mean, a certificate log where ``ct_url`` is given. Errors as :func:`chosen_log`."""
+    root = load_trusted_root(options)
+    return _chosen(root, options) if ct_url is None else _chosen_ct(root, ct_url, options)
 
 
 def seen_heads(options: argparse.Namespace, purpose: str = "checkpoint") -> SeenHeads:
@@ -87,21 +108,32 @@ async def reading(options: argparse.Namespace) -> AsyncIterator[Reading]:
     log = _chosen(root, options)
     url = (options.rekor_url or log.base_url).rstrip("/")
     async with _asking(options) as transport:
-        reader = (
-            TiledLog(transport, url, log)
-            if generation_of(log) == 2
-            else RekorV1Log(transport, url, log, other_trees(root, log))
-        )
-        yield Reading(reader, seen_heads(options), transport, url)
+        if generation_of(log) == 2:
+            tiled = TiledLog(transport, url, log)
+            kept = [one for one in root.logs if generation_of(one) == 2]
+            before = [TiledLog(transport, one.base_url, one) for one in _before(kept, log, url, options)]
+            yield Reading(tiled, seen_heads(options), transport, url, tuple(before))
+        else:
+            reader = RekorV1Log(transport, url, log, other_trees(root, log))
+            yield Reading(reader, seen_heads(options), transport, url, tuple(reader.before()))
 
 
 @asynccontextmanager
 async def reading_ct(options: argparse.Namespace, given: str) -> AsyncIterator[Following]:
     """The certificate log at the URL that is ``given``, empty for its own; else as :func:`reading`."""
-    log = choose_ct_log(load_trusted_root(options), url=given, log_id=options.log_id)
+    root = load_trusted_root(options)
+    log = _chosen_ct(root, given, options)
     url = (given or log.base_url).rstrip("/")
     async with _asking(options) as transport:
-        yield Following(CertificateLog(transport, url, log), seen_heads(options), transport, url)
+        before = [CertificateLog(transport, one.base_url, one) for one in _before(root.ct_logs, log, url, options)]
+        yield Following(CertificateLog(transport, url, log), seen_heads(options), transport, url, tuple(before))
+
+
+def _before(
+    known: Iterable[LogInstance], log: LogInstance, url: str, options: argparse.Namespace
+) -> tuple[LogInstance, ...]:
+    """The trees before: of a copy elsewhere, and of the one tree whose id was given, none."""
+    return () if options.log_id or url != log.base_url.rstrip("/") else logs_before(known, log)
 
 
 @asynccontextmanager

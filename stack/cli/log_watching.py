@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from client.logs.matching import Logged, Watched, is_match, match_json, match_line, read_signers
@@ -17,12 +18,22 @@ from client.logs.reader import SignedHead
 from client.logs.rekor_v1 import RekorV1Log
 from client.logs.seen import Forked, SeenHeads, verify_follows
 from client.policy.glob import Glob, parse_glob
+from client.transport import ServiceRefused
 from client.verify.identity import compile_pattern
 from sigcore.errors import Refused, SigError, Unavailable
 from sigcore.fulcio import FulcioExtensions
 from sigcore.strict import parse_hex
+from sigcore.trustroot import LogInstance
 from stack.cli.log_action import Action
-from stack.cli.log_reading import Following, add_log_options, head_json, reading, reading_ct, seen_heads
+from stack.cli.log_reading import (
+    Following,
+    add_log_options,
+    head_json,
+    newest_log,
+    reading,
+    reading_ct,
+    seen_heads,
+)
 from stack.cli.log_webhook import Webhook, webhook_url
 from stack.cli.table import ExitCode
 from stack.cli.usage import Usage
@@ -132,15 +143,22 @@ class _Watch:
         return head.size - begin, goes_on or before is not None
 
     def older(self) -> list[_Watch]:
-        """Of a log of Rekor v1 that was rotated the trees before: each may have grown after this watcher has looked last."""
-        reader = self.log.reader
-        readers = reader.before() if isinstance(reader, RekorV1Log) else ()
-        return [replace(self, log=replace(self.log, reader=one)) for one in readers]
+        """Of a log that was rotated the trees before: each may have grown after this watcher has looked last.
 
-    def check_goes_on(self) -> None:
+        A tree that has an index of its own is none of this watcher's where he has never looked at it.
+        """
+        readers = [one for one in self.log.before if isinstance(one, RekorV1Log) or self.position.knows(one.log)]
+        return [replace(self, log=replace(self.log, reader=one, url=one.log.base_url)) for one in readers]
+
+    def ended(self, now: datetime) -> bool:
+        """Whether its tree takes nothing more: its window is over."""
+        end = self.log.reader.log.validity.end
+        return end is not None and end < now
+
+    def check_goes_on(self, options: argparse.Namespace) -> None:
         """Refused: the log goes on in a tree that was not known when this began, and nothing of it would be seen."""
         reader = self.log.reader
-        if isinstance(reader, RekorV1Log) and reader.ended:
+        if isinstance(reader, RekorV1Log) and reader.ended and not options.log_id:
             raise Refused(
                 f"the tree of the log {reader.log.log_id.hex()[:16]} has ended, the log goes on in another one",
                 "start again: its key is in the newest trusted root. --log-id reads a tree that has ended",
@@ -182,45 +200,70 @@ async def _watch(options: argparse.Namespace) -> int:
             f"--interval is {options.interval}, --from {options.first}, --name {options.name!a}",
             f"expected 1 to {_LONGEST_S} seconds, a leaf from 0 on, up to 32 of a-z, 0-9 and inner dashes",
         )
-    url = webhook_url(options.webhook) if options.webhook else None
     if options.ct is not None and (options.rekor_url or options.rekor_version):
         raise Usage("--ct and an option of Rekor are given", "leave --rekor-url and --rekor-version out")
+    url, once_done = webhook_url(options.webhook) if options.webhook else None, False
+    while await _followed(options, watched, url, patient=once_done):
+        once_done = True
+    return ExitCode.DONE
+
+
+async def _followed(options: argparse.Namespace, watched: Watched, url: str | None, *, patient: bool) -> bool:
+    """Rounds, until the trusted root names a newer log; whether there are more to do. ``url``: of the webhook."""
     opened = reading(options) if options.ct is None else reading_ct(options, options.ct)
     async with opened as open_log:
         webhook = Webhook(open_log.transport, url) if url else None
         position = seen_heads(options, f"{options.name}.watched")
         watch = _Watch(open_log, watched, position, webhook, options.first, as_json=options.json)
-        waiting = watch.older()
+        older = watch.older()
         while True:
-            await _one_round(watch, waiting, options)
-            if not options.log_id:
-                watch.check_goes_on()
+            done = await _one_round(watch, older, options, patient=patient)
+            patient = patient or done
             if options.once:
-                return ExitCode.DONE
+                watch.check_goes_on(options)
+                return False
+            if not _is_newest(open_log.reader.log, options):
+                return True
+            watch.check_goes_on(options)
             await asyncio.sleep(options.interval)
 
 
-async def _one_round(watch: _Watch, older: list[_Watch], options: argparse.Namespace) -> None:
-    """First what is left in ``older`` trees, until it was told. A log that cannot be reached, or a webhook, is tried again in the next round; everything else ends the watch."""
+def _is_newest(log: LogInstance, options: argparse.Namespace) -> bool:
+    """Whether the trusted root, as it is now, still means ``log``; also where that cannot be said."""
+    try:
+        return newest_log(options, options.ct).log_id == log.log_id
+    except Unavailable as error:
+        sys.stderr.write(f"sigbox log: {error}\n")
+        return True
+
+
+async def _one_round(watch: _Watch, older: list[_Watch], options: argparse.Namespace, *, patient: bool) -> bool:
+    """First what is left in ``older`` trees, each until it has ended and all of it was told; whether all of it was done.
+
+    A log that cannot be reached, or a webhook, is tried again in the next round; so is, by who is ``patient``, a log that answers no:
+    it has answered before. Everything else ends the watch.
+    """
+    now = datetime.now(UTC)
     try:
         count, goes_on = 0, False
         for one in (*older, watch):
             new, goes_on = await one.round(goes_on=goes_on)
             count += new
-        older.clear()
+        older[:] = [one for one in older if not one.ended(now)]
     except Forked as error:
         try:
             await watch.tell_fork(error)
         except SigError as failure:
             sys.stderr.write(f"sigbox log: {failure}\n")
         raise
-    except Unavailable as error:
-        if options.once:
+    except (Unavailable, ServiceRefused) as error:
+        if options.once or not (patient or isinstance(error, Unavailable)):
             raise
         sys.stderr.write(f"sigbox log: {error}\n")
-    else:
-        if options.once or count:
-            sys.stderr.write(f"{count} new entries, the history holds\n")
+        return False
+    if options.once or count:
+        sys.stderr.write(f"{count} new entries, the history holds\n")
+    return True
 
 
 ACTIONS: Final = (Action("watch", "follow a log and say when it names somebody", _options, _watch),)

@@ -27,7 +27,7 @@ from stack.generations import load_generations
 from tests.contract import test_rotation
 from tests.contract.test_rotation import ALICE, SIGNERS, signing, wait
 from tests.split_stack import split_stack
-from tests.stack_process import RunningStack, running_stack, sigbox
+from tests.stack_process import RunningStack, running_stack, sigbox, spawn
 
 pytestmark = pytest.mark.slow
 
@@ -197,7 +197,15 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
     data, archive, copy = tmp_path / "data", tmp_path / "backup.tar", tmp_path / "copy"
     early = tmp_path / "early.tar"
     with running_stack(tmp_path, "--data", data) as stack:
-        assert watch_v1(stack, tmp_path / "seen") == [], "from now on"
+        for which in WATCHED:
+            assert watch(stack, tmp_path / "seen", *which) == [], "from now on"
+        staying = spawn(
+            *("log", "watch", "--interval", "1", "--name", "staying", "--certificate-identity", ALICE),
+            *("--rekor-version", "2", "--json", "--trusted-root", stack.trusted_root, "--state", tmp_path / "seen"),
+            folder=tmp_path,
+            log=tmp_path / "staying.log",
+        )
+        wait(lambda: any((tmp_path / "seen").glob("**/*.staying.watched")))
         before = sign(stack, tmp_path / "before")
         assert sigbox("backup", early, "--data", data).returncode == 0
         rotate(data, "--now")
@@ -221,8 +229,14 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
         for place in ((), ("--rekor-url", stack.url)):
             done = sigbox("log", "search", "--email", ALICE, *trust, *place)
             assert [entry["index"] for entry in json.loads(done.stdout)["entries"]] == [1], done.stderr
-        assert watch_v1(stack, tmp_path / "seen") == [1, 3], "what the old tree got since then, and all of the new one"
-        assert watch_v1(stack, tmp_path / "seen") == [], "each once"
+        for which, told in WATCHED.items():
+            assert watch(stack, tmp_path / "seen", *which) == told, (
+                "what the old tree got since then, and all of the new one"
+            )
+            assert watch(stack, tmp_path / "seen", *which) == [], "each once"
+        wait(lambda: (tmp_path / "staying.log").read_text().count('"index"') == 2)
+        staying.kill()
+        staying.wait(20)
         read_v1(stack, data, tmp_path / "seen")
         old_size, new_size = (json.loads(show(stack, *option)) for option in (("--rekor-url", stack.url), ()))
         assert (old_size["size"], new_size["size"]) == (2, 2)
@@ -237,11 +251,14 @@ def test_fsck_export_backup_and_restore_have_every_tree(tmp_path: Path):
     assert sigbox("fsck", "--data", data).returncode == 1
 
 
-def watch_v1(stack: RunningStack, state: Path, *options: str) -> list[int]:
+WATCHED = {("--rekor-version", "1"): [1, 3], ("--rekor-version", "2"): [1, 1], ("--ct",): [1, 2, 1, 2]}
+"""How a log is named to a watcher, and the indexes of what is in its trees: those of Rekor v1 are counted on."""
+
+
+def watch(stack: RunningStack, state: Path, *options: str) -> list[int]:
     """The indexes of what a watcher says now."""
-    which = ("--rekor-version", "1", "--json", "--trusted-root", stack.trusted_root, "--state", state)
-    who = ("--certificate-identity", ALICE)
-    done = sigbox("log", "watch", "--once", *who, *which, *options)
+    where = ("--json", "--trusted-root", stack.trusted_root, "--state", state)
+    done = sigbox("log", "watch", "--once", "--certificate-identity", ALICE, *where, *options)
     assert done.returncode == 0, done.stderr
     return [json.loads(line)["index"] for line in done.stdout.splitlines()]
 
@@ -267,7 +284,7 @@ def read_v1(stack: RunningStack, data: Path, state: Path) -> None:
     for sought in (("--email", ALICE), (f"identity:{ALICE}",)):
         found = log("search", *sought)
         assert [entry["index"] for entry in found["entries"]] == [3, 1], sought
-    assert watch_v1(stack, state, "--from", "0", "--name", "everything") == [1, 3]
+    assert watch(stack, state, "--rekor-version", "1", "--from", "0", "--name", "everything") == [1, 3]
 
 
 def show(stack: RunningStack, *options: str) -> str:

@@ -233,7 +233,7 @@ def test_what_cannot_be_read_names_nobody_and_everybody_sees_it():
 def test_the_certificate_log_is_chosen_by_its_url_or_is_the_newest():
     old, new = served(1).instance(), served(1).instance()
     root = TrustedRoot(ct_logs=(old, new))
-    assert choose_ct_log(root, url=f"{URL}/") in (old, new)
-    assert choose_ct_log(root, log_id=old.log_id.hex()[:16].upper()) == old
+    assert choose_ct_log(root, now=NOW, url=f"{URL}/") in (old, new)
+    assert choose_ct_log(root, now=NOW, log_id=old.log_id.hex()[:16].upper()) == old
     with pytest.raises(NotFound, match="no certificate log"):
-        choose_ct_log(TrustedRoot())
+        choose_ct_log(TrustedRoot(), now=NOW)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from client.logs import seen
-from client.logs.choice import choose_log, generation_of, other_trees
+from client.logs.choice import choose_log, generation_of, logs_before, other_trees
 from client.logs.decoded import decode_entry, read_named
 from client.logs.reader import LogReader, SignedHead
 from client.logs.rekor_v1 import RekorV1Log
@@ -400,13 +400,44 @@ def test_the_log_is_chosen_by_generation_id_and_url():
     elsewhere = replace(instance(served_v2(1)[0].log), base_url="http://other.example")
     root = TrustedRoot(logs=(v1, v2, elsewhere), ct_logs=(), certificate_authorities=(), timestamp_authorities=())
     assert (generation_of(v1), generation_of(v2)) == (1, 2)
-    assert choose_log(root, generation=1) is v1
-    assert choose_log(root, url=f"{v2.base_url}/") is v2
-    assert choose_log(root, url="http://other.example") is elsewhere
-    assert choose_log(root, log_id=v1.log_id.hex()[:12].upper()) is v1
-    assert generation_of(choose_log(root, url="http://a-copy.example")) == 2
+    assert choose_log(root, now=NOW, generation=1) is v1
+    assert choose_log(root, now=NOW, url=f"{v2.base_url}/") is v2
+    assert choose_log(root, now=NOW, url="http://other.example") is elsewhere
+    assert choose_log(root, now=NOW, log_id=v1.log_id.hex()[:12].upper()) is v1
+    assert generation_of(choose_log(root, now=NOW, url="http://a-copy.example")) == 2
     with pytest.raises(NotFound, match="begins with"):
-        choose_log(root, log_id="zz")
+        choose_log(root, now=NOW, log_id="zz")
+
+
+def test_a_log_that_is_still_to_begin_is_chosen_where_there_is_no_other():
+    """It is published before anybody logs to it, and is not there yet."""
+    log, later = instance(served_v2(1)[0].log), NOW + timedelta(seconds=10)
+    coming = replace(instance(served_v2(1)[0].log), validity=Validity(later), log_id=bytes(32))
+    assert choose_log(TrustedRoot(logs=(log, coming)), now=NOW) is log
+    assert choose_log(TrustedRoot(logs=(log, coming)), now=later) is coming
+    assert choose_log(TrustedRoot(logs=(coming,)), now=NOW) is coming
+
+
+def test_a_log_goes_on_from_older_ones_at_its_host():
+    oldest, older, log = (
+        replace(
+            instance(served_v2(1)[0].log), validity=Validity(NOW + timedelta(days=days)), log_id=bytes((days,)) * 32
+        )
+        for days in range(3)
+    )
+    elsewhere = replace(oldest, base_url="http://other.example", log_id=b"\x07" * 32)
+    assert logs_before((older, log, elsewhere, oldest), log) == (oldest, older)
+    assert logs_before((older, log), older) == ()
+
+
+async def test_what_was_seen_of_a_log_is_known_by_its_id(tmp_path: Path):
+    reader = served_v2(3)[1]
+    seen, other = SeenHeads(str(tmp_path / "logs")), SeenHeads(str(tmp_path / "logs"), "else")
+    assert not seen.knows(reader.log)
+    await follow(reader, seen)
+    assert seen.knows(reader.log)
+    assert not seen.knows(instance(served_v2(1)[0].log))
+    assert not other.knows(reader.log)
 
 
 # --- decoding ----------------------------------------------------------------------------------------
