@@ -62,7 +62,8 @@ class Sources:
         while len(self._sources) > MOST:
             self._sources.popitem(last=False)
         values = {"URL": f"{self._url}/_ctl/ambient/{name}", "SECRET": secret}
-        return {variable: text.format(**values) for variable, text in _ENVIRONMENTS[kind].items()}
+        told = _told(persona) if kind == "github" else {}
+        return {variable: text.format(**values) for variable, text in _ENVIRONMENTS[kind].items()} | told
 
     def token(self, name: str, secret: str, audience: str) -> str:
         """A fresh token for ``audience`` from the source ``name``.
@@ -94,6 +95,23 @@ _ENVIRONMENTS: Final[dict[str, dict[str, str]]] = {
         "BUILDKITE_JOB_ID": JOB,
     },
 }
+
+
+_CLAIMS: Final = (
+    *("actor", "base_ref", "event_name", "head_ref", "ref", "ref_type", "repository", "repository_id"),
+    *("repository_owner", "repository_owner_id", "run_attempt", "run_id", "run_number", "sha", "workflow"),
+    *("workflow_ref", "workflow_sha"),
+)
+"""Of GitHub's tokens those that a job finds as variables, too: ``run_id`` is ``GITHUB_RUN_ID``."""
+
+
+def _told(persona: Persona) -> dict[str, JSON]:
+    """What a job is told of itself beside its token: whoever makes a provenance reads it there."""
+    found = {f"GITHUB_{name.upper()}": persona.claims[name] for name in _CLAIMS if name in persona.claims}
+    if "runner_environment" in persona.claims:
+        found["RUNNER_ENVIRONMENT"] = persona.claims["runner_environment"]
+    texts: dict[str, JSON] = {name: text for name, text in found.items() if isinstance(text, str)}
+    return {"GITHUB_SERVER_URL": "https://github.com", **texts} if texts else texts
 
 
 def make_routes(sources: Sources) -> list[web.RouteDef]:

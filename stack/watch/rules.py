@@ -131,9 +131,8 @@ def _webhook(fields: Fields, folder: Path) -> Webhook:
     fields.only(*_ALERT_MEMBERS)
     url, ca_file = fields.text("webhook"), fields.optional_text("ca_file")
     if not _URL.match(url):
-        raise Malformed(
-            f"webhook is {shown(url)}, expected http(s)://HOST[:PORT]/PATH", "host in small letters, no user"
-        )
+        # Not shown: a user's password, or a path that is a secret, would be in the journal.
+        raise Malformed("webhook is not of the form http(s)://HOST[:PORT]/PATH", "host in small letters, no user")
     secret = load_file(folder / fields.text("secret_file"), what="the secret of the webhook", limit=limits.TEXT).strip()
     if len(secret) < LEAST_SECRET:
         raise Malformed(

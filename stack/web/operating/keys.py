@@ -79,6 +79,8 @@ class ShownCertificate:
     of: str
     name: str
     ends: datetime
+    corporate: bool = False
+    """Whether a PKI elsewhere has issued its chain, which issues the next one, too."""
 
 
 def certificates(root: TrustedRoot, tls: bytes | None, now: datetime) -> tuple[ShownCertificate, ...]:

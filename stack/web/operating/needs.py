@@ -67,7 +67,8 @@ def of_certificates(found: tuple[ShownCertificate, ...], now: datetime, data: st
             continue
         said.add(one.of)
         values = {"name": one.name, "days": left // timedelta(days=1)}
-        command = "sigbox up --tls auto" if one.of == "TLS" else f"sigbox trust rotate {one.of.lower()} --data {data}"
+        following = f"sigbox trust {'request' if one.corporate else 'rotate'} {one.of.lower()} --data {data}"
+        command = "sigbox up --tls auto" if one.of == "TLS" else following
         yield Need("The certificate {name} ends in {days} days.", command, values)
 
 

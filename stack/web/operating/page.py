@@ -13,6 +13,7 @@ import ssl
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -23,8 +24,10 @@ from aiohttp import web
 from sigcore import limits, trustroot
 from sigcore.errors import SigError
 from sigcore.values import dataclass
+from stack.authorities import SIGNERS, is_issued
 from stack.config import Home, Settings, is_loopback
 from stack.files import load_file
+from stack.generations import current_folder
 from stack.health import answers
 from stack.tls import TlsFiles
 from stack.trust.state import RoleState, load_roles
@@ -128,7 +131,9 @@ class Operating:
         try:
             root = trustroot.parse_trusted_root(load_file(home.trusted_root, what="the trusted root"))
             keys = (*trusted_keys(root, now), *(provider_keys(ring, now) if ring is not None else ()))
-            return Trust(load_roles(home.tuf_repository), keys, certificates(root, self._tls(), now))
+            issued = {role.upper() for role in SIGNERS if is_issued(current_folder(home, role))}
+            found = (replace(one, corporate=one.of in issued) for one in certificates(root, self._tls(), now))
+            return Trust(load_roles(home.tuf_repository), keys, tuple(found))
         except SigError as error:
             return Trust(fault=error.message)
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from ca.issuers import Issuer, PinnedKeys
 from ca.principal import make_principal
 from ca.token import Claims
+from client.packages.provenance import github_provenance
 from oidc_dev.provider import Provider
 from oidc_dev.signing import KeyRing, SigningKey, generate_rsa
 from sigcore.errors import Malformed, NotFound
@@ -150,6 +151,16 @@ def test_a_persona_that_makes_no_token_makes_no_source(sources):
         sources.add("github", Persona())
     with pytest.raises(NotFound, match="known: github, buildkite"):
         sources.add("jenkins", load_shipped("github-workflow"))
+
+
+def test_a_job_of_github_is_told_of_itself_what_its_token_says(sources):
+    persona = load_shipped("github-workflow")
+    found = sources.add("github", persona)
+    told = github_provenance({name: str(value) for name, value in found.items()})
+    assert found["GITHUB_SHA"] == persona.claims["sha"]
+    assert found["GITHUB_WORKFLOW_REF"] == persona.claims["workflow_ref"]
+    assert str(persona.claims["repository"]) in json.dumps(told)
+    assert not any(name.startswith("GITHUB_") for name in sources.add("buildkite", load_shipped("buildkite-job")))
 
 
 async def test_sources_are_bounded_and_the_oldest_goes_first(http, sources, github, monkeypatch):

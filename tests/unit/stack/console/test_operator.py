@@ -66,6 +66,12 @@ def test_a_root_that_people_sign_needs_a_proposal_and_no_rotation():
     assert need.command == "sigbox trust root propose --data d"
 
 
+def test_a_chain_of_a_corporate_pki_is_followed_by_a_request():
+    found = (ShownCertificate("TSA", "x", NOW, corporate=True), ShownCertificate("CA", "root", NOW))
+    commands = [need.command for need in needs.of_certificates(found, NOW, "d")]
+    assert commands == ["sigbox trust request tsa --data d", "sigbox trust rotate ca --data d"]
+
+
 def test_every_need_has_a_command():
     low = Disk((), free=1000, total=2000, days_left=1)
     ending = (ShownCertificate("CA", "root", NOW), ShownCertificate("TLS", "localhost", NOW + timedelta(days=3)))
@@ -86,7 +92,9 @@ def test_every_command_is_one_that_there_is():
     found = [
         *needs.of_roles({"ca": "its certificate ended"}, "DATA"),
         *needs.of_tuf(tuple(role(name, timedelta(days=-1)) for name in ("root", "timestamp")), NOW, "DATA"),
-        *needs.of_certificates((ShownCertificate("CA", "root", NOW), ShownCertificate("TSA", "x", NOW)), NOW, "DATA"),
+        *needs.of_certificates(
+            (ShownCertificate("CA", "root", NOW), ShownCertificate("TSA", "x", NOW, corporate=True)), NOW, "DATA"
+        ),
         *needs.of_logs({"rekor": "no space left"}, "DATA"),
         *needs.of_alerts(watched, "disk full", "DATA"),
     ]
