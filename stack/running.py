@@ -30,6 +30,7 @@ from stack.files import save_file
 from stack.gate import Gate
 from stack.health import Check
 from stack.logs import RequestLog
+from stack.plain_port import PlainPort
 from stack.service import working
 from stack.start import Plan, Prepared, ServerTls
 from stack.tls_port import TlsPort, taken
@@ -220,15 +221,17 @@ def _site(app: web.Application) -> web.AppRunner:
     return web.AppRunner(app, handle_signals=False, shutdown_timeout=CANCEL_S)
 
 
-async def _listen(gate: Gate, listener: socket.socket, tls: ServerTls | None) -> asyncio.Server | TlsPort:
+async def _listen(gate: Gate, listener: socket.socket, tls: ServerTls | None) -> asyncio.Server | PlainPort | TlsPort:
     if tls is not None:
         return TlsPort(listener, gate, tls.context, BACKLOG)
     if listener.family == socket.AF_UNIX:
         return await asyncio.get_running_loop().create_unix_server(gate, sock=listener, backlog=BACKLOG)
-    return await asyncio.get_running_loop().create_server(gate, sock=listener, backlog=BACKLOG)
+    port = PlainPort(listener, gate, BACKLOG)
+    await port.open()
+    return port
 
 
-async def _greet(waiting: Iterable[socket.socket], server: asyncio.Server | TlsPort, gate: Gate) -> None:
+async def _greet(waiting: Iterable[socket.socket], server: asyncio.Server | PlainPort | TlsPort, gate: Gate) -> None:
     loop = asyncio.get_running_loop()
     for connection in waiting:
         if isinstance(server, TlsPort):

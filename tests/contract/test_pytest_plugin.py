@@ -364,6 +364,6 @@ def test_the_plugin_is_found_by_its_entry_point_and_imports_little():
         [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
     modules, heavy = done.stdout.splitlines()
-    names = ("attached", "box", "command", "plugin", "process")
+    names = ("asked", "attached", "box", "command", "plugin", "process")
     assert modules.split() == ["stack", "stack.files", "stack.testing", *(f"stack.testing.{name}" for name in names)]
     assert heavy == "False False False False"

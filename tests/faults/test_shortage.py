@@ -86,6 +86,13 @@ def busy_s(stack: RunningStack) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def busy_in_a_second(stack: RunningStack) -> float:
+    """It looks once a second whether there is a file for another connection, so the first seconds may be busy."""
+    began = busy_s(stack)
+    time.sleep(1)
+    return busy_s(stack) - began
+
+
 @pytest.mark.alone
 def test_a_process_without_a_file_to_open_says_503_and_goes_on_by_itself_f15(stack: RunningStack):
     told: list[Acknowledged] = []
@@ -101,9 +108,8 @@ def test_a_process_without_a_file_to_open_says_503_and_goes_on_by_itself_f15(sta
             assert ask(connection, "/checkpoint")[0] == 200
             for _ in range(100):
                 crowd.enter_context(socket.create_connection(address, PATIENCE_S))
-            began = busy_s(stack)
-            time.sleep(1)  # in which it does nothing about those who wait
-            assert busy_s(stack) - began < BUSY_S
+            assert any(busy_in_a_second(stack) < BUSY_S for _ in range(3)), "it goes on about those who wait"
+            assert busy_in_a_second(stack) < BUSY_S, "nor does it begin again"
             assert add(connection, told) == 201
         crowd.close()
         deadline = time.monotonic() + PATIENCE_S
