@@ -163,6 +163,8 @@ class Elected:
             caller.set_result(receipt)
 
     async def _wait_for_writer(self, submission: Submission) -> Receipt:
+        if self._sequencer is not None:  # since it was offered, a moment ago
+            return await self._sequencer.offer(submission)
         if len(submission.leaf) > limits.ENTRY:
             raise Malformed(f"the log entry is {len(submission.leaf)} bytes long, the limit is {limits.ENTRY}")
         if self.fault or self._stopping:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,16 @@ async def test_the_same_entry_has_one_index_whoever_brings_it_and_however_often(
     assert {receipt.index for receipt in (*at_once, *later)} == {0}
     assert all(receipt.duplicate for receipt in later)
     assert (await logs[0].submit(entry(8))).index == 1
+
+
+async def test_who_is_elected_between_an_offer_and_its_first_step_writes_it(hosts, entry):
+    elected: Any = (await hosts.start("a"))._sequencer
+    await until(lambda: elected._sequencer)
+    sequencer, elected._sequencer = elected._sequencer, None
+    brought = elected.offer(entry(7))
+    elected._sequencer = sequencer
+    assert (await asyncio.wait_for(brought, 30)).index == 0
+    assert elected.waiting == 0
 
 
 async def test_of_two_contents_of_one_identity_the_first_counts_on_every_host(hosts):
