@@ -26,7 +26,10 @@ from sigcore.strict import JSON, Fields, encode_base64, shown
 VERSION: Final = 1
 _INDEX: Final = "pypi"
 PUBLISH: Final = f"https://docs.{_INDEX}.org/attestations/publish/v1"
-"""The predicate type that says: this is what I publish. Its predicate is null."""
+"""The predicate type that says: this is what I publish. Its predicate is null.
+
+A name, of which nobody asks anything; no line here shall read as the address of an index.
+"""
 
 _NO_TIME: Final = "no log entry promises a time, and PEP 740 has no place for timestamps"
 

@@ -66,9 +66,7 @@ def test_a_policy_decides_who_may_publish(stack: RunningStack, folder: Path):
             "artifacts": [
                 {
                     "match": {"file": "demo-*"},
-                    "attestations": [
-                        {"predicateType": PUBLISH, "by": ["publisher"]}
-                    ],
+                    "attestations": [{"predicateType": PUBLISH, "by": ["publisher"]}],
                 }
             ],
         }

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from pypi_attestations import (
-    AttestationType,
     Attestation,
     AttestationBundle,
+    AttestationType,
     Distribution,
     GitHubPublisher,
     Provenance,

@@ -75,6 +75,7 @@ def test_name_and_version_are_those_of_the_manifest_at_the_top():
         (tarball(("package/package.json", b'{"name": "demo", "version": "1.0"}')), "expected three numbers"),
         (tarball(("package/package.json", b'{"name": "a", "name": "b", "version": "1.0.0"}')), "duplicate"),
     ],
+    ids=lambda value: "archive" if isinstance(value, bytes) else value,  # some have the time in them
 )
 def test_what_is_no_package(data, because):
     with pytest.raises(Malformed, match=because):
