@@ -65,6 +65,9 @@ def test_a_full_disk_stops_writers_and_only_while_it_is_full_f04_f05(tmp_path: P
         assert status == 503
         assert answered["rekor"].startswith("the log takes no entries: ")
         assert answered["ca"] == answered["trust"] == "ok"
+        for _ in range(25):  # it looks once a second whether it can go on
+            assert roles(stack)[0] == 503
+            time.sleep(0.1)
         assert ask(stack, "/checkpoint")[0] == ask(stack, "/healthz")[0] == 200
         before, still = read_log(stack.url)  # every entry, out of the database
         assert len(still) == before.size == ENTRIES + 1

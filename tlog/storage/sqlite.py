@@ -132,8 +132,10 @@ class SqliteStore:
         return int(epoch)
 
     def _check_owner(self) -> None:
+        """Also that the disk takes writes: of an update that changes nothing SQLite writes nothing, of a header's field a page."""
         with self._transaction() as connection:
             self._fence(connection.execute("UPDATE head SET epoch = epoch WHERE epoch = ?", (self._epoch,)))
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     # --- write -----------------------------------------------------------------------------------------
     async def commit(
