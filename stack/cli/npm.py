@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,7 +33,7 @@ from client.packages.npm import (
 )
 from client.packages.provenance import github_provenance
 from client.sign import Signing, attest
-from client.verify import Verified, attestation_steps
+from client.verify import Verified
 from client.verify.recorder import Recorder
 from client.verify.steps import Step, Steps
 from sigcore import limits
@@ -43,12 +42,11 @@ from sigcore.bundle import Bundle
 from sigcore.errors import NotFound
 from sigcore.strict import JSON
 from stack.cli.artifact import is_digest
-from stack.cli.policy_choice import policy_path
+from stack.cli.attested import attestation_verifier
 from stack.cli.signing import Job, add_sign_options, sign_files
 from stack.cli.table import ExitCode
-from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import Usage, tell, verifying
-from stack.cli.verifying import Verify, add_verify_options, read_signer, verify_files
+from stack.cli.verifying import Verify, add_verify_options, verify_files
 
 EXAMPLES = """\
 examples:
@@ -146,18 +144,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _verifier(options: argparse.Namespace, wanted: str) -> Callable[[str], Verify]:
     """1. Who may have signed. 2. The one verifier of :mod:`client.verify`. 3. The statement is about the package in the file."""
-    if (path := policy_path(options)) is not None:
-        # Deferred: a verification without a policy pays nothing for it.
-        from stack.cli.policing import Police  # noqa: PLC0415 - see the line above
-
-        asked = partial(Police.of(path, options).verifier, attestation=True, predicate_type=wanted)
-        return lambda file: _named(file, asked(file))
-    signer, root = read_signer(options), load_trusted_root(options)
-
-    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
-        return attestation_steps(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
-
-    return lambda file: _named(file, verify)
+    return attestation_verifier(options, wanted, _named)
 
 
 def _named(file: str, verify: Verify) -> Verify:

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +22,7 @@ from client.files import digest_file, load_bundle, read_file, save_bundle, save_
 from client.packages.provenance import github_provenance
 from client.packages.pypi import PREDICATES, identify, publish_statement, verify_distribution
 from client.sign import Signing, attest
-from client.verify import Verified, attestation_steps
+from client.verify import Verified
 from client.verify.recorder import Recorder
 from client.verify.steps import Step, Steps
 from sigcore import limits
@@ -33,12 +32,13 @@ from sigcore.intoto import predicate_type_uri
 from sigcore.pep740 import encode_attestation, parse_attestation, parse_provenance
 from sigcore.strict import JSON, Fields, parse_json
 from stack.cli.artifact import SUFFIX, is_digest
-from stack.cli.policy_choice import add_policy_options, policy_path
+from stack.cli.attested import attestation_verifier
+from stack.cli.policy_choice import add_policy_options
 from stack.cli.service_urls import add_service_options
 from stack.cli.signing import Form, Job, add_identity, sign_files
-from stack.cli.trusting import add_root_options, add_trust_options, load_trusted_root
+from stack.cli.trusting import add_root_options, add_trust_options
 from stack.cli.usage import Usage, tell, verifying
-from stack.cli.verifying import Verify, add_signer_options, read_signer, verify_files
+from stack.cli.verifying import Verify, add_signer_options, verify_files
 
 EXAMPLES = """\
 examples:
@@ -185,18 +185,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _verifier(options: argparse.Namespace) -> Callable[[str], Verify]:
     wanted = predicate_type_uri(PREDICATES.get(options.type, options.type)) if options.type else ""
-    if (path := policy_path(options)) is not None:
-        # Deferred: a verification without a policy pays nothing for it.
-        from stack.cli.policing import Police  # noqa: PLC0415 - see the line above
-
-        asked = partial(Police.of(path, options).verifier, attestation=True, predicate_type=wanted)
-        return lambda file: _named(file, asked(file))
-    signer, root = read_signer(options), load_trusted_root(options)
-
-    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
-        return attestation_steps(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
-
-    return lambda file: _named(file, verify)
+    return attestation_verifier(options, wanted, _named)
 
 
 def _check_present(options: argparse.Namespace, suffix: str) -> None:
