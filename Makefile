@@ -119,6 +119,7 @@ $(BIN)/python:
 	@echo "environment: Python $$($(PYTHON) -c 'import platform; print(platform.python_version())'), in $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "python3 cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check uninstall --quiet --yes setuptools # Python 3.11 puts it there: it is loaded at every start
 
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml requirements/run.txt
 	@echo "dependencies: $$($(COUNT) requirements/run.txt) $(PATIENCE)" >&2

@@ -21,11 +21,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sigcore import der
 from sigcore.errors import Malformed
 from sigcore.extensions import SCT_LIST, SUBJECT_KEY_ID
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate, Extension, parse_certificate, parse_moment
 
 _OWN: Final = (SUBJECT_KEY_ID, SCT_LIST)
@@ -40,7 +41,8 @@ _SERIAL: Final = 20
 _NAME: Final = "the certificate"
 
 
-class _Pattern(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Pattern:
     first: Certificate
     end: int
     """Of the signed part in a certificate."""
@@ -52,7 +54,8 @@ class _Pattern(NamedTuple):
     """Of the own extensions among all."""
 
 
-class _Memory(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Memory:
     patterns: list[_Pattern]
     waiting: list[Certificate]
 
@@ -122,7 +125,7 @@ def _cut(pattern: _Pattern, data: bytes) -> Certificate | None:
 # --- patterns ----------------------------------------------------------------------------------------
 def _keep(certificate: Certificate, memory: _Memory) -> None:
     """Make a pattern of a certificate that waits for one that says the same; otherwise it is this one that waits."""
-    patterns, waiting = memory
+    patterns, waiting = memory.patterns, memory.waiting
     said = _said(certificate)
     for first in waiting:
         if _said(first) == said and (pattern := _pattern(first)) is not None:

@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Malformed
 from sigcore.log_entry import InclusionProof, LogEntry
 from sigcore.strict import parse_base64_texts, parse_json
+from sigcore.values import dataclass
 
 _SMALL: Final = 24 * 1024
 """Bytes of a text; no certificate, body or timestamp in it can be longer than its limit."""
@@ -33,7 +34,8 @@ _KEPT: Final = 8
 _HASH: Final = 32
 
 
-class BundleText(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BundleText:
     """What the text of a bundle says."""
 
     media_type: str
@@ -45,7 +47,8 @@ class BundleText(NamedTuple):
     timestamps: tuple[bytes, ...]
 
 
-class _Form(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Form:
     """``media_type`` to ``log_id`` are in the text around the values."""
 
     media_type: str

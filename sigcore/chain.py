@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from sigcore import extensions, keys, limits, signatures, strict
 from sigcore.errors import Malformed, Refused, SigError
+from sigcore.values import dataclass
 from sigcore.x509 import SUBJECT_ALTERNATIVE_NAME, Certificate, common_name
 
 _UNDERSTOOD: Final = frozenset(
@@ -119,7 +120,8 @@ def verify_chain(
 
 
 # --- the usual path --------------------------------------------------------------------------------------
-class _Usual(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Usual:
     """The one path above all leaves that are alike: the search would find no other, and nothing but times and the leaf's own
     key and signature is left to check.
     """

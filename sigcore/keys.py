@@ -7,21 +7,24 @@ Sources: RFC 5280 section 4.1.2.7 (SubjectPublicKeyInfo), RFC 7468 (PEM), RFC 59
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from functools import lru_cache
-from typing import Final, NewType, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, NewType, TypeAlias, TypeGuard
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 
-from sigcore import ed25519ph, limits
+from sigcore import limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
+from sigcore.ecdsa import Ecdsa
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import encode_base64
 
-PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
-PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+if TYPE_CHECKING:  # Imported where an RSA key is met, which is seldom: a verifier of other keys starts a tenth faster.
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+PublicKey: TypeAlias = "ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey"
+PrivateKey: TypeAlias = "ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey"
 KeyId = NewType("KeyId", bytes)
 """SHA-256 of the SPKI DER: RFC 6962 log id, Rekor v1 log id, TUF-independent."""
 
@@ -31,8 +34,8 @@ _HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
     HashAlgorithm.SHA2_512: hashes.SHA512(),
 }
 _PREHASHED = {algorithm: utils.Prehashed(hash_) for algorithm, hash_ in _HASHES.items()}
-_ECDSA = {algorithm: ec.ECDSA(hash_) for algorithm, hash_ in _HASHES.items()}
-_ECDSA_PREHASHED = {algorithm: ec.ECDSA(hash_) for algorithm, hash_ in _PREHASHED.items()}
+_ECDSA = {algorithm: Ecdsa(hash_) for algorithm, hash_ in _HASHES.items()}
+_ECDSA_PREHASHED = {algorithm: Ecdsa(hash_) for algorithm, hash_ in _PREHASHED.items()}
 _P256_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """SubjectPublicKeyInfo of P-256 up to the coordinates (RFC 5480 section 2; 04: uncompressed)."""
 _CURVES = {"secp256r1": 256, "secp384r1": 384, "secp521r1": 521}
@@ -89,7 +92,7 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
         key = serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo") from error
-    if not isinstance(key, PublicKey):
+    if not is_public_key(key):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     if _PSS_ALGORITHM in der[:_PSS_WITHIN]:
         raise Malformed(
@@ -123,7 +126,7 @@ def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> P
         key = serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Malformed(f"{what} is not a PEM public key", "expected BEGIN PUBLIC KEY") from error
-    if not isinstance(key, PublicKey):
+    if not is_public_key(key):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     return key
 
@@ -170,7 +173,7 @@ def parse_private_key(
         if passphrase:
             raise Refused(f"{what} cannot be decrypted", "check the passphrase") from error
         raise Malformed(f"{what} is not a PKCS#8 PEM", "expected BEGIN PRIVATE KEY, or cosign's own format") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
+    if not is_private_key(key):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
     return key
 
@@ -205,13 +208,40 @@ def is_ecdsa(key: PublicKey) -> TypeGuard[ec.EllipticCurvePublicKey]:
     return _is_ecdsa_type(type(key))
 
 
+@lru_cache(maxsize=16)
+def _is_rsa_type(kind: type, *, private: bool) -> bool:
+    from sigcore import rsa_keys  # noqa: PLC0415 - see there
+
+    return rsa_keys.is_private(kind) if private else rsa_keys.is_public(kind)
+
+
+def is_rsa(key: Any) -> TypeGuard[rsa.RSAPublicKey]:
+    """``isinstance`` that imports the library's part for RSA. Ask about the other kinds before."""
+    return _is_rsa_type(key.__class__, private=False)
+
+
+def is_private_rsa(key: Any) -> TypeGuard[rsa.RSAPrivateKey]:
+    """As :func:`is_rsa`, of private keys."""
+    return _is_rsa_type(key.__class__, private=True)
+
+
+def is_private_key(key: Any) -> TypeGuard[PrivateKey]:
+    """Whether it is a private key of a kind that is supported."""
+    return isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) or is_private_rsa(key)
+
+
+def is_public_key(key: Any) -> TypeGuard[PublicKey]:
+    """Whether it is a public key of a kind that is supported."""
+    return isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey) or is_rsa(key)
+
+
 # --- registry ----------------------------------------------------------------------------------------
 def check_strength(key: PublicKey, *, what: str = "the public key") -> None:
     """Refuse keys that no service of ours should certify: other curves, RSA below 2048 bits, odd exponents."""
     if is_ecdsa(key):
         if key.curve.name not in _CURVES:
             raise Refused(f"{what} is on curve {key.curve.name}", "use P-256, P-384 or P-521")
-    elif isinstance(key, rsa.RSAPublicKey):
+    elif not isinstance(key, ed25519.Ed25519PublicKey) and is_rsa(key):
         if key.key_size not in _RSA_SIZES:
             raise Refused(f"{what} is RSA with {key.key_size} bits", "use 2048, 3072 or 4096 bits")
         if key.public_numbers().e != RSA_EXPONENT:
@@ -239,9 +269,9 @@ def _matches(key: PublicKey, details: KeyDetails) -> bool:
     scheme = details.value
     if is_ecdsa(key):
         return scheme.family == "ecdsa" and _CURVES.get(key.curve.name) == scheme.size
-    if isinstance(key, rsa.RSAPublicKey):
-        return scheme.family.startswith("rsa") and key.key_size == scheme.size
-    return scheme.family.startswith("ed25519")
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return scheme.family.startswith("ed25519")
+    return scheme.family.startswith("rsa") and is_rsa(key) and key.key_size == scheme.size
 
 
 # --- sign and verify -----------------------------------------------------------------------------------
@@ -252,7 +282,9 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
         return key.sign(message, _ECDSA[details.hash])
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key.sign(message)
-    return key.sign(message, padding.PKCS1v15(), _HASHES[default_details(key.public_key()).hash])
+    from sigcore import rsa_keys  # noqa: PLC0415 - see there
+
+    return rsa_keys.sign(key, message, _HASHES[default_details(key.public_key()).hash])
 
 
 def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
@@ -271,10 +303,11 @@ def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
         raise Refused(
             f"the digest has {len(digest)} bytes, a key of this kind signs the {hashing.size} of {hashing.name}"
         )
-    hashed = utils.Prehashed(_HASHES[hashing])
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(digest, ec.ECDSA(hashed))
-    return key.sign(digest, padding.PKCS1v15(), hashed)
+        return key.sign(digest, _ECDSA_PREHASHED[hashing])
+    from sigcore import rsa_keys  # noqa: PLC0415 - see there
+
+    return rsa_keys.sign(key, digest, _PREHASHED[hashing])
 
 
 def verify(key: PublicKey, signature: bytes, message: bytes, *, what: str, details: KeyDetails | None = None) -> None:
@@ -339,27 +372,16 @@ def verify_digest(
         )
     if len(digest) != hashing.size:
         raise Refused(f"{what}: the digest has {len(digest)} bytes, {hashing.name} has {hashing.size}")
-    try:
-        if is_ecdsa(key):
-            _verify_ecdsa_digest(key, signature, digest, hashing, what)
-        elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, digest, _rsa_padding(details), _PREHASHED[hashing])
-        elif scheme.family == "ed25519ph" and isinstance(key, ed25519.Ed25519PublicKey):
-            ed25519ph.verify(key.public_bytes_raw(), signature, digest, what=what)
-        else:
-            raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
-    except InvalidSignature as error:
-        if isinstance(key, rsa.RSAPublicKey) and scheme.family != "rsa-pss":
-            _refuse_pss(key, signature, digest, hashing, what)
-        raise Refused(f"{what} does not verify") from error
+    if is_ecdsa(key):
+        _verify_ecdsa_digest(key, signature, digest, hashing, what)
+    elif scheme.family.startswith("rsa") and is_rsa(key):
+        _verify_rsa_digest(key, signature, digest, details, what)
+    elif scheme.family == "ed25519ph" and isinstance(key, ed25519.Ed25519PublicKey):
+        from sigcore import ed25519ph  # noqa: PLC0415 - few signatures are of this kind, and its constants take time to make
 
-
-def _refuse_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hashing: HashAlgorithm, what: str) -> None:
-    """A better word for a signature that did not verify, if it is a good one of the scheme that nobody takes."""
-    pss = padding.PSS(padding.MGF1(_HASHES[hashing]), padding.PSS.AUTO)
-    with suppress(InvalidSignature):
-        key.verify(signature, digest, pss, _PREHASHED[hashing])
-        raise Refused(f"{what} is RSA-PSS, expected RSA with PKCS#1 v1.5", "sign with PKCS#1 v1.5")
+        ed25519ph.verify(key.public_bytes_raw(), signature, digest, what=what)
+    else:
+        raise Refused(f"{what}: Ed25519 signs whole messages and not digests", "sign with Ed25519ph, ECDSA or RSA")
 
 
 def _verify_ecdsa_digest(
@@ -371,7 +393,16 @@ def _verify_ecdsa_digest(
         raise Refused(f"{what} does not verify") from error
 
 
-def _rsa_padding(details: KeyDetails) -> padding.AsymmetricPadding:
-    if details.value.family == "rsa-pss":
-        return padding.PSS(padding.MGF1(_HASHES[details.hash]), padding.PSS.DIGEST_LENGTH)
-    return padding.PKCS1v15()
+def _verify_rsa_digest(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, details: KeyDetails, what: str) -> None:
+    from sigcore import rsa_keys  # noqa: PLC0415 - see there
+
+    is_pss = details.value.family == "rsa-pss"
+    try:
+        if is_pss:
+            rsa_keys.verify_pss(key, signature, digest, _HASHES[details.hash])
+        else:
+            rsa_keys.verify(key, signature, digest, _PREHASHED[details.hash])
+    except InvalidSignature as error:
+        if not is_pss:
+            rsa_keys.refuse_pss(key, signature, digest, _HASHES[details.hash], what)
+        raise Refused(f"{what} does not verify") from error

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from itertools import zip_longest
-from typing import Final, NamedTuple
+from typing import Final
 
 from sigcore import der
 from sigcore.errors import Refused
 from sigcore.sct import POISON_OID, SCT_LIST_OID, PrecertEntry
+from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 _EXTENSIONS: Final = der.context(3)
@@ -70,7 +71,8 @@ def _alike_tbs(certificate: Certificate, like: Certificate) -> bytes | None:
     return None if frame is None else frame.before + tbs[frame.head] + frame.between + tbs[frame.kept]
 
 
-class _Frame(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Frame:
     """Where two parts of a signed part lie, and what stands before either of them in the precertificate's."""
 
     before: bytes

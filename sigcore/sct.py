@@ -22,7 +22,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final, TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from sigcore import der, keys, limits, tls
 from sigcore.errors import Malformed, Refused
@@ -39,7 +39,6 @@ _X509_ENTRY, _PRECERT_ENTRY = 0, 1
 _CERTIFICATE_TIMESTAMP, _TREE_HASH = 0, 1
 _TIMESTAMPED_ENTRY = 0
 _EC_KEY: Final = (ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey)
-_RSA_KEY: Final = (rsa.RSAPublicKey, rsa.RSAPrivateKey)
 _X509_HEAD, _PRECERT_HEAD = tls.uint16(_X509_ENTRY), tls.uint16(_PRECERT_ENTRY)
 _LEAF_HEAD: Final = bytes((_VERSION, _TIMESTAMPED_ENTRY))
 _SIGNED_HEAD: Final = bytes((_VERSION, _CERTIFICATE_TIMESTAMP))
@@ -180,7 +179,7 @@ def _is_a(found: type, *expected: type) -> bool:
 def _signature_algorithm(key: PublicKey | PrivateKey) -> int:
     if _is_a(type(key), *_EC_KEY) and isinstance(key.curve, ec.SECP256R1):  # type: ignore[union-attr]  # as it says
         return _ECDSA
-    if _is_a(type(key), *_RSA_KEY):
+    if keys.is_rsa(key) or keys.is_private_rsa(key):
         return _RSA
     raise Refused("the CT log's key is neither ECDSA P-256 nor RSA", "RFC 6962 section 2.1.4 knows no other")
 

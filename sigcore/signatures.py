@@ -9,44 +9,49 @@ RFC 8410 section 3 (Ed25519: no parameters).
 
 from __future__ import annotations
 
+from typing import Final
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 
 from sigcore import der, keys
 from sigcore.algorithms import HashAlgorithm
+from sigcore.ecdsa import Ecdsa
 from sigcore.errors import Refused
 from sigcore.keys import PrivateKey, PublicKey
 from sigcore.values import dataclass
+
+_ECDSA_KEY: Final = "ECDSA"
+_RSA_KEY: Final = "RSA"
+_ED25519_KEY: Final = "Ed25519"
 
 
 @dataclass(frozen=True, slots=True)
 class _Algorithm:
     oid: str
-    key_type: type[PublicKey]
-    signer_type: type[PrivateKey]
+    key: str
+    """The kind of key that it needs."""
     hash: hashes.HashAlgorithm | None
 
     def encode(self) -> bytes:
-        parameters = der.null() if self.key_type is rsa.RSAPublicKey else b""
+        parameters = der.null() if self.key is _RSA_KEY else b""
         return der.sequence(der.oid(self.oid), parameters)
 
 
 _ALGORITHMS = (
-    _Algorithm("1.2.840.10045.4.3.2", ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey, hashes.SHA256()),
-    _Algorithm("1.2.840.10045.4.3.3", ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey, hashes.SHA384()),
-    _Algorithm("1.2.840.10045.4.3.4", ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey, hashes.SHA512()),
-    _Algorithm("1.2.840.113549.1.1.11", rsa.RSAPublicKey, rsa.RSAPrivateKey, hashes.SHA256()),
-    _Algorithm("1.2.840.113549.1.1.12", rsa.RSAPublicKey, rsa.RSAPrivateKey, hashes.SHA384()),
-    _Algorithm("1.2.840.113549.1.1.13", rsa.RSAPublicKey, rsa.RSAPrivateKey, hashes.SHA512()),
-    _Algorithm("1.3.101.112", ed25519.Ed25519PublicKey, ed25519.Ed25519PrivateKey, None),
+    _Algorithm("1.2.840.10045.4.3.2", _ECDSA_KEY, hashes.SHA256()),
+    _Algorithm("1.2.840.10045.4.3.3", _ECDSA_KEY, hashes.SHA384()),
+    _Algorithm("1.2.840.10045.4.3.4", _ECDSA_KEY, hashes.SHA512()),
+    _Algorithm("1.2.840.113549.1.1.11", _RSA_KEY, hashes.SHA256()),
+    _Algorithm("1.2.840.113549.1.1.12", _RSA_KEY, hashes.SHA384()),
+    _Algorithm("1.2.840.113549.1.1.13", _RSA_KEY, hashes.SHA512()),
+    _Algorithm("1.3.101.112", _ED25519_KEY, None),
 )
 _BY_DER = {algorithm.encode(): algorithm for algorithm in _ALGORITHMS}
-_ECDSA = {
-    name: ec.ECDSA(row.hash) for name, row in _BY_DER.items() if row.key_type is ec.EllipticCurvePublicKey and row.hash
-}
+_ECDSA = {name: Ecdsa(row.hash) for name, row in _BY_DER.items() if row.key is _ECDSA_KEY and row.hash}
 _PREHASHED = {
-    name: (hash_, ec.ECDSA(utils.Prehashed(ecdsa.algorithm)))  # type: ignore[arg-type]  # a hash: it was made with one above
+    name: (hash_, Ecdsa(utils.Prehashed(ecdsa.algorithm)))  # type: ignore[arg-type]  # a hash: it was made with one above
     for name, ecdsa in _ECDSA.items()
     for hash_ in HashAlgorithm
     if hash_.hashlib_name == ecdsa.algorithm.name  # type: ignore[union-attr]  # the same
@@ -66,11 +71,11 @@ def algorithm_for(key: PrivateKey | PublicKey) -> bytes:
     Raises:
         Refused: the key is too weak for a signature of ours.
     """
-    public = key if isinstance(key, PublicKey) else key.public_key()
+    public = key.public_key() if hasattr(key, "public_key") else key
     keys.check_strength(public, what="the signing key")
-    if isinstance(public, ec.EllipticCurvePublicKey):
+    if keys.is_ecdsa(public):
         return _ECDSA_BY_CURVE[public.curve.name]
-    return RSA_WITH_SHA256 if isinstance(public, rsa.RSAPublicKey) else ED25519
+    return ED25519 if isinstance(public, ed25519.Ed25519PublicKey) else RSA_WITH_SHA256
 
 
 def sign(algorithm: bytes, key: PrivateKey, message: bytes, *, repeatable: bool = False) -> bytes:
@@ -86,11 +91,13 @@ def sign(algorithm: bytes, key: PrivateKey, message: bytes, *, repeatable: bool 
     if ecdsa is not None and isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(message, ec.ECDSA(ecdsa.algorithm, deterministic_signing=True) if repeatable else ecdsa)
     row = _row(algorithm, "the new signature")
-    if not isinstance(key, row.signer_type):
+    if row.key is _ED25519_KEY and isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(message)
+    if row.key is not _RSA_KEY or row.hash is None or not keys.is_private_rsa(key):
         raise _unfit(row, "the new signature")
-    if isinstance(key, ed25519.Ed25519PrivateKey) or row.hash is None:
-        return key.sign(message)  # type: ignore[call-arg]  # hash is None for Ed25519 only
-    return key.sign(message, padding.PKCS1v15(), row.hash)  # type: ignore[arg-type,call-arg]  # ECDSA was above
+    from sigcore import rsa_keys  # noqa: PLC0415 - see there
+
+    return rsa_keys.sign(key, message, row.hash)
 
 
 def verify(algorithm: bytes, key: PublicKey, signature: bytes, message: bytes, *, what: str) -> None:
@@ -107,15 +114,25 @@ def verify(algorithm: bytes, key: PublicKey, signature: bytes, message: bytes, *
             key.verify(signature, hashing.digest(message), prehashed)  # as keys.verify: made here, it costs less
             return
         row = _row(algorithm, what)
-        if not isinstance(key, row.key_type):
-            raise _unfit(row, what)
-        keys.check_strength(key, what=f"the key of {what}")
-        if isinstance(key, rsa.RSAPublicKey) and row.hash is not None:
-            key.verify(signature, message, padding.PKCS1v15(), row.hash)
-        else:
-            key.verify(signature, message)  # type: ignore[call-arg]  # the row has no hash: Ed25519
+        if row.key is _ED25519_KEY and isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, message)
+            return
+        _verify_rarely(row, key, signature, message, what)
     except InvalidSignature as error:
         raise Refused(f"{what} does not verify") from error
+
+
+def _verify_rarely(row: _Algorithm, key: PublicKey, signature: bytes, message: bytes, what: str) -> None:
+    """RSA; and what must be refused: an unfit key, a curve that is not of the registry."""
+    fits = keys.is_ecdsa(key) if row.key is _ECDSA_KEY else row.key is _RSA_KEY and keys.is_rsa(key)
+    if not fits:
+        raise _unfit(row, what)
+    keys.check_strength(key, what=f"the key of {what}")
+    if row.hash is None or not keys.is_rsa(key):
+        raise _unfit(row, what)
+    from sigcore import rsa_keys  # noqa: PLC0415 - see there
+
+    rsa_keys.verify(key, signature, message, row.hash)
 
 
 def _row(algorithm: bytes, what: str) -> _Algorithm:

@@ -27,7 +27,7 @@ from client.verify import verify_own
 from client.verify.signed import ManagedKey
 from sigcore.bundle import Bundle, encode_bundle
 from sigcore.intoto import Statement, Subject, encode_statement, parse_statement
-from sigcore.keys import PrivateKey
+from sigcore.keys import is_private_key
 from sigcore.strict import JSON, parse_hex
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
@@ -119,7 +119,7 @@ def _subject(image: Node, name: str = "", added: tuple[tuple[str, JSON], ...] = 
 def _issuers(signing: Signing, bundle: Bundle, digest: bytes) -> tuple[Certificate, ...]:
     """The issuers of the bundle's certificate, from the trusted root: readers older than those want them beside it."""
     signer = signing.signer
-    key = ManagedKey(signer.public_key()) if isinstance(signer, PrivateKey) else None
+    key = ManagedKey(signer.public_key()) if is_private_key(signer) else None
     return verify_own(bundle, digest, root=signing.trust.root, key=key).chain[1:]
 
 

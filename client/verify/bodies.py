@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from client.verify.signed import Signed
 from sigcore import keys, limits, x509
@@ -23,11 +23,13 @@ from sigcore.dsse import Envelope, encode_envelope
 from sigcore.errors import Refused, SigError
 from sigcore.log_entry import LogEntry
 from sigcore.strict import JSON, encode_base64, parse_base64, parse_hex, parse_json, shown
+from sigcore.values import dataclass
 
 Path = tuple[str | int, ...]
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Kind:
     """How entries of one kind and version are compared. ``generation`` is that of the log, 1 or 2."""
 
     generation: int

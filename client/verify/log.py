@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from sigcore import keys, limits
 from sigcore.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
@@ -26,6 +26,7 @@ from sigcore.merkle import HASH_SIZE
 from sigcore.note import KEY_HASH_SIZE, Note, NoteKey, note_key, parse_note, verify_note
 from sigcore.strict import encode_time, parse_base64, parse_decimal, shown
 from sigcore.trustroot import LogInstance
+from sigcore.values import dataclass
 
 BY_KEY: Final = "$SIGSTORE_REKOR_PUBLIC_KEY"
 """In place of its URL, for a log of v1 of which the key alone is known: whatever name that key has signed under is its name."""
@@ -89,7 +90,8 @@ def read_head(envelope: str, log: LogInstance, generation: int) -> Checkpoint:
 
 
 # --- heads that say nothing but size and root, signed by the log alone ----------------------------------
-class _Usual(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Usual:
     """What all of them have in common. The key is that of the signature, whatever name it was found under."""
 
     origin: str

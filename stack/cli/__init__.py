@@ -6,6 +6,7 @@ Standard output is for the result, standard error for people. Exit codes are in 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -101,6 +102,7 @@ def _run(arguments: list[str], *, is_process: bool) -> int:
         return print_version(None)
     if is_process and name in _SERVING:
         _end_at_sigterm()
+    gc.disable()  # the collector would walk the half-imported modules again and again, and find nothing; the runner enables it
     # Deferred: help is printed without it.
     from stack.cli.runner import run  # noqa: PLC0415 - see the line above
 

@@ -14,7 +14,7 @@ from client.oci.signing import Attachment
 from client.oci.walking import Node
 from client.sign import Signing
 from client.verify.signed import ManagedKey
-from sigcore.keys import PrivateKey
+from sigcore.keys import is_private_key
 from stack.cli.explain_options import wants_explanation
 
 Rows: TypeAlias = list[dict[str, object]]
@@ -57,7 +57,7 @@ def explainer(options: argparse.Namespace, signing: Signing, issued: Sequence[Is
     shown, signer = ImageExplainer(options), signing.signer
 
     def explain(node: Node, made: Sequence[Attachment], places: Sequence[str], rows: Rows) -> Rows:
-        made_by = ManagedKey(signer.public_key()) if isinstance(signer, PrivateKey) else issued[-1]
+        made_by = ManagedKey(signer.public_key()) if is_private_key(signer) else issued[-1]
         told = shown.show_made(made, places, node.ref.digest, signing.trust.root, made_by)
         return [row | dict(steps) for row, steps in zip(rows, told, strict=True)]
 

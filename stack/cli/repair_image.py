@@ -29,7 +29,7 @@ from client.transport import AiohttpTransport, Transport, tls_context
 from client.verify.identity import Signer, key_signer, read_signer
 from sigcore import x509
 from sigcore.errors import Refused
-from sigcore.keys import PrivateKey
+from sigcore.keys import is_private_key
 from sigcore.log_entry import LogEntry
 from sigcore.trustroot import TrustedRoot
 from stack.cli.image_outputs import described
@@ -145,6 +145,6 @@ def _signer(signing: Signing) -> Signer:
     signer = signing.signer
     if isinstance(signer, Certified):
         return read_signer(x509.parse_certificate(signer.certificate))
-    if isinstance(signer, PrivateKey):
+    if is_private_key(signer):
         return key_signer(signer.public_key())
     raise Refused("nothing is certified yet")

@@ -29,7 +29,7 @@ from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import NotFound, SigError
 from sigcore.intoto import parse_statement
-from sigcore.keys import PrivateKey
+from sigcore.keys import is_private_key
 from sigcore.strict import JSON, encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
@@ -165,7 +165,7 @@ def _explainer(options: argparse.Namespace) -> Show | None:
             else subject_digest(parse_statement(content.payload))
         )
         same = digest_file(job.file, digest_algorithm(bundle)) == digest
-        made_by = ManagedKey(key.public_key()) if isinstance(key, PrivateKey) else issued[-1]
+        made_by = ManagedKey(key.public_key()) if is_private_key(key) else issued[-1]
         artifact = str(job.file.absolute()) if same else ""
         return explainer.show(
             str(job.file), explain_signing(bundle, digest, artifact, root=signing.trust.root, made_by=made_by)

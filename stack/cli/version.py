@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
+"""Type checkers know the name. Importing it would take as long as all the rest."""
 if TYPE_CHECKING:
     import argparse
 

@@ -696,6 +696,6 @@ PARSERS: dict[str, Parser] = {
 
 def same(first: Any, second: Any) -> bool:
     """Equality of values; keys of the library have no useful one."""
-    if isinstance(first, keys.PublicKey):
+    if keys.is_public_key(first):
         return keys.encode_public_key(first) == keys.encode_public_key(second)
     return bool(first == second) and not (isinstance(first, datetime) and first.tzinfo is None)

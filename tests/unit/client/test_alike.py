@@ -205,7 +205,8 @@ def test_what_is_kept_has_a_bound(own):
         alike.parse_leaf(issue(own, san=Email(f"{number:03d}@example.com")))
     sizes = {issue(own, san=Email("000@example.com"))[4:8] for _ in range(32)}
     for head in sizes:
-        patterns, waiting = alike._memory(head)
+        memory = alike._memory(head)
+        patterns, waiting = memory.patterns, memory.waiting
         assert len(patterns) <= alike._KEPT
         assert len(waiting) <= alike._KEPT
     assert any(len(alike._memory(head).patterns) == alike._KEPT for head in sizes)

@@ -92,6 +92,8 @@ def test_the_verify_path_imports_nothing_heavy():
     heavy = {"aiohttp", "asyncio", "jwt", "ssl", "sqlite3", "urllib.request", "urllib.parse", "tuf", "socket"}
     heavy |= {"dataclasses", "inspect", "pathlib", "tempfile", "shutil", "decimal", "importlib.metadata"}
     heavy |= {"cryptography.x509", "cryptography.hazmat.primitives.serialization", "sigcore.signing_config"}
+    heavy |= {"cryptography.hazmat.backends.openssl.backend", "cryptography.hazmat.primitives.asymmetric.rsa"}
+    heavy |= {"random", "threading", "sigcore.ed25519ph"}
     assert not heavy & loaded
 
 

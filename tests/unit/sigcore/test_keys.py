@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding,
 
 from sigcore import keys, limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
+from sigcore.ecdsa import Ecdsa
 from sigcore.errors import Malformed, Refused
 
 MESSAGE = b"what is signed"
@@ -253,3 +254,27 @@ def test_a_key_for_pss_alone_is_refused_by_its_name():
     body = pss + spki[spki.index(plain) + len(plain) :]
     with pytest.raises(Malformed, match="for RSASSA-PSS alone"):
         keys.parse_public_key(b"\x30\x82" + len(body).to_bytes(2, "big") + body)
+
+
+@pytest.mark.parametrize("hashing", [hashes.SHA256(), hashes.SHA384(), utils.Prehashed(hashes.SHA512())])
+def test_ecdsa_without_the_librarys_constructor_is_the_librarys(hashing):
+    """The library's class is the oracle, in both directions; nothing but the import of its backend is left out."""
+    key: ec.EllipticCurvePrivateKey = ec.generate_private_key(ec.SECP384R1())
+    message = MESSAGE if isinstance(hashing, hashes.HashAlgorithm) else bytes(64)
+    ours, theirs = Ecdsa(hashing), ec.ECDSA(hashing)
+    key.public_key().verify(key.sign(message, ours), message, theirs)
+    key.public_key().verify(key.sign(message, theirs), message, ours)
+    assert (ours.algorithm, ours.deterministic_signing) == (theirs.algorithm, theirs.deterministic_signing)
+    assert isinstance(ours, ec.ECDSA)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_keys_are_told_apart(kind):
+    key = private(kind)
+    public = key.public_key()
+    assert (keys.is_private_key(key), keys.is_private_key(public)) == (True, False)
+    assert (keys.is_public_key(key), keys.is_public_key(public)) == (False, True)
+    assert (keys.is_rsa(public), keys.is_private_rsa(key)) == (kind.startswith("rsa"),) * 2
+    assert keys.is_ecdsa(public) is kind.startswith("p")
+    others = x25519.X25519PrivateKey.generate(), dsa.generate_private_key(2048)
+    assert not any(keys.is_private_key(one) or keys.is_public_key(one.public_key()) for one in others)

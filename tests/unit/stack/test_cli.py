@@ -69,15 +69,23 @@ def test_each_kind_of_failure_has_its_exit_code(command, error, code, capsys, mo
     assert "sigbox x: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["version"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help", "typing"], ["version"], ["--version", "typing"]])
 def test_help_and_version_import_nothing_heavy(arguments):
     program = (
-        "import sys; from stack.cli import main; main(sys.argv[1:]);"
-        "heavy = {'aiohttp', 'cryptography', 'tuf', 'jwt', 'asyncio', 'sqlite_utils'} & set(sys.modules);"
+        "import sys; from stack.cli import main; main(sys.argv[1:2]);"
+        "heavy = {'aiohttp', 'cryptography', 'tuf', 'jwt', 'asyncio', 'sqlite_utils', *sys.argv[2:]} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_nobody_looks_for_translations_of_the_words_of_argparse(monkeypatch, capsys):
+    monkeypatch.setattr("gettext.dgettext", lambda _domain, message: f"translated: {message}")
+    assert main(["version", "--no-such"]) == ExitCode.USAGE
+    words = capsys.readouterr().err
+    assert "unrecognized arguments: --no-such" in words
+    assert "translated" not in words
 
 
 def failing(error: Exception, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
