@@ -95,8 +95,8 @@ def parse_bundle(data: bytes) -> Bundle:
 
 
 def _of_text(known: BundleText) -> Bundle:
-    content = MessageSignature(known.algorithm, known.digest, known.signature)
-    return Bundle(known.certificate, (known.entry,), known.timestamps, content, None, known.media_type)
+    media_type, algorithm, certificate, digest, signature, entry, stamps = known
+    return Bundle(certificate, (entry,), stamps, MessageSignature(algorithm, digest, signature), None, media_type)
 
 
 def _read_usual(document: plain.Members) -> tuple[Bundle, int]:

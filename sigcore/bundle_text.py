@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
@@ -34,17 +34,8 @@ _KEPT: Final = 8
 _HASH: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class BundleText:
-    """What the text of a bundle says."""
-
-    media_type: str
-    algorithm: HashAlgorithm
-    certificate: bytes
-    digest: bytes
-    signature: bytes
-    entry: LogEntry
-    timestamps: tuple[bytes, ...]
+BundleText: TypeAlias = tuple[str, HashAlgorithm, bytes, bytes, bytes, LogEntry, tuple[bytes, ...]]
+"""What the text of a bundle says: media type, algorithm of the digest, certificate, digest, signature, entry, timestamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +91,7 @@ def _read(form: _Form, parts: list[bytes]) -> BundleText:
     index, leaf, size, *time = _numbers(form.cut_numbers(parts))
     proof = InclusionProof(leaf, size, root, hashes, _note(parts[form.note]))
     entry = LogEntry(index, form.log_id, form.kind, form.version, time[0] if time else 0, body, proof, promise)
-    return BundleText(form.media_type, form.algorithm, certificate, digest, signature, entry, stamps)
+    return form.media_type, form.algorithm, certificate, digest, signature, entry, stamps
 
 
 def _numbers(texts: tuple[bytes, ...]) -> list[int]:

@@ -13,8 +13,10 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from operator import itemgetter
 from typing import NoReturn, TypeAlias
 
 from sigcore import limits
@@ -27,6 +29,7 @@ _DECIMAL = pattern(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
 _TIME = pattern(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
 _FROM_URL, _TO_URL = bytes.maketrans(b"-_", b"+/"), bytes.maketrans(b"+/", b"-_")
 _LAST_GROUPS = pattern(rb"(?:[^=]{4}|[^=]{2}[AEIMQUYcgkosw048]=|[^=][AQgw]==)*")
+_last_group: Callable[[bytes], bytes] = itemgetter(slice(-4, None))
 _OID = pattern(r"[0-2](?:\.(?:0|[1-9][0-9]*))+\Z", re.ASCII)
 
 
@@ -179,12 +182,11 @@ def parse_base64_texts(texts: Sequence[bytes], *, what: str) -> list[bytes]:
         Malformed: names ``what``, not which of them.
     """
     try:
-        found = [binascii.a2b_base64(text, strict_mode=True) for text in texts]
+        found = [*map(partial(binascii.a2b_base64, strict_mode=True), texts)]
     except ValueError as error:
         raise Malformed(f"{what} is not base64 (standard alphabet with padding)") from error
     # Left to look at: that there are whole groups, and 0 in what the last one leaves over (section 3.5).
-    cut = max([len(text) & 3 for text in texts], default=0)
-    if cut or not _LAST_GROUPS.fullmatch(b"".join([text[-4:] for text in texts])):
+    if any(map((3).__and__, map(len, texts))) or not _LAST_GROUPS.fullmatch(b"".join(map(_last_group, texts))):
         raise Malformed(f"{what} is not canonical base64")
     return found
 
@@ -444,7 +446,5 @@ class Fields:
 
 
 def _kind(value: JSON) -> str:
-    if value is None:
-        return "null"
-    kinds = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array"}
-    return kinds.get(type(value), "an object")
+    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
+    return kinds.get(type(value), "a number")

@@ -82,16 +82,15 @@ class Certificate:
 
     def extension(self, oid: str) -> Extension | None:
         """The extension with that identifier, or None; there is at most one."""
-        for extension in self.extensions:
-            if extension.oid == oid:
-                return extension
-        return None
+        oids = [*map(_oid, self.extensions)]
+        return self.extensions[oids.index(oid)] if oid in oids else None
 
     def public_key(self) -> PublicKey:
         """The certified key; Malformed when it is of a kind that is not supported."""
         return parse_public_key(self.spki, what="the public key of the certificate")
 
 
+_oid = attrgetter("oid")
 _said = attrgetter("der", *list(Certificate.__annotations__)[1:-1])
 """All but what it is like."""
 _Parts: TypeAlias = tuple[int, bytes, bytes, datetime, datetime, bytes, tuple[Extension, ...]]

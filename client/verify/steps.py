@@ -8,7 +8,7 @@ would have emptied in between (docs/adr/0018).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import TypeAlias, TypeVar
 
@@ -54,27 +54,27 @@ def in_one_step(steps: Steps[_T]) -> Steps[_T]:
     return at_once(steps)
 
 
-def in_turns(several: Iterable[Steps[_T]]) -> Iterator[_T]:
+def in_turns(several: Iterable[Steps[_T]], entering: Callable[[int], object] = id) -> Iterator[_T]:
     """The results of several, in their order, the same as one after the other; all have ended before the first is given.
 
-    What one of them raises is raised in its place, after the results of those before it.
+    ``entering`` is told before each step whose it is: 0 for the first of them. What one of them raises is raised in its place,
+    after the results of those before it.
     """
     going = list(enumerate(several))
     results: dict[int, _T] = {}
     raised: dict[int, Exception] = {}
     count = len(going)
     while going:
-        paused = []
-        for one in going:
+        for number, steps in going:
+            entering(number)
             try:
-                next(one[1])
+                next(steps)
             except StopIteration as end:
-                results[one[0]] = end.value
+                results[number] = end.value
             except Exception as error:  # noqa: BLE001 - raised again below, whatever it is
-                raised[one[0]] = error
-            else:
-                paused.append(one)
-        going = paused
+                raised[number] = error
+        if len(going) > count - len(results) - len(raised):
+            going = [one for one in going if one[0] not in results and one[0] not in raised]
     for number in range(count):
         if number in raised:
             raise raised[number]

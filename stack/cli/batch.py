@@ -22,7 +22,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
 
@@ -180,28 +181,30 @@ def _verdicts(chunk: range, verify: Callable[[int], Steps[Row]], say: Callable[[
     """The rows of one chunk, whose files take turns; ``say`` is given the lines of each in the files' order."""
     rows: list[Row] = []
     for start in range(0, len(chunk), CHUNK):
-        lines = [(number, io.StringIO()) for number in chunk[start : start + CHUNK]]
+        numbers = chunk[start : start + CHUNK]
+        heard = [io.StringIO() for _ in numbers]
         try:
-            for row in in_turns([_apart(verify(number), heard) for number, heard in lines]):
-                rows.append(row)  # noqa: PERF402 - the rows before an error count
+            with _apart(heard) as entering:
+                for row in in_turns(map(verify, numbers), entering):
+                    rows.append(row)  # noqa: PERF402 - the rows before an error count
         finally:
-            for _, heard in lines[: len(rows) - start + 1]:
-                say(heard.getvalue())
+            for one in heard[: len(rows) - start + 1]:
+                say(one.getvalue())
     return rows
 
 
-def _apart(steps: Steps[Row], heard: io.StringIO) -> Steps[Row]:
-    """``steps``, of which what would go to standard error goes to ``heard``."""
-    while True:
-        stderr, sys.stderr = sys.stderr, heard
-        try:
-            next(steps)
-        except StopIteration as end:
-            row: Row = end.value
-            return row
-        finally:
-            sys.stderr = stderr
-        yield
+@contextmanager
+def _apart(heard: Sequence[io.StringIO]) -> Iterator[Callable[[int], None]]:
+    """Let what would go to standard error go to that one of ``heard`` whose number was told last."""
+    stderr = sys.stderr
+
+    def entering(number: int) -> None:
+        sys.stderr = heard[number]
+
+    try:
+        yield entering
+    finally:
+        sys.stderr = stderr
 
 
 def _read(answer: Message, expected: int) -> list[Row]:
