@@ -26,7 +26,8 @@ _ABOUT: Final = """\
 """
 _RULE: Final = """\
   # A log holds digests and no names, so this rule is for every name. Put rules for your
-  # own names in its place, such as {"file": "installer-*.msi"}: docs/policy.md.
+  # own names in its place, such as {"file": "installer-*.msi"}: docs/policy.md. Nor does it
+  # say whether what was signed is a file or an attestation, unless it holds the envelope.
 """
 _ATTESTING: Final = """\
   # Not allowed to sign files, as they signed attestations only, of which a log does not say
@@ -85,7 +86,7 @@ def encode_draft(draft: Draft, read: Sequence[str], left_out: Sequence[tuple[str
 
 def _lines(draft: Draft, read: Sequence[str], left_out: Sequence[tuple[str, int]]) -> Iterator[str]:
     yield from (f"# Read: {ascii(line)[1:-1]}\n" for line in read)
-    yield from (f"# Left out: {count} {reason}\n" for reason, count in left_out)
+    yield from (f"# Left out: {reason}: {count}\n" for reason, count in left_out)
     yield "\n"
     yield from (f"{name}: {json.dumps(draft.policy[name])}\n" for name in ("apiVersion", "expires"))
     yield "identities:\n"

@@ -2,8 +2,8 @@
 """Who signed what a log holds, counted. Pure; the caller has led each entry to a head that the log has signed.
 
 That an entry is in a log says nothing about whom it names: anybody can log a certificate that he made himself. So a signer counts when
-the trusted root vouches for the certificate, as a verification would find it. What only the log has looked at, and nobody can
-look at again without what was signed, is that the signature of an attestation holds.
+the trusted root vouches for the certificate, as a verification would find it, and when the signature over the digest that was logged
+holds. What only the log could look at, as it needs the text that was signed, are the signatures of envelopes (dsse, intoto) and rekord.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from client.policy.learning import identity_of
 from client.verify.certificate import verify_certificate
 from client.verify.identity import Signer, read_signer
 from client.verify.scts import verify_scts
-from sigcore import keys
+from sigcore import entries, entries_v1, keys
 from sigcore.errors import Refused, SigError
 from sigcore.log_entry import LogEntry
 from sigcore.strict import JSON
@@ -27,6 +27,7 @@ from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
 UNREADABLE: Final = "entries that name nobody who can be read"
+BROKEN: Final = "entries whose signature does not hold"
 KEY: Final = "signatures by bare keys, which anybody can make (--keys takes them)"
 UNTRUSTED: Final = "certificates that the trusted root does not vouch for"
 UNSAYABLE: Final = "signers whom no policy can name exactly"
@@ -76,7 +77,7 @@ class Tally:
     def add(self, entry: LogEntry) -> None:
         """Count the signers of ``entry``.
 
-        1. It names nobody who can be read: left out.
+        1. It names nobody who can be read, or its signature is over a digest and does not hold: left out.
         2. A bare key counts where that was asked for.
         3. A certificate must be one that a verification would accept at its time.
         4. What was signed before ``since``, or nothing dates, is left out where that is given.
@@ -85,6 +86,12 @@ class Tally:
         content = read_content_or_nothing(entry.body)
         if not content.signers:
             self.left_out[UNREADABLE] += 1  # 1
+            return
+        try:
+            _verify_signature(entry)
+        except SigError:
+            self.left_out[BROKEN] += 1
+            return
         for one in content.signers:
             reason = self._count(one, _promised(entry), attests=content.kind.startswith(_ATTESTING))
             if reason:
@@ -134,6 +141,13 @@ class Tally:
         if seldom := len(self._signers) - len(enough):
             self.left_out[SELDOM] = seldom
         return tuple(sorted(enough, key=lambda one: (-one.count, json.dumps(one.identity))))
+
+
+def _verify_signature(entry: LogEntry) -> None:
+    if entry.kind == "hashedrekord" and entry.version == entries.VERSION_002:
+        entries.verify_entry(entries.parse_body(entry.body))
+    elif entry.kind == "hashedrekord":
+        entries_v1.parse_proposal(entry.body).verify()
 
 
 def _promised(entry: LogEntry) -> datetime | None:

@@ -61,7 +61,7 @@ def run_learn_log(options: argparse.Namespace) -> int:
     except ServiceRefused as error:
         raise NotServed(error.message, error.hint) from error
     signers = tally.signers(options.min_count)
-    sys.stderr.writelines(f"left out: {count} {reason}\n" for reason, count in tally.left_out.most_common())
+    sys.stderr.writelines(f"left out: {reason}: {count}\n" for reason, count in tally.left_out.most_common())
     expires = f"{datetime.now(UTC) + timedelta(days=options.days):%Y-%m-%d}"
     draft = draft_policy(signers, expires)
     if options.json:
