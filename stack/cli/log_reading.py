@@ -53,6 +53,7 @@ class Reading(Following):
     """A log of Rekor that is read."""
 
     reader: LogReader
+    before: tuple[LogReader, ...] = ()
 
 
 def chosen_log(options: argparse.Namespace) -> LogInstance:
