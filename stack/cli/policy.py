@@ -110,7 +110,9 @@ def _learn(options: argparse.Namespace) -> int:
     text = json.dumps(propose(seen, f"{expires:%Y-%m-%d}"), indent=2)
     parse_policy(text.encode())  # what we hand out is read by ourselves
     print(text)
-    sys.stderr.write(f"a draft from {len(seen)} signatures: read it, then sigbox policy lint\n")
+    sys.stderr.write(
+        f"a draft from {len(seen)} signature{'s' if len(seen) > 1 else ''}: read it, then sigbox policy lint\n"
+    )
     return ExitCode.DONE
 
 

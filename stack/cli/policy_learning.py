@@ -102,7 +102,9 @@ async def _trees(options: argparse.Namespace, root: TrustedRoot) -> AsyncIterato
     if options.log and not options.log.startswith(_SCHEMES):
         if options.rekor_version == 1:
             raise Usage("a folder holds the copy of a log of Rekor v2", "leave --rekor-version out, or give a URL")
-        known = [log for log in root.logs if generation_of(log) == 2 and log.log_id.hex().startswith(options.log_id.lower())]
+        known = [
+            log for log in root.logs if generation_of(log) == 2 and log.log_id.hex().startswith(options.log_id.lower())
+        ]
         reader, head = await open_copy(options.log, known)
         yield reader, head, options.log
         return
