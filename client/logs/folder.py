@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A static copy of a log's tiles in a folder, as ``sigbox log export`` writes it, read as if it were served. No socket is opened.
+"""A static copy of a log's tiles in a folder, as ``sigbox log export`` writes it, read as if it were served. Nobody is asked.
 
 It is believed as little as any server: what is read must lead to a head that the log has signed.
 """
