@@ -38,9 +38,11 @@ def test_the_lines_for_each_client_are_those_of_env(client):
 def test_the_lines_for_gitsign_are_those_of_env_or_come_from_it():
     home = Home(Path("sigbox-data"))
     printed = [TOKEN.sub('"$TOKEN"', line) for line in guide("gitsign", home, SETTINGS).lines(everything=False)]
-    initialize, evaluate, *rest = block_after("\n**gitsign**")
-    assert [initialize, *rest] == [line for line in printed if not line.startswith(("#", "export", "git config"))]
-    assert evaluate == """eval "$(sigbox env gitsign | grep -E '^(export|git config)')\""""
+    data, _, evaluate, *rest = block_after("\n**gitsign**")
+    own = ("gitsign initialize", "export", "git config")
+    assert rest == [line for line in printed if not line.startswith(("#", *own))]
+    assert evaluate == f"""eval "$(sigbox env gitsign | grep -E '^({"|".join(own)})')\""""
+    assert data == 'export SIGBOX_DATA="$PWD/sigbox-data"', "the repository is another folder"
 
 
 def test_the_token_of_the_readme_is_that_of_env():

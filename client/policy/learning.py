@@ -10,10 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from client.policy.document import API_VERSION
+from client.policy.document import API_VERSION, policy_of
+from client.policy.rules import BareKey
 from client.verify import Verified
+from client.verify.identity import Signer
 from sigcore import fulcio
-from sigcore.strict import JSON
+from sigcore.errors import Malformed, Refused
+from sigcore.strict import JSON, Fields, shown
+from sigcore.x509 import Certificate
 
 _UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
 _CLAIMS = ("source_repository_uri", "build_config_uri")
@@ -62,13 +66,17 @@ def _carries(verified: Verified, name: str) -> bool:
 
 def _enter(identities: dict[str, JSON], verified: Verified) -> str:
     """The name under which the signer stands among ``identities``; entered if it is new."""
-    identity = _identity(verified)
+    leaf = verified.chain[0] if verified.chain else None
+    return enter(identities, identity_of(verified.signer, leaf))
+
+
+def enter(identities: dict[str, JSON], identity: dict[str, JSON]) -> str:
+    """The name under which ``identity`` stands among ``identities``; entered if it is new."""
     for name, known in identities.items():
         if known == identity:
             return name
-    stem = (
-        _UNNAMED.sub("-", verified.signer.identity.partition("@")[0].rpartition("//")[2]).strip("-._")[:48] or "signer"
-    )
+    whom = str(identity.get("email") or identity.get("san") or identity.get("publicKey"))
+    stem = _UNNAMED.sub("-", whom.partition("@")[0].rpartition("//")[2]).strip("-._")[:48] or "signer"
     name, number = stem, 2
     while name in identities:
         name, number = f"{stem}-{number}", number + 1
@@ -76,13 +84,33 @@ def _enter(identities: dict[str, JSON], verified: Verified) -> str:
     return name
 
 
-def _identity(verified: Verified) -> JSON:
-    signer = verified.signer
-    if not verified.chain:
+def identity_of(signer: Signer, leaf: Certificate | None) -> dict[str, JSON]:
+    """The signer as an identity of a policy, exact: nobody else is meant by it. ``leaf`` is None where a bare key signed.
+
+    Raises:
+        Refused: a policy cannot say it: its name would be read as a pattern, or is none that policies take.
+    """
+    identity = _spell(signer, leaf)
+    document: dict[str, JSON] = {"apiVersion": API_VERSION, "expires": "9999-12-30", "identities": {"it": identity}}
+    try:
+        ((_, read),) = policy_of(Fields.of(document, "the draft")).identities
+    except Malformed as error:
+        raise Refused(f"no policy can name {shown(signer.identity, 200)}: {error.message}", error.hint) from error
+    patterns = [] if isinstance(read, BareKey) else [read.san, *(glob for _, glob in read.claims)]
+    if not all(glob is None or glob.literal for glob in patterns):
+        raise Refused(
+            f"no policy can name {shown(signer.identity, 200)}: it would be read as a pattern",
+            "its certificate holds a *, which a policy takes for any characters",
+        )
+    return identity
+
+
+def _spell(signer: Signer, leaf: Certificate | None) -> dict[str, JSON]:
+    if leaf is None:
         return {"publicKey": signer.identity}
     if signer.kind == "Email":
         return {"issuer": signer.issuer, "email": signer.identity}
-    extensions = fulcio.parse_extensions(verified.chain[0])
+    extensions = fulcio.parse_extensions(leaf)
     claims: dict[str, JSON] = {
         field.replace("_", "-"): value for field in _CLAIMS if (value := getattr(extensions, field))
     }

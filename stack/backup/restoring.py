@@ -68,7 +68,8 @@ class Restored:
 async def restore(wanted: Wanted, progress: Callable[[str], Progress]) -> Restored:
     """Restore a backup, or say why not and leave nothing.
 
-    1. Settle what a restore has left that was cut off between its two renames (:mod:`stack.backup.placing`). The place must be free.
+    1. Settle what a restore has left that was cut off between its two renames (:mod:`stack.backup.placing`). The place must be free,
+       unless nothing is to be put there.
     2. Verify the whole archive: its form, every hash.
     3. Write the files into a new folder beside the place, hashed once more.
     4. Open the keys, re-hash the logs and compare them with their signed heads and anchors.
@@ -85,7 +86,7 @@ async def restore(wanted: Wanted, progress: Callable[[str], Progress]) -> Restor
     target.parent.mkdir(parents=True, exist_ok=True)
     with placing.reserved(target) as working:
         settled = placing.settle(target)  # 1
-        anchors = _check_free(target, wanted.anchors)
+        anchors = _check_free(target, wanted.anchors, only_check=wanted.only_check)
         with _opened(wanted.archive) as archive:
             _check_digest(archive, wanted.sha256)
             members, hashes = verify_archive(archive)  # 2
@@ -131,13 +132,15 @@ def _rollback(behind: tuple[Behind, ...]) -> Refused:
 
 
 # --- the place -----------------------------------------------------------------------------------------
-def _check_free(target: Path, anchors: Path | None) -> Path | None:
-    """The folder of anchors that outlived the stack, if there is one. Taken: the place is not free."""
+def _check_free(target: Path, anchors: Path | None, *, only_check: bool) -> Path | None:
+    """The folder of anchors that outlived the stack, if there is one. Taken: the place is not free, and something would go there."""
     if anchors is not None and not anchors.is_dir():
         raise NotFound(f"there are no anchors at {anchors}, which is no folder")
     if not target.exists():
         return anchors
     found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
+    if found - {placing.ANCHOR} and only_check:
+        return anchors  # a stack that lives there is no reason not to look at its backups
     if found - {placing.ANCHOR}:
         raise Taken(
             f"{target} is not empty: it holds {min(found - {placing.ANCHOR})}",

@@ -40,7 +40,7 @@ TRUST: Final = "trust_config.json"
 EXAMPLES = """\
 examples:
   sigbox demo
-  sigbox demo --keep look          the certificate, the timestamp, the log entry, ... for openssl and a text editor"""
+  sigbox demo --keep look          its parts in files, for openssl and an editor"""
 
 
 @dataclass(frozen=True, slots=True)

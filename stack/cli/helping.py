@@ -10,7 +10,11 @@ from textwrap import fill, wrap
 from types import ModuleType
 from typing import Any
 
+from sigcore.patterns import pattern
+
 _EXAMPLES = "examples:"
+_WORD = pattern(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
+_REMARK = pattern(r" {3,}")
 _INDENT = " " * 8
 
 
@@ -19,11 +23,12 @@ def describe(parser: argparse.ArgumentParser, module: ModuleType, columns: int) 
     examples = getattr(module, "EXAMPLES", "")
     formatter: Callable[..., argparse.HelpFormatter] = partial(_Formatter, width=columns - 2)
     parser.description, parser.formatter_class = _wrapped(module.__doc__ or "", columns - 2), formatter
-    _describe_actions(parser, formatter, examples)
+    parser.epilog = _folded(examples, columns)
+    _describe_actions(parser, formatter, examples, columns)
 
 
 def _describe_actions(
-    parser: argparse.ArgumentParser, formatter: Callable[..., argparse.HelpFormatter], examples: str
+    parser: argparse.ArgumentParser, formatter: Callable[..., argparse.HelpFormatter], examples: str, columns: int
 ) -> None:
     """Those of an action in turn, such as the steps of ``trust root``."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to ask what it was told
@@ -32,8 +37,8 @@ def _describe_actions(
             for name, own in action.choices.items():
                 own.formatter_class = formatter
                 own.description = own.description or f"{about[name][:1].upper()}{about[name][1:]}."
-                own.epilog = own.epilog or examples_of(own.prog, examples)
-                _describe_actions(own, formatter, examples)
+                own.epilog = own.epilog or _folded(examples_of(own.prog, examples), columns)
+                _describe_actions(own, formatter, examples, columns)
 
 
 def examples_of(call: str, examples: str) -> str:
@@ -53,6 +58,39 @@ def _rows(examples: str) -> Iterator[str]:
             yield row
             row = line
     yield row
+
+
+def _folded(examples: str, columns: int) -> str:
+    """Those of the ``examples`` that are wider than the terminal in several lines, which can be pasted as one was."""
+    rows, blank, rest = examples.partition("\n\n")
+    return "\n".join(line for row in _rows(rows) for line in _folded_row(row, columns)) + blank + rest
+
+
+def _folded_row(row: str, columns: int) -> Iterator[str]:
+    """A remark that leaves no room goes before its command; a command goes on in lines that a backslash announces."""
+    if all(len(line) <= columns for line in row.splitlines()):
+        yield row
+        return
+    command, *remark = _REMARK.split(row.strip(), maxsplit=1) if "\n" not in row else [row]
+    yield from (f"  # {one}" for one in remark)
+    line = " "
+    for words in _groups(command.replace("\\\n", " ")):
+        if line.strip() and len(line) + len(words) + len(" " + " \\") > columns:
+            yield f"{line} \\"
+            line = " " * 5
+        line += f" {words}"
+    yield line
+
+
+def _groups(command: str) -> list[str]:
+    """Its words, an option together with its value."""
+    groups: list[str] = []
+    for word in _WORD.findall(command):
+        if groups and groups[-1].startswith("--") and " " not in groups[-1] and not word.startswith("-"):
+            groups[-1] += f" {word}"
+        else:
+            groups.append(word)
+    return groups
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

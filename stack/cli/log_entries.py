@@ -19,7 +19,8 @@ from sigcore.strict import shown
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.explaining import Explainer
 from stack.cli.log_action import Action
-from stack.cli.log_reading import Reading, add_log_options, reading
+from stack.cli.log_options import add_log_options
+from stack.cli.log_reading import Reading, reading
 from stack.cli.table import ExitCode
 from stack.cli.usage import Usage
 

@@ -20,9 +20,9 @@ from sigcore.merkle import Hash
 from sigcore.note import parse_note
 from sigcore.strict import encode_base64, parse_decimal, shown
 from stack.cli.log_action import Action
+from stack.cli.log_options import add_log_options
 from stack.cli.log_reading import (
     Reading,
-    add_log_options,
     chosen_log,
     head_json,
     head_line,

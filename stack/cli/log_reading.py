@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that say which log is read and what was seen of it, the same for every action of ``sigbox log``."""
+"""Opens the log that the options mean, and says what was seen of it: the same for every action of ``sigbox log``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from client.logs.choice import (
-    GENERATIONS,
     choose_ct_log,
     choose_log,
     generation_of,
@@ -26,14 +24,12 @@ from client.logs.rekor_v1 import RekorV1Log
 from client.logs.seen import SeenHeads, follow, state_folder
 from client.logs.tiled import TiledLog
 from client.retrying import Retrying, waits
-from client.transport import REQUEST_TIMEOUT_S, AiohttpTransport, Transport, tls_context
+from client.transport import AiohttpTransport, Transport, tls_context
 from sigcore.strict import encode_base64
 from sigcore.trustroot import LogInstance, TrustedRoot
-from stack.cli.trusting import add_trust_options, load_trusted_root
+from stack.cli.log_options import LONGEST_S, RETRIES
+from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import Usage, tell
-
-_RETRIES: Final = 10
-_LONGEST_S: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +53,7 @@ class Reading(Following):
     """A log of Rekor that is read."""
 
     reader: LogReader
-
-
-def add_log_options(parser: argparse.ArgumentParser, json_help: str = "one JSON document on standard output") -> None:
-    """Which log, where its checkpoints are kept, ``--json``, what is trusted."""
-    which = parser.add_argument_group("which log", "default: the newest log of the trusted root, at its own URL")
-    which.add_argument("--rekor-url", metavar="URL", help="where it is read: a log's URL, or that of a static copy")
-    which.add_argument("--rekor-version", type=int, choices=GENERATIONS, help="which generation, where there are both")
-    which.add_argument("--log-id", metavar="HEX", default="", help="how the log's id begins, of several logs")
-    text = "where the last seen checkpoints are kept (default: $SIGBOX_STATE, $XDG_STATE_HOME/sigbox, ~/.local/state/sigbox)"
-    which.add_argument("--state", metavar="DIR", help=text)
-    how = parser.add_argument_group("how it is asked")
-    text = f"ask up to N times more where it does not answer (default: 0; at most {_RETRIES})"
-    how.add_argument("--retry", metavar="N", type=int, default=0, help=text)
-    text = f"for one answer (default: {REQUEST_TIMEOUT_S:g})"
-    how.add_argument("--timeout", metavar="SECONDS", type=float, default=REQUEST_TIMEOUT_S, help=text)
-    parser.add_argument("--json", action="store_true", help=json_help)
-    add_trust_options(parser)
+    before: tuple[LogReader, ...] = ()
 
 
 def chosen_log(options: argparse.Namespace) -> LogInstance:
@@ -139,10 +119,10 @@ def _before(
 @asynccontextmanager
 async def _asking(options: argparse.Namespace) -> AsyncIterator[Transport]:
     """How services are asked. Usage: a number is out of its range."""
-    if not 0 <= options.retry <= _RETRIES or not 0 < options.timeout <= _LONGEST_S:
+    if not 0 <= options.retry <= RETRIES or not 0 < options.timeout <= LONGEST_S:
         raise Usage(
             f"--retry is {options.retry}, --timeout {options.timeout:g}",
-            f"expected 0 to {_RETRIES} times, and more than 0 to {_LONGEST_S} seconds",
+            f"expected 0 to {RETRIES} times, and more than 0 to {LONGEST_S} seconds",
         )
     tls = tls_context(options.ca_file) if options.ca_file else None
     async with AiohttpTransport(tls=tls, timeout_s=options.timeout) as plain:

@@ -17,7 +17,8 @@ from sigcore.entry_id import parse_entry_id
 from sigcore.errors import Malformed
 from sigcore.strict import parse_hex
 from stack.cli.log_action import Action
-from stack.cli.log_reading import add_log_options, reading
+from stack.cli.log_options import add_log_options
+from stack.cli.log_reading import reading
 from stack.cli.table import ExitCode
 from stack.cli.usage import Usage
 

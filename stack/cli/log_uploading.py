@@ -14,7 +14,8 @@ from sigcore import merkle
 from sigcore.strict import encode_time
 from stack.cli.detached import read_detached
 from stack.cli.log_action import Action
-from stack.cli.log_reading import add_log_options, reading
+from stack.cli.log_options import add_log_options
+from stack.cli.log_reading import reading
 from stack.cli.table import ExitCode
 from stack.cli.trusting import load_trusted_root
 

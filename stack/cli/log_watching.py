@@ -25,9 +25,9 @@ from sigcore.fulcio import FulcioExtensions
 from sigcore.strict import parse_hex
 from sigcore.trustroot import LogInstance
 from stack.cli.log_action import Action
+from stack.cli.log_options import add_log_options
 from stack.cli.log_reading import (
     Following,
-    add_log_options,
     head_json,
     newest_log,
     reading,

@@ -44,9 +44,13 @@ _DOWNLOADS: Final = (
     "Only {root} is covered by the fingerprint. Take the others so where you trust the connection, or compare them with what a client has"
     " fetched over TUF."
 )
-_PLACES: Final = "{search}: who signed what, and when. {flow}, or take the {lessons}. {operator}."
+_PLACES: Final = (
+    "{search}: who signed what, and when; or see {logs}. {inspect}. {flow}, or take the {lessons}. {operator}."
+)
 _LINKS: Final = {
     "search": "Search them",
+    "logs": "their trees",
+    "inspect": "Look into a bundle",
     "flow": "Watch a signature happen",
     "lessons": "lessons",
     "operator": "What its operator looks at",

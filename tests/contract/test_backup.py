@@ -333,6 +333,7 @@ def test_a_log_that_is_behind_its_anchor_is_not_backed_up(kept: Kept, tmp_path: 
 def test_a_place_that_is_not_free_is_left_alone(kept: Kept, tmp_path: Path):
     before = sorted(path.name for path in kept.data.iterdir())
     assert "is not empty" in restore(kept.archive, kept.data, code=2).stderr
+    assert "intact" in restore(kept.archive, kept.data, "--check").stdout, "nothing would go there"
     assert sorted(path.name for path in kept.data.iterdir()) == before
     (tmp_path / "home").mkdir()
     restore(kept.archive, tmp_path / "home")

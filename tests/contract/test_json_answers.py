@@ -21,7 +21,6 @@ WITHOUT: Final[Mapping[str, str]] = {
     "up": "serves until it is ended; --ready-file is its document",
     "serve": "serves until it is ended; --ready-file is its document",
     "token": "prints a token, which is taken as it is",
-    "policy learn": "prints a policy, which is JSON already",
     "policy export": "prints a document of another program's format",
     "public-key": "prints a key in PEM, which is taken as it is",
     "bundle create": "prints a bundle, which is JSON already",

@@ -122,6 +122,7 @@ def test_nobody_who_signs_notices_that_both_logs_are_rotated(tmp_path: Path):
         assert found_in(stack.url, ALICE) == NAMES
         for name in sorted(NAMES):
             assert f'sigbox_log_size{{log="{name}"}}'.encode() in ask(f"{stack.url}/metrics")[1]
+        check_learned(stack, bundles, tmp_path / "state")
         done = sigbox("doctor", "--data", stack.data)
         assert done.returncode == 0, done.stdout
         issuer = stack.oidc_issuer
@@ -131,6 +132,18 @@ def test_nobody_who_signs_notices_that_both_logs_are_rotated(tmp_path: Path):
         check(stack, bundles, issuer)
         check(stack, [again])
         assert found_in(stack.url, ALICE) == NAMES
+
+
+def check_learned(stack: RunningStack, bundles: list[Path], state: Path) -> None:
+    """A policy is learned from every tree, or from the one that is named."""
+    learn = ("policy", "learn", "--log", "--json", "--trust-config", stack.trust_config, "--state", state)
+    report = json.loads(sigbox(*learn).stdout)
+    assert [tree["generation"] for tree in report["read"]] == [1, 1, 2, 2]
+    assert len({tree["rootHash"] for tree in report["read"]}) == 4
+    assert [one["signatures"] for one in report["signers"]] == [2 * len(bundles)]
+    _, first, _ = logged_by(bundles[0])
+    report = json.loads(sigbox(*learn, "--log-id", first.hex()).stdout)
+    assert [tree["generation"] for tree in report["read"]] == [2]
 
 
 def test_nobody_who_signs_through_a_process_per_role_notices_that_both_logs_are_rotated(tmp_path: Path):

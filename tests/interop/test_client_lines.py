@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.client_lines import Shell, follow
+from tests.interop.clients import GITSIGN
+from tests.interop.conftest import needed
 from tests.stack_process import RunningStack, running_stack
 from tests.test_readme import block_after
 
@@ -78,3 +80,22 @@ VERIFIED = {
     "sigstore-python": "OK: release.txt",
     "sigstore-js": "Verification succeeded",
 }
+
+
+def test_the_lines_of_the_readme_for_gitsign(plain, tmp_path):
+    """From the folder of the stack on, which is not the repository."""
+    with needed():
+        tools = GITSIGN.installed().parent
+    repository = tmp_path / "repository"
+    shell = Shell(tmp_path, tools)
+    shell.succeed(
+        "git init --quiet repository && cd repository && git config user.email a@example.com && git config user.name A"
+    )
+    (repository / "file").write_text("x")
+    shell.succeed("cd repository && git add file")
+    script = "\n".join([*block_after("In another terminal")[1:], *block_after("\n**gitsign**")])
+    script = script.replace("sigbox token", f"sigbox token --data {plain.data}").replace(
+        "http://localhost:7780", plain.url
+    )
+    script = script.replace("$PWD/sigbox-data", str(plain.data)).replace("cd REPOSITORY", f"cd {repository}")
+    assert "Validated Certificate claims: true" in shell.succeed(script)

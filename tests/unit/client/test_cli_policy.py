@@ -261,6 +261,14 @@ def test_what_learn_drafts_lets_through_what_it_saw_and_nothing_else(folder, cap
     assert run("policy", "learn", "bob") == 1
 
 
+def test_learn_refuses_a_name_that_a_policy_would_take_for_a_pattern(folder, sigstore, capsys):
+    (folder / "star").write_bytes(ARTIFACT)
+    bundle = sigstore.sign(san=general_name.Uri("https://ci.example/*"))
+    (folder / "star.sigstore.json").write_bytes(encode_bundle(bundle))
+    assert run("policy", "learn", "star") == 1
+    assert "it would be read as a pattern" in capsys.readouterr().err
+
+
 def test_cases_are_decided_and_compared(folder, capsys):
     cases = [
         {"artifact": "notes.txt", "expect": "allow"},

@@ -156,6 +156,10 @@ def test_help_says_what_it_does_explains_each_argument_and_has_an_example(path, 
     shown, _, after = examples.partition("\n\n")
     assert f"sigbox {' '.join(path)}" in shown
     assert [line for line in (*plain.splitlines(), *after.splitlines()) if len(line) > 80] == []
+    wide = [line for line in shown.splitlines() if len(line) > 80]
+    assert [line for line in wide if len(line.removesuffix(" \\").split()) > 2] == [], (
+        "an option and its value stay one"
+    )
     assert [line for line in plain.splitlines() if re.search(r"\w-$", line)] == [], "a path is not broken"
 
 
@@ -173,6 +177,17 @@ def test_every_argument_is_explained(name):
     parser = argparse.ArgumentParser(prog=name)
     import_module(COMMANDS[name].module).add_arguments(parser)
     assert [(prog, one.dest) for prog, one in arguments_of(parser) if not one.help] == []
+
+
+def test_wide_examples_are_folded_into_lines_that_mean_the_same(capsys, monkeypatch):
+    told: dict[str, str] = {}
+    for columns in ("80", "300"):
+        monkeypatch.setenv("COLUMNS", columns)
+        told[columns] = help_of(("log", "watch"), capsys).partition("examples:\n")[2]
+    assert told["80"] != told["300"]
+    assert "  # the certificate log: what was issued for these names\n  sigbox log watch --ct --once" in told["80"]
+    joined = told["80"].replace(" \\\n     ", "")
+    assert [line for line in told["300"].splitlines() if "   " not in line.strip() and line not in joined] == []
 
 
 def test_an_action_has_the_examples_that_are_its_own_and_the_exit_codes():

@@ -105,6 +105,8 @@ def test_the_page_needs_no_script_and_nothing_from_elsewhere(stack):
         "/style.css",
         "/icon.svg",
         "/search",
+        "/logs",
+        "/inspect",
         "/flow",
         "/lessons",
         "/operator",
