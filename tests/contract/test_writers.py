@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs that take entries of their own stack's certificates, and of named keys: as clients of a running stack meet them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+
+from sigcore import certify, keys, x509
+from sigcore.entries import HashedRekord, certificate_verifier, encode_request_v2
+from sigcore.strict import encode_base64
+from tests.stack_process import RunningStack, running_stack, sigbox
+
+ALICE = "alice@example.com"
+RULES = '\n[log.writers]\ncertificates = "own"\nkeys = ["release.pub"]\n'
+VERSIONS = pytest.mark.parametrize("version", ["1", "2"])
+DIGEST = bytes(32)
+
+
+def make_keys(folder: Path) -> None:
+    """A pair that the rules name, and one that they do not: PREFIX.key and PREFIX.pub."""
+    for name in ("release", "other"):
+        key = keys.generate_p256()
+        (folder / f"{name}.key").write_bytes(keys.encode_private_key(key, None))
+        (folder / f"{name}.pub").write_text(keys.encode_public_key_pem(key.public_key()))
+
+
+@pytest.fixture(scope="module", params=[(), ("--workers", "2")], ids=["one process", "workers"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    folder = tmp_path_factory.mktemp("writers")
+    data = folder / "data"
+    assert sigbox("init", "--data", data).returncode == 0
+    make_keys(folder)
+    (data / "release.pub").write_bytes((folder / "release.pub").read_bytes())
+    with (data / "sigbox.toml").open("a", encoding="utf-8") as file:
+        file.write(RULES)
+    with running_stack(folder, "--data", data, *request.param) as running:
+        yield running
+
+
+def sign(stack: RunningStack, folder: Path, version: str, *who: str | Path):
+    (folder / "file").write_text("a file\n")
+    trust = ("--trust-config", stack.trust_config, "--rekor-version", version)
+    return sigbox("sign-blob", "file", *trust, *who, cwd=folder)
+
+
+def post(stack: RunningStack, path: str, body: bytes) -> tuple[int, dict]:
+    request = Request(f"{stack.url}{path}", body, {"Content-Type": "application/json"})
+    try:
+        with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        return error.code, json.load(error)
+
+
+def own_made_certificate(key: keys.PrivateKey) -> bytes:
+    """One for code signing that its key has signed: well-formed, of nobody's authority."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    root = x509.parse_certificate(
+        certify.make_root(key, certify.Subject("mallory", "mallory", now, now + timedelta(hours=1), 7))
+    )
+    spki = keys.encode_public_key(key.public_key())
+    subject = certify.Subject("mallory", "mallory", now, now + timedelta(minutes=10), 8)
+    return certify.make_leaf(root, key, spki, subject, eku=x509.EKU_CODE_SIGNING)
+
+
+def entry(version: str, key: keys.PrivateKey, certificate: bytes) -> tuple[str, bytes]:
+    signature = keys.sign_digest(key, DIGEST)
+    if version == "2":
+        return "/api/v2/log/entries", encode_request_v2(
+            HashedRekord(DIGEST, signature, certificate_verifier(certificate))
+        )
+    pem = x509.encode_certificate_pem(certificate).encode()
+    spec = {
+        "data": {"hash": {"algorithm": "sha256", "value": DIGEST.hex()}},
+        "signature": {"content": encode_base64(signature), "publicKey": {"content": encode_base64(pem)}},
+    }
+    proposed = {"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": spec}
+    return "/api/v1/log/entries", json.dumps(proposed).encode()
+
+
+@VERSIONS
+def test_an_identity_of_the_stack_may_write(stack: RunningStack, tmp_path: Path, version: str):
+    done = sign(stack, tmp_path, version, "--identity-token", stack.token(ALICE))
+    assert done.returncode == 0, done.stderr
+
+
+@VERSIONS
+def test_a_named_key_may_write_and_another_one_may_not(stack: RunningStack, tmp_path: Path, version: str):
+    keys_of = stack.data.parent
+    done = sign(stack, tmp_path, version, "--key", keys_of / "release.key")
+    assert done.returncode == 0, done.stderr
+    done = sign(stack, tmp_path, version, "--key", keys_of / "other.key")
+    assert done.returncode == 3, done.stderr
+    assert "is not among those that may write into this log" in done.stderr
+
+
+@VERSIONS
+def test_a_key_in_a_certificate_of_its_own_may_not_write(stack: RunningStack, version: str):
+    """Not even the named one: what came as a certificate is judged as one."""
+    key = keys.parse_private_key((stack.data.parent / "release.key").read_bytes())
+    status, answer = post(stack, *entry(version, key, own_made_certificate(key)))
+    assert status == 403, answer
+    assert "this log takes certificates of its own stack's authority alone" in answer["message"]
