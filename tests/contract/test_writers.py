@@ -16,6 +16,7 @@ from sigcore import certify, keys, x509
 from sigcore.entries import HashedRekord, certificate_verifier, encode_request_v2
 from sigcore.strict import encode_base64
 from tests.stack_process import RunningStack, running_stack, sigbox
+from tests.until import wait_until
 
 ALICE = "alice@example.com"
 RULES = '\n[log.writers]\ncertificates = "own"\nkeys = ["release.pub"]\n'
@@ -108,3 +109,50 @@ def test_a_key_in_a_certificate_of_its_own_may_not_write(stack: RunningStack, ve
     status, answer = post(stack, *entry(version, key, own_made_certificate(key)))
     assert status == 403, answer
     assert "this log takes certificates of its own stack's authority alone" in answer["message"]
+
+
+# --- what an operator sees --------------------------------------------------------------------------------
+def read(stack: RunningStack, path: str) -> str:
+    with build_opener(ProxyHandler({})).open(f"{stack.url}{path}", timeout=20) as answer:
+        return answer.read().decode()
+
+
+def refused(stack: RunningStack, log: str) -> float:
+    figures = read(stack, "/metrics").splitlines()
+    (line,) = [line for line in figures if line.startswith(f'sigbox_log_unwelcome_total{{log="{log}"}}')]
+    return float(line.split()[-1])
+
+
+def test_refusals_are_counted_by_log(stack: RunningStack, tmp_path: Path):
+    for version, log in (("1", "rekor-v1"), ("2", "rekor")):
+        assert sign(stack, tmp_path, version, "--key", stack.data.parent / "other.key").returncode == 3
+        wait_until(lambda log=log: refused(stack, log) > 0)
+    assert refused(stack, "ct") == 0
+
+
+def test_the_page_of_the_logs_and_doctor_say_who_may_write(stack: RunningStack):
+    page = read(stack, "/logs")
+    assert page.count("who may write") == 2
+    assert "certificates of this stack&#39;s authority alone" in page
+    assert "keys without a certificate: 1 that are named" in page
+    done = sigbox("doctor", "--data", stack.data, "--json")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["signature"]["state"] == "ok", checks["signature"]
+    assert checks["writers"]["state"] == "ok", checks["writers"]
+    assert "certificates of this stack's authority; with bare keys: 1 named" in checks["writers"]["found"]
+
+
+def test_a_named_file_that_is_missing_is_said_before_a_stack_serves(tmp_path: Path):
+    data = tmp_path / "data"
+    assert sigbox("init", "--data", data).returncode == 0
+    with (data / "sigbox.toml").open("a", encoding="utf-8") as file:
+        file.write(RULES)
+    done = sigbox("up", "--data", data, "--listen", "127.0.0.1:0")
+    assert done.returncode != 0
+    assert "release.pub" in done.stderr
+    assert "Traceback" not in done.stderr
+    checks = {
+        one["name"]: one for one in json.loads(sigbox("doctor", "--data", data, "--json", "--no-sign").stdout)["checks"]
+    }
+    assert checks["writers"]["state"] == "failed"
+    assert "release.pub" in checks["writers"]["found"]
