@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.error import HTTPError
@@ -15,7 +18,10 @@ import pytest
 from sigcore import certify, keys, x509
 from sigcore.entries import HashedRekord, certificate_verifier, encode_request_v2
 from sigcore.strict import encode_base64
-from tests.stack_process import RunningStack, running_stack, sigbox
+from stack.bootstrap import load_ca
+from stack.config import Home
+from tests.ports import free_port
+from tests.stack_process import STOP_S, RunningStack, running_stack, sigbox, spawn
 from tests.until import wait_until
 
 ALICE = "alice@example.com"
@@ -51,8 +57,8 @@ def sign(stack: RunningStack, folder: Path, version: str, *who: str | Path):
     return sigbox("sign-blob", "file", *trust, *who, cwd=folder)
 
 
-def post(stack: RunningStack, path: str, body: bytes) -> tuple[int, dict]:
-    request = Request(f"{stack.url}{path}", body, {"Content-Type": "application/json"})
+def post(url: str, path: str, body: bytes) -> tuple[int, dict]:
+    request = Request(f"{url}{path}", body, {"Content-Type": "application/json"})
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
             return answer.status, json.load(answer)
@@ -106,7 +112,7 @@ def test_a_named_key_may_write_and_another_one_may_not(stack: RunningStack, tmp_
 def test_a_key_in_a_certificate_of_its_own_may_not_write(stack: RunningStack, version: str):
     """Not even the named one: what came as a certificate is judged as one."""
     key = keys.parse_private_key((stack.data.parent / "release.key").read_bytes())
-    status, answer = post(stack, *entry(version, key, own_made_certificate(key)))
+    status, answer = post(stack.url, *entry(version, key, own_made_certificate(key)))
     assert status == 403, answer
     assert "this log takes certificates of its own stack's authority alone" in answer["message"]
 
@@ -156,3 +162,55 @@ def test_a_named_file_that_is_missing_is_said_before_a_stack_serves(tmp_path: Pa
     }
     assert checks["writers"]["state"] == "failed"
     assert "release.pub" in checks["writers"]["found"]
+
+
+# --- a log alone ------------------------------------------------------------------------------------------
+@contextmanager
+def log_alone(whole: Path, folder: Path, *options: str) -> Iterator[str]:
+    """``sigbox serve log`` with the folders that its container would see; the URL."""
+    data = folder / "data"
+    data.mkdir(0o700)
+    for name in ("rekor", "rekor-v1", "anchor"):
+        shutil.copytree(whole / name, data / name)
+    (data / "public").symlink_to(whole / "public")
+    shutil.copy(whole / "sigbox.toml", data)
+    port, ready = free_port(), folder / "ready"
+    where = ("--data", data, "--listen", f"127.0.0.1:{port}", "--ready-file", ready)
+    process = spawn("serve", "log", *where, *options, folder=folder, log=folder / "log")
+    try:
+        wait_until(ready.exists, 20)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_S)
+
+
+def issue(whole: Path, key: keys.PrivateKey, since: datetime) -> bytes:
+    """By the authority that signs now."""
+    signer, chain = load_ca(Home(whole))
+    subject = certify.Subject("leaf", "leaf", since, since + timedelta(minutes=10), certify.random_serial())
+    spki = keys.encode_public_key(key.public_key())
+    return certify.make_leaf(chain[0], signer, spki, subject, eku=x509.EKU_CODE_SIGNING)
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1")], ids=["one process", "workers"])
+def test_a_log_without_keys_of_the_authority_knows_each_of_its_generations(tmp_path: Path, options: tuple[str, ...]):
+    whole, key = tmp_path / "whole", keys.generate_p256()
+    assert sigbox("init", "--data", whole).returncode == 0
+    with (whole / "sigbox.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[log.writers]\ncertificates = "own"\nkeys = "none"\n')
+    now = datetime.now(UTC).replace(microsecond=0)
+    with log_alone(whole, tmp_path, *options) as url:
+        before = issue(whole, key, now)
+        assert post(url, *entry("1", key, before))[0] == 201
+        assert post(url, *entry("2", key, own_made_certificate(key)))[0] == 403
+        assert sigbox("trust", "rotate", "ca", "--data", whole).returncode == 0
+        after = issue(whole, key, now + timedelta(minutes=1))
+        assert parse_issuer(after) != parse_issuer(before)
+        for version in ("1", "2"):
+            assert post(url, *entry(version, key, after))[0] == 201
+        assert post(url, *entry("2", key, before))[0] == 201
+
+
+def parse_issuer(certificate: bytes) -> bytes:
+    return x509.parse_certificate(certificate).issuer
