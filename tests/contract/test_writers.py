@@ -20,6 +20,7 @@ from sigcore.entries import HashedRekord, certificate_verifier, encode_request_v
 from sigcore.strict import encode_base64
 from stack.bootstrap import load_ca
 from stack.config import Home
+from tests.corporate_pki import ISSUING, Pki
 from tests.ports import free_port
 from tests.stack_process import STOP_S, RunningStack, running_stack, sigbox, spawn
 from tests.until import wait_until
@@ -214,3 +215,40 @@ def test_a_log_without_keys_of_the_authority_knows_each_of_its_generations(tmp_p
 
 def parse_issuer(certificate: bytes) -> bytes:
     return x509.parse_certificate(certificate).issuer
+
+
+# --- the certificate log below a corporate root ---------------------------------------------------------------
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """A corporate root; below it what shall be the stack's authority, and somebody else's."""
+    made = Pki(tmp_path_factory.mktemp("pki"))
+    made.root("root")
+    for name in ("ca", "payroll"):
+        made.below(name, "root", extensions=ISSUING)
+    leaf = "basicConstraints = critical, CA:FALSE\nkeyUsage = critical, digitalSignature\n"
+    made.issue(made.request("leaf"), "leaf", "payroll", extensions=leaf, days=1)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("options", "rules", "status"),
+    [((), "", 403), (("--workers", "1"), "", 403), ((), '\n[ct]\nissuers = "any"\n', 200)],
+    ids=["one process", "workers", "control: opened"],
+)
+def test_the_certificate_log_takes_nothing_of_others_below_the_corporate_root(
+    pki: Pki, tmp_path: Path, options: tuple[str, ...], rules: str, status: int
+):
+    data = tmp_path / "data"
+    given = ("--ca-chain", pki.chain("ca", "root"), "--ca-key", pki.folder / "ca.key")
+    assert sigbox("init", "--data", data, *given).returncode == 0
+    with (data / "sigbox.toml").open("a", encoding="utf-8") as file:
+        file.write(rules)
+    chain = [encode_base64(pki.certificate(name).der) for name in ("leaf", "payroll", "root")]
+    with running_stack(tmp_path, "--data", data, *options) as stack:
+        code, answer = post(stack.url, "/ct/v1/add-chain", json.dumps({"chain": chain}).encode())
+        assert code == status, answer
+        if status == 403:
+            assert "its own stack's authority, and 'ACME payroll' issued this one" in answer["error_message"]
+            wait_until(lambda: refused(stack, "ct") == 1)
+        done = sign(stack, tmp_path, "2", "--identity-token", stack.token(ALICE))
+        assert done.returncode == 0, done.stderr
