@@ -71,7 +71,8 @@ async def measure_pages(folder: Path, rounds: int) -> list[Figure]:
     shelves = {"rekor": Shelf("rekor", "Signatures", log, keys.encode_public_key(KEY.public_key()))}
     catalog, pages = Catalog(None, {"rekor": SOURCES["rekor"](log)}), Pages(settings)
     app = web.Application(middlewares=[stopwatch])
-    app.add_routes([*entry.make_routes(catalog, shelves, lambda: pages), *logs.make_routes(shelves, lambda: pages)])
+    routes = entry.make_routes(catalog, shelves, lambda: pages), logs.make_routes(shelves, lambda: pages, None)
+    app.add_routes([route for some in routes for route in some])
     figures, chance = [], random.Random(1)
     async with TestClient(TestServer(app)) as client:
         for name, path in PAGES.items():

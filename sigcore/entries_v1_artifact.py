@@ -54,7 +54,8 @@ class HashedRekordV1:
                 f"the digest is of {self.algorithm.hashlib_name}, a key of this kind signs {expected.hashlib_name}"
             )
         keys.verify_digest(self.verifier.key, self.signature, self.digest, what="the entry's signature")
-        return LoggableEntry(self.encode_body(), _index_keys(self.verifier, self.algorithm, self.digest))
+        keys_ = _index_keys(self.verifier, self.algorithm, self.digest)
+        return LoggableEntry(self.encode_body(), keys_, (self.verifier,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class RekordV1:
         dsse.verify_signature(self.content, self.signature, self.verifier.key, what="the entry's signature")
         algorithm, digest = HashAlgorithm.SHA2_256, hashlib.sha256(self.content).digest()
         body = _REKORD % _values(algorithm, digest, self.signature, self.verifier)
-        return LoggableEntry(body, _index_keys(self.verifier, algorithm, digest))
+        return LoggableEntry(body, _index_keys(self.verifier, algorithm, digest), (self.verifier,))
 
 
 def _values(

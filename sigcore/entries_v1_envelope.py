@@ -43,6 +43,7 @@ class DsseV1:
         """
         found = self._verified()
         texts = sorted(found)
+        verifiers = tuple(found[text] for text in texts)
         payload_hash = hashlib.sha256(self.envelope.payload).digest()
         signatures: list[JSON] = [{"signature": text, "verifier": encode_base64(found[text].pem)} for text in texts]
         spec: dict[str, JSON] = {
@@ -51,12 +52,12 @@ class DsseV1:
             "signatures": signatures,
         }
         keys = (
-            *_verifier_keys([found[text] for text in texts]),
+            *_verifier_keys(verifiers),
             f"sha256:{payload_hash.hex()}",
             f"sha256:{self.envelope_hash.hex()}",
             *_statement_keys(self.envelope),
         )
-        return LoggableEntry(_body("dsse", "0.0.1", spec), keys)
+        return LoggableEntry(_body("dsse", "0.0.1", spec), keys, verifiers)
 
     def _verified(self) -> dict[str, PemVerifier]:
         signed, found = self.envelope.signed_bytes(), {}
@@ -123,7 +124,7 @@ class IntotoV2:
             *_statement_keys(self.envelope),
         )
         kept = payload if len(payload) <= limits.ATTESTATION else b""
-        return LoggableEntry(_body("intoto", "0.0.2", spec), keys, kept)
+        return LoggableEntry(_body("intoto", "0.0.2", spec), keys, self.verifiers, kept)
 
 
 def parse_intoto(spec: Fields) -> IntotoV2:

@@ -38,16 +38,23 @@ class PemVerifier:
         """SHA-256 of the canonical PEM, hex: what the index knows the verifier by."""
         return hashlib.sha256(self.pem).hexdigest()
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The certificate (DER) that verifies; None for a bare key."""
+        return None if self.pem.startswith(_KEY) else x509.parse_certificates_pem(self.pem)[0].der
+
 
 @dataclass(frozen=True, slots=True)
 class LoggableEntry:
     """A proposal whose signatures hold. ``body`` is what the log keeps for ever, in canonical form (RFC 8785).
 
-    ``index_keys`` are what it is found by. ``attestation`` is the payload where the kind has one that is kept beside the log.
+    ``index_keys`` are what it is found by, ``verifiers`` those that the body names. ``attestation`` is the payload where the kind
+    has one that is kept beside the log.
     """
 
     body: bytes
     index_keys: tuple[str, ...]
+    verifiers: tuple[PemVerifier, ...]
     attestation: bytes = b""
 
 

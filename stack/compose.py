@@ -49,7 +49,7 @@ from stack.figures import Figures
 from stack.generations import Generations, load_generations
 from stack.indexed_trees import IndexedTrees
 from stack.issuers import FEDERATED
-from stack.kept_logs import accept_all, make_ct, make_rekor, make_rekor_v1
+from stack.kept_logs import accept_all, accepted, make_ct, make_rekor, make_rekor_v1, make_writers
 from stack.last_time import make_timekeeper, ticks_of
 from stack.live_issuers import LiveIssuers
 from stack.oidc_keys import OwnKeys, following, load_ring, seal_of
@@ -111,7 +111,7 @@ async def compose(
     directory = replace(_directory(home, rules, elsewhere or Elsewhere(), provider), registered=registered)
     directory = open_to_all(directory) if control_api else directory
     own = own_issuer(provider)
-    ct = make_ct(home, settings, material.ct_key, material.ca_chain[-1], clock)
+    ct = make_ct(home, settings, material.ct_key, material.ca_chain, clock)
     table = control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
     chained = (material.ca_key, material.ca_chain)
     authority = _authority(settings, chained, table, ct.newest, material.ct_key.public_key())
@@ -199,9 +199,11 @@ def _ca_part(
     return Part(ca.http.make_routes(authority, clock), {"ca": check}, services=(follows,))
 
 
-def ct_part(home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock) -> Part:
-    """``ct``, which takes what chains to ``root``."""
-    return _ct_part(home, make_ct(home, settings, key, root, clock), clock)
+def ct_part(
+    home: Home, settings: Settings, key: ec.EllipticCurvePrivateKey, chain: Sequence[Certificate], clock: Clock
+) -> Part:
+    """``ct``, which takes what the authority with this ``chain`` has issued."""
+    return _ct_part(home, make_ct(home, settings, key, chain, clock), clock)
 
 
 @asynccontextmanager
@@ -225,7 +227,8 @@ async def compose_front(
     provider = make_provider(home, settings, load_oidc_key(home), clock)
     own = own_issuer(provider)
     table = control_table(home, settings, issuers, own, clock) if control_api else issuers.table(own)
-    ct = CertificateFront(logs["ct"], key=material.ct_key, roots=(material.ca_chain[-1].der,))
+    roots, taken = accepted(settings, material.ca_chain)
+    ct = CertificateFront(logs["ct"], key=material.ct_key, roots=roots, issuers=taken)
     follows = (During(partial(following, home, settings, provider.keys, clock)), _accepting(home, {1: ct}, clock))
     parts = (
         _ca_part(
@@ -292,19 +295,25 @@ def log_front_part(
     rotated = load_generations(home)
     newest = shards_of(rotated, "rekor")[-1]
     rekor_id = note_key(newest.origin(settings), secrets[0].public_key()).id
-    kinds = settings.entry_types
-    v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse, kinds=kinds)
+    kinds, writers = settings.entry_types, make_writers(home, settings)
+    v2 = tlog.rekor_v2.Front(logs["rekor"], rekor_id, dsse=settings.rekor_v2_dsse, kinds=kinds, writers=writers)
     routes = tlog.rekor_v2.make_front_routes(v2, newest.prefix)
     if "rekor-v1" not in rotated:
-        routes += tlog.rekor_v1.make_front_routes(FrontV1(logs["rekor-v1"], secrets[1], kinds))
+        routes += tlog.rekor_v1.make_front_routes(FrontV1(logs["rekor-v1"], secrets[1], kinds, writers))
     return Part(routes)
 
 
 def ct_front_part(
-    home: Home, key: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock, logs: Mapping[str, Intake]
+    home: Home,
+    settings: Settings,
+    key: ec.EllipticCurvePrivateKey,
+    chain: Sequence[Certificate],
+    clock: Clock,
+    logs: Mapping[str, Intake],
 ) -> Part:
     """What a worker answers of ``ct``: chains, which go to ``logs``."""
-    front = CertificateFront(logs["ct"], key=key, roots=(root.der,))
+    roots, issuers = accepted(settings, chain)
+    front = CertificateFront(logs["ct"], key=key, roots=roots, issuers=issuers)
     newest = shards_of(load_generations(home), "ct")[-1]
     routes = tlog.ct.make_front_routes(front, newest.prefix)
     return Part(routes, services=(_accepting(home, {1: front}, clock),))

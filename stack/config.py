@@ -23,6 +23,7 @@ from stack.files import load_file, save_file
 
 if TYPE_CHECKING:  # few stacks ask witnesses
     from stack.witness_rows import WitnessRow
+    from stack.writer_rules import WriterRules
 
 DEFAULT_LISTEN = "127.0.0.1:7780"
 DEFAULT_DATA = "sigbox-data"
@@ -40,7 +41,7 @@ REPLACED = ".replaced"
 """Ends the name, beside a data directory, of what lay in its place and gave way to a restore: there for a moment only."""
 SERVICES = "services"
 KEYS = "keys"
-ROLE_TABLES = frozenset(("ca", "log", "tsa"))
+ROLE_TABLES = frozenset(("ca", "ct", "log", "tsa"))
 """Tables of the settings file with rules for one role: :mod:`stack.role_rules`."""
 IN_TOKEN = ("ca", "ct", "rekor", "rekor-v1", "tsa")
 """The folders whose keys can be in a PKCS#11 token: rows of ``[keys]``."""
@@ -176,6 +177,10 @@ class Settings:
     """``witnesses`` of ``[log]``: who is asked to cosign the checkpoints of Rekor v2."""
     witness_quorum: int = 0
     """Of ``[log]``: how many of them must; 0 for as many as answer."""
+    writers: WriterRules | None = None
+    """``[log.writers]``: whose entries the signature logs take; None for anybody's."""
+    ct_issuers: Literal["own", "any"] = "own"
+    """``issuers`` of ``[ct]``: whose certificates below the stack's roots the certificate log takes."""
     require_synchronised_clock: bool = False
     """Of ``[tsa]``: no timestamps while the kernel does not say that its clock is synchronised."""
 

@@ -15,6 +15,7 @@ from sigcore.trustroot import parse_trusted_root
 from sigcore.x509 import parse_certificate
 from stack.figures import Figures
 from stack.files import load_file
+from stack.shards import Shard
 from stack.traffic import BUCKETS_S, CERTIFICATES, Traffic
 from stack.trust.state import load_roles
 from stack.upstream_names import upstream
@@ -45,6 +46,7 @@ class Collector:
         yield from _requests(self._figures.traffic)
         yield from _issued(self._figures.traffic)
         yield from _logs(self._figures.logs)
+        yield from _unwelcome(self._figures)
         yield from _connections(self._figures)
         yield from _audits(self._figures.logs)
         yield from _witnesses(self._figures.logs)
@@ -91,6 +93,16 @@ def _logs(logs: Mapping[str, Log]) -> Iterator[Metric]:
         for family, value in zip(families, figures, strict=True):
             family.add_metric((name,), value)
     yield from families
+
+
+def _unwelcome(figures: Figures) -> Iterator[Metric]:
+    said = "Entries refused with status 403: their signer may not write, or (ct) the tree has ended."
+    family = CounterMetricFamily("sigbox_log_unwelcome", said, labels=("log",))
+    kept = {Shard.of(name).log for name in figures.logs}
+    for log, number in figures.traffic.unwelcome().items():
+        if log in kept:
+            family.add_metric((log,), number)
+    yield family
 
 
 def _audits(logs: Mapping[str, Log]) -> Iterator[Metric]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +28,7 @@ from tlog.signature_log import RekorV1
 from tlog.storage.base import LogStore
 from tlog.storage.memory import MemoryStore
 from tlog.storage.search_index import MemoryIndex, SearchIndex
+from tlog.writers import Writers
 
 if TYPE_CHECKING:  # few stacks ask witnesses
     from stack.asked_witnesses import Asking
@@ -37,15 +38,17 @@ _Served = TypeVar("_Served", bound=Served)
 
 
 def make_ct(
-    home: Home, settings: Settings, newest: ec.EllipticCurvePrivateKey, root: Certificate, clock: Clock
+    home: Home, settings: Settings, newest: ec.EllipticCurvePrivateKey, chain: Sequence[Certificate], clock: Clock
 ) -> Trees[CertificateLogService]:
-    """The certificate log; ``newest`` is the key of the last tree that there is."""
+    """The certificate log; ``newest`` is the key of the last tree that there is, ``chain`` that of the authority."""
     last = shards_of(load_generations(home), "ct")[-1]
 
     def make(shard: Shard) -> CertificateLogService:
         key = newest if shard == last else load_ecdsa(home, shard.key_file)
         kept = _kept(home, settings, shard)
-        log = CertificateLogService(*kept, origin=shard.origin(settings), key=key, roots=(root.der,), clock=clock)
+        roots, issuers = accepted(settings, chain)
+        origin = shard.origin(settings)
+        log = CertificateLogService(*kept, origin=origin, key=key, roots=roots, clock=clock, issuers=issuers)
         accept_all(log, load_generations(home))
         return _guarded(log, settings, clock)
 
@@ -56,13 +59,13 @@ def make_rekor(
     home: Home, settings: Settings, newest: keys.PrivateKey, clock: Clock, asking: Asking | None = None
 ) -> Trees[RekorV2]:
     """Rekor v2; ``newest`` is the key of the last tree that there is, ``asking`` the way to its witnesses."""
-    last = shards_of(load_generations(home), "rekor")[-1]
+    last, writers = shards_of(load_generations(home), "rekor")[-1], make_writers(home, settings)
 
     def make(shard: Shard) -> RekorV2:
         key = newest if shard == last else load_rekor(home, shard.key_file)
         kept = _kept(home, settings, shard)
         origin, dsse, kinds = shard.origin(settings), settings.rekor_v2_dsse, settings.entry_types
-        rekor = RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds)
+        rekor = RekorV2(*kept, origin=origin, key=key, clock=clock, dsse=dsse, kinds=kinds, writers=writers)
         if asking is not None:
             rekor.log.cosigners = asking.cosigners(shard)
         return _guarded(rekor, settings, clock)
@@ -72,15 +75,30 @@ def make_rekor(
 
 def make_rekor_v1(home: Home, settings: Settings, newest: ec.EllipticCurvePrivateKey, clock: Clock) -> IndexedTrees:
     """Rekor v1; ``newest`` is the key of the last tree that there is."""
-    last = shards_of(load_generations(home), "rekor-v1")[-1]
+    last, writers = shards_of(load_generations(home), "rekor-v1")[-1], make_writers(home, settings)
 
     def make(shard: Shard) -> RekorV1:
         key = newest if shard == last else load_ecdsa(home, shard.key_file)
         kept = _kept(home, settings, shard)
         host, kinds, index = settings.host_of("log"), settings.entry_types, _index(home, settings, shard.place)
-        return _guarded(RekorV1(*kept, index, host=host, key=key, clock=clock, kinds=kinds), settings, clock)
+        rekor = RekorV1(*kept, index, host=host, key=key, clock=clock, kinds=kinds, writers=writers)
+        return _guarded(rekor, settings, clock)
 
     return IndexedTrees(home, make, clock)
+
+
+def make_writers(home: Home, settings: Settings) -> Writers | None:
+    """Who may write into the signature logs; None: anybody.
+
+    Raises:
+        NotFound, Malformed: a key that the settings name, or what is public of the stack's authorities, cannot be read.
+    """
+    if settings.writers is None:
+        return None
+    # Deferred: most stacks have no such rules.
+    from stack.writers import OwnWriters  # noqa: PLC0415 - see the line above
+
+    return OwnWriters(home, settings, settings.writers)
 
 
 def _guarded(service: _Served, settings: Settings, clock: Clock) -> _Served:
@@ -116,7 +134,13 @@ def _index(home: Home, settings: Settings, place: str) -> SearchIndex:
     return SqliteIndex(home.path / place / "search.db")
 
 
+def accepted(settings: Settings, chain: Sequence[Certificate]) -> tuple[tuple[bytes, ...], tuple[bytes, ...] | None]:
+    """The roots and issuers that the certificate log takes certificates of, where the authority has this chain."""
+    issuers = (chain[0].der,) if settings.ct_issuers == "own" else None
+    return (chain[-1].der,), issuers
+
+
 def accept_all(front: CertificateFront, rotated: Generations) -> None:
     """Take certificates below every authority that ever was."""
     for one in rotated.get("ca", ()):
-        front.accept(one.public[-1])
+        front.accept(one.public)

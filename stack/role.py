@@ -90,7 +90,7 @@ def make_front_part(plan: RolePlan, settings: Settings, clock: Clock, reached: R
     if plan.role == "log":
         return compose.log_front_part(home, settings, _log_secrets(home), reached.logs)
     if plan.role == "ct":
-        return compose.ct_front_part(home, _ct_secret(home), load_public(home).ca_chain[-1], clock, reached.logs)
+        return compose.ct_front_part(home, settings, _ct_secret(home), load_public(home).ca_chain, clock, reached.logs)
     if plan.role == "tsa":
         return compose.tsa_part(home, settings, _tsa_secret(home), clock, reached.floors["tsa"])
     return make_part(plan, settings, clock)
@@ -122,7 +122,7 @@ def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 
 
 def _ct(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
-    return compose.ct_part(plan.home, settings, _ct_secret(plan.home), load_public(plan.home).ca_chain[-1], clock)
+    return compose.ct_part(plan.home, settings, _ct_secret(plan.home), load_public(plan.home).ca_chain, clock)
 
 
 def _ct_secret(home: Home) -> ec.EllipticCurvePrivateKey:

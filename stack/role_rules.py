@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``[ca]``, ``[log]`` and ``[tsa]`` of the settings file: rules for one role.
+"""``[ca]``, ``[ct]``, ``[log]`` and ``[tsa]`` of the settings file: rules for one role.
 
 Members:
     ca.certificate_lifetime: how long a certificate is good, in minutes (``"10m"``) or seconds (``"90s"``); ten minutes where it is absent.
+    ct.issuers: "own" where it is absent; whose certificates the certificate log takes, :mod:`stack.writer_rules`.
     log.entry_types: the kinds of entries that the signature logs take, ``["hashedrekord", "dsse"]``; all where it is absent.
     log.witness_quorum: how many of its witnesses must cosign a checkpoint of Rekor v2 before it is shown; 0, and so none, where it is absent.
     log.witnesses: whom it asks, :mod:`stack.witness_rows`.
+    log.writers: whose entries both logs take, :mod:`stack.writer_rules`; anybody's where it is absent.
     tsa.require_synchronised_clock: true: no timestamps while the kernel does not say that its clock is synchronised.
 """
 
@@ -20,6 +22,7 @@ from sigcore.errors import Malformed
 from sigcore.patterns import pattern
 from sigcore.strict import shown
 from stack.witness_rows import check_quorum, parse_quorum, parse_witnesses
+from stack.writer_rules import parse_issuers, parse_writers
 
 _SPAN: Final = pattern(r"([1-9][0-9]{0,3})([ms])\Z", re.ASCII)
 _LIFETIME_S: Final = range(60, 30 * 60 + 1)
@@ -67,7 +70,13 @@ def _synchronised(value: object) -> dict[str, Any]:
 
 MEMBERS: Final = {
     "ca": {"certificate_lifetime": _lifetime},
-    "log": {"entry_types": _kinds, "witness_quorum": parse_quorum, "witnesses": parse_witnesses},
+    "ct": {"issuers": parse_issuers},
+    "log": {
+        "entry_types": _kinds,
+        "witness_quorum": parse_quorum,
+        "witnesses": parse_witnesses,
+        "writers": parse_writers,
+    },
     "tsa": {"require_synchronised_clock": _synchronised},
 }
 """Table -> member -> what it sets."""

@@ -79,6 +79,14 @@ class Traffic:
             if verb == method and route in routes and 200 <= status < 300
         )
 
+    def unwelcome(self) -> dict[str, int]:
+        """By log, how often the answer to an entry was that its signer may not write there, or that its tree has ended (ct)."""
+        found = dict.fromkeys(("ct", "rekor", "rekor-v1"), 0)
+        for (verb, route, status), series in self.series.items():
+            if (verb, status) == ("POST", 403) and series.role in found and not route.startswith("/witness/"):
+                found[series.role] += series.count
+        return found
+
 
 def method_of(request: web.Request) -> str:
     """The method, if HTTP knows it."""

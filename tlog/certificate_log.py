@@ -31,14 +31,16 @@ from sigcore.sct import (
     parse_sct,
     sign_sct,
 )
+from sigcore.strict import shown
 from sigcore.values import dataclass
-from sigcore.x509 import Certificate, parse_certificate
+from sigcore.x509 import Certificate, common_name, parse_certificate
 from tlog.anchor import Anchor
 from tlog.log import Log, Submission
 from tlog.publish import Clock
 from tlog.storage.base import LogStore
 from tlog.submission import Intake
 from tlog.tree_head import TreeHead, TreeHeadPublisher
+from tlog.writers import Unwelcome
 
 PATHS: Final = 64
 """Paths that are remembered: they are the same for many leaves."""
@@ -74,20 +76,27 @@ class CertificateFront:
         log: where entries are brought.
         key: ECDSA P-256 or RSA, of this log only; the log id is the SHA-256 of its SPKI.
         roots: accepted root certificates (DER), at least one.
+        issuers: certificates (DER) of the authorities whose certificates it takes, all below ``roots``; None for any below
+            ``roots``. An authority is known by its key: a root may certify that anew.
     """
 
-    def __init__(self, log: Intake, *, key: PrivateKey, roots: Sequence[bytes]) -> None:
+    def __init__(
+        self, log: Intake, *, key: PrivateKey, roots: Sequence[bytes], issuers: Sequence[bytes] | None = None
+    ) -> None:
         if not roots:
             raise Refused("the certificate log accepts no root", "give it the root certificate of the authority")
         self.log = log
         self._key = key
         self.log_id = keys.key_id(keys.encode_public_key(key.public_key()))
         self.roots = tuple(parse_certificate(root, what="the accepted root") for root in roots)
+        self._issuers = None if issuers is None else frozenset(map(_spki, issuers))
         self._paths = lru_cache(maxsize=PATHS)(self._find_path)
 
-    def accept(self, root: bytes) -> None:
-        """Take certificates below this root (DER) too, from now on. Malformed: it is no certificate."""
-        certificate = parse_certificate(root, what="the accepted root")
+    def accept(self, chain: Sequence[bytes]) -> None:
+        """Take certificates of the authority with this chain (DER, its root last) too, from now on. Malformed: it is no chain."""
+        if self._issuers is not None:
+            self._issuers |= {_spki(chain[0])}
+        certificate = parse_certificate(chain[-1], what="the accepted root")
         if certificate not in self.roots:
             self.roots = (*self.roots, certificate)
             self._paths.cache_clear()
@@ -102,7 +111,8 @@ class CertificateFront:
 
         Raises:
             Malformed: a certificate cannot be read, or the poison is missing. Refused: the chain does not hold, or ends at
-                no accepted root. Unavailable: as :meth:`tlog.log.Log.submit`.
+                no accepted root. Unwelcome: another authority has issued the certificate than those that are accepted.
+                Unavailable: as :meth:`tlog.log.Log.submit`.
         """
         return await self._add(chain, _precert_entry)
 
@@ -117,6 +127,7 @@ class CertificateFront:
         path = self._paths(tuple(chain[1:])) if len(chain) > 1 else self._path_of(leaf)
         if path.issuers:
             verify_signed_by(leaf, path.issuers[0])
+            self._check_issuer(path.issuers[0])
         entry = make_entry(leaf, path)
         signed = partial(sign_sct, entry, self.log.clock.now_ms(), self._key, self.log_id)
         sct = await aside(self._key, signed)
@@ -127,6 +138,13 @@ class CertificateFront:
             Submission(encode_leaf(entry, sct.timestamp_ms), hashlib.sha256(leaf.der).digest(), extra)
         )
         return parse_sct(tls.Reader(receipt.extra, "the stored promise").opaque(2)) if receipt.duplicate else sct
+
+    def _check_issuer(self, issuer: Certificate) -> None:
+        if self._issuers is not None and issuer.spki not in self._issuers:
+            raise Unwelcome(
+                f"this log takes certificates of its own stack's authority, and {_called(issuer)} issued this one",
+                'its operator can open it to all below its roots: issuers = "any" in [ct]',
+            )
 
     def _find_path(self, chain: tuple[bytes, ...]) -> _Path:
         """What stands above a leaf, each signed by the next, up to an accepted root."""
@@ -161,7 +179,7 @@ class CertificateLogService(CertificateFront):
     Args:
         store, anchor: where it is kept.
         origin: the log's name in its checkpoints.
-        key, roots: see :class:`CertificateFront`. The first root becomes the log's first entry, so that no user's certificate
+        key, roots, issuers: see :class:`CertificateFront`. The first root becomes the log's first entry, so that no user's certificate
             has index 0.
         clock: the time of day.
     """
@@ -169,10 +187,18 @@ class CertificateLogService(CertificateFront):
     log: Log
 
     def __init__(
-        self, store: LogStore, anchor: Anchor, *, origin: str, key: PrivateKey, roots: Sequence[bytes], clock: Clock
+        self,
+        store: LogStore,
+        anchor: Anchor,
+        *,
+        origin: str,
+        key: PrivateKey,
+        roots: Sequence[bytes],
+        clock: Clock,
+        issuers: Sequence[bytes] | None = None,
     ) -> None:
         self._publisher = TreeHeadPublisher(origin, key)
-        super().__init__(Log(store, anchor, self._publisher, clock), key=key, roots=roots)
+        super().__init__(Log(store, anchor, self._publisher, clock), key=key, roots=roots, issuers=issuers)
 
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""
@@ -195,6 +221,17 @@ class CertificateLogService(CertificateFront):
     async def entries(self, first: int, end: int) -> tuple[LoggedCertificate, ...]:
         """The published entries [first, end). NotFound when one of them is not published."""
         return tuple(_logged(entry) for entry in await self.log.entries(first, end))
+
+
+def _called(issuer: Certificate) -> str:
+    try:
+        return shown(common_name(issuer.subject))
+    except Malformed:
+        return f"one whose key has the SHA-256 {hashlib.sha256(issuer.spki).hexdigest()}"
+
+
+def _spki(issuer: bytes) -> bytes:
+    return parse_certificate(issuer, what="the accepted issuer").spki
 
 
 def _precert_entry(certificate: Certificate, path: _Path) -> PrecertEntry:

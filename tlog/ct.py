@@ -18,6 +18,7 @@ from sigcore.strict import Fields, encode_base64, parse_base64, parse_decimal
 from tlog.certificate_log import CertificateFront, CertificateLogService
 from tlog.http import Encoded, Handler, TooLarge, answering, query, read_body
 from tlog.submission import Frozen
+from tlog.writers import Unwelcome
 
 __all__ = ["CertificateLogService", "make_routes"]
 
@@ -27,6 +28,7 @@ BODY: Final = limits.CHAIN_CERTIFICATES * limits.CERTIFICATE * 4 // 3 + 1024
 
 _STATUS: Final[Mapping[type[SigError], int]] = {
     Frozen: 403,
+    Unwelcome: 403,
     TooLarge: 413,
     Encoded: 415,
     Malformed: 400,

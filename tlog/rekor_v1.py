@@ -21,6 +21,7 @@ from sigcore.strict import JSON, Fields, parse_decimal, parse_hex, shown
 from tlog.http import Encoded, Handler, TooLarge, answering, optional_query, query, read_body
 from tlog.sharded import Found, Sharded
 from tlog.signature_log import Answer, RekorV1
+from tlog.writers import Unwelcome
 
 ENTRIES: Final = "/api/v1/log/entries"
 
@@ -30,6 +31,7 @@ class Unprocessable(Malformed):
 
 
 _STATUS: Final[Mapping[type[SigError], int]] = {
+    Unwelcome: 403,
     Unprocessable: 422,
     TooLarge: 413,
     Encoded: 415,

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from sigcore import entries, keys, limits, merkle
 from sigcore.algorithms import HashAlgorithm
-from sigcore.entries import HashedRekord
+from sigcore.entries import HashedRekord, Verifier
 from sigcore.entries_v1 import KINDS, check_kind
 from sigcore.entries_v2_dsse import DsseRequest, dsse_body, hashedrekord_body, parse_request
 from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
@@ -36,8 +36,10 @@ from tlog.log import Log, Receipt, Submission, seed
 from tlog.publish import CheckpointPublisher, Clock
 from tlog.storage.base import LogStore
 from tlog.submission import Frozen, Intake
+from tlog.writers import Unwelcome, Writers
 
-_INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 6, 8, 12, 14
+_INVALID_ARGUMENT, _NOT_FOUND, _ALREADY_EXISTS, _PERMISSION_DENIED = 3, 5, 6, 7
+_RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 8, 12, 14
 
 
 DsseKind: TypeAlias = Literal["hashedrekord", "dsse"]
@@ -46,6 +48,7 @@ _DSSE_BODIES: Final[Mapping[DsseKind, Callable[[DsseRequest], bytes]]] = {
     "dsse": dsse_body,
 }
 _STATUS: Final[Mapping[type[SigError], int]] = {
+    Unwelcome: 403,
     Frozen: 405,
     TooLarge: 413,
     Encoded: 415,
@@ -56,6 +59,7 @@ _STATUS: Final[Mapping[type[SigError], int]] = {
 }
 _CODES: Final = {
     400: _INVALID_ARGUMENT,
+    403: _PERMISSION_DENIED,
     404: _NOT_FOUND,
     405: _UNIMPLEMENTED,
     413: _RESOURCE_EXHAUSTED,
@@ -80,16 +84,24 @@ class Front:
         dsse: the kind of entry that an envelope is logged as. Newer clients verify hashedrekord only; dsse is for those who sign
             with sigstore-go before 1.2 or sigstore-python before 4.3 and look at what they get.
         kinds: of the entries that it takes, empty for all; an envelope is of kind dsse, whatever it is logged as.
+        writers: who may add entries; None for anybody.
     """
 
     def __init__(
-        self, log: Intake, log_id: bytes, *, dsse: DsseKind = "hashedrekord", kinds: Collection[str] = ()
+        self,
+        log: Intake,
+        log_id: bytes,
+        *,
+        dsse: DsseKind = "hashedrekord",
+        kinds: Collection[str] = (),
+        writers: Writers | None = None,
     ) -> None:
         self.log = log
         self.log_id = log_id
         self._log_id = b2a_base64(log_id, newline=False)
         self._dsse_body = _DSSE_BODIES[dsse]
         self._kinds = kinds or KINDS
+        self._writers = writers
 
     async def add(self, entry: HashedRekord | DsseRequest) -> Receipt:
         """Verify ``entry`` and log it.
@@ -97,15 +109,28 @@ class Front:
         Raises:
             Malformed, Refused: as :func:`sigcore.entries.verify_entry` and :meth:`DsseRequest.verify`.
             Refused: an entry of another kind than the log takes.
+            Unwelcome: one of those who are to have signed it may not write here.
             Frozen, Unavailable: as :meth:`tlog.log.Log.submit`.
         """
         check_kind("dsse" if isinstance(entry, DsseRequest) else "hashedrekord", self._kinds)
         if isinstance(entry, DsseRequest):
-            return await self.log.submit(_submission(self._dsse_body(entry)))
+            body = self._dsse_body(entry)
+            self._check_writers(*entry.verifiers)
+            return await self.log.submit(_submission(body))
         await self._take_turns()
         entries.verify_entry(entry)
+        self._check_writers(entry.verifier)
         await self._take_turns()
         return await self.log.submit(submission(entry))
+
+    def _check_writers(self, *verifiers: Verifier) -> None:
+        if self._writers is None:
+            return
+        for verifier in verifiers:
+            if verifier.certificate is not None:
+                self._writers.check_certificate(verifier.certificate)
+            else:
+                self._writers.check_key(keys.encode_public_key(entries.verification_key(verifier)))
 
     async def _take_turns(self) -> None:
         """With others under way, each step is done for all of them before the next one: its code is in the caches then."""
@@ -134,7 +159,7 @@ class RekorV2(Front):
         origin: the bare host name of the URL that clients are given (no scheme, port or path).
         key: Ed25519 or ECDSA P-256, of this log only.
         clock: the time of day.
-        dsse, kinds: see :class:`Front`.
+        dsse, kinds, writers: see :class:`Front`.
     """
 
     log: Log
@@ -149,11 +174,13 @@ class RekorV2(Front):
         clock: Clock,
         dsse: DsseKind = "hashedrekord",
         kinds: Collection[str] = (),
+        writers: Writers | None = None,
     ) -> None:
         publisher = CheckpointPublisher(origin, key)
         self.origin = origin
         self.key = publisher.note_key
-        super().__init__(Log(store, anchor, publisher, clock), publisher.note_key.id, dsse=dsse, kinds=kinds)
+        log, log_id = Log(store, anchor, publisher, clock), publisher.note_key.id
+        super().__init__(log, log_id, dsse=dsse, kinds=kinds, writers=writers)
 
     async def start(self) -> None:
         """Open the log and give it its first entry. Refused and Unavailable: as :meth:`tlog.log.Log.start`."""

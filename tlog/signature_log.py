@@ -34,6 +34,7 @@ from tlog.search import READ_ENTRIES, Search
 from tlog.storage.base import LogStore
 from tlog.storage.search_index import SearchIndex
 from tlog.submission import Intake
+from tlog.writers import Writers
 
 Answer: TypeAlias = "str | int | list[str] | dict[str, Answer]"
 _PROMISED: Final = b'{"body":"%b","integratedTime":%d,"logID":"%b","logIndex":%d}'
@@ -58,13 +59,21 @@ class FrontV1:
         log: where entries are brought.
         key: ECDSA P-256, of this log only; the log id is the SHA-256 of its SPKI.
         kinds: of the entries that it takes, empty for all; what it has of others stays, and is found.
+        writers: who may add entries; None for anybody.
     """
 
-    def __init__(self, log: Intake, key: ec.EllipticCurvePrivateKey, kinds: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        log: Intake,
+        key: ec.EllipticCurvePrivateKey,
+        kinds: Collection[str] = (),
+        writers: Writers | None = None,
+    ) -> None:
         _check_curve(key)
         spki = keys.encode_public_key(key.public_key())
         self.log = log
         self.kinds = kinds or KINDS
+        self.writers = writers
         self._key = key
         self._public_key = key.public_key()
         self.log_id = keys.key_id(spki)
@@ -78,7 +87,14 @@ class FrontV1:
         return self, await self.add(entry)
 
     async def add(self, entry: LoggableEntry) -> Receipt:
-        """Log a verified entry. Malformed and Unavailable: as :meth:`tlog.log.Log.submit`, and when the clock went back."""
+        """Log a verified entry.
+
+        Raises:
+            Unwelcome: one of those who signed it may not write here.
+            Malformed, Unavailable: as :meth:`tlog.log.Log.submit`, and when the clock went back.
+        """
+        if self.writers is not None:
+            _check_writers(entry, self.writers)
         return await self.log.submit(self._submission(entry))
 
     def _submission(self, entry: LoggableEntry) -> Submission:
@@ -134,7 +150,7 @@ class RekorV1(FrontV1):
         store, anchor: where it is kept.
         index: where its search index is kept.
         host: the bare host name of the URL that clients are given: who signs the checkpoints.
-        key, kinds: see :class:`FrontV1`.
+        key, kinds, writers: see :class:`FrontV1`.
         clock: the time of day.
     """
 
@@ -150,11 +166,12 @@ class RekorV1(FrontV1):
         key: ec.EllipticCurvePrivateKey,
         clock: Clock,
         kinds: Collection[str] = (),
+        writers: Writers | None = None,
     ) -> None:
         _check_curve(key)
         publisher = make_publisher(host, key)
         self.note_key = publisher.note_key
-        super().__init__(Log(store, anchor, publisher, clock), key, kinds)
+        super().__init__(Log(store, anchor, publisher, clock), key, kinds, writers)
         self.search = Search(self.log, self.log_id, index, lambda entry: parse_kept(entry.extra).keys)
         self.log.grown = self.search.nudge
 
@@ -218,6 +235,14 @@ class RekorV1(FrontV1):
 def _check_curve(key: ec.EllipticCurvePrivateKey) -> None:
     if not isinstance(key.curve, ec.SECP256R1):
         raise Refused("the key of a Rekor v1 log is ECDSA P-256", "clients verify its promises with nothing else")
+
+
+def _check_writers(entry: LoggableEntry, writers: Writers) -> None:
+    for verifier in entry.verifiers:
+        if (certificate := verifier.certificate) is not None:
+            writers.check_certificate(certificate)
+        else:
+            writers.check_key(keys.encode_public_key(verifier.key))
 
 
 def genesis(origin: str) -> LoggableEntry:

@@ -28,6 +28,7 @@ from stack.config import Home, load_settings
 from stack.doctor.finding import Check, Skipped, Warned
 from stack.files import check_folder
 from stack.generations import load_generations
+from stack.kept_logs import make_writers
 from stack.shards import shards_of
 from stack.trust.requested import successor
 
@@ -213,6 +214,22 @@ def contents(here: Here) -> str:
     return "every file can be read and fits those that it belongs to; sigbox fsck hashes the logs"
 
 
+def writers(here: Here) -> str:
+    """Whose entries the logs take, and that the keys that are named for it can be read."""
+    home = here.folder()
+    settings, there = load_settings(home), [name for name in ("rekor", "ct") if (home.path / name).exists()]
+    if not there:
+        raise Skipped(f"neither rekor/ nor ct/ is in {home.path}: their rules are looked at where they are")
+    said = []
+    if "rekor" in there:
+        make_writers(home, settings)
+        said.append(f"the signature logs take {settings.writers or 'entries of anybody'}")
+    if "ct" in there:
+        whose = "of this stack's authority" if settings.ct_issuers == "own" else "of any below its roots"
+        said.append(f"the certificate log takes certificates {whose}")
+    return "; ".join(said)
+
+
 CHECKS: Final = (
     Check("program", program),
     Check("files", files),
@@ -222,4 +239,5 @@ CHECKS: Final = (
     Check("database", database, "files"),
     Check("certificates", certificates, "files"),
     Check("contents", contents),
+    Check("writers", writers, "files"),
 )

@@ -61,9 +61,16 @@ def trusted_root(
             *_trees(settings, "rekor", rotated, material.rekor_key),
         ),
         ct_logs=_trees(settings, "ct", rotated, material.ct_key),
-        certificate_authorities=_authorities(settings, rotated.get("ca"), material.ca_chain, settings.at("ca")),
+        certificate_authorities=authorities(material, settings, rotated),
         timestamp_authorities=_authorities(settings, rotated.get("tsa"), material.tsa_chain, timestamp_url(settings)),
     )
+
+
+def authorities(
+    material: PublicMaterial, settings: Settings, rotated: Generations
+) -> tuple[trustroot.AuthorityInstance, ...]:
+    """The stack's certificate authority in all of its generations, newest first."""
+    return _authorities(settings, rotated.get("ca"), material.ca_chain, settings.at("ca"))
 
 
 def _authorities(

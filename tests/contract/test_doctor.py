@@ -13,7 +13,7 @@ from stack import kernel_clock
 from stack.config import Home
 from tests.stack_process import running_stack, sigbox
 
-LOCAL = ("program", "files", "disk", "time", "tokens", "database", "certificates", "contents")
+LOCAL = ("program", "files", "disk", "time", "tokens", "database", "certificates", "contents", "writers")
 REMOTE = (
     "name",
     "connection",

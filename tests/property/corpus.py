@@ -49,6 +49,7 @@ import stack.witness_files
 import stack.witness_rows
 import stack.workers.counts
 import stack.workers.frames
+import stack.writer_rules
 import tlog.catalog.query
 import tlog.kept
 import tlog.witness
@@ -653,6 +654,13 @@ PARSERS: dict[str, Parser] = {
     "stack.witness_rows.parse_quorum": of_fields(
         lambda fields: stack.witness_rows.parse_quorum(fields.raw().get("witness_quorum")), [{"witness_quorum": 2}]
     ),
+    "stack.writer_rules.parse_writers": of_fields(
+        lambda fields: stack.writer_rules.parse_writers(fields.raw()),
+        [{"certificates": "own", "keys": ["release.pub"]}],
+    ),
+    "stack.writer_rules.parse_issuers": of_fields(
+        lambda fields: stack.writer_rules.parse_issuers(fields.raw().get("issuers")), [{"issuers": "own"}]
+    ),
     "stack.witness_files.parse_witnessed": Parser(
         stack.witness_files.parse_witnessed,
         [b"# logs\n\nlog.example+d85f6874+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop\n"],
@@ -663,8 +671,10 @@ PARSERS: dict[str, Parser] = {
         [
             {
                 "ca": {"certificate_lifetime": "5m"},
+                "ct": {"issuers": "any"},
                 "log": {
                     "entry_types": ["dsse"],
+                    "writers": {"certificates": "own", "keys": ["release.pub", f"sha256:{'0a' * 32}"]},
                     "witness_quorum": 1,
                     "witnesses": [{"url": "https://a.example/witness", "key": WITNESS_KEY, "ca_file": "/ca.pem"}],
                 },

@@ -24,6 +24,7 @@ from tlog.published import Published
 
 if TYPE_CHECKING:
     from stack.web.console.pages import Pages
+    from stack.writer_rules import WriterRules
 
 RECENT: Final = 5
 
@@ -51,11 +52,13 @@ class Grown:
     proof: tuple[Hash, ...]
 
 
-def make_routes(shelves: Mapping[str, Shelf], pages: Callable[[], Pages]) -> list[web.RouteDef]:
-    """The routes; ``pages`` is asked when the first page is."""
+def make_routes(
+    shelves: Mapping[str, Shelf], pages: Callable[[], Pages], writers: WriterRules | None
+) -> list[web.RouteDef]:
+    """The routes; ``pages`` is asked when the first page is, ``writers`` may write into the signature logs."""
 
     async def overview(request: web.Request) -> web.Response:
-        return pages().page(request, "logs.html", shelves=[_state(shelf) for shelf in shelves.values()])
+        return pages().page(request, "logs.html", shelves=[_state(shelf, writers) for shelf in shelves.values()])
 
     async def tree(request: web.Request) -> web.Response:
         try:
@@ -88,14 +91,15 @@ def _own_name(log: Published) -> str:
     return publisher.note_key.name if isinstance(publisher, CheckpointReader) else publisher.origin
 
 
-def _state(shelf: Shelf) -> dict[str, object]:
+def _state(shelf: Shelf, writers: WriterRules | None) -> dict[str, object]:
     log = shelf.log
     try:
         head = log.head if log.size else None
     except SigError:  # it waits for its witnesses, as the fault says
         head = None
     recent = range(log.size - 1, max(-1, log.size - 1 - RECENT), -1)
-    return {"shelf": shelf, "head": head, "fault": log.damage or log.fault, "recent": list(recent)}
+    found = {"shelf": shelf, "head": head, "fault": log.damage or log.fault, "recent": list(recent)}
+    return found | {"writers": writers if shelf.shard.log != "ct" else None}
 
 
 def _number(words: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:

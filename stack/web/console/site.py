@@ -74,7 +74,7 @@ class Site:
             *search.make_routes(self._catalog, pages),
             *entry.make_routes(self._catalog, shelves, pages),
             *inspect.make_routes(home, settings, pages),
-            *logs.make_routes(shelves, pages),
+            *logs.make_routes(shelves, pages, settings.writers),
             *Flow(home, settings, self._catalog, shelves, pages, signs).make_routes(),
             *Lessons(settings, pages, signs).make_routes(),
             *Operating(home, settings, shelves, self._catalog, around).make_routes(pages),

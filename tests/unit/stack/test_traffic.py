@@ -80,3 +80,20 @@ def test_only_what_was_granted_counts_as_issued(tmp_path):
     found = samples(traffic, tmp_path)
     assert found["sigbox_certificates_issued_total", ""] == 2
     assert found["sigbox_timestamps_issued_total", ""] == 1
+
+
+def test_whose_signers_may_not_write_is_counted_by_log(tmp_path):
+    traffic = Traffic()
+    for method, route, status in (
+        ("POST", "/api/v1/log/entries", 403),
+        ("POST", "/api/v2/log/entries", 403),
+        ("POST", "/log/{shard}/{path}", 403),
+        ("POST", "/api/v2/log/entries", 400),
+        ("POST", "/witness/add-checkpoint", 403),
+        ("GET", "/api/v1/log/entries", 403),
+        ("POST", "/api/v2/signingCert", 403),
+    ):
+        traffic.record(method, route, status, 0.001)
+    assert traffic.unwelcome() == {"ct": 0, "rekor": 2, "rekor-v1": 1}
+    text, _ = expose(Figures(Home(tmp_path), traffic, {}, lambda: datetime(2026, 1, 1, tzinfo=UTC)))
+    assert b"sigbox_log_unwelcome_total{" not in text  # of logs that are elsewhere nothing is said

@@ -25,6 +25,7 @@ from tlog.anchor_file import FileAnchor
 from tlog.ct import CertificateLogService
 from tlog.storage.memory import MemoryStore
 from tlog.storage.sqlite import SqliteStore
+from tlog.writers import Unwelcome
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -422,3 +423,61 @@ async def test_the_tree_head_of_another_log_is_refused(service):
 def test_a_log_without_roots_is_refused():
     with pytest.raises(Refused, match="accepts no root"):
         CertificateLogService(MemoryStore(), MemoryAnchor(), origin="x", key=KEY, roots=(), clock=Hand())
+
+
+# --- whose certificates it takes ---------------------------------------------------------------------------
+class Sibling(Authority):
+    """Another authority below the root of CA."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        span = {"not_before": START, "not_after": START + timedelta(days=3650)}
+        spki = keys.encode_public_key(self.key.public_key())
+        subject = certify.Subject("payroll", self.name, **span)
+        self.root = CA.root
+        self.intermediate = certify.make_intermediate(
+            parse_certificate(CA.root), CA.root_key, spki, subject, eku="1.3.6.1.5.5.7.3.3"
+        )
+
+
+def made_for(*issuers: bytes) -> CertificateLogService:
+    kept = MemoryStore(), MemoryAnchor()
+    return CertificateLogService(*kept, origin="ct.example", key=KEY, roots=(CA.root,), clock=Hand(), issuers=issuers)
+
+
+async def test_a_log_of_named_issuers_refuses_what_others_below_its_root_have_issued(aiohttp_client):
+    sibling, log = Sibling("corporate"), made_for(CA.intermediate)
+    await log.start()  # its first entry is the root, which no issuer has issued
+    app = web.Application()
+    app.add_routes(ct.make_routes(log))
+    client = await aiohttp_client(app)
+    for path, leaf in (("add-pre-chain", sibling.precert()), ("add-chain", sibling.issue())):
+        chain = {"chain": [base64.b64encode(one).decode() for one in sibling.chain(leaf)]}
+        async with client.post(f"/ct/v1/{path}", json=chain) as answer:
+            assert answer.status == 403
+            assert "its own stack's authority, and 'payroll' issued this one" in (await answer.json())["error_message"]
+    with pytest.raises(Unwelcome):
+        await log.add_chain([sibling.intermediate, CA.root])
+    assert log.log.size == 1
+    assert await log.add_pre_chain(CA.chain(CA.precert()))
+    log.accept((sibling.intermediate, CA.root))
+    assert await log.add_pre_chain(sibling.chain(sibling.precert()))
+    assert log.log.size == 3
+    await log.stop()
+
+
+async def test_without_named_issuers_a_log_takes_all_below_its_root(service):
+    sibling = Sibling("corporate")
+    assert await service.add_pre_chain(sibling.chain(sibling.precert()))
+
+
+async def test_an_authority_that_was_certified_anew_is_the_same_one():
+    span = {"not_before": START, "not_after": START + timedelta(days=30)}
+    spki = keys.encode_public_key(CA.key.public_key())
+    root = parse_certificate(CA.root)
+    subject = certify.Subject("intermediate", CA.name, **span)
+    anew = certify.make_intermediate(root, CA.root_key, spki, subject, eku="1.3.6.1.5.5.7.3.3")
+    log = made_for(CA.intermediate)
+    await log.start()
+    assert await log.add_pre_chain([CA.precert(), anew, CA.root])
+    await log.stop()
