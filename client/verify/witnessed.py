@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from client.verify.bodies import kind_of
 from client.verify.entry import VerifiedEntry
@@ -15,8 +16,10 @@ from sigcore.cosignature import Cosignature
 from sigcore.errors import Refused
 from sigcore.log_entry import LogEntry
 from sigcore.strict import encode_time, shown
-from sigcore.tlog_policy import NotCosigned, TlogPolicy, describe_quorum, verify_witnessed
+from sigcore.tlog_policy import TlogPolicy, describe_quorum, verify_witnessed
 from sigcore.values import dataclass
+
+_V1: Final = "a log of Rekor v1 asks no witnesses: sign into one of Rekor v2 that does, with --rekor-version 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,18 @@ def verify_witnesses(
 
 
 def _witnessed(entry: LogEntry, verified: VerifiedEntry, policy: TlogPolicy) -> Witnessed:
-    first = kind_of(entry).generation == 1
-    hint = "Rekor v1 asks no witnesses: sign into a log of Rekor v2 that does (sigbox sign-blob --rekor-version 2)"
     if entry.proof is None or not entry.proof.checkpoint:  # 1
         raise Refused(
             f"the log entry has no checkpoint, only a promise of the log {shown(verified.log)}, "
             f"expected one that is cosigned: {describe_quorum(policy)}",
-            hint,
+            _V1,
         )
     try:
         return witnessed_head(entry.proof.checkpoint, verified.log, verified.size, policy)  # 2
-    except NotCosigned as error:
-        raise NotCosigned(error.message, hint if first else error.hint) from error
+    except Refused as error:
+        if kind_of(entry).generation == 1:
+            raise type(error)(error.message, _V1) from error
+        raise
 
 
 def witnessed_head(envelope: str, log: str, size: int, policy: TlogPolicy) -> Witnessed:
