@@ -15,6 +15,8 @@ from sigcore.tlog_policy import NONE, PolicyGroup, PolicyLog, PolicyWitness, Tlo
 from stack.config import Settings
 
 _GROUP: Final = "witnesses"
+_WORDS: Final = ("log", "witness", "group", "quorum", "any", "all", NONE)
+"""No names for other readers of the format, although it allows all but the last."""
 
 
 def stack_policy(settings: Settings, logs: Sequence[NoteKey], quorum: str = "") -> tuple[TlogPolicy, tuple[str, ...]]:
@@ -52,7 +54,7 @@ def _number(quorum: str, awaited: int, most: int) -> int:
 
 def _names(keys: Sequence[CosignerKey]) -> list[str]:
     """Each by the name of its key, and its hash where that name is taken."""
-    count = Counter([NONE, _GROUP, *(key.name for key in keys)])
+    count = Counter([*_WORDS, _GROUP, *(key.name for key in keys)])
     return [key.name if count[key.name] == 1 else f"{key.name}+{key.hash.hex()}" for key in keys]
 
 

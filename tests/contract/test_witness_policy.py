@@ -226,7 +226,7 @@ def test_attestations_and_images_are_judged_alike(user, tmp_path):
     with docker_registry(tmp_path) as registry:
         image = registry.image("app:1.0")
         asyncio.run(push(image))
-        user("sign", str(image), *user.signer)
+        user("sign", str(image), "--rekor-version", "2", *user.signer)
         user("attest", str(image), *kind, "--predicate", predicate, "--rekor-version", "2", *user.signer)
         user.write("fake", (user.second.shown()["witness"]["key"], STRANGER_KEY))
         for policy, code in (("all", 0), ("fake", 1)):
@@ -243,6 +243,21 @@ def test_attestations_and_images_are_judged_alike(user, tmp_path):
                 else:
                     checks = row.get("checks") or row["signatures"][0]["checks"]
                     assert "witnesses" in [check["check"] for check in checks]
+        policy = policy_for(f"{registry.address}/**", user.first.running().oidc_issuer)
+        (user.folder / "policy.json").write_text(json.dumps(policy))
+        for witnesses, code in (("all", 0), ("fake", 1)):
+            end = (*user.trust, "--policy", "policy.json", "--witness-policy", witnesses)
+            found = user("verify", str(image), *end, code=code)
+            assert ("cosigned by localhost/witness of" in found.stderr) == bool(code)
+
+
+def policy_for(images: str, issuer: str) -> dict[str, object]:
+    return {
+        "apiVersion": "policy/v1",
+        "expires": "2100-01-01",
+        "identities": {"alice": {"issuer": issuer, "email": ALICE}},
+        "artifacts": [{"match": {"oci": images}, "allow": ["alice"]}],
+    }
 
 
 def test_the_policy_of_a_stack_says_what_it_is_for(user, tmp_path):
