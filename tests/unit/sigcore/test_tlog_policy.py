@@ -166,25 +166,46 @@ def test_a_name_of_a_key_is_utf_8():
         parse_tlog_policy(b"log \xff+00000000+AA==\nquorum none\n")
 
 
-def test_more_than_the_specification_asks_for_fits_and_there_is_an_end():
-    def rows(count: int) -> str:
-        found = []
-        for number in range(1, count + 1):
-            key = ed25519_key(number).public_key()
+def rows_of(kind: str, count: int) -> str:
+    """So many lines of each kind; with "log" or "witness" of that kind alone."""
+    found = []
+    for number in range(1, count + 1):
+        key = ed25519_key(number).public_key()
+        if kind in ("log", "all"):
             found += [f"log {encode_log_verifier(note_key('l', key))}"]
+        if kind != "log":
             found += [f"witness w{number} {encode_witness_verifier(cosigner_key('w', key))}"]
+        if kind == "all":
             found += [f"group g{number} all w{number}" + (f" g{number - 1}" if number > 1 else "")]
-        return "\n".join([*found, f"quorum g{count}", ""])
+    return "\n".join([*found, "quorum none", ""])
 
-    policy = parsed(rows(limits.TLOG_POLICY_ROWS))
+
+def test_more_than_the_specification_asks_for_fits_and_there_is_an_end():
+    most = limits.TLOG_POLICY_ROWS
+    policy = replace(parsed(rows_of("all", most)), quorum=f"g{most}")
     everybody = {one.name for one in policy.witnesses}
     assert makes_quorum(policy, everybody)
     assert not makes_quorum(policy, everybody - {"w1"})
     assert len(describe_quorum(policy)) <= 500
-    with pytest.raises(Malformed, match="the limit is 256"):
-        parsed(rows(limits.TLOG_POLICY_ROWS + 1))
+    for kind in ("log", "witness"):
+        assert parsed(rows_of(kind, most))
+        with pytest.raises(Malformed, match=f"it is one {kind} too many, the limit is 256"):
+            parsed(rows_of(kind, most + 1))
+    nested = "".join(f"group h{number} any {f'h{number - 1}' if number else 'X1'}\n" for number in range(most + 1))
+    with pytest.raises(Malformed, match="it is one group too many, the limit is 256"):
+        parsed(f"{WITNESS}{nested}quorum none\n")
+    comment = "#" * (limits.TLOG_POLICY - len("\nquorum none\n"))
+    assert parsed(f"{comment}\nquorum none\n")
     with pytest.raises(Malformed, match="bytes long"):
-        parsed("#" * limits.TLOG_POLICY + "\n")
+        parsed(f"#{comment}\nquorum none\n")
+
+
+def test_line_ends_of_other_systems_are_named():
+    for text, said in (("quorum none\r\n", "a newline alone"), ("quorum\x0bnone\n", "")):
+        with pytest.raises(Malformed) as caught:
+            parsed(text)
+        assert said in caught.value.hint
+        assert bool(caught.value.hint) == bool(said)
 
 
 def test_what_would_be_read_otherwise_is_not_written():
@@ -193,6 +214,7 @@ def test_what_would_be_read_otherwise_is_not_written():
         replace(policy, groups=policy.groups[::-1]),
         replace(policy, witnesses=(replace(policy.witnesses[0], url="a b"), *policy.witnesses[1:])),
         replace(policy, quorum="nobody"),
+        replace(policy, witnesses=(*policy.witnesses[:-1], replace(policy.witnesses[-1], url=" "))),
     ):
         with pytest.raises(Malformed):
             encode_tlog_policy(wrong)
@@ -352,3 +374,4 @@ def test_a_log_of_the_policy_signs_under_its_own_origin_alone():
         with pytest.raises(Refused, match=said):
             verify_witnessed(envelope, policy)
     assert verify_witnessed(signed(5), policy) == ()
+    assert describe_quorum(policy) == "no cosignature"
