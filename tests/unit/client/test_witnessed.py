@@ -218,3 +218,13 @@ def test_without_the_option_nothing_of_it_is_imported(folder):
         assert ended == "0"
         found = {"sigcore.tlog_policy", "sigcore.cosignature", "client.verify.witnessed"} & set(loaded)
         assert bool(found) == there, found
+
+
+def test_many_files_by_several_processes(folder, sigstore):
+    for number, names in enumerate(("ab", "a")):
+        Path(f"many{number}").write_bytes(ARTIFACT)
+        Path(f"many{number}.sigstore.json").write_bytes(encode_bundle(cosigned(sigstore.sign(), *names)))
+    words = ("verify-blob", "many0", "many1", *OPTIONS, "--max-workers", "2", "--json", "--witness-policy")
+    for policy, verdicts in (("any", [True, True]), ("all", [True, False])):
+        done = subprocess.run([sys.executable, "-m", "stack.cli", *words, policy], capture_output=True, check=False)
+        assert [row["verified"] for row in json.loads(done.stdout)] == verdicts, done.stderr
