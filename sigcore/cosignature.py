@@ -68,7 +68,7 @@ def cosign(text: str, name: str, key: ed25519.Ed25519PrivateKey, time_s: int) ->
         Refused: the signature does not verify: a fault in the machine.
     """
     signer = cosigner_key(name, key.public_key())
-    signature = time_s.to_bytes(_TIME, "big") + keys.sign(key, _signed(text, time_s))
+    signature = time_s.to_bytes(_TIME, "big") + keys.sign(key, cosigned_bytes(text, time_s))
     return verify_cosignature(Note(text, (NoteSignature(name, signer.hash, signature),)), signer)
 
 
@@ -89,12 +89,13 @@ def verify_cosignature(note: Note, signer: CosignerKey) -> Cosignature:
         if time_s > limits.INT64_MAX:
             raise Refused(f"the cosignature of {signer.name} has a time beyond 2^63 - 1")
         what = f"the cosignature of {signer.name}"
-        keys.verify(signer.key, line.signature[_TIME:], _signed(note.text, time_s), what=what)
+        keys.verify(signer.key, line.signature[_TIME:], cosigned_bytes(note.text, time_s), what=what)
         times.append(time_s)
     return Cosignature(signer, times[0], lines[0])
 
 
-def _signed(text: str, time_s: int) -> bytes:
+def cosigned_bytes(text: str, time_s: int) -> bytes:
+    """What a cosignature of the checkpoint ``text`` at ``time_s`` signs."""
     return f"cosignature/v1\ntime {time_s}\n{text}".encode()
 
 

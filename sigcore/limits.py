@@ -54,6 +54,9 @@ LOG_REQUEST: Final = 4 * 1024 * 1024
 """rekor-tiles refuses request bodies above 4 MiB."""
 NOTE: Final = 64 * 1024
 NOTE_SIGNATURES: Final = 64
+TLOG_POLICY: Final = 256 * 1024
+TLOG_POLICY_ROWS: Final = 256
+"""Of each kind; C2SP tlog-policy asks for at least 32."""
 ORIGIN: Final = 255
 PROOF_HASHES: Final = 64
 """A tree of 2**63 leaves has paths of 63 hashes."""

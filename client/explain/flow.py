@@ -11,6 +11,7 @@ from client.explain.logged import entry_parts
 from client.explain.material import digest_part, key_part, signature_part
 from client.explain.part import Part
 from client.explain.times import time_parts
+from client.explain.witnessed import witnesses_part
 from client.verify.recorder import Recorder
 from sigcore.bundle import Bundle
 from sigcore.errors import SigError
@@ -32,6 +33,10 @@ _REFUSING = {
     "entry": ("A trusted log holds this very signature.", "Whoever made the bundle, with another entry."),
     "checkpoint": ("The log signed the head of its tree.", "Whoever made the bundle, with a tree of his own."),
     "path": ("The entry is in the tree that the log signed.", "Whoever made the bundle, with a path of his own."),
+    "witnesses": (
+        "The witnesses that your policy demands have cosigned the checkpoint.",
+        "The log, by another tree than it shows to others; and that is what witnesses find out.",
+    ),
     "signature": ("The key signed the artifact.", "Whoever put signature and artifact together."),
     "policy": ("The policy lets this signer sign this file.", "Whoever can change the policy."),
     "claims": (
@@ -50,6 +55,7 @@ _STEPS = (
     ("precertificate", "SCT"),
     ("identity",),
     ("entry", "checkpoint", "leaf hash", "path"),
+    ("witnesses",),
     ("signature",),
     ("policy",),
     ("statement",),
@@ -101,6 +107,8 @@ def list_parts(
     for number, entry in enumerate(bundle.log_entries[: len(found.entries) + 1], 1):  # one more: the one that refused
         log = found.entries[number - 1].source if number <= len(found.entries) else None
         yield from entry_parts(number, entry, signed, log)
+    for number, head in enumerate(found.witnessed, 1):
+        yield witnesses_part(number, head, bundle.log_entries[number - 1], _REFUSING["witnesses"])
     yield signature_part(signed)
     if found.decision:
         yield Part("policy", *_REFUSING["policy"], facts=found.decision)

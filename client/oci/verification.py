@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from client.oci.attached import SIGN, Attached, Defect
 from client.oci.reading import Found, is_signature
@@ -35,6 +35,9 @@ from sigcore.intoto import Statement, Subject
 from sigcore.strict import JSON, encode_time, parse_hex, shown
 from sigcore.trustroot import TrustedRoot
 from sigcore.values import dataclass
+
+if TYPE_CHECKING:
+    from sigcore.tlog_policy import TlogPolicy
 
 _NAMED: Final = 4
 """Reasons that one message names."""
@@ -66,6 +69,7 @@ class Expected:
         workflow: (field of :class:`sigcore.fulcio.FulcioExtensions`, value) that the certificate must carry.
         since: it must not have been signed before: a registry can always bring back what was good once.
         watcher: is told of each attempt.
+        witnesses: who must have cosigned the checkpoints of the log; None demands nobody.
     """
 
     root: TrustedRoot
@@ -77,6 +81,7 @@ class Expected:
     workflow: tuple[tuple[str, str], ...] = ()
     since: datetime | None = None
     watcher: Watcher | None = None
+    witnesses: TlogPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +167,26 @@ def _verify(one: Attached, digest: str, expected: Expected, predicate_type: str)
     recorder = expected.watcher.recorder(one) if expected.watcher is not None else None
     if expected.signer is None:
         key = expected.find_key(one.bundle) if expected.find_key is not None else None
-        verified = verify_own(one.bundle, artifact, root=root, key=key, stamped=one.stamped, recorder=recorder)
+        verified = verify_own(
+            one.bundle,
+            artifact,
+            root=root,
+            key=key,
+            stamped=one.stamped,
+            recorder=recorder,
+            witnesses=expected.witnesses,
+        )
         _check_type(verified.statement, predicate_type)
         return verified
     if isinstance(content, MessageSignature):
-        return verify_blob(one.bundle, artifact, root=root, identity=expected.signer, recorder=recorder)
+        return verify_blob(
+            one.bundle,
+            artifact,
+            root=root,
+            identity=expected.signer,
+            recorder=recorder,
+            witnesses=expected.witnesses,
+        )
     return verify_attestation(
         one.bundle,
         artifact,
@@ -175,6 +195,7 @@ def _verify(one: Attached, digest: str, expected: Expected, predicate_type: str)
         predicate_type=predicate_type,
         stamped=one.stamped,
         recorder=recorder,
+        witnesses=expected.witnesses,
     )
 
 

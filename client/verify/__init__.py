@@ -15,6 +15,7 @@ expected to have signed (an identity, or a key):
 5. Identity: the certificate's one name and its issuer are the expected ones.
 6. Transparency: every log entry is of a trusted log and is, byte for byte, the entry of this certificate, signature and
    digest; its proof leads to a checkpoint that the log has signed. In bundles of version 0.1 the promise may stand for that.
+   Where a witness policy is given, each of these checkpoints is cosigned as it demands, and there is one.
 7. Signature: made by the certificate's key, or by the expected one, over the artifact's digest or the envelope.
 
 For a bare key the steps 3 to 5 have nothing to look at: whoever names the key vouches for it.
@@ -26,6 +27,8 @@ Sources: sigstore client specification (``client-spec.md`` section 4), protobuf-
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from client.verify.bodies import kind_of
 from client.verify.certificate import verify_certificate
@@ -45,12 +48,17 @@ from sigcore.trustroot import TrustedRoot
 from sigcore.values import dataclass
 from sigcore.x509 import Certificate
 
+if TYPE_CHECKING:  # A verification that demands no witnesses does not import what judges them.
+    from client.verify.witnessed import Witnessed
+    from sigcore.tlog_policy import TlogPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A verified signature: the proof that the steps above were all taken, with what each of them found.
 
-    ``statement`` is there for an attestation. ``chain`` and ``scts`` are empty where a bare key signed.
+    ``statement`` is there for an attestation. ``chain`` and ``scts`` are empty where a bare key signed, ``witnessed`` where no
+    witness policy was given.
     """
 
     digest: bytes
@@ -61,6 +69,7 @@ class Verified:
     scts: tuple[VerifiedSct, ...]
     entries: tuple[VerifiedEntry, ...]
     statement: Statement | None = None
+    witnessed: tuple[Witnessed, ...] = ()
 
 
 def verify_blob(
@@ -70,6 +79,7 @@ def verify_blob(
     root: TrustedRoot,
     identity: IdentityPolicy | ManagedKey,
     recorder: Recorder | None = None,
+    witnesses: TlogPolicy | None = None,
 ) -> Verified:
     """Steps 1 to 7 for the signature of a file.
 
@@ -79,11 +89,12 @@ def verify_blob(
         root: what is trusted.
         identity: who must have signed.
         recorder: is given what each step finds.
+        witnesses: who must have cosigned the checkpoints; None demands nobody.
 
     Raises:
         Refused: a step failed; ``step`` and the message say which and why. Malformed: a part is not well-formed.
     """
-    return at_once(blob_steps(bundle, digest, root=root, identity=identity, recorder=recorder))
+    return at_once(blob_steps(bundle, digest, root=root, identity=identity, recorder=recorder, witnesses=witnesses))
 
 
 def blob_steps(
@@ -93,6 +104,7 @@ def blob_steps(
     root: TrustedRoot,
     identity: IdentityPolicy | ManagedKey,
     recorder: Recorder | None = None,
+    witnesses: TlogPolicy | None = None,
 ) -> Steps[Verified]:
     """:func:`verify_blob` with pauses between its steps, for whoever has many: :mod:`client.verify.steps`."""
     if not isinstance(bundle.content, MessageSignature):
@@ -100,7 +112,7 @@ def blob_steps(
             "the bundle holds an attestation, expected the signature of a file",
             "what it says about the file must be looked at: use verify-blob-attestation",
         )
-    return (yield from _verify(bundle, digest, root, identity, recorder or Recorder()))
+    return (yield from _verify(bundle, digest, root, identity, recorder or Recorder(), witnesses=witnesses))
 
 
 def verify_attestation(
@@ -112,6 +124,7 @@ def verify_attestation(
     predicate_type: str = "",
     stamped: bytes | None = None,
     recorder: Recorder | None = None,
+    witnesses: TlogPolicy | None = None,
 ) -> Verified:
     """Steps 1 to 7 for an attestation about a file; ``predicate_type`` (a URI) is demanded where it is given.
 
@@ -130,6 +143,7 @@ def verify_attestation(
             predicate_type=predicate_type,
             stamped=stamped,
             recorder=recorder,
+            witnesses=witnesses,
         )
     )
 
@@ -143,11 +157,12 @@ def attestation_steps(
     predicate_type: str = "",
     stamped: bytes | None = None,
     recorder: Recorder | None = None,
+    witnesses: TlogPolicy | None = None,
 ) -> Steps[Verified]:
     """:func:`verify_attestation` with pauses between its steps."""
     if isinstance(bundle.content, MessageSignature):
         raise Refused("the bundle holds the signature of a file, expected an attestation", "use verify-blob")
-    verified = yield from _verify(bundle, digest, root, identity, recorder or Recorder(), stamped)
+    verified = yield from _verify(bundle, digest, root, identity, recorder or Recorder(), stamped, witnesses)
     found = verified.statement.predicate_type if verified.statement is not None else ""
     if predicate_type and found != predicate_type:
         with Step("statement"):
@@ -166,12 +181,15 @@ def verify_own(
     key: ManagedKey | None = None,
     stamped: bytes | None = None,
     recorder: Recorder | None = None,
+    witnesses: TlogPolicy | None = None,
 ) -> Verified:
     """All steps but 5: for a signer (with ``key``, if it has one) that looks at its own bundle before it hands it out.
 
     It says nothing about who signed. Verifiers must use :func:`verify_blob` or :func:`verify_attestation`.
     """
-    return at_once(own_steps(bundle, digest, root=root, key=key, stamped=stamped, recorder=recorder))
+    return at_once(
+        own_steps(bundle, digest, root=root, key=key, stamped=stamped, recorder=recorder, witnesses=witnesses)
+    )
 
 
 def own_steps(
@@ -182,9 +200,10 @@ def own_steps(
     key: ManagedKey | None = None,
     stamped: bytes | None = None,
     recorder: Recorder | None = None,
+    witnesses: TlogPolicy | None = None,
 ) -> Steps[Verified]:
     """:func:`verify_own` with pauses between its steps."""
-    return _verify(bundle, digest, root, key, recorder or Recorder(), stamped)
+    return _verify(bundle, digest, root, key, recorder or Recorder(), stamped, witnesses)
 
 
 def _verify(
@@ -194,6 +213,7 @@ def _verify(
     expected: IdentityPolicy | ManagedKey | None,
     found: Recorder,
     stamped: bytes | None = None,
+    witnesses: TlogPolicy | None = None,
 ) -> Steps[Verified]:
     step = "digest"
     try:
@@ -222,13 +242,33 @@ def _verify(
         for entry in bundle.log_entries:
             verified = yield from entry_steps(entry, signed, root.logs, moments)  # 6
             found.entries = (*found.entries, verified)
+        if witnesses is not None:
+            step = "witnesses"
+            found.witnessed = _verify_witnesses(bundle, found.entries, witnesses)
         step = "signature"
         yield
         verify_signature(signed)  # 7
     except SigError as error:
         error.step = error.step or step  # the innermost name stays
         raise
-    return Verified(digest, signed.signature, found.chain, signer, times, found.scts, found.entries, signed.statement)
+    return Verified(
+        digest,
+        signed.signature,
+        found.chain,
+        signer,
+        times,
+        found.scts,
+        found.entries,
+        signed.statement,
+        found.witnessed,
+    )
+
+
+def _verify_witnesses(bundle: Bundle, entries: tuple[VerifiedEntry, ...], policy: TlogPolicy) -> tuple[Witnessed, ...]:
+    # Deferred: few verifications demand witnesses, and the others pay nothing for them.
+    from client.verify.witnessed import verify_witnesses  # noqa: PLC0415 - see the line above
+
+    return verify_witnesses(bundle.log_entries, entries, policy)
 
 
 def _check_material(bundle: Bundle) -> None:

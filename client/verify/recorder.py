@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from client.verify.entry import VerifiedEntry
 from client.verify.identity import Signer
 from client.verify.scts import VerifiedSct
 from client.verify.signed import Signed
 from client.verify.times import VerifiedTime
 from sigcore.x509 import Certificate
+
+if TYPE_CHECKING:
+    from client.verify.witnessed import Witnessed
 
 
 class Recorder:
@@ -17,9 +22,10 @@ class Recorder:
     It decides nothing. A verification without a refusal is a :class:`client.verify.Verified`, and nothing else is.
     """
 
-    __slots__ = ("chain", "decision", "entries", "scts", "signed", "signer", "times")
+    __slots__ = ("chain", "decision", "entries", "scts", "signed", "signer", "times", "witnessed")
 
     def __init__(self) -> None:
+        self.witnessed: tuple[Witnessed, ...] = ()
         self.signed: Signed | None = None
         self.times: tuple[VerifiedTime, ...] = ()
         self.chain: tuple[Certificate, ...] = ()

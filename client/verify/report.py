@@ -39,6 +39,10 @@ def _checks(verified: Verified) -> Iterator[Check]:
         )
         how = "holds" if entry.size else "has promised to hold"
         yield Check("transparency", f"the log {shown(entry.log)} {how} this very signature ({entry.kind})", place)
+    for head in verified.witnessed:
+        what = f"the witnesses that the policy demands ({head.rule}) have cosigned the tree of {head.size} leaves"
+        names = (f"{shown(one.name, 200)} at {one.time}" for one in head.cosignatures)
+        yield Check("witnesses", f"{what} of {shown(head.log)}", ", ".join(names) or "none")
     by = "the certificate's" if verified.chain else "the named"
     over = "the attestation" if verified.statement is not None else "the artifact's digest"
     yield Check("signature", f"by {by} key over {over}", verified.signature.hex())

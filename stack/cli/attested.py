@@ -14,6 +14,7 @@ from sigcore.bundle import Bundle
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
 from stack.cli.verifying import Verify, read_signer
+from stack.cli.witness_choice import load_witness_policy
 
 
 def attestation_verifier(
@@ -32,9 +33,17 @@ def attestation_verifier(
 
         asked = partial(Police.of(path, options).verifier, attestation=True, predicate_type=wanted)
         return lambda file: named(file, asked(file))
-    signer, root = read_signer(options), load_trusted_root(options)
+    signer, root, witnesses = read_signer(options), load_trusted_root(options), load_witness_policy(options)
 
     def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
-        return attestation_steps(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
+        return attestation_steps(
+            bundle,
+            digest,
+            root=root,
+            identity=signer,
+            predicate_type=wanted,
+            recorder=found,
+            witnesses=witnesses,
+        )
 
     return lambda file: named(file, verify)

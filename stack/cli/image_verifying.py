@@ -41,6 +41,7 @@ from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import Usage
 from stack.cli.verifying import Signer, add_signer_options, workflow_of
+from stack.cli.witness_choice import add_witness_option, load_witness_policy
 
 if TYPE_CHECKING:
     from stack.cli.image_explaining import ImageExplainer
@@ -96,6 +97,7 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
         help="refuse what was signed longer ago, by the earliest time that is verified: 12h, 30d, 2w",
     )
     add_policy_options(parser)
+    add_witness_option(parser)
     add_root_options(parser)
     add_registry_options(parser)
 
@@ -103,7 +105,8 @@ def add_verify_image_options(parser: argparse.ArgumentParser) -> None:
 def expected_of(options: argparse.Namespace, root: TrustedRoot, signer: Signer | None) -> Expected:
     """What must hold of every image, as the options say; ``signer`` is None where a policy decides."""
     since = datetime.now(UTC) - read_age(options.max_age) if options.max_age else None
-    return Expected(root, signer, workflow=workflow_of(options), since=since)
+    witnesses = load_witness_policy(options)
+    return Expected(root, signer, workflow=workflow_of(options), since=since, witnesses=witnesses)
 
 
 def read_age(text: str) -> timedelta:

@@ -31,6 +31,7 @@ examples:
   sigbox log watch --once --identity '*@example.com' --certificate-oidc-issuer https://accounts.example.com
   sigbox log watch --interval 300 --extension 'source_repository_uri=https://github.com/acme/**' --webhook @hook --json
   sigbox log watch --ct --once --identity '*@example.com'        the certificate log: what was issued for these names
+  sigbox log info --witness-policy witnesses.txt                  no head that too few have cosigned
   sigbox log export /srv/www/log               C2SP tiles for any static file server; again to bring it up to date
   sigbox log export /srv/www/log --data /srv/sigbox
   sigbox log info --rekor-url https://mirror.example.com/log

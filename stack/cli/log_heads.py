@@ -14,6 +14,7 @@ from client.logs.choice import generation_of
 from client.logs.reader import LogReader, SignedHead, signed_head
 from client.logs.rekor_v1 import RekorV1Log
 from client.logs.tiled import TiledLog
+from client.verify.witnessed import Witnessed
 from sigcore import limits, merkle
 from sigcore.errors import Malformed
 from sigcore.merkle import Hash
@@ -56,7 +57,15 @@ def _info_json(open_log: Reading, head: SignedHead, before: SignedHead | None) -
             {"name": line.name, "keyHash": line.key_hash.hex()} for line in parse_note(head.envelope).signatures
         ],
         "seenBefore": head_json(before) if before else None,
+        **_witnesses_json(open_log.cosigned(head)),
     }
+
+
+def _witnesses_json(found: Witnessed | None) -> dict[str, object]:
+    if found is None:
+        return {}
+    rows = [{"name": one.name, "keyName": one.found.signer.name, "time": one.time} for one in found.cosignatures]
+    return {"witnesses": {"quorum": found.rule, "cosigned": rows}}
 
 
 def _among(reader: LogReader) -> str:
@@ -70,7 +79,7 @@ def _among(reader: LogReader) -> str:
 def _info_text(open_log: Reading, head: SignedHead, before: SignedHead | None) -> str:
     log, signers = open_log.reader.log, [line.name for line in parse_note(head.envelope).signatures]
     others = len(signers) - 1
-    rows = (
+    rows = [
         ("log", f"{open_log.url} (Rekor v{open_log.reader.generation})"),
         ("origin", shown(head.checkpoint.origin, 200)),
         ("log id", log.log_id.hex()),
@@ -78,7 +87,10 @@ def _info_text(open_log: Reading, head: SignedHead, before: SignedHead | None) -
         ("root", encode_base64(head.root)),
         ("checkpoint", f"signed by the log's key of the trusted root{f', and by {others} more' if others else ''}"),
         ("seen before", f"{head_line(before)}: the beginning of this tree" if before else "never; remembered now"),
-    )
+    ]
+    if (found := open_log.cosigned(head)) is not None:
+        names = ", ".join(f"{shown(one.name, 200)} at {one.time}" for one in found.cosignatures) or "nobody"
+        rows.append(("witnesses", f"cosigned by {names}; your policy demands {found.rule}"))
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
 
 
@@ -165,6 +177,8 @@ async def _export(options: argparse.Namespace) -> int:
 
 
 async def _export_own(options: argparse.Namespace) -> Exported:
+    if options.witness_policy is not None:
+        raise Usage("--witness-policy and --data are given", "what lies in a data directory has no cosignatures")
     home = home_at(options.data)
     if not (options.trusted_root or options.trust_config):
         options.trusted_root = str(home.trusted_root)

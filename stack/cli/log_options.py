@@ -8,6 +8,7 @@ from typing import Final
 
 from client.logs.choice import GENERATIONS
 from stack.cli.trusting import add_trust_options
+from stack.cli.witness_choice import add_witness_option
 
 RETRIES: Final = 10
 LONGEST_S: Final = 600
@@ -20,6 +21,7 @@ def add_log_options(parser: argparse.ArgumentParser, json_help: str = "one JSON 
     which = parser.add_argument_group("which log", "default: the newest log of the trusted root, at its own URL")
     which.add_argument("--rekor-url", metavar="URL", help="where it is read: a log's URL, or that of a static copy")
     add_reading_options(parser, which, json_help)
+    add_witness_option(parser)
 
 
 def add_reading_options(parser: argparse.ArgumentParser, which: argparse._ArgumentGroup, json_help: str) -> None:

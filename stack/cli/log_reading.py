@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from client.logs.choice import (
     choose_ct_log,
@@ -25,11 +26,17 @@ from client.logs.seen import SeenHeads, follow, state_folder
 from client.logs.tiled import TiledLog
 from client.retrying import Retrying, waits
 from client.transport import AiohttpTransport, Transport, tls_context
+from client.verify.steps import Step
 from sigcore.strict import encode_base64
 from sigcore.trustroot import LogInstance, TrustedRoot
 from stack.cli.log_options import LONGEST_S, RETRIES
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import Usage, tell
+from stack.cli.witness_choice import load_witness_policy
+
+if TYPE_CHECKING:
+    from client.verify.witnessed import Witnessed
+    from sigcore.tlog_policy import TlogPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +50,34 @@ class Following:
     before: tuple[Followed, ...] = ()
     """The trees that it goes on from, where they are at URLs of their own (or all behind one index), oldest first."""
 
+    witnesses: TlogPolicy | None = None
+    """Who must have cosigned each head."""
+
     async def follow(self) -> tuple[SignedHead, SignedHead | None]:
-        """See :func:`client.logs.seen.follow`."""
-        return await follow(self.reader, self.seen)
+        """See :func:`client.logs.seen.follow`; and the head must be cosigned, where a witness policy is given.
+
+        One that is not stays remembered: the log has signed it, and must not show another history to anybody.
+
+        Raises:
+            Refused: see :meth:`cosigned`.
+        """
+        head, before = await follow(self.reader, self.seen)
+        self.cosigned(head)
+        return head, before
+
+    def cosigned(self, head: SignedHead) -> Witnessed | None:
+        """Who has cosigned ``head``, as the witness policy demands; None without one.
+
+        Raises:
+            Refused: too few, or a cosignature that is none. Malformed: see :func:`sigcore.tlog_policy.verify_witnessed`.
+        """
+        if self.witnesses is None:
+            return None
+        # Deferred: few readers demand witnesses.
+        from client.verify.witnessed import witnessed_head  # noqa: PLC0415 - see the line above
+
+        with Step("witnesses"):
+            return witnessed_head(head.envelope, self.url, head.size, self.witnesses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +116,7 @@ def seen_heads(options: argparse.Namespace, purpose: str = "checkpoint") -> Seen
 @asynccontextmanager
 async def reading(options: argparse.Namespace) -> AsyncIterator[Reading]:
     """The log that the options mean, for the length of a block; errors as :func:`chosen_log` and :func:`_asking`."""
-    root = load_trusted_root(options)
+    root, witnesses = load_trusted_root(options), load_witness_policy(options)
     log = _chosen(root, options)
     url = (options.rekor_url or log.base_url).rstrip("/")
     async with _asking(options) as transport:
@@ -92,15 +124,17 @@ async def reading(options: argparse.Namespace) -> AsyncIterator[Reading]:
             tiled = TiledLog(transport, url, log)
             kept = [one for one in root.logs if generation_of(one) == 2]
             before = [TiledLog(transport, one.base_url, one) for one in _before(kept, log, url, options)]
-            yield Reading(tiled, seen_heads(options), transport, url, tuple(before))
+            yield Reading(tiled, seen_heads(options), transport, url, tuple(before), witnesses)
         else:
             reader = RekorV1Log(transport, url, log, other_trees(root, log))
-            yield Reading(reader, seen_heads(options), transport, url, tuple(reader.before()))
+            yield Reading(reader, seen_heads(options), transport, url, tuple(reader.before()), witnesses)
 
 
 @asynccontextmanager
 async def reading_ct(options: argparse.Namespace, given: str) -> AsyncIterator[Following]:
     """The certificate log at the URL that is ``given``, empty for its own; else as :func:`reading`."""
+    if options.witness_policy is not None:
+        raise Usage("--witness-policy is given for a certificate log", "witnesses cosign logs of Rekor v2 alone")
     root = load_trusted_root(options)
     log = _chosen_ct(root, given, options)
     url = (given or log.base_url).rstrip("/")

@@ -23,6 +23,7 @@ from client.verify.identity import compile_pattern
 from sigcore.errors import Refused, SigError, Unavailable
 from sigcore.fulcio import FulcioExtensions
 from sigcore.strict import parse_hex
+from sigcore.tlog_policy import NotCosigned
 from sigcore.trustroot import LogInstance
 from stack.cli.log_action import Action
 from stack.cli.log_options import add_log_options
@@ -241,7 +242,7 @@ async def _one_round(watch: _Watch, older: list[_Watch], options: argparse.Names
     """First what is left in ``older`` trees, each until it has ended and all of it was told; whether all of it was done.
 
     A log that cannot be reached, or a webhook, is tried again in the next round; so is, by who is ``patient``, a log that answers no:
-    it has answered before. Everything else ends the watch.
+    it has answered before, and a head that lacks a cosignature: a witness was away. Everything else ends the watch.
     """
     now = datetime.now(UTC)
     try:
@@ -256,7 +257,7 @@ async def _one_round(watch: _Watch, older: list[_Watch], options: argparse.Names
         except SigError as failure:
             sys.stderr.write(f"sigbox log: {failure}\n")
         raise
-    except (Unavailable, ServiceRefused) as error:
+    except (Unavailable, ServiceRefused, NotCosigned) as error:
         if options.once or not (patient or isinstance(error, Unavailable)):
             raise
         sys.stderr.write(f"sigbox log: {error}\n")

@@ -7,6 +7,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from client.files import load_bundle, read_file
 from client.policy.decision import Decision, decide, decide_attestations, find_rule, verify_current
@@ -29,6 +30,10 @@ from stack.cli.policy_report import facts
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import NoPolicy, Usage
 from stack.cli.verifying import Verify
+from stack.cli.witness_choice import load_witness_policy
+
+if TYPE_CHECKING:
+    from sigcore.tlog_policy import TlogPolicy
 
 
 def load_policy(path: str) -> Policy:
@@ -57,6 +62,8 @@ class Police:
     roots: dict[str, TrustedRoot]
     options: argparse.Namespace
     now: datetime
+    witnesses: TlogPolicy | None = None
+    """Who must have cosigned, whatever the policy says of the signer."""
 
     @classmethod
     def of(cls, path: str, options: argparse.Namespace) -> Police:
@@ -73,7 +80,7 @@ class Police:
             verify_current(policy, now)
         except Refused as error:
             raise NoPolicy(error.message, error.hint) from error
-        return cls(policy, load_roots(options), options, now)
+        return cls(policy, load_roots(options), options, now, load_witness_policy(options))
 
     def verifier(self, file: str, *, attestation: bool = False, predicate_type: str = "") -> Verify:
         """What verifies ``file``: under the whole rule, or with ``attestation`` each bundle as one that is asked for."""
@@ -128,7 +135,8 @@ class Police:
                 digests[algorithm] = digest_of(file, algorithm)
             recorder = found if one is bundle else Recorder()
             key = find_key(self.policy, one)
-            verified.append((yield from own_steps(one, digests[algorithm], root=root, key=key, recorder=recorder)))
+            steps = own_steps(one, digests[algorithm], root=root, key=key, recorder=recorder, witnesses=self.witnesses)
+            verified.append((yield from steps))
         return tuple(verified)
 
 

@@ -39,6 +39,7 @@ from stack.cli.signing import Form, Job, add_identity, sign_files
 from stack.cli.trusting import add_root_options, add_trust_options
 from stack.cli.usage import Usage, tell, verifying
 from stack.cli.verifying import Verify, add_signer_options, verify_files
+from stack.cli.witness_choice import add_witness_option
 
 EXAMPLES = """\
 examples:
@@ -92,6 +93,7 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
     add_signer_options(verify)
     verify.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
     add_policy_options(verify)
+    add_witness_option(verify)
     add_root_options(verify)
     verify.set_defaults(max_workers=None, explain=None, explain_dir=None)
 

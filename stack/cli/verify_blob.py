@@ -18,6 +18,7 @@ from stack.cli.online import add_detached_options, add_online_options, also_show
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
 from stack.cli.verifying import add_verify_options, read_signer, verify_files
+from stack.cli.witness_choice import load_witness_policy
 
 EXAMPLES = """\
 examples:
@@ -26,6 +27,7 @@ examples:
   sigbox verify-blob dist/ --certificate-identity-regexp '.*@example\\.com' --certificate-oidc-issuer URL --json
   sigbox verify-blob sha256:8fd1...  --bundle release.sigstore.json --key release.pub
   sigbox verify-blob release.tar.gz --policy policy.json --as release.tar.gz
+  sigbox verify-blob release.tar.gz --witness-policy witnesses.txt --certificate-identity I ...
   sigbox verify-blob release.tar.gz --signature release.sig --certificate release.pem --online --certificate-identity I ..."""
 
 
@@ -48,9 +50,9 @@ def _run(options: argparse.Namespace) -> int:
         from stack.cli.policing import Police  # noqa: PLC0415 - see the line above
 
         return verify_files(options, also_shown(options, Police.of(path, options).verifier))
-    signer, root = read_signer(options), load_trusted_root(options)
+    signer, root, witnesses = read_signer(options), load_trusted_root(options), load_witness_policy(options)
 
     def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
-        return blob_steps(bundle, digest, root=root, identity=signer, recorder=found)
+        return blob_steps(bundle, digest, root=root, identity=signer, recorder=found, witnesses=witnesses)
 
     return verify_files(options, also_shown(options, lambda _file: verify))

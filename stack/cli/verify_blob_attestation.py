@@ -18,6 +18,7 @@ from stack.cli.online import add_online_options, also_shown, whole_bundle
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
 from stack.cli.verifying import add_verify_options, read_signer, verify_files
+from stack.cli.witness_choice import load_witness_policy
 
 EXAMPLES = """\
 examples:
@@ -49,9 +50,17 @@ def _run(options: argparse.Namespace) -> int:
         police = Police.of(path, options)
         asked = partial(police.verifier, attestation=True, predicate_type=wanted)
         return verify_files(options, also_shown(options, asked))
-    signer, root = read_signer(options), load_trusted_root(options)
+    signer, root, witnesses = read_signer(options), load_trusted_root(options), load_witness_policy(options)
 
     def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
-        return attestation_steps(bundle, digest, root=root, identity=signer, predicate_type=wanted, recorder=found)
+        return attestation_steps(
+            bundle,
+            digest,
+            root=root,
+            identity=signer,
+            predicate_type=wanted,
+            recorder=found,
+            witnesses=witnesses,
+        )
 
     return verify_files(options, also_shown(options, lambda _file: verify))

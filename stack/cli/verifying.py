@@ -28,6 +28,7 @@ from stack.cli.public_keys import read_public_key
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
 from stack.cli.usage import NotServed, Usage
+from stack.cli.witness_choice import add_witness_option
 
 Signer: TypeAlias = IdentityPolicy | ManagedKey
 Verify: TypeAlias = Callable[[Bundle, bytes, Recorder], Steps[Verified]]
@@ -58,7 +59,7 @@ class Attempt:
 
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
-    """FILE, ``--bundle``, the identity or the key, ``--json``, the trust options."""
+    """FILE, ``--bundle``, the identity or the key, ``--json``, the policies, the trust options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file, a directory, or sha256:HEX with --bundle")
     parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
     add_signer_options(parser)
@@ -71,6 +72,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
     add_explain_options(parser)
     add_policy_options(parser)
+    add_witness_option(parser)
     add_root_options(parser)
 
 
@@ -274,4 +276,6 @@ def _summary(verified: Verified) -> str:
     if verified.statement is not None:
         did = f"attested {ascii(verified.statement.predicate_type)[1:-1]}"
     when = f" at {min(time.time for time in verified.times):%Y-%m-%dT%H:%M:%SZ}" if verified.times else ""
-    return f"{who} {did}{when}, log entry {entry.index}"
+    count = sum(len(head.cosignatures) for head in verified.witnessed)
+    seen = f", its checkpoint cosigned by {count} of your witnesses" if verified.witnessed else ""
+    return f"{who} {did}{when}, log entry {entry.index}{seen}"

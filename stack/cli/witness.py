@@ -2,7 +2,8 @@
 """Witness other people's logs: your stack cosigns what it has seen grow, and never a second history.
 
 `add` makes your stack a witness; a running one takes each change up at once. Your own log asks others when sigbox.toml names them:
-`show` prints what to give them, and what to take from them.
+`show` prints what to give them, and what to take from them. `policy` prints what whoever verifies demands by --witness-policy: your log,
+and how many of the witnesses that it asks.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sigcore import keys, limits
 from sigcore.cosignature import CosignerKey, encode_log_verifier, encode_witness_verifier, parse_log_verifier
 from sigcore.errors import Malformed, Refused
 from sigcore.note import NoteKey, note_key
+from sigcore.tlog_policy import describe_quorum, encode_tlog_policy
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
 from stack.cli.usage import Usage
 from stack.config import Home, Settings, home_at, load_settings
@@ -29,6 +31,7 @@ from stack.generations import load_generations
 from stack.trust.documents import load_public
 from stack.witness_files import add_logs, list_file, load_witnessed, memory_file, parse_witnessed, remove_log
 from stack.witness_files import load_public as load_witness_public
+from stack.witness_policy import stack_policy
 
 EXAMPLES = """\
 examples:
@@ -36,7 +39,9 @@ examples:
   sigbox witness add partner.example+1a2b3c4d+ARpc2QcU...   cosign that log from now on
   sigbox witness add partner-logs.txt                       the same, a log a line
   sigbox witness list --json
-  sigbox witness remove partner.example"""
+  sigbox witness remove partner.example
+  sigbox witness policy > witnesses.txt
+  sigbox verify-blob FILE --witness-policy witnesses.txt --certificate-identity I ..."""
 _ONE = "one JSON document on standard output"
 
 
@@ -49,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("log", metavar="ORIGIN", help="the log, as list shows it")
     show = actions.add_parser("show", help="what others need: of your log, of your witness", allow_abbrev=False)
     listing = actions.add_parser("list", help="the logs that are witnessed, and how far", allow_abbrev=False)
-    for action in (add, remove, show, listing):
+    policy = actions.add_parser("policy", help="what verifiers demand: your log, its witnesses", allow_abbrev=False)
+    text = "how many must have cosigned: a number, any, all (default: witness_quorum)"
+    policy.add_argument("--quorum", metavar="N", default="", help=text)
+    for action in (add, remove, show, listing, policy):
         action.add_argument("--json", action="store_true", help=_ONE)
         add_data_option(action)
     for action in (add, remove):
@@ -59,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; the result goes to standard output, what was done to standard error."""
     try:
-        {"add": _add, "remove": _remove, "show": _show, "list": _list}[options.action](options)
+        {"add": _add, "remove": _remove, "show": _show, "list": _list, "policy": _policy}[options.action](options)
     except Malformed as error:
         raise Usage(error.message, error.hint) from error
     return 0
@@ -111,7 +119,7 @@ def _remove(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     home = home_at(options.data)
     settings, public = load_settings(home), load_witness_public(home)
-    log = note_key(settings.host_of("log"), _first_key(home))
+    log = note_key(settings.host_of("log"), _keys(home)[0])
     if options.json:
         witness = _row(settings, public) if public else None
         print(json.dumps({"log": encode_log_verifier(log), "witness": witness}, indent=2))
@@ -121,10 +129,12 @@ def _show(options: argparse.Namespace) -> None:
     print(_asked(settings, public) if public else "# this stack is no witness yet: sigbox witness add makes it one")
 
 
-def _first_key(home: Home) -> keys.PublicKey:
-    """Of the log's first tree: the one that can have witnesses."""
+def _keys(home: Home) -> list[keys.PublicKey]:
+    """Of the log's trees; the first is the one that can have witnesses."""
     rotated = load_generations(home)
-    return keys.parse_public_key(rotated["rekor"][0].public[0]) if "rekor" in rotated else load_public(home).rekor_key
+    if "rekor" not in rotated:
+        return [load_public(home).rekor_key]
+    return [keys.parse_public_key(one.public[0]) for one in rotated["rekor"]]
 
 
 def _row(settings: Settings, public: CosignerKey) -> dict[str, str]:
@@ -134,6 +144,18 @@ def _row(settings: Settings, public: CosignerKey) -> dict[str, str]:
 def _asked(settings: Settings, public: CosignerKey) -> str:
     rows = "".join(f'\n# {name} = "{value}"' for name, value in _row(settings, public).items())
     return f"# this stack as a witness, for the sigbox.toml of whoever asks it:\n# [[log.witnesses]]{rows}"
+
+
+def _policy(options: argparse.Namespace) -> None:
+    home = home_at(options.data)
+    settings = load_settings(home)
+    logs = [note_key(settings.host_of("log"), key) for key in _keys(home)]
+    policy, notes = stack_policy(settings, logs, options.quorum)
+    text = "".join(f"# {note}\n" for note in notes) + encode_tlog_policy(policy).decode("utf-8")
+    if options.json:
+        print(json.dumps({"policy": text, "quorum": describe_quorum(policy)}, indent=2))
+    else:
+        print(text, end="")
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -38,6 +38,7 @@ TESTS = (
             "swap",
             "sign",
             "identity_policy",
+            "witnessed",
         )
     ),
     "tests/unit/sigcore/test_merkle.py",

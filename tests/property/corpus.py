@@ -84,6 +84,7 @@ from sigcore import (
     strict,
     tiles,
     timestamp,
+    tlog_policy,
     trustroot,
     tst_info,
     x509,
@@ -108,6 +109,7 @@ CHECKPOINT = BUNDLE.log_entries[0].proof.checkpoint
 WITNESS_KEY = cosignature.encode_witness_verifier(
     cosignature.cosigner_key("w.example", ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key())
 )
+LOG_KEY = cosignature.encode_log_verifier(note.note_key("log.example", P256.public_key()))
 SCT = sct.sign_sct(sct.X509Entry(CERTIFICATE.der), 1_700_000_000_000, P256)
 WHAT = "the input"
 FULCIO = {
@@ -360,6 +362,15 @@ PARSERS: dict[str, Parser] = {
         [WITNESS_KEY.encode()],
         cosignature.encode_witness_verifier,
         text=True,
+    ),
+    "sigcore.tlog_policy.parse_tlog_policy": Parser(
+        tlog_policy.parse_tlog_policy,
+        [
+            b"quorum none\n",
+            f"log {LOG_KEY} http://log.example\nwitness a {WITNESS_KEY}\ngroup b any a\n# end\nquorum b\n".encode(),
+        ],
+        tlog_policy.encode_tlog_policy,
+        exact=False,
     ),
     "tlog.witness.parse_witness_request": Parser(
         tlog.witness.parse_witness_request,

@@ -93,7 +93,7 @@ def test_the_verify_path_imports_nothing_heavy():
     heavy |= {"dataclasses", "inspect", "pathlib", "tempfile", "shutil", "decimal", "importlib.metadata"}
     heavy |= {"cryptography.x509", "cryptography.hazmat.primitives.serialization", "sigcore.signing_config"}
     heavy |= {"cryptography.hazmat.backends.openssl.backend", "cryptography.hazmat.primitives.asymmetric.rsa"}
-    heavy |= {"random", "threading", "sigcore.ed25519ph"}
+    heavy |= {"random", "threading", "sigcore.ed25519ph", "sigcore.tlog_policy", "sigcore.cosignature"}
     assert not heavy & loaded
 
 
