@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
-from pathlib import Path
 
 from client.files import digest_file, read_file
 from client.sign import Signing, attest
@@ -18,6 +17,7 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
 from sigcore.intoto import Statement, Subject, encode_statement, parse_statement, predicate_type_uri
 from sigcore.strict import Fields, parse_json
+from stack.cli.artifact import given_path
 from stack.cli.signing import Job, add_sign_options, sign_files
 from stack.cli.usage import Usage
 
@@ -29,12 +29,16 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox attest-blob``."""
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="what the statement is about")
-    parser.add_argument("--predicate", type=Path, metavar="JSON", help="what is said about FILE: a JSON object")
+    parser.add_argument(
+        "file", nargs="?", type=given_path, metavar="FILE", help="what the statement is about; - is standard input"
+    )
+    parser.add_argument("--predicate", type=given_path, metavar="JSON", help="what is said about FILE: a JSON object")
     parser.add_argument(
         "--type", metavar="T", help="the predicate's type: a URI, or cosign's short name (default: custom)"
     )
-    parser.add_argument("--statement", type=Path, metavar="JSON", help="the whole statement, instead of the two above")
+    parser.add_argument(
+        "--statement", type=given_path, metavar="JSON", help="the whole statement, instead of the two above"
+    )
     add_sign_options(parser)
 
 
@@ -44,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         raise Usage("both or none of --predicate and --statement are given", "give exactly one of them")
     if options.statement and options.type:
         raise Usage("--type is given beside --statement, which names its type itself", "leave --type out")
+    if options.file == (options.predicate or options.statement) == given_path("-"):
+        raise Usage("FILE and what is said about it are both standard input", "name a file for one of them")
     file = options.file or options.statement
     if file is None:
         raise Usage("no FILE is named", "name the file that the predicate is about")

@@ -28,11 +28,11 @@ from client.verify.steps import Step, Steps
 from sigcore import limits
 from sigcore.bundle import Bundle, encode_bundle
 from sigcore.errors import NotFound
-from sigcore.intoto import predicate_type_uri
 from sigcore.pep740 import encode_attestation, parse_attestation, parse_provenance
 from sigcore.strict import JSON, Fields, parse_json
 from stack.cli.artifact import SUFFIX, is_digest
 from stack.cli.attested import attestation_verifier
+from stack.cli.demanded_type import demanded_type
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.service_urls import add_service_options
 from stack.cli.signing import Form, Job, add_identity, sign_files
@@ -184,7 +184,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _verifier(options: argparse.Namespace) -> Callable[[str], Verify]:
-    wanted = predicate_type_uri(PREDICATES.get(options.type, options.type)) if options.type else ""
+    wanted = demanded_type(PREDICATES.get(options.type, options.type))
     return attestation_verifier(options, wanted, _named)
 
 

@@ -52,6 +52,11 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         from stack.cli.helping import describe  # noqa: PLC0415 - see the line above
 
         describe(parser, module, _columns())
+    if any(one.endswith(("=true", "=false")) for one in arguments):
+        # Deferred: only scripts made for cosign write that.
+        from stack.cli.cosign_flags import plain_switches  # noqa: PLC0415 - see the line above
+
+        arguments = plain_switches(parser, arguments)
     try:
         options, unknown = parser.parse_known_args(arguments)
         if unknown:

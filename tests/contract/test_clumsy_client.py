@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What slips from a hand on the client's command line: an output over an input, an empty variable, standard input, Go's spelling."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stack.cli import main
+from tests.stack_process import SIGBOX, RunningStack, environment
+
+ALICE = "alice@example.com"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With a file, a predicate, a key, and nothing that says what to trust."""
+    for name in ("SIGBOX_TRUST_CONFIG", "SIGBOX_TRUSTED_ROOT", "SIGBOX_SIGNING_CONFIG", "SIGBOX_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("f", "f.sigstore.json", "p", "k", "token"):
+        (tmp_path / name).write_text(f'"{name}"')
+    (tmp_path / "link").symlink_to("f")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("sign-blob f --bundle f", "the bundle of f would be written to f, which is a file to sign, f"),
+        ("sign-blob f --bundle link", "the bundle of f would be written to link, which is a file to sign, f"),
+        ("sign-blob link --bundle ./f", "the bundle of link would be written to f, which is a file to sign, link"),
+        ("sign-blob f --output-signature f", "the signature would be written to f, which is a file to sign"),
+        ("sign-blob f --output-certificate f", "the certificate would be written to f, which is a file to sign"),
+        ("sign-blob f --key k --bundle k", "the bundle of f would be written to k, which is what --key names"),
+        ("sign-blob f --trust-config k --bundle k", "written to k, which is what --trust-config names"),
+        ("sign-blob f --identity-token @token --bundle token", "written to token, which is what --identity-token"),
+        ("sign-blob f f.sigstore.json", "the bundle of f would be written to f.sigstore.json, which is a file to sign"),
+        (
+            "sign-blob f --bundle x --output-signature x",
+            "the signature would be written to x, which is where the bundle",
+        ),
+        ("attest-blob f --predicate p --bundle p", "the bundle of f would be written to p, which is what --predicate"),
+    ],
+)
+def test_what_is_written_takes_the_place_of_nothing_that_is_read(
+    folder: Path, line: str, found: str, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "p").write_text("{}")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(line.split()) == 2
+    assert found in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("command", ["sign-blob f", "sign-blob f f", "attest-blob f --predicate p"])
+def test_an_own_place_is_taken(folder: Path, command: str, capsys: pytest.CaptureFixture[str]):
+    (folder / "p").write_text("{}")
+    assert main(command.split()) == 2
+    assert "there is nothing to trust" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("sign-blob f --key", "--key: it is empty"),
+        ("verify-blob f --key", "--key: it is empty"),
+        ("verify-blob f --trusted-root", "--trusted-root: it is empty"),
+        ("verify-blob f --trust-config", "--trust-config: it is empty"),
+        ("verify-blob f --policy", "--policy: it is empty"),
+        ("verify-blob f --certificate-github-workflow-ref", "--certificate-github-workflow-ref: it is empty"),
+    ],
+)
+def test_an_empty_variable_does_not_let_something_else_decide(
+    folder: Path, line: str, found: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main([*line.split(), ""]) == 2
+    assert found in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("sign-blob f --key k --output-certificate c", "--key and --output-certificate are given"),
+        ("verify-blob f --key k --certificate-github-workflow-ref r", "--key and --certificate-github-workflow-* are"),
+        ("verify-blob-attestation f --type foo", "--type: the predicate type is 'foo'"),
+        ("sign-blob /dev/null", "/dev/null is signed, and nothing says where null.sigstore.json shall be"),
+        ("sign-blob -", "/dev/stdin is signed, and nothing says where stdin.sigstore.json shall be"),
+        ("attest-blob - --predicate -", "are both standard input"),
+        ("verify-blob - --certificate-identity a --certificate-oidc-issuer b", "and no bundle is named"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(
+    folder: Path, line: str, found: str, capsys: pytest.CaptureFixture[str], stack: RunningStack
+):
+    root = ("--trusted-root", str(stack.trusted_root)) if line.startswith("verify") else ()
+    assert main([*line.split(), *root]) == 2
+    assert found in capsys.readouterr().err
+
+
+def test_a_root_alone_names_no_services(folder: Path, stack: RunningStack, capsys: pytest.CaptureFixture[str]):
+    assert main(["sign-blob", "f", "--trusted-root", str(stack.trusted_root), "--identity-token", "a.b.c"]) == 2
+    assert "nothing says which services to ask" in capsys.readouterr().err
+
+
+def test_switches_are_taken_in_the_spelling_of_go(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["sign-blob", "nofile", "--yes=true", "--json=true"]) == 2
+    assert '"exitCode": 2' in capsys.readouterr().out
+    assert main(["sign-blob", "nofile", "--yes=false", "--json=false"]) == 2
+    assert not capsys.readouterr().out
+    assert main(["bundle", "inspect", "nofile", "--json=true"]) == 2
+    assert '"exitCode": 2' in capsys.readouterr().out
+    assert main(["sign-blob", "nofile", "--yes=maybe"]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert main(["sign-blob", "--", "--yes=true"]) == 2  # a file of that name
+    assert "there is nothing to trust" in capsys.readouterr().err
+
+
+def test_standard_input_is_signed_and_verified(stack: RunningStack, folder: Path):
+    trust = {"SIGBOX_TRUST_CONFIG": str(stack.trust_config)}
+    who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", stack.oidc_issuer)
+    token = ("--identity-token", stack.token(ALICE))
+
+    def run(given: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [*SIGBOX, *arguments], input=given, cwd=folder, env=environment(**trust), capture_output=True, check=False
+        )
+
+    done = run(b"hello", "sign-blob", "-", "--bundle", "in.json", "--explain=json", *token)
+    assert done.returncode == 0, done.stderr
+    assert run(b"hello", "verify-blob", "-", "--bundle", "in.json", *who).returncode == 0
+    assert run(b"hullo", "verify-blob", "-", "--bundle", "in.json", *who).returncode == 1
+    done = run(b'{"a": 1}', "attest-blob", "f", "--predicate", "-", "--bundle", "att.json", *token)
+    assert done.returncode == 0, done.stderr
+    done = run((folder / "f").read_bytes(), "verify-blob-attestation", "-", "--bundle", "att.json", *who)
+    assert done.returncode == 0, done.stderr
