@@ -38,6 +38,12 @@ class Logged:
     existed: bool = False
 
 
+_REPEATED = (
+    "the log already holds this entry: the same key has signed the same content before, and its signatures repeat, as RSA's do: keep the bundle of that time, "
+    "or log in Rekor v1, which hands out an entry again (--rekor-version 1)"
+)
+
+
 async def add_entry(
     transport: Transport, log: Service, signed: Signed, *, root: TrustedRoot, now: datetime
 ) -> LogEntry:
@@ -78,15 +84,20 @@ async def submit_entry(
 # --- v2 --------------------------------------------------------------------------------------------------
 async def _add_v2(transport: Transport, url: str, signed: Signed) -> Logged:
     """A hashedrekord, over the PAE where an envelope was signed: what servers take since rekor-tiles 2.3."""
-    answer = await call(
-        transport,
-        "POST",
-        f"{url}/api/v2/log/entries",
-        service=_SERVICE,
-        headers=_HEADERS,
-        body=entries.encode_request_v2(HashedRekord(signed.digest, signed.signature, signed.verifier)),
-        expected=(200, 201),
-    )
+    try:
+        answer = await call(
+            transport,
+            "POST",
+            f"{url}/api/v2/log/entries",
+            service=_SERVICE,
+            headers=_HEADERS,
+            body=entries.encode_request_v2(HashedRekord(signed.digest, signed.signature, signed.verifier)),
+            expected=(200, 201),
+        )
+    except ServiceRefused as error:
+        if error.status == 409:
+            error.hint = _REPEATED
+        raise
     return Logged(parse_log_entry(Fields.parse(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE, proto=True)))
 
 

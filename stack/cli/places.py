@@ -23,6 +23,11 @@ def check_places(places: Sequence[Path]) -> None:
     """
     for place in places:
         folder = place.absolute().parent
+        if place.exists() and not place.is_dir() and not place.is_file():
+            raise NotFound(
+                f"{place} cannot be written: it is there, and is no regular file",
+                "give another place; nothing was signed",
+            )
         if place.is_dir() or not folder.is_dir():
             why = "it is a directory" if place.is_dir() else f"there is no directory {folder}"
             raise NotFound(f"{place} cannot be written: {why}", "give another place; nothing was signed")

@@ -35,7 +35,7 @@ from sigcore.strict import JSON, encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
 from stack.cli.explain_options import add_explain_options, wants_explanation
-from stack.cli.passphrase import open_private_key
+from stack.cli.passphrase import open_signing_key
 from stack.cli.places import check_apart, check_beside, check_places
 from stack.cli.service_urls import add_service_options, with_named_services
 from stack.cli.trusting import add_trust_options, given_trust
@@ -208,18 +208,18 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
     """
     trust = load_trust(**given_trust(options))
     trust = replace(trust, config=with_named_services(options, trust.config))
-    if trust.config == SigningConfig():
-        raise Usage(
-            "the trusted root is named, and nothing says which services to ask",
-            "give --signing-config FILE beside it, or --trust-config FILE alone, which holds both",
-        )
     if options.key is not None and options.identity_token is not None:
         raise Usage("--key and --identity-token are given", "leave one of them out")
     tls = tls_context(options.ca_file) if options.ca_file else None
     async with AiohttpTransport(tls=tls, request_id=token_hex(8)) as transport:
         signer = (
-            open_private_key(options.key) if options.key is not None else await _identity(options, trust, transport)
+            open_signing_key(options.key) if options.key is not None else await _identity(options, trust, transport)
         )
+        if trust.config == SigningConfig():
+            raise Usage(
+                "the trusted root is named, and nothing says which services to ask",
+                "give --signing-config FILE beside it, or --trust-config FILE alone, which holds both",
+            )
         yield Signing(signer, trust, Retrying(transport, tell), options.rekor_version, on_issued)
 
 

@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from sigcore import keys
 from stack.cli import main
 from tests.stack_process import SIGBOX, RunningStack, environment
 
@@ -102,7 +104,9 @@ def test_what_cannot_be_meant_is_a_usage_error(
 
 
 def test_a_root_alone_names_no_services(folder: Path, stack: RunningStack, capsys: pytest.CaptureFixture[str]):
-    assert main(["sign-blob", "f", "--trusted-root", str(stack.trusted_root), "--identity-token", "a.b.c"]) == 2
+    assert (
+        main(["sign-blob", "f", "--trusted-root", str(stack.trusted_root), "--identity-token", stack.token(ALICE)]) == 2
+    )
     assert "nothing says which services to ask" in capsys.readouterr().err
 
 
@@ -137,3 +141,50 @@ def test_standard_input_is_signed_and_verified(stack: RunningStack, folder: Path
     assert done.returncode == 0, done.stderr
     done = run((folder / "f").read_bytes(), "verify-blob-attestation", "-", "--bundle", "att.json", *who)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_key_whose_signatures_repeat_is_told_what_to_do_where_the_log_has_its_entry(
+    stack: RunningStack, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("SIGBOX_TRUST_CONFIG", str(stack.trust_config))
+    key = rsa.generate_private_key(65537, 2048)
+    (folder / "k").write_bytes(keys.encode_private_key(key))
+    assert main(["sign-blob", "f", "--key", "k", "--rekor-version", "2"]) == 0
+    before = (folder / "f.sigstore.json").read_bytes()
+    assert main(["sign-blob", "f", "--key", "k", "--rekor-version", "2"]) == 3
+    assert "the same key has signed the same content before" in capsys.readouterr().err
+    assert (folder / "f.sigstore.json").read_bytes() == before
+    for _ in range(2):
+        assert main(["sign-blob", "f", "--key", "k", "--rekor-version", "1"]) == 0
+
+
+WEAK = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that it is refused is the test
+
+
+@pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP256K1()), WEAK])
+def test_a_key_that_nobody_would_believe_is_a_usage_error(
+    folder: Path, key: keys.PrivateKey, capsys: pytest.CaptureFixture[str], stack: RunningStack
+):
+    (folder / "k").write_bytes(keys.encode_private_key(key))
+    assert main(["sign-blob", "f", "--key", "k", "--trust-config", str(stack.trust_config)]) == 2
+    assert "the key k is" in capsys.readouterr().err
+    assert main(["import-key-pair", "--key", "k"]) == 2
+    assert "the key k is" in capsys.readouterr().err
+    assert not (folder / "import-cosign.key").exists()
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "1", "2", "19"])
+@pytest.mark.parametrize("command", ["verify-blob", "bundle create"])
+def test_help_is_shown_on_a_terminal_of_no_size(
+    columns: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*command.split(), "--help"])
+    assert capsys.readouterr().out.startswith("usage: sigbox")
+
+
+def test_what_is_no_file_is_not_written_to(folder: Path, capsys: pytest.CaptureFixture[str]):
+    for option in ("--bundle", "--output-signature"):
+        assert main(["sign-blob", "f", option, "/dev/full"]) == 2
+        assert "is no regular file\n  hint: give another place; nothing was signed" in capsys.readouterr().err
