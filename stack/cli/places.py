@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from client.files import AnyPath
 from sigcore.errors import NotFound
 from stack.cli.usage import Usage
 
@@ -46,19 +47,34 @@ def check_apart(options: argparse.Namespace, files: Iterable[Path], places: Iter
     Raises:
         Usage: it would; the message names both.
     """
-    taken = {os.path.realpath(file): f"a file to sign, {file}" for file in files}
-    for name in _READ:
-        if path := getattr(options, name, None):
-            taken[os.path.realpath(path)] = f"what --{name.replace('_', '-')} names"
+    taken = {os.path.realpath(file): f"a file to sign, {file}" for file in files} | files_read(options, _READ)
     if (token := getattr(options, "identity_token", None)) and token.startswith("@"):
         taken[os.path.realpath(token[1:])] = "what --identity-token names"
     for what, place in dict.fromkeys(places):
-        path = os.path.realpath(place)
-        if path in taken:
-            raise Usage(
-                f"{what} would be written to {place}, which is {taken[path]}", "give another place; nothing was signed"
-            )
-        taken[path] = f"where {what} goes"
+        check_free(taken, what, place, "give another place; nothing was signed")
+        taken[os.path.realpath(place)] = f"where {what} goes"
+
+
+def files_read(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:
+    """The files that the options of these ``names`` name: where each is -> what it is called. ``file`` is FILE itself."""
+    taken = {}
+    for name in names:
+        given = getattr(options, name, None) or ()
+        for path in given if isinstance(given, list) else [given] if given else ():
+            called = "FILE itself" if name == "file" else f"what --{name.replace('_', '-')} names"
+            taken[os.path.realpath(path)] = called
+    return taken
+
+
+def check_free(taken: Mapping[str, str], what: str, place: AnyPath, hint: str = "give another place") -> None:
+    """That ``what`` is not written over one of the files that are ``taken``.
+
+    Raises:
+        Usage: it would be; the message names both.
+    """
+    found = taken.get(os.path.realpath(place))
+    if found is not None:
+        raise Usage(f"{what} would be written to {place}, which is {found}", hint)
 
 
 def check_beside(file: Path, suffix: str) -> None:

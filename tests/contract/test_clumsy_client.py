@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from sigcore import keys
+from sigcore import keys, x509
 from stack.cli import main
 from tests.stack_process import SIGBOX, RunningStack, environment
 
@@ -188,3 +190,29 @@ def test_what_is_no_file_is_not_written_to(folder: Path, capsys: pytest.CaptureF
     for option in ("--bundle", "--output-signature"):
         assert main(["sign-blob", "f", option, "/dev/full"]) == 2
         assert "is no regular file\n  hint: give another place; nothing was signed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("public-key --key k --outfile k", "the public key would be written to k, which is what --key names"),
+        ("timestamp create f --out f", "the timestamp would be written to f, which is FILE itself"),
+        (
+            "bundle create --artifact f --signature s --key p --ignore-tlog --out f",
+            "to f, which is what --artifact names",
+        ),
+        ("bundle create --artifact f --signature s --key p --entry e --out e", "to e, which is what --entry names"),
+        ("trusted-root create --fulcio url=https://a,certificate-chain=chain --out chain", "the certificate-chain of"),
+    ],
+)
+def test_no_output_of_other_commands_takes_the_place_of_what_it_is_made_of(
+    folder: Path, line: str, found: str, capsys: pytest.CaptureFixture[str], stack: RunningStack
+):
+    (folder / "k").write_bytes(keys.encode_private_key(keys.generate_p256()))
+    chain = json.loads(stack.trusted_root.read_text())["certificateAuthorities"][0]["certChain"]["certificates"]
+    pem = (x509.encode_certificate_pem(base64.b64decode(one["rawBytes"])) for one in chain)
+    (folder / "chain").write_text("".join(pem))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(line.split()) == 2
+    assert found in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
