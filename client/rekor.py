@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from client.transport import ServiceRefused, Transport, call
+from client.transport import ServiceRefused, Transport, answering, call
 from client.verify.bodies import proposal_v1
 from client.verify.entry import verify_log_entry
 from client.verify.promise import verify_promise
@@ -98,7 +98,8 @@ async def _add_v2(transport: Transport, url: str, signed: Signed) -> Logged:
         if error.status == 409:
             error.hint = _REPEATED
         raise
-    return Logged(parse_log_entry(Fields.parse(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE, proto=True)))
+    with answering(_SERVICE, url):
+        return Logged(parse_log_entry(Fields.parse(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE, proto=True)))
 
 
 # --- v1 --------------------------------------------------------------------------------------------------
@@ -115,7 +116,8 @@ async def _add_v1(transport: Transport, url: str, signed: Signed) -> Logged:
             body=json.dumps(document).encode("utf-8"),
             expected=(200, 201),
         )
-        return parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE)
+        with answering(_SERVICE, url):
+            return parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE)
 
     existed = False
     try:
@@ -126,7 +128,8 @@ async def _add_v1(transport: Transport, url: str, signed: Signed) -> Logged:
         # A deterministic signature over the same file: the entry is there already, and just as good.
         answers = await post("/retrieve", {"entries": [proposal]})
         found, existed = answers[0] if isinstance(answers, list) and answers else None, True
-    return replace(_parse_v1(found, proposal), existed=existed)
+    with answering(_SERVICE, url):
+        return replace(_parse_v1(found, proposal), existed=existed)
 
 
 async def find_entry(transport: Transport, url: str, signed: Signed) -> LogEntry | None:

@@ -6,7 +6,10 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -216,3 +219,53 @@ def test_no_output_of_other_commands_takes_the_place_of_what_it_is_made_of(
     assert main(line.split()) == 2
     assert found in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+class Portal(BaseHTTPRequestHandler):
+    """What answers in the place of a service: a page, whatever is asked."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "13")
+        self.end_headers()
+        self.wfile.write(b"<h1>Log in!</")
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name
+        pass
+
+
+@pytest.fixture(scope="module")
+def portal() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Portal) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("option", "service", "version"),
+    [
+        ("--fulcio-url", "the certificate authority", "1"),
+        ("--fulcio-url", "the certificate authority", "2"),
+        ("--rekor-url", "the transparency log", "1"),
+        ("--rekor-url", "the transparency log", "2"),
+        ("--timestamp-server-url", "the timestamp authority", "2"),
+    ],
+)
+def test_a_page_in_the_place_of_an_answer_is_the_services_fault_and_the_place_is_named(
+    folder: Path,
+    stack: RunningStack,
+    portal: str,
+    option: str,
+    service: str,
+    version: str,
+    capsys: pytest.CaptureFixture[str],
+):
+    given = ("--trust-config", str(stack.trust_config), "--identity-token", stack.token(ALICE))
+    arguments = ["sign-blob", "f", "--bundle", "new.json", "--rekor-version", version, *given]
+    assert main([*arguments, "--json", option, portal]) == 3
+    told = capsys.readouterr()
+    assert f"{service} at {portal}" in told.err
+    assert json.loads(told.out)["exitCode"] == 3
+    assert not (folder / "new.json").exists()
