@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 
-from client.files import digest_file, read_file
+from client.files import read_file
 from client.sign import Signing, attest
 from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
+from sigcore.errors import Refused
 from sigcore.intoto import Statement, Subject, encode_statement, parse_statement, predicate_type_uri
 from sigcore.strict import Fields, parse_json
-from stack.cli.artifact import given_path
+from stack.cli.artifact import digest_of, given_path, is_digest
 from stack.cli.signing import Job, add_sign_options, sign_files
 from stack.cli.usage import Usage
 
@@ -30,7 +32,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox attest-blob``."""
     parser.add_argument(
-        "file", nargs="?", type=given_path, metavar="FILE", help="what the statement is about; - is standard input"
+        "file",
+        nargs="?",
+        type=given_path,
+        metavar="FILE",
+        help="what the statement is about: a file; with --bundle also - (standard input) or sha256:HEX",
     )
     parser.add_argument("--predicate", type=given_path, metavar="JSON", help="what is said about FILE: a JSON object")
     parser.add_argument(
@@ -53,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     file = options.file or options.statement
     if file is None:
         raise Usage("no FILE is named", "name the file that the predicate is about")
+    if is_digest(str(file)) and options.bundle is None:
+        raise Usage(f"{str(file)[:20]}... is a digest, which has nothing beside it", "give --bundle OUT")
     statement = _given(options) if options.statement else _made(options)
 
     async def make(signing: Signing, _job: Job) -> Bundle:
@@ -67,9 +75,17 @@ def _made(options: argparse.Namespace) -> bytes:
     what = f"the predicate {options.predicate}"
     data = read_file(options.predicate, what=what, limit=limits.BUNDLE)
     predicate = Fields.of(parse_json(data, what=what, limit=limits.BUNDLE, floats=True), what).raw()
-    digest = digest_file(options.file)
+    digest = _digest(options.file, HashAlgorithm.SHA2_256)
     subject = Subject(options.file.name, ((HashAlgorithm.SHA2_256.hashlib_name, digest.hex()),))
     return encode_statement(Statement((subject,), predicate_type_uri(options.type or "custom"), dict(predicate)))
+
+
+def _digest(file: Path, algorithm: HashAlgorithm) -> bytes:
+    """Of FILE, or the one that it is."""
+    try:
+        return digest_of(str(file), algorithm)
+    except Refused as error:
+        raise Usage(f"{file} is no digest by {algorithm.hashlib_name}", "give the file, or such a digest") from error
 
 
 def _given(options: argparse.Namespace) -> bytes:
@@ -78,6 +94,6 @@ def _given(options: argparse.Namespace) -> bytes:
     data = read_file(options.statement, what=what, limit=limits.BUNDLE)
     statement = parse_statement(data, what=what)
     algorithm = statement.algorithm()
-    if options.file is not None and not statement.names(algorithm, digest_file(options.file, algorithm)):
+    if options.file is not None and not statement.names(algorithm, _digest(options.file, algorithm)):
         raise Usage(f"{what} is not about {options.file}: none of its subjects has that file's digest")
     return data

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -269,3 +270,26 @@ def test_a_page_in_the_place_of_an_answer_is_the_services_fault_and_the_place_is
     assert f"{service} at {portal}" in told.err
     assert json.loads(told.out)["exitCode"] == 3
     assert not (folder / "new.json").exists()
+
+
+def test_a_file_that_is_elsewhere_is_attested_by_its_digest_as_the_refusal_of_hash_says(
+    stack: RunningStack, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("SIGBOX_TRUST_CONFIG", str(stack.trust_config))
+    (folder / "p").write_text("{}")
+    digest = f"sha256:{hashlib.sha256((folder / 'f').read_bytes()).hexdigest()}"
+    given = ("--predicate", "p", "--identity-token", stack.token(ALICE))
+    assert main(["attest-blob", digest, *given, "--bundle", "a.json"]) == 0
+    who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", stack.oidc_issuer)
+    assert main(["verify-blob-attestation", "f", "--bundle", "a.json", *who]) == 0
+    capsys.readouterr()
+    assert main(["attest-blob", digest, *given]) == 2
+    assert "is a digest, which has nothing beside it" in capsys.readouterr().err
+    assert main(["attest-blob", f"sha512:{'a' * 128}", *given, "--bundle", "b.json"]) == 2
+    assert "is no digest by sha256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["generate-key-pair", "import-key-pair --key k"])
+def test_a_pair_of_keys_has_a_name(folder: Path, command: str, capsys: pytest.CaptureFixture[str]):
+    assert main([*command.split(), "--output-key-prefix", ""]) == 2
+    assert "--output-key-prefix: it is empty" in capsys.readouterr().err
