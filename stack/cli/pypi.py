@@ -165,7 +165,7 @@ def _verify(options: argparse.Namespace) -> int:
     """1. Read who may have signed. 2. The one verifier of :mod:`client.verify`. 3. The statement is about a file of this name."""
     if digest := next(filter(is_digest, options.files), None):
         raise Usage(f"{digest[:20]}... is a digest, expected a file", "the statement must name the file, too")
-    suffix = _suffix(options.type or "publish")
+    suffix = _suffix("publish" if _wanted(options) in ("", PREDICATES["publish"]) else "")
     if options.provenance is None:
         _check_present(options, suffix)
         return verify_files(options, _verifier(options), suffix)
@@ -184,8 +184,11 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _verifier(options: argparse.Namespace) -> Callable[[str], Verify]:
-    wanted = demanded_type(PREDICATES.get(options.type, options.type))
-    return attestation_verifier(options, wanted, _named)
+    return attestation_verifier(options, _wanted(options), _named)
+
+
+def _wanted(options: argparse.Namespace) -> str:
+    return demanded_type(PREDICATES.get(options.type, options.type))
 
 
 def _check_present(options: argparse.Namespace, suffix: str) -> None:
