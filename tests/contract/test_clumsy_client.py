@@ -293,3 +293,10 @@ def test_a_file_that_is_elsewhere_is_attested_by_its_digest_as_the_refusal_of_ha
 def test_a_pair_of_keys_has_a_name(folder: Path, command: str, capsys: pytest.CaptureFixture[str]):
     assert main([*command.split(), "--output-key-prefix", ""]) == 2
     assert "--output-key-prefix: it is empty" in capsys.readouterr().err
+
+
+def test_a_root_is_not_fetched_from_where_it_would_be_trusted(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert (
+        main(["initialize", "--mirror", "http://localhost:1/tuf", "--root", "http://localhost:1/tuf/1.root.json"]) == 2
+    )
+    assert "--root is a URL: what is fetched is not trusted on first use" in capsys.readouterr().err
