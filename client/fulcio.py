@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from client.identity import IdentityToken
-from client.transport import Transport, call
+from client.transport import Transport, answering, call
 from sigcore import keys, limits, x509
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import JSON, Fields, encode_base64, parse_json
@@ -61,7 +61,8 @@ async def request_certificate(transport: Transport, url: str, *, token: Identity
         headers={"Authorization": f"Bearer {token.text}", "Content-Type": "application/json"},
         body=json.dumps(request).encode("utf-8"),
     )
-    chain = _parse_answer(answer)
+    with answering("the certificate authority", url):
+        chain = _parse_answer(answer)
     if chain[0].spki != keys.encode_public_key(public):
         raise Refused(
             "the certificate authority answered with a certificate for another key", "do not use this service"

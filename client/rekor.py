@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from client.transport import ServiceRefused, Transport, call
+from client.transport import ServiceRefused, Transport, answering, call
 from client.verify.bodies import proposal_v1
 from client.verify.entry import verify_log_entry
 from client.verify.promise import verify_promise
@@ -36,6 +36,12 @@ class Logged:
     entry: LogEntry
     uuid: str = ""
     existed: bool = False
+
+
+_REPEATED = (
+    "the log already holds this entry: the same key has signed the same content before, and its signatures repeat, as RSA's do: keep the bundle of that time, "
+    "or log in Rekor v1, which hands out an entry again (--rekor-version 1)"
+)
 
 
 async def add_entry(
@@ -78,16 +84,22 @@ async def submit_entry(
 # --- v2 --------------------------------------------------------------------------------------------------
 async def _add_v2(transport: Transport, url: str, signed: Signed) -> Logged:
     """A hashedrekord, over the PAE where an envelope was signed: what servers take since rekor-tiles 2.3."""
-    answer = await call(
-        transport,
-        "POST",
-        f"{url}/api/v2/log/entries",
-        service=_SERVICE,
-        headers=_HEADERS,
-        body=entries.encode_request_v2(HashedRekord(signed.digest, signed.signature, signed.verifier)),
-        expected=(200, 201),
-    )
-    return Logged(parse_log_entry(Fields.parse(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE, proto=True)))
+    try:
+        answer = await call(
+            transport,
+            "POST",
+            f"{url}/api/v2/log/entries",
+            service=_SERVICE,
+            headers=_HEADERS,
+            body=entries.encode_request_v2(HashedRekord(signed.digest, signed.signature, signed.verifier)),
+            expected=(200, 201),
+        )
+    except ServiceRefused as error:
+        if error.status == 409:
+            error.hint = _REPEATED
+        raise
+    with answering(_SERVICE, url):
+        return Logged(parse_log_entry(Fields.parse(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE, proto=True)))
 
 
 # --- v1 --------------------------------------------------------------------------------------------------
@@ -104,7 +116,8 @@ async def _add_v1(transport: Transport, url: str, signed: Signed) -> Logged:
             body=json.dumps(document).encode("utf-8"),
             expected=(200, 201),
         )
-        return parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE)
+        with answering(_SERVICE, url):
+            return parse_json(answer, what=_ANSWER, limit=limits.SERVICE_RESPONSE)
 
     existed = False
     try:
@@ -115,7 +128,8 @@ async def _add_v1(transport: Transport, url: str, signed: Signed) -> Logged:
         # A deterministic signature over the same file: the entry is there already, and just as good.
         answers = await post("/retrieve", {"entries": [proposal]})
         found, existed = answers[0] if isinstance(answers, list) and answers else None, True
-    return replace(_parse_v1(found, proposal), existed=existed)
+    with answering(_SERVICE, url):
+        return replace(_parse_v1(found, proposal), existed=existed)
 
 
 async def find_entry(transport: Transport, url: str, signed: Signed) -> LogEntry | None:

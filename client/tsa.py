@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 
-from client.transport import Transport, call
+from client.transport import Transport, answering, call
 from client.verify.times import verify_time
 from sigcore import limits, timestamp
 from sigcore.algorithms import HashAlgorithm
@@ -37,7 +37,9 @@ async def request_timestamp(transport: Transport, url: str, message: bytes, *, r
     sha256 = HashAlgorithm.SHA2_256
     request = TimestampRequest(sha256, sha256.digest(message), nonce=fresh_nonce())
     answer = await fetch_timestamp(transport, url, request)
-    timestamp.verify_answer(timestamp.parse_response(answer), request)
+    with answering("the timestamp authority", url):
+        response = timestamp.parse_response(answer)
+    timestamp.verify_answer(response, request)
     verify_time(answer, message, root.timestamp_authorities, what="the new timestamp")
     return answer
 

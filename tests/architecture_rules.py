@@ -185,6 +185,31 @@ def _module(name: str, known: set[str]) -> str:
     return name if name in known else next((n for n in (name.rpartition(".")[0],) if n in known), "")
 
 
+def real_types(sources: Sequence[Source]) -> Iterator[str]:
+    """What ``isinstance`` is asked about is a type, and no alias whose value is a text: the type checker sees no difference there."""
+    aliases = {
+        node.target.id
+        for source in sources
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(node.value, ast.Constant)
+        if ast.unparse(node.annotation).rpartition(".")[2] == "TypeAlias"
+    }
+    for source in sources:
+        for node in ast.walk(source.tree):
+            asked: list[ast.expr] = []
+            if isinstance(node, ast.Call) and _called(node) in ("isinstance", "issubclass"):
+                asked = node.args[1:]
+            elif isinstance(node, ast.MatchClass):
+                asked = [node.cls]
+            names = {getattr(one, "id", getattr(one, "attr", "")) for kind in asked for one in ast.walk(kind)}
+            for name in sorted(names & aliases):
+                yield source.at(
+                    node.lineno, f"asks about {name}, which is a text and no type; ask by a function of its module"
+                )
+
+
 # --- purity ------------------------------------------------------------------------------------------
 def pure_core(source: Source) -> Iterator[str]:
     """sigcore imports from an allow-list only, and neither opens nor prints."""
@@ -349,5 +374,5 @@ SHIPPED_RULES: tuple[Rule, ...] = (
 """For the seven packages."""
 EVERYWHERE_RULES: tuple[Rule, ...] = (spdx_line, telling_names, reasoned_exceptions)
 """For tests and benchmarks too."""
-WHOLE_RULES: tuple[WholeRule, ...] = (cycles, file_budget, function_budget)
+WHOLE_RULES: tuple[WholeRule, ...] = (cycles, file_budget, function_budget, real_types)
 """Over all files of the seven packages together."""

@@ -146,6 +146,23 @@ def test_a_cycle_is_found_through_deferred_and_type_checking_imports():
     assert list(rules.cycles(bad[:3])) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "isinstance(key, PublicKey)",
+        "issubclass(kind, (int, keys.PublicKey))",
+        "isinstance(key, int | PublicKey)",
+        "match key:\n    case PublicKey():\n        pass",
+    ],
+)
+def test_a_question_about_an_alias_that_is_a_text_is_found(text: str):
+    keys = source("sigcore/keys.py", 'PublicKey: TypeAlias = "ec.Key | rsa.Key"\nReal: TypeAlias = ec.Key')
+    (finding,) = rules.real_types([keys, source("ca/token.py", text)])
+    assert finding.startswith("ca/token.py:"), finding
+    assert "asks about PublicKey" in finding
+    assert list(rules.real_types([keys, source("ca/token.py", text.replace("PublicKey", "Real"))])) == []
+
+
 def test_one_long_file_is_over_the_budget_and_many_middling_ones_are_too():
     long = [source("ca/long.py", "x = 1\n" * 451), *(source(f"ca/m{i}.py", "x = 1\n" * 9) for i in range(40))]
     assert list(rules.file_budget(long)) == ["ca/long.py: 451 lines in a file, the budget is 450"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from client.files import digest_file
 from sigcore.algorithms import HashAlgorithm
@@ -12,9 +13,22 @@ from sigcore.errors import Malformed, NotFound, Refused
 from sigcore.strict import parse_hex, shown
 from stack.cli.usage import Usage
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SUFFIX = ".sigstore.json"
 """Where a bundle lies beside its file."""
+STDIN = "/dev/stdin"
+"""What ``-`` stands for."""
 _ALGORITHMS = {algorithm.hashlib_name: algorithm for algorithm in HashAlgorithm}
+
+
+def given_path(text: str) -> Path:
+    """The path of a file that is read, of an option or FILE; ``-`` is standard input."""
+    # Deferred: as in client.files, verifying does without.
+    from pathlib import Path  # noqa: PLC0415 - see the line above
+
+    return Path(STDIN if text == "-" else text)
 
 
 def digest_of(file: str, algorithm: HashAlgorithm) -> bytes:
@@ -51,7 +65,7 @@ def _digest(file: str) -> tuple[HashAlgorithm | None, str]:
 
 
 def expand(files: Sequence[str], suffix: str = SUFFIX) -> tuple[str, ...]:
-    """FILEs with each directory replaced by the files in it that have a bundle beside them, by name.
+    """FILEs with each directory replaced by the files in it that have a bundle beside them, by name, and ``-`` by standard input.
 
     Raises:
         NotFound: a directory has none.
@@ -60,6 +74,9 @@ def expand(files: Sequence[str], suffix: str = SUFFIX) -> tuple[str, ...]:
 
 
 def _expanded(file: str, suffix: str) -> Iterator[str]:
+    if file == "-":
+        yield STDIN
+        return
     if is_digest(file) or not os.path.isdir(file):  # noqa: PTH112 - as in client.files, no pathlib to verify one file
         yield file
         return

@@ -13,7 +13,6 @@ import asyncio
 import json
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from client.files import read_file, save_bundle
 from client.fulcio import Issued
@@ -24,6 +23,7 @@ from sigcore import limits
 from sigcore.algorithms import HashAlgorithm
 from sigcore.intoto import parse_statement, predicate_type_uri
 from sigcore.strict import parse_hex
+from stack.cli.artifact import given_path
 from stack.cli.explain_options import add_explain_options
 from stack.cli.image_outputs import Explain, add_upload_options, described, explainer
 from stack.cli.registries import (
@@ -50,11 +50,13 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox attest``."""
     parser.add_argument("image", metavar="IMAGE", help="registry/repository@sha256:HEX, or with a :tag")
-    parser.add_argument("--predicate", type=Path, metavar="FILE", help="what is said about the image")
+    parser.add_argument("--predicate", type=given_path, metavar="FILE", help="what is said about the image")
     parser.add_argument(
         "--type", metavar="T", help="the predicate's type: cosign's short name or a URI (default: custom)"
     )
-    parser.add_argument("--statement", type=Path, metavar="JSON", help="the whole statement, instead of the two above")
+    parser.add_argument(
+        "--statement", type=given_path, metavar="JSON", help="the whole statement, instead of the two above"
+    )
     add_recursive_option(parser, "attest to the images of all platforms too, with the same predicate")
     add_format_option(parser)
     add_who_signs(parser)

@@ -27,6 +27,7 @@ from sigcore.errors import Refused
 from sigcore.keys import PublicKey
 from sigcore.log_entry import LogEntry
 from sigcore.signing_config import parse_signing_config
+from stack.cli.places import check_free, files_read
 from stack.cli.public_keys import read_public_key
 from stack.cli.usage import Usage, verifying
 
@@ -36,6 +37,20 @@ examples:
   sigbox bundle create --artifact F --signature F.sig --certificate F.pem --entry entry.json --out F.sigstore.json
   sigbox bundle create --artifact F --signature F.sig --certificate F.pem --rekor-url http://localhost:7780
   sigbox bundle upgrade old.bundle --rekor-url https://rekor.example.com --out new.sigstore.json"""
+
+
+_PARTS = (
+    "artifact",
+    "signature",
+    "attestation",
+    "certificate",
+    "key",
+    "entry",
+    "rfc3161_timestamp",
+    "signing_config",
+    "ca_file",
+)
+"""Options of ``create`` that name a file; ``--bundle`` may be written anew."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +109,8 @@ def _write(bundle: Bundle, out: str | None) -> None:
 
 # --- create ------------------------------------------------------------------------------------------
 def _created(options: argparse.Namespace) -> Bundle:
+    if options.out is not None:
+        check_free(files_read(options, _PARTS), "the bundle", options.out)
     if bool(options.signature) == bool(options.attestation):
         raise Usage("both or none of --signature and --attestation are given", "give exactly one of them")
     if bool(options.certificate) == bool(options.key):

@@ -6,6 +6,7 @@ Some say what is so anyway, and are passed over. Imported only when an argument 
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,6 +29,7 @@ _LAYOUT: Final = "--format says which layout is meant"
 REASONS: Final = {
     "--allow-certificate-chain": _CHAIN,
     "--attachment": "name what is meant by its digest: sigbox triangulate prints the tag",
+    "--b64": "the signature's file holds base64: `base64 -d FILE` makes bytes of it",
     "--ca-intermediates": _ROOTS,
     "--ca-roots": _ROOTS,
     "--certificate": _CHAIN,
@@ -52,6 +54,8 @@ REASONS: Final = {
     "--oidc-issuer": _SERVICES,
     "--oidc-provider": _LOG_IN,
     "--oidc-redirect-url": _LOG_IN,
+    "--output": "--output-signature OUT writes the signature",
+    "--output-attestation": "the bundle holds it: --bundle OUT",
     "--output-file": "redirect standard output: > FILE",
     "--password": "this logs in to the identity provider; registries' passwords: --registry-password, or docker login",
     "--password-stdin": "this logs in to the identity provider; registries' passwords: --registry-password, or docker login",
@@ -66,6 +70,7 @@ REASONS: Final = {
     "--show-descriptions": "`sigbox env CLIENT` prints the lines for a client; docs/configuration.md lists the variables",
     "--show-sensitive-values": "`sigbox env CLIENT` prints the lines for a client",
     "--signature": "`sigbox bundle create` makes a bundle of such parts",
+    "--signature-digest-algorithm": "the bundle says by which hash the file was signed",
     "--signing-algorithm": "identities sign with ECDSA P-256; a key signs with its own algorithm",
     "--sk": _HARDWARE,
     "--slot": _HARDWARE,
@@ -78,19 +83,31 @@ REASONS: Final = {
     "--timestamp-server-name": _CLIENT_TLS,
     "--timestamp-server-url": _SERVICES,
     "--tlog-upload": f"{_ALWAYS}: every signature is logged",
+    "--use-signed-timestamps": "timestamps are checked wherever a bundle has them",
+    "--use-signing-config": "--fulcio-url, --rekor-url and --timestamp-server-url name other services than a signing config",
     "--username": "this logs in to the identity provider; registries' passwords: --registry-password, or docker login",
+    "--verbose": "--explain shows each step",
+    "-t": "each request has 30 seconds; timeout(1) ends a command earlier",
 }
 SO_ANYWAY: Final = frozenset(
     {
+        "--allow-certificate-chain=false",
+        "--b64",
+        "--b64=true",
         "--check-claims",
         "--check-claims=true",
+        "--experimental-oci11=false",
         "--insecure-ignore-sct=false",
         "--insecure-ignore-tlog=false",
+        "--insecure-skip-verify=false",
+        "--issue-certificate=false",
         "--new-bundle-format",
         "--new-bundle-format=true",
         "--offline",
         "--offline=true",
+        "--private-infrastructure=false",
         "--sk=false",
+        "--staging=false",
         "--tlog-upload",
         "--tlog-upload=true",
         "--use-signed-timestamps",
@@ -98,6 +115,8 @@ SO_ANYWAY: Final = frozenset(
         "--use-signing-config",
         "--use-signing-config=true",
         "--verbose",
+        "--verbose=false",
+        "--verbose=true",
         "-d",
     }
 )
@@ -113,3 +132,29 @@ def refused(unknown: Sequence[str]) -> str | None:
         if flag in REASONS:
             return f"{flag} of cosign is not taken here: {REASONS[flag]}"
     return f"unrecognized arguments: {' '.join(left)}"
+
+
+def plain_switches(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """``arguments`` with ``--switch=true`` as ``--switch``, and without ``--switch=false``: cosign takes both."""
+    known = _switches(parser)
+    plain: list[str] = []
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            return [*plain, *arguments[number:]]
+        flag, _, value = argument.partition("=")
+        if flag not in known or value not in ("true", "false"):
+            plain.append(argument)
+        elif value == "true":
+            plain.append(flag)
+    return plain
+
+
+def _switches(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of ``parser``, and of its actions, that take no value and are off unless they are given."""
+    found: set[str] = set()
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other list of them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - the same
+            found.update(*map(_switches, action.choices.values()))
+        elif isinstance(action, argparse._StoreTrueAction):  # noqa: SLF001 - the same
+            found.update(action.option_strings)
+    return found

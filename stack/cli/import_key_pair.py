@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from stack.cli.passphrase import open_private_key
+from stack.cli.passphrase import open_signing_key
 from stack.cli.written import add_pair_options, write_pair
 
 EXAMPLES = """\
@@ -21,5 +21,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the two files."""
-    key = open_private_key(options.key)
+    key = open_signing_key(options.key)
     return write_pair(key, options)

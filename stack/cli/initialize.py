@@ -63,6 +63,11 @@ def _initialized(options: argparse.Namespace) -> TufCache:
         raise Usage("no mirror is named", "give --mirror URL with --root FILE or --root-checksum SHA256")
     mirror = tuf_mirror.check_mirror(named, folders=True)
     if named_root:
+        if named_root.startswith(("http://", "https://")):
+            raise Usage(
+                "--root is a URL: what is fetched is not trusted on first use",
+                "give a file that you have over a way that you trust, or --root-checksum SHA256 alone",
+            )
         root = read_trust_file(named_root, "the TUF root")
         if options.root_checksum:
             tuf_mirror.check_root(root, options.root_checksum)

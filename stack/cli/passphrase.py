@@ -10,7 +10,7 @@ import sys
 from client.files import AnyPath
 from client.key_files import VARIABLE, load_private_key
 from sigcore.errors import Refused
-from sigcore.keys import PrivateKey
+from sigcore.keys import PrivateKey, check_strength
 from stack.cli.public_keys import in_kms
 from stack.cli.usage import Usage
 
@@ -31,6 +31,20 @@ def open_private_key(path: AnyPath) -> PrivateKey:
         return load_private_key(path, lambda: _given("Enter password for private key: "))
     except Refused as error:
         raise Usage(error.message, error.hint) from error
+
+
+def open_signing_key(path: AnyPath) -> PrivateKey:
+    """The same, of a kind that signatures of ours may be made with: nobody would verify the others.
+
+    Raises:
+        Usage: as :func:`open_private_key`; and a curve outside the registry, RSA of another size.
+    """
+    key = open_private_key(path)
+    try:
+        check_strength(key.public_key(), what=f"the key {path}")
+    except Refused as error:
+        raise Usage(error.message, error.hint) from error
+    return key
 
 
 def ask_new_passphrase() -> bytes:

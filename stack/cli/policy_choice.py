@@ -7,7 +7,7 @@ import argparse
 import os
 
 from stack.cli.trusting import given_trust
-from stack.cli.usage import NoPolicy, Usage
+from stack.cli.usage import NoPolicy, Usage, not_empty
 
 VARIABLE = "SIGBOX_POLICY"
 FILE = "policy.json"
@@ -26,7 +26,7 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "policy", f"who may sign what; else ${VARIABLE}, or {FILE} beside the trusted root"
     )
-    group.add_argument("--policy", metavar="FILE", help="the policy, instead of an identity or a key")
+    group.add_argument("--policy", metavar="FILE", type=not_empty, help="the policy, instead of an identity or a key")
     group.add_argument("--no-policy", action="store_true", help="judge by the identity or key given here alone")
     add_name_options(group)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sigcore.keys import encode_public_key_pem
 from stack.cli.passphrase import open_private_key
+from stack.cli.places import check_free, files_read
 from stack.files import save_file
 
 EXAMPLES = """\
@@ -27,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Print or write it."""
     pem = encode_public_key_pem(open_private_key(options.key).public_key())
     if options.outfile:
+        check_free(files_read(options, ["key"]), "the public key", options.outfile)
         save_file(options.outfile, pem.encode("ascii"))
     else:
         print(pem, end="")

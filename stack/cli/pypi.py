@@ -28,11 +28,11 @@ from client.verify.steps import Step, Steps
 from sigcore import limits
 from sigcore.bundle import Bundle, encode_bundle
 from sigcore.errors import NotFound
-from sigcore.intoto import predicate_type_uri
 from sigcore.pep740 import encode_attestation, parse_attestation, parse_provenance
 from sigcore.strict import JSON, Fields, parse_json
 from stack.cli.artifact import SUFFIX, is_digest
 from stack.cli.attested import attestation_verifier
+from stack.cli.demanded_type import demanded_type
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.service_urls import add_service_options
 from stack.cli.signing import Form, Job, add_identity, sign_files
@@ -167,7 +167,7 @@ def _verify(options: argparse.Namespace) -> int:
     """1. Read who may have signed. 2. The one verifier of :mod:`client.verify`. 3. The statement is about a file of this name."""
     if digest := next(filter(is_digest, options.files), None):
         raise Usage(f"{digest[:20]}... is a digest, expected a file", "the statement must name the file, too")
-    suffix = _suffix(options.type or "publish")
+    suffix = _suffix("publish" if _wanted(options) in ("", PREDICATES["publish"]) else "")
     if options.provenance is None:
         _check_present(options, suffix)
         return verify_files(options, _verifier(options), suffix)
@@ -186,8 +186,11 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _verifier(options: argparse.Namespace) -> Callable[[str], Verify]:
-    wanted = predicate_type_uri(PREDICATES.get(options.type, options.type)) if options.type else ""
-    return attestation_verifier(options, wanted, _named)
+    return attestation_verifier(options, _wanted(options), _named)
+
+
+def _wanted(options: argparse.Namespace) -> str:
+    return demanded_type(PREDICATES.get(options.type, options.type))
 
 
 def _check_present(options: argparse.Namespace, suffix: str) -> None:

@@ -21,6 +21,8 @@ from stack.cli.usage import NoPolicy, NotServed, NotVerified, Usage, one_line
 argparse._ = str  # type: ignore[attr-defined]  # where it is called otherwise one day, nothing is lost
 """It looks for translations of its own words in the languages of the environment: a tenth of a start, to find none of ours."""
 _HELP: Final = frozenset({"-h", "--help"})
+_NARROW: Final = 20
+"""Columns; in fewer nothing can be set."""
 _JSON: Final = frozenset({"--json", "--explain=json"})
 _HINTS = {
     errno.ENOENT: "make it first, or give another place",
@@ -52,6 +54,11 @@ def run(name: str, command: Command, arguments: Sequence[str]) -> int:
         from stack.cli.helping import describe  # noqa: PLC0415 - see the line above
 
         describe(parser, module, _columns())
+    if any(one.endswith(("=true", "=false")) for one in arguments):
+        # Deferred: only scripts made for cosign write that.
+        from stack.cli.cosign_flags import plain_switches  # noqa: PLC0415 - see the line above
+
+        arguments = plain_switches(parser, arguments)
     try:
         options, unknown = parser.parse_known_args(arguments)
         if unknown:
@@ -102,10 +109,12 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def _columns() -> int:
+    """Of the terminal; it may have none of its own, where nobody told it a size: in a container, under a script."""
     try:
-        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns)
     except (OSError, ValueError):
-        return 80
+        columns = 0
+    return max(columns, _NARROW) if columns > 0 else 80
 
 
 def _failed(name: str, command: Command, error: Exception) -> int:

@@ -10,11 +10,11 @@ import argparse
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 from client.files import digest_files
 from client.sign import Signing, hash_of, sign_blob, with_artifact
 from sigcore.bundle import Bundle
+from stack.cli.artifact import given_path
 from stack.cli.signing import Job, add_sign_options, sign_files
 
 EXAMPLES = """\
@@ -25,7 +25,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox sign-blob``."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file to sign")
+    parser.add_argument("files", nargs="+", type=given_path, metavar="FILE", help="a file to sign; - is standard input")
     add_sign_options(parser)
 
 

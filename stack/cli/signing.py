@@ -23,21 +23,23 @@ from client.identity import ENVIRONMENT, IdentityToken, load_identity_token
 from client.retrying import Retrying
 from client.session import load_session, session_file
 from client.sign import Signing, subject_digest
-from client.transport import AiohttpTransport, Transport, tls_context
+from client.transport import AiohttpTransport, BadAnswer, Transport, tls_context
 from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
-from sigcore.errors import NotFound, SigError
+from sigcore.errors import SigError
 from sigcore.intoto import parse_statement
 from sigcore.keys import is_private_key
+from sigcore.signing_config import SigningConfig
 from sigcore.strict import JSON, encode_base64
 from sigcore.x509 import encode_certificate_pem
 from stack.cli.artifact import SUFFIX
 from stack.cli.explain_options import add_explain_options, wants_explanation
-from stack.cli.passphrase import open_private_key
+from stack.cli.passphrase import open_signing_key
+from stack.cli.places import check_apart, check_beside, check_places
 from stack.cli.service_urls import add_service_options, with_named_services
 from stack.cli.trusting import add_trust_options, given_trust
-from stack.cli.usage import Usage, one_line, tell
+from stack.cli.usage import NotServed, Usage, not_empty, one_line, tell
 from stack.files import save_file
 
 
@@ -81,6 +83,7 @@ def add_who_signs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key",
         metavar="KEY",
+        type=not_empty,
         help="sign with this private key, not with an identity: a file (cosign.key, PKCS#8 PEM), or NAME://KEY in a KMS",
     )
     parser.add_argument(
@@ -112,30 +115,23 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make, f
     for file in files:
         if file.is_dir():
             raise Usage(f"{file} is a directory, expected files", f"name the files in it: {file}/*")
+        if options.bundle is None:
+            check_beside(file, form.suffix)
+    if options.key is not None and options.output_certificate is not None:
+        raise Usage("--key and --output-certificate are given: a bare key has no certificate", "leave one of them out")
     jobs = [Job(file, options.bundle or file.with_name(f"{file.name}{form.suffix}")) for file in files]
-    outputs = (options.output_signature, options.output_certificate)
-    _check_places([*(job.target for job in jobs), *filter(None, outputs)])
+    check_places([place for _what, place in _places(options, jobs, form)])
+    check_apart(options, files, _places(options, jobs, form))
     show = _explainer(options)
     _print_rows(options, asyncio.run(_sign_all(options, jobs, make, show, form)))
     return 0
 
 
-def _check_places(places: Sequence[Path]) -> None:
-    """That each can be written, before anything is signed: a log keeps the entry also of a bundle that could not be saved.
-
-    Raises:
-        NotFound: one cannot.
-    """
-    for place in places:
-        folder = place.absolute().parent
-        if place.is_dir() or not folder.is_dir():
-            why = "it is a directory" if place.is_dir() else f"there is no directory {folder}"
-            raise NotFound(f"{place} cannot be written: {why}", "give another place; nothing was signed")
-        if not os.access(folder, os.W_OK):
-            raise NotFound(
-                f"{place} cannot be written: {folder} is not yours to write to",
-                "give another place; nothing was signed",
-            )
+def _places(options: argparse.Namespace, jobs: Sequence[Job], form: Form) -> list[tuple[str, Path]]:
+    """What is written for ``jobs``, and where."""
+    bundles = [(f"the {form.called} of {job.file}", job.target) for job in jobs]
+    parts = (("the signature", options.output_signature), ("the certificate", options.output_certificate))
+    return [*bundles, *((what, place) for what, place in parts if place is not None)]
 
 
 def _print_rows(options: argparse.Namespace, rows: Sequence[dict[str, object]]) -> None:
@@ -164,7 +160,8 @@ def _explainer(options: argparse.Namespace) -> Show | None:
             if isinstance(content, MessageSignature)
             else subject_digest(parse_statement(content.payload))
         )
-        same = digest_file(job.file, digest_algorithm(bundle)) == digest
+        # What has been read from a pipe is gone.
+        same = job.file.is_file() and digest_file(job.file, digest_algorithm(bundle)) == digest
         made_by = ManagedKey(key.public_key()) if is_private_key(key) else issued[-1]
         artifact = str(job.file.absolute()) if same else ""
         return explainer.show(
@@ -208,6 +205,7 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
 
     Raises:
         Usage: a key and an identity, or a service that cannot be meant. NotFound, Malformed: what they name.
+        NotServed: a service answered something else than such a service does.
     """
     trust = load_trust(**given_trust(options))
     trust = replace(trust, config=with_named_services(options, trust.config))
@@ -215,8 +213,20 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
         raise Usage("--key and --identity-token are given", "leave one of them out")
     tls = tls_context(options.ca_file) if options.ca_file else None
     async with AiohttpTransport(tls=tls, request_id=token_hex(8)) as transport:
-        signer = open_private_key(options.key) if options.key else await _identity(options, trust, transport)
-        yield Signing(signer, trust, Retrying(transport, tell), options.rekor_version, on_issued)
+        signer = (
+            open_signing_key(options.key) if options.key is not None else await _identity(options, trust, transport)
+        )
+        if trust.config == SigningConfig():
+            raise Usage(
+                "the trusted root is named, and nothing says which services to ask",
+                "give --signing-config FILE beside it, or --trust-config FILE alone, which holds both",
+            )
+        try:
+            yield Signing(signer, trust, Retrying(transport, tell), options.rekor_version, on_issued)
+        except BadAnswer as error:
+            said = NotServed(error.message, error.hint)
+            said.reported = error.reported
+            raise said from error
 
 
 async def _identity(options: argparse.Namespace, trust: Trust, transport: Transport) -> IdentityToken:

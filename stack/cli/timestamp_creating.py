@@ -24,6 +24,7 @@ from sigcore.strict import encode_time
 from sigcore.timestamp import TimestampRequest
 from sigcore.trustroot import AuthorityInstance
 from stack.cli.artifact import digest_of, is_digest
+from stack.cli.places import check_free, files_read
 from stack.cli.table import ExitCode
 from stack.cli.timestamping import checked_policy, named_authorities, place_of, report, summary
 from stack.cli.trusting import given_trust
@@ -31,6 +32,8 @@ from stack.cli.usage import NotVerified, Usage, one_line, verifying
 
 _HASHES = {algorithm.hashlib_name: algorithm for algorithm in HashAlgorithm}
 _PATH = "/api/v1/timestamp"
+_READ = ("file", "certificate_chain", "trust_config", "trusted_root", "signing_config", "ca_file")
+"""Options that name a file."""
 """Where an authority answers of which only the host is named, as timestamp-cli names them."""
 
 
@@ -40,6 +43,7 @@ def create(options: argparse.Namespace) -> int:
     Without anybody to believe, the certificate in the answer must hold with its signature, and that this is all is said.
     """
     place = place_of(options.file, options.out, "--out")
+    check_free(files_read(options, _READ), "the timestamp", place)
     request = _request(options)
     trust = _trust(options)
     url = _url(options, trust)  # 1

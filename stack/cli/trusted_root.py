@@ -8,6 +8,7 @@ Each service is KEY=VALUE pairs with commas between them; an option is repeated 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -24,6 +25,7 @@ from sigcore.trustroot import (
     parse_trusted_root,
 )
 from stack.cli.pairs import parse_pairs, parse_window
+from stack.cli.places import check_free
 from stack.cli.trusting import add_root_options, load_trusted_root
 from stack.cli.usage import Usage, verifying
 
@@ -82,8 +84,22 @@ def run(options: argparse.Namespace) -> int:
         raise Usage("no service is named: such a root trusts nobody", "give --fulcio, --ctfe, --rekor, --tsa")
     data = encode_trusted_root(made)
     parse_trusted_root(data)
+    if options.out is not None:
+        check_free(_files(options), "the trusted root", options.out)
     write_out(data, options.out, what="the trusted root")
     return 0
+
+
+def _files(options: argparse.Namespace) -> dict[str, str]:
+    """The keys and chains that are named: where each is -> what it is called."""
+    pairs = [
+        (kind, pair.partition("=")) for kind in _KINDS for text in getattr(options, kind) for pair in text.split(",")
+    ]
+    return {
+        os.path.realpath(value): f"the {key} of --{kind}"
+        for kind, (key, _, value) in pairs
+        if key in ("certificate-chain", "public-key")
+    }
 
 
 def write_out(data: bytes, out: str | None, *, what: str) -> None:

@@ -11,6 +11,7 @@ from client.root import load_trusted_root as load_root_file
 from sigcore.errors import NotFound
 from sigcore.strict import shown
 from sigcore.trustroot import TrustedRoot
+from stack.cli.usage import not_empty
 
 _VARIABLES = {
     "trust_config": "SIGBOX_TRUST_CONFIG",
@@ -29,9 +30,15 @@ _PARTS = (
 def add_root_options(parser: argparse.ArgumentParser) -> None:
     """``--trust-config``, ``--trusted-root``, ``--signing-config``: the last is read over where nothing is signed."""
     group = parser.add_argument_group("trust", "options win over variables; nothing is trusted on first use")
-    group.add_argument("--trust-config", metavar="FILE", help="ClientTrustConfig: both in one ($SIGBOX_TRUST_CONFIG)")
-    group.add_argument("--trusted-root", metavar="FILE", help="trusted_root.json ($SIGBOX_TRUSTED_ROOT)")
-    group.add_argument("--signing-config", metavar="FILE", help="signing config v0.2 ($SIGBOX_SIGNING_CONFIG)")
+    group.add_argument(
+        "--trust-config", metavar="FILE", type=not_empty, help="ClientTrustConfig: both in one ($SIGBOX_TRUST_CONFIG)"
+    )
+    group.add_argument(
+        "--trusted-root", metavar="FILE", type=not_empty, help="trusted_root.json ($SIGBOX_TRUSTED_ROOT)"
+    )
+    group.add_argument(
+        "--signing-config", metavar="FILE", type=not_empty, help="signing config v0.2 ($SIGBOX_SIGNING_CONFIG)"
+    )
 
 
 def add_trust_options(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,23 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sigcore.errors import Malformed, Refused, SigError
+
+
+def not_empty(text: str) -> str:
+    """The value of an option that says whom to trust. An empty one is that of a variable that is not set: taken for an option that was
+    left out, it would let the next in line decide.
+
+    Raises:
+        ArgumentTypeError: it is empty.
+    """
+    if not text:
+        raise ArgumentTypeError("it is empty: set what it is to hold, or leave the option out")
+    return text
 
 
 class Usage(Malformed):

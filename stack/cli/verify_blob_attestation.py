@@ -13,7 +13,7 @@ from client.verify import Verified, attestation_steps
 from client.verify.recorder import Recorder
 from client.verify.steps import Steps
 from sigcore.bundle import Bundle
-from sigcore.intoto import predicate_type_uri
+from stack.cli.demanded_type import demanded_type
 from stack.cli.online import add_online_options, also_shown, whole_bundle
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    wanted = predicate_type_uri(options.type) if options.type else ""
+    wanted = demanded_type(options.type)
     if (path := policy_path(options)) is not None:
         # Deferred: a verification without a policy pays nothing for it.
         from stack.cli.policing import Police  # noqa: PLC0415 - see the line above

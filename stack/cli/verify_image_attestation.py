@@ -15,7 +15,7 @@ from client.oci.reading import Found, read_attestations
 from client.oci.reference import Reference
 from client.oci.verification import Expected, ImageVerified, verify_attestations
 from sigcore.dsse import encode_envelope
-from sigcore.intoto import predicate_type_uri
+from stack.cli.demanded_type import demanded_type
 from stack.cli.image_verifying import Verdict, add_verify_image_options, expected_of, verify_images
 from stack.cli.policy_choice import policy_path
 from stack.cli.trusting import load_trusted_root
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify every image; 0 only if all of them hold."""
-    wanted = predicate_type_uri(options.type) if options.type else ""
+    wanted = demanded_type(options.type)
     if (path := policy_path(options)) is not None:
         if path.endswith((".rego", ".cue")):
             raise Usage(f"--policy {path} is a policy of another kind", "those are not run here; see docs/policy.md")

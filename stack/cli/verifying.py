@@ -21,13 +21,13 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.bundle import Bundle
 from sigcore.errors import NotFound, Refused, SigError, Unavailable
 from sigcore.strict import JSON
-from stack.cli.artifact import SUFFIX, digest_of, expand, is_digest
+from stack.cli.artifact import STDIN, SUFFIX, digest_of, expand, is_digest
 from stack.cli.explain_options import add_explain_options, wants_explanation
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.public_keys import read_public_key
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
-from stack.cli.usage import NotServed, Usage
+from stack.cli.usage import NotServed, Usage, not_empty
 from stack.cli.witness_choice import add_witness_option
 
 Signer: TypeAlias = IdentityPolicy | ManagedKey
@@ -60,7 +60,9 @@ class Attempt:
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """FILE, ``--bundle``, the identity or the key, ``--json``, the policies, the trust options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a file, a directory, or sha256:HEX with --bundle")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a file, a directory; - (standard input) or sha256:HEX with --bundle"
+    )
     parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
     add_signer_options(parser)
     parser.add_argument(
@@ -83,10 +85,15 @@ def add_signer_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
     who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
     who.add_argument("--certificate-oidc-issuer-regexp", metavar="RE", default="", help="must match the whole URL")
-    who.add_argument("--key", metavar="KEY", help="a public key in PEM, or NAME://KEY in a KMS, instead of an identity")
+    who.add_argument(
+        "--key",
+        metavar="KEY",
+        type=not_empty,
+        help="a public key in PEM, or NAME://KEY in a KMS, instead of an identity",
+    )
     for name in _WORKFLOW:
         text = f"the {name} that the certificate must name, too"
-        who.add_argument(f"--certificate-github-workflow-{name}", metavar="X", default="", help=text)
+        who.add_argument(f"--certificate-github-workflow-{name}", metavar="X", type=not_empty, help=text)
 
 
 def workflow_of(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
@@ -122,6 +129,11 @@ def read_signer(options: argparse.Namespace) -> Signer:
             raise Usage(
                 error.message, error.hint or r"for example '.*@example\.com', as Python's re reads it"
             ) from error
+    if workflow_of(options):
+        raise Usage(
+            "--key and --certificate-github-workflow-* are given: a bare key carries no claims of a workflow",
+            "leave one of them out",
+        )
     if any(who):
         raise Usage("--key and --certificate-* are given: a bare key has no identity", "leave one of them out")
     return ManagedKey(read_public_key(options.key))
@@ -135,6 +147,8 @@ def verify_files(
     Its bundle is that of ``bundles`` at its place, or ``options.bundle``, or lies beside it with the ``suffix``.
     """
     files = expand(options.files, suffix)
+    if STDIN in files and options.bundle is None and not bundles:
+        raise Usage("standard input is verified, and no bundle is named", "give --bundle")
     if options.bundle is None and (digest := next(filter(is_digest, files), None)):
         raise Usage(f"{digest[:20]}... is a digest, and no bundle is named", "give --bundle")
     if len(files) > 1 and options.bundle:

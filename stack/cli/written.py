@@ -11,12 +11,14 @@ from client.key_files import save_key_pair
 from sigcore.errors import Refused
 from sigcore.keys import PrivateKey
 from stack.cli.passphrase import ask_new_passphrase
-from stack.cli.usage import Usage
+from stack.cli.usage import Usage, not_empty
 
 
 def add_pair_options(parser: argparse.ArgumentParser, prefix: str) -> None:
     """``--output-key-prefix``, ``--yes``, ``--json``."""
-    parser.add_argument("--output-key-prefix", metavar="PREFIX", default=prefix, help="default: %(default)s")
+    parser.add_argument(
+        "--output-key-prefix", metavar="PREFIX", type=not_empty, default=prefix, help="default: %(default)s"
+    )
     parser.add_argument("-y", "--yes", action="store_true", help="replace files that are there")
     parser.add_argument("--json", action="store_true", help="the two paths as JSON on standard output")
 
