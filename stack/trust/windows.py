@@ -5,7 +5,7 @@ A rotation says when the old key ends, and may be cut off before any client is t
 goes on. So:
 
 1. While clients cannot know the next key, the end of the old one is only meant: nobody stops at it, no document says it.
-2. Who publishes moves an end that would come too early, and writes it down, before any document has it. It never comes earlier again.
+2. Who publishes moves an end of which less than half is left, and writes it down, before any document has it. It never comes earlier again.
 3. Immediately before the moment of publication (the timestamp of TUF is replaced) the end must still be :data:`SEEN`
    away, of certificates also as long as they live. If it is not, the disk was slow: back to 2.
 4. After it the same again: whoever signs has seen it by then, and stops in time.
@@ -46,7 +46,7 @@ def settle(home: Home, now: datetime, roles: tuple[str, ...], *, durable: bool) 
     settled = dict(rotated)
     for role in roles:
         *before, old, new = rotated[role]
-        if not _in_time(role, old.validity.end, now + PUBLISHING):
+        if not _in_time(role, old.validity.end, now + max(PUBLISHING, old.overlap / 2)):
             until = now.replace(microsecond=0) + old.overlap + (LEAD if role in LOGS else timedelta())
             settled[role] = (*before, replace(old, validity=replace(old.validity, end=until)), new)
     if settled != rotated:

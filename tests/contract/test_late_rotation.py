@@ -18,7 +18,7 @@ from stack.generations import AUTHORITIES, LOGS, load_generations
 from stack.testing import EMAIL, Sigbox, running
 from stack.trust import rotation
 from stack.turned_clock import time_in
-from tests.box_commands import bundle_of, sign, try_to_verify
+from tests.box_commands import bundle_of, sign, try_to_sign, try_to_verify
 from tests.stack_process import sigbox
 from tests.until import wait_until
 
@@ -105,3 +105,37 @@ def test_what_is_signed_until_a_rotation_is_finished_verifies_for_good(tmp_path:
         files += more
         box.clock.advance(hours=HOURS)
         clients.check(*files, *signed(box, tmp_path, "long after")[0])
+
+
+def test_past_the_end_that_clients_are_told_an_authority_signs_nothing_with_its_old_key(tmp_path: Path):
+    """The next keys are published, and are away when they should take over."""
+    with running() as box:
+        assert box.data is not None
+        home, file = Home(box.data), tmp_path / "file"
+        file.write_bytes(b"content")
+        box.clock.advance(seconds=1)
+        for role in AUTHORITIES:
+            rotation.rotate_authority(home, load_settings(home), role, time_in(home))
+            (home.path / role / "2").rename(tmp_path / role)
+        assert sigbox("trust", "refresh", "--data", box.data).returncode == 0
+        box.clock.advance(minutes=45)
+        sign(box, file, "--rekor-version", "2")
+
+        def refused(role: str) -> bool:
+            return f"the next key of {role} cannot be taken over" in try_to_sign(box, file).stderr
+
+        for role, minutes in (("ca", 10), ("tsa", 10)):  # a certificate is used for ten minutes more
+            before = authority_of(box, role)
+            box.clock.advance(minutes=minutes)
+            wait_until(lambda role=role: refused(role))
+            (tmp_path / role).rename(home.path / role / "2")
+            wait_until(lambda role=role, before=before: authority_of(box, role) != before)
+        sign(box, file, "--rekor-version", "2")
+
+
+def authority_of(box: Sigbox, role: str) -> bytes:
+    """The chain that it gives."""
+    path = {"ca": "/api/v1/rootCert", "tsa": "/api/v1/timestamp/certchain"}[role]
+    with urllib.request.urlopen(f"{box.url}{path}", timeout=60) as answer:
+        chain: bytes = answer.read()
+    return chain
