@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +15,16 @@ from pathlib import Path
 import pytest
 
 from sigcore import trustroot
-from stack import announced
+from sigcore.keys import encode_public_key
+from stack import announced, role, succession
 from stack.cli import main
 from stack.config import Home, load_settings
-from stack.generations import LEAD, LOGS, load_generations
+from stack.generations import LEAD, LOGS, Generations, load_generations
 from stack.succession import names_newest
 from stack.trust import publish, repository, rotation, windows
 from stack.trust.state import load_state
 from tests.chance import chosen_seed
+from tests.unit.stack.test_indexed_trees import until
 from tests.unit.stack.test_rotation import PowerCut, cut_at
 
 ROLES = ("ca", "tsa", *LOGS)
@@ -233,3 +236,43 @@ def test_files_send_nobody_to_a_tree_that_others_do_not_know(home: Home, start: 
     publish.publish(home, start)
     assert b"/log/2" in home.signing_config.read_bytes()
     assert (home.keys / "ctfe_1.pub").read_bytes() == key != (home.keys / "ctfe.pub").read_bytes()
+
+
+def test_a_process_of_one_role_starts_with_the_key_that_clients_know(home: Home, start: datetime, monkeypatch):
+    first = [one.der for one in role._tsa_secret(home)[1]]
+    with cut_at(monkeypatch, 7), suppress(PowerCut):  # three keys, three certificates, and that there is a generation
+        rotation.rotate_authority(home, load_settings(home), "tsa", start)
+    assert announced.pending(home, load_generations(home)) == ("tsa",)
+    assert [one.der for one in role._tsa_secret(home)[1]] == first
+    finish(home, start, 1)
+    assert tuple(one.der for one in role._tsa_secret(home)[1]) == load_generations(home)["tsa"][-1].public
+
+
+def test_a_process_of_a_log_starts_while_its_next_key_is_in_no_document(home: Home, start: datetime, monkeypatch):
+    with cut_at(monkeypatch, 2), suppress(PowerCut):  # a key, and that there is a generation
+        rotation.rotate_log(home, load_settings(home), "rekor-v1", start)
+    assert announced.pending(home, load_generations(home)) == ("rekor-v1",)
+    new = load_generations(home)["rekor-v1"][-1].public[0]
+    assert new not in {one.key for root in roots(home) for one in root.logs}
+    assert encode_public_key(role._log_secrets(home)[1].public_key()) == new
+
+
+async def test_each_role_follows_what_is_published_of_itself(home: Home, start: datetime, monkeypatch):
+    monkeypatch.setattr(succession, "FOLLOW_S", 0.01)
+    rotate(home, "tsa", start)
+    rotation.rotate_authority(home, load_settings(home), "ca", start + SECOND)
+    told: dict[str, list[int]] = {"ca": [], "tsa": []}
+
+    def adopt(known: Generations) -> None:
+        ((role, rows),) = known.items()
+        told[role].append(len(rows))
+
+    async with AsyncExitStack() as following:
+        for one in told:
+            await following.enter_async_context(succession.succeeding_in(home, one, adopt, lambda: start + 2 * SECOND))
+        await until(lambda: told["tsa"] == [2])
+        await asyncio.sleep(20 * succession.FOLLOW_S)
+        assert told == {"ca": [1], "tsa": [2]}
+        publish.publish(home, start + 2 * SECOND)
+        await until(lambda: told["ca"] == [1, 2])
+    assert told["tsa"][0] == 2, "the key of another role was no reason to wait"
