@@ -144,6 +144,11 @@ class Authority:
         """The issuing key."""
         return self._signer.key
 
+    @property
+    def lifetime(self) -> timedelta:
+        """How long a certificate is good."""
+        return self._lifetime
+
     def succeed(self, key: ec.EllipticCurvePrivateKey, chain: Sequence[bytes]) -> None:
         """Sign with another key from the next request on; those under way end with the key that they began with.
 

@@ -46,7 +46,7 @@ from stack.control_part import control_part, control_table, make_orders, open_to
 from stack.edge import Edge
 from stack.elsewhere import Elsewhere
 from stack.figures import Figures
-from stack.generations import Generations, load_generations
+from stack.generations import Generations, folder_of, load_generations, number_of
 from stack.indexed_trees import IndexedTrees
 from stack.issuers import FEDERATED
 from stack.kept_logs import accept_all, accepted, make_ct, make_rekor, make_rekor_v1, make_writers
@@ -57,7 +57,8 @@ from stack.part import Part, assembled, assembled_front, take_in
 from stack.room import watch_room
 from stack.service import During, Service, working
 from stack.shards import Shard, shards_of
-from stack.succession import succeeding
+from stack.succession import AHEAD, succeeding, succeeding_in
+from stack.term import Term
 from stack.trees import Trees
 from stack.trust import serving
 from stack.upkeep import published
@@ -182,21 +183,32 @@ def _ca_part(
     home: Home, authority: Authority, clock: Clock, log_of: Callable[[int, keys.PublicKey], CertificateLog]
 ) -> Part:
     """``log_of`` gives the tree of certificates with this number and key."""
+    term = Term("ca", clock, authority.lifetime)
 
-    def adopt(rotated: Generations) -> None:
-        if "ca" in rotated:
-            key, chain = load_ca(home)
+    def adopt(known: Generations) -> None:
+        number = number_of(known, "ca")
+        if number > 1 and known["ca"][-1].public != authority.chain:
+            term.end(known["ca"][-2].validity.end)
+            key, chain = load_ca(home, folder_of(home, "ca", number))
             authority.succeed(key, tuple(certificate.der for certificate in chain))
-        if "ct" in rotated:
-            log_key = keys.parse_public_key(rotated["ct"][-1].public[0])
-            authority.log_to(log_of(len(rotated["ct"]), log_key), log_key)
+            term.renew()
+
+    def log_to(known: Generations) -> None:
+        number = number_of(known, "ct")
+        if number > 1:
+            log_key = keys.parse_public_key(known["ct"][-1].public[0])
+            authority.log_to(log_of(number, log_key), log_key)
 
     def check(now: datetime) -> None:
+        term()
         device_key.check(authority.key)
         health.ca_check(tuple(map(parse_certificate, authority.chain)))(now)
 
-    follows = During(partial(succeeding, home, adopt, clock))
-    return Part(ca.http.make_routes(authority, clock), {"ca": check}, services=(follows,))
+    follows = (
+        During(partial(succeeding_in, home, "ca", adopt, clock, ahead=AHEAD)),
+        During(partial(succeeding_in, home, "ct", log_to, clock, ahead=AHEAD)),
+    )
+    return Part(ca.http.make_routes(authority, term), {"ca": check}, services=follows)
 
 
 def ct_part(
@@ -328,17 +340,23 @@ def tsa_part(home: Home, settings: Settings, tsa_: Chained, clock: Clock, floor:
 
         office.check_clock = check_synchronised
 
-    def adopt(rotated: Generations) -> None:
-        if "tsa" in rotated:
-            timekeeper = office.authority.timekeeper
-            office.authority = TimestampAuthority.of(*load_tsa(home), now=clock(), timekeeper=timekeeper)
+    term = Term("tsa", clock)
+
+    def adopt(known: Generations) -> None:
+        number = number_of(known, "tsa")
+        if number > 1 and known["tsa"][-1].public != tuple(one.der for one in office.authority.chain):
+            term.end(known["tsa"][-2].validity.end)
+            timekeeper, keyed = office.authority.timekeeper, load_tsa(home, folder_of(home, "tsa", number))
+            office.authority = TimestampAuthority.of(*keyed, now=clock(), timekeeper=timekeeper)
+            term.renew()
 
     def check(now: datetime) -> None:
+        term()
         office.check_clock()
         health.tsa_check(office.authority)(now)
 
-    follows = During(partial(succeeding, home, adopt, clock))
-    return Part(tsa.http.make_routes(office, clock), {"tsa": check}, services=(follows,))
+    follows = During(partial(succeeding_in, home, "tsa", adopt, clock, ahead=AHEAD))
+    return Part(tsa.http.make_routes(office, term), {"tsa": check}, services=(follows,))
 
 
 def trust_part(home: Home, settings: Settings, logs: Mapping[str, Log]) -> Part:

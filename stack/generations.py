@@ -28,15 +28,21 @@ LOGS: Final = ("ct", "rekor", "rekor-v1")
 """Roles whose generation is a tree with a key of its own; see :mod:`stack.shards`."""
 
 
+OVERLAP: Final = timedelta(hours=1)
+"""The old key counts for so long after the new one began: certificates live ten minutes, and a process may have to be restarted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """One key of a role: the window in which it counts, and what anybody may know of it.
 
-    ``public`` is DER: the chain of an authority as in ``Material``, or the one SPKI of a log.
+    ``public`` is DER: the chain of an authority as in ``Material``, or the one SPKI of a log. The end of a window is what was meant,
+    until the next generation is published: see :mod:`stack.trust.windows`. ``overlap`` is how long it counts beside that one.
     """
 
     validity: Validity
     public: tuple[bytes, ...]
+    overlap: timedelta = OVERLAP
 
 
 LEAD: Final = timedelta(seconds=10)
@@ -97,11 +103,13 @@ def current_folder(home: Home, role: str) -> Path:
 
 
 def _row(fields: Fields) -> Generation:
-    fields.only("since", "until", "public")
+    fields.only("since", "until", "public", "overlap_s")
     public = fields.texts("public", limit=limits.CHAIN_CERTIFICATES)
     if not public:
         raise Malformed(f"{fields.path}.public is empty", "restore the file from a backup")
-    return Generation(Validity(fields.time("since"), fields.optional_time("until")), tuple(map(_der, public)))
+    overlap = timedelta(seconds=fields.integer("overlap_s")) if "overlap_s" in fields else OVERLAP
+    window = Validity(fields.time("since"), fields.optional_time("until"))
+    return Generation(window, tuple(map(_der, public)), overlap)
 
 
 def _der(text: str) -> bytes:
@@ -112,4 +120,6 @@ def _encoded(row: Generation) -> JSON:
     encoded: dict[str, JSON] = {"since": encode_time(row.validity.start)}
     if row.validity.end is not None:
         encoded["until"] = encode_time(row.validity.end)
+    if row.overlap != OVERLAP:
+        encoded["overlap_s"] = row.overlap // timedelta(seconds=1)
     return encoded | {"public": [encode_base64(der) for der in row.public]}

@@ -3,7 +3,8 @@
 
 1. A tree that a rotation adds takes over once it counts and clients can know its key. That is seen within seconds while the
    process runs, or at its start. One that has begun stays the one that takes entries, whatever is published.
-2. Until then the one before goes on, but not past its window: what it took later would never verify.
+2. Until then the one before goes on, but not past the end that clients are told: what it took later would never verify. While
+   they are told of none, it has none.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Final
 
 from aiohttp import web
 
+from stack.announced import announced
 from stack.config import Home
 from stack.generations import Generations, load_generations
 from stack.shards import Shard, ends_of, shards_of
-from stack.succession import counts_newest, succeeding
+from stack.succession import counts_newest, succeeding_in
 from stack.trees import Arrival
 from tlog.log import Log
 from tlog.rekor_v1 import make_routes
@@ -48,7 +50,7 @@ class IndexedTrees:
         self._waiting = {shard.number: make(shard) for shard in later if self._is_there(shard, rotated)}
         """Trees that take over next, by their numbers."""
         self._names = [first.name, *(Shard(LOG, number).name for number in self._waiting)]
-        self._end(rotated)
+        self._end(announced(home, rotated))
 
     @property
     def logs(self) -> dict[str, Log]:
@@ -76,8 +78,8 @@ class IndexedTrees:
         except BaseException:
             await self.stop()
             raise
-        for adopt, wait in ((self._adopt, True), (self._end, False)):
-            await self._opened.enter_async_context(succeeding(self._home, adopt, self._clock, wait=wait, role=LOG))
+        for adopt in (self._end, self._adopt):
+            await self._opened.enter_async_context(succeeding_in(self._home, LOG, adopt, self._clock))
 
     async def stop(self) -> None:
         """Close all, the newest first."""
@@ -111,8 +113,8 @@ class IndexedTrees:
         await self.sharded.succeed(self._waiting[number])
         del self._waiting[number]
 
-    def _end(self, rotated: Generations) -> None:
-        """The window of the tree that takes entries; those before it are frozen."""
-        end = ends_of(rotated, Shard(LOG, len(self.sharded.trees)))
+    def _end(self, known: Generations) -> None:
+        """The window of the tree that takes entries, once clients are told that it ends; those before it are frozen."""
+        end = ends_of(known, Shard(LOG, len(self.sharded.trees)))
         if end is not None:
             self.sharded.active.log.ends_ms = int(end.timestamp() * 1000)

@@ -16,12 +16,13 @@ from sigcore import keys, trustroot
 from sigcore.errors import Refused
 from sigcore.x509 import parse_certificate
 from stack import bootstrap, compose
+from stack.announced import announced, pending
 from stack.config import Home, Settings
 from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
 from stack.elsewhere import load_elsewhere
 from stack.files import load_file, make_folder
-from stack.generations import Generations, load_generations
+from stack.generations import LOGS, Generations, folder_of, load_generations, number_of
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.login_rules import load_login_rules
 from stack.own_keys import key_set, publishing
@@ -110,12 +111,13 @@ def _ca(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
     from stack.tls import trusting_own  # noqa: PLC0415 - the same
 
     home = plan.home
-    ca = bootstrap.load_ca(home)
+    known = announced(home, load_generations(home))  # with a key that nobody knows yet nothing is signed
+    ca = bootstrap.load_ca(home, folder_of(home, "ca", number_of(known, "ca")))
     _check_published(home, "ca", ca[0].public_key())
     bootstrap.prove(ca[0])
     issuers = LiveIssuers(issuer_files(home, plan.config))
     own = compose.own_row(settings.issuer, key_set(settings, plan.oidc_jwks, home))
-    log_key, tree = load_public(home).ct_key, shards_of(load_generations(home), "ct")[-1]
+    log_key, tree = load_public(home, known).ct_key, shards_of(known, "ct")[-1]
     _check_published(home, "ct", log_key)
     log = RemoteLog(plan.ct_log_url or settings.at("ct"), log_key, tree, tls=trusting_own(home))
     return compose.ca_part(home, settings, ca, issuers, own, log, log_key, clock)
@@ -151,7 +153,8 @@ def _tsa(plan: RolePlan, settings: Settings, clock: Clock) -> Part:
 
 
 def _tsa_secret(home: Home) -> bootstrap.Chained:
-    tsa = bootstrap.load_tsa(home)
+    number = number_of(announced(home, load_generations(home)), "tsa")
+    tsa = bootstrap.load_tsa(home, folder_of(home, "tsa", number))
     _check_published(home, "tsa", tsa[0].public_key())
     bootstrap.prove(tsa[0])
     return tsa
@@ -216,6 +219,8 @@ _MAKERS: Final[Mapping[str, Callable[[RolePlan, Settings, Clock], Part]]] = {
 def _check_published(home: Home, role: str, key: keys.PublicKey) -> None:
     """What is signed with a key that the trust root does not name would be refused by everybody.
 
+    A log's key that is not published yet may wait: its tree is open before clients are told of it.
+
     Raises:
         Refused: it names another one.
     """
@@ -226,7 +231,9 @@ def _check_published(home: Home, role: str, key: keys.PublicKey) -> None:
         "log": {log.key for log in root.logs},
         "tsa": {_spki(authority) for authority in root.timestamp_authorities},
     }[role]
-    if keys.encode_public_key(key) not in known:
+    rotated = load_generations(home)
+    waiting = {rotated[log][-1].public[0] for log in pending(home, rotated) if log in LOGS}
+    if keys.encode_public_key(key) not in known | waiting:
         raise Refused(
             f"the key of {role} in {home.path} is not in {home.trusted_root}: nothing that it signs would count",
             "take both from one stack; where a rotation was interrupted, finish it: sigbox trust refresh",

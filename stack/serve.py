@@ -36,6 +36,7 @@ from stack.quick_import import import_server
 from stack.start import Plan, Prepared, ServerTls
 from stack.trust.documents import save_documents, unrotated
 from stack.trust.first_publication import first_publication
+from stack.trust.windows import unpublished
 
 
 def serve(plan: Plan) -> int:
@@ -86,6 +87,8 @@ def serve(plan: Plan) -> int:
             bootstrap.prove(*material.secrets)
             save_documents(home, material.public, settings)
         publication.begin()
+        if unpublished(home):  # the next key is the one that this process signs with
+            publication.finish()
         issuers = LiveIssuers(issuer_files(home, plan.config))
         files = [file for file in (home.settings_file, plan.config) if file and file.suffix not in ISSUERS_ONLY]
         logins, elsewhere, console = load_login_rules(files), load_elsewhere(files), load_console_rules(files)

@@ -86,6 +86,6 @@ def anchored_shards(anchors: Path) -> Iterator[Shard]:
 
 
 def ends_of(rotated: Generations, shard: Shard) -> datetime | None:
-    """When it stops, or has stopped, to take entries; None for one that goes on."""
+    """When it stops, or has stopped, to take entries; None for one that goes on, or that nobody knows yet."""
     rows: tuple[Generation, ...] = rotated.get(shard.log, ())
-    return rows[shard.number - 1].validity.end if rows else None
+    return rows[shard.number - 1].validity.end if shard.number <= len(rows) else None

@@ -15,20 +15,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from stack.announced import TRUSTED_ROOT, announced, keys_of, published_keys
 from stack.config import Home
-from stack.generations import Generations, load_generations, path_of
+from stack.generations import Generation, Generations, load_generations, path_of
 from stack.service import working
-
-if TYPE_CHECKING:
-    from sigcore.trustroot import TrustedRoot
 
 FOLLOW_S: Final = 2.0
 """How often a running role looks whether keys were rotated."""
 AHEAD: Final = timedelta(seconds=5)
 """A key counts for so long before it signs: a certificate log in another process has accepted the new root by then."""
-TRUSTED_ROOT: Final = "trusted_root.json"
 
 _log = logging.getLogger(__name__)
 Adopt = Callable[[Generations], Awaitable[None] | None]
@@ -39,15 +36,25 @@ Due = Callable[[Generations, datetime], bool]
 
 @asynccontextmanager
 async def succeeding(
-    home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wait: bool = True, role: str = ""
+    home: Home, adopt: Adopt, clock: Callable[[], datetime], *, wait: bool = True
 ) -> AsyncIterator[None]:
     """Call ``adopt`` with the generations of ``home`` when they have changed, while the block runs.
 
-    With ``wait`` not before the published trusted root names them, and :data:`AHEAD` has passed; with ``role`` as
-    :func:`counts_newest` has it for that one.
+    With ``wait`` not before the published trusted root names them, and :data:`AHEAD` has passed.
     """
-    due = partial(counts_newest, home, role) if role else partial(_due, home)
-    async with working(partial(_follow, home, adopt, clock, due if wait else None)):
+    async with working(partial(_follow, home, adopt, clock, partial(_due, home) if wait else None)):
+        yield
+
+
+@asynccontextmanager
+async def succeeding_in(
+    home: Home, role: str, adopt: Adopt, clock: Callable[[], datetime], *, ahead: timedelta = timedelta()
+) -> AsyncIterator[None]:
+    """Call ``adopt`` with the generations of ``role`` that clients can know, oldest first, when those have changed.
+
+    Whatever is being done to another role, and ``ahead`` after the last one has begun to count. Nothing for a role that was never rotated.
+    """
+    async with working(partial(_follow_role, home, role, adopt, clock, ahead)):
         yield
 
 
@@ -62,13 +69,45 @@ async def _follow(home: Home, adopt: Adopt, clock: Callable[[], datetime], due: 
                 continue
             rotated = await asyncio.to_thread(load_generations, home)
             if due is None or await asyncio.to_thread(due, rotated, clock()):
-                if inspect.iscoroutinefunction(adopt):
-                    await adopt(rotated)
-                else:
-                    await asyncio.to_thread(adopt, rotated)
+                await _call(adopt, rotated)
                 seen = stamp
         except Exception:  # noqa: BLE001 - logged; the keys in memory stay good
             _log.exception("the next generation of keys cannot be taken over; next try in %s s", FOLLOW_S)
+
+
+async def _follow_role(home: Home, role: str, adopt: Adopt, clock: Callable[[], datetime], ahead: timedelta) -> None:
+    """The first look, and failures, as of :func:`_follow`."""
+    seen: tuple[int, int] = (0, 0)
+    last: tuple[Generation, ...] = ()
+    while True:
+        await asyncio.sleep(FOLLOW_S)
+        try:
+            stamp = _stamp(home)
+            if stamp == seen:
+                continue
+            rows, known = await asyncio.to_thread(_rows, home, role)
+            if _stamp(home) != stamp or (known and clock() < known[-1].validity.start + ahead):
+                continue  # it was compared with what came after it, or it is too early
+            if known != last:
+                await _call(adopt, {role: known})
+                last = known
+            if known == rows:
+                seen = stamp
+        except Exception:  # noqa: BLE001 - logged; the keys in memory stay good until their windows end
+            _log.exception("the next generation of %s cannot be taken over; next try in %s s", role, FOLLOW_S)
+
+
+def _rows(home: Home, role: str) -> tuple[tuple[Generation, ...], tuple[Generation, ...]]:
+    """The generations of a role, and those that clients can know."""
+    rotated = load_generations(home)
+    return rotated.get(role, ()), announced(home, rotated).get(role, ())
+
+
+async def _call(adopt: Adopt, rotated: Generations) -> None:
+    if inspect.iscoroutinefunction(adopt):
+        await adopt(rotated)
+    else:
+        await asyncio.to_thread(adopt, rotated)
 
 
 def is_published(home: Home) -> bool:
@@ -82,29 +121,13 @@ def is_published(home: Home) -> bool:
     digests = {target.name: target.sha256 for target in load_state(home).targets}
     if digests.get(TRUSTED_ROOT) != hashlib.sha256(data).hexdigest():
         return False
-    named = _named(parse_trusted_root(data))
+    named = keys_of(parse_trusted_root(data))
     return all(one.public in named for rows in load_generations(home).values() for one in rows)
 
 
 def names_newest(home: Home, role: str) -> bool:
     """Whether the trusted root that clients get now, be it the newest or not, names the newest generation of ``role``."""
-    # Deferred: as above.
-    from sigcore.trustroot import parse_trusted_root  # noqa: PLC0415 - see the line above
-    from stack.files import load_file  # noqa: PLC0415 - the same
-    from stack.trust.state import load_state  # noqa: PLC0415 - the same
-
-    digests = [target.sha256 for target in load_state(home).targets if target.name == TRUSTED_ROOT]
-    if not digests:
-        return False
-    published = home.tuf_repository / "targets" / f"{digests[0]}.{TRUSTED_ROOT}"
-    named = _named(parse_trusted_root(load_file(published, what="the trusted root")))
-    return load_generations(home)[role][-1].public in named
-
-
-def _named(root: TrustedRoot) -> set[tuple[bytes, ...]]:
-    """Every chain, and every log's key, of a trusted root."""
-    chains = {authority.chain for authority in (*root.certificate_authorities, *root.timestamp_authorities)}
-    return chains | {(log.key,) for log in (*root.logs, *root.ct_logs)}
+    return load_generations(home)[role][-1].public in published_keys(home)
 
 
 def counts_newest(home: Home, role: str, rotated: Generations, now: datetime) -> bool:

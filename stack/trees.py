@@ -17,10 +17,11 @@ from typing import Final, Generic, Protocol, TypeVar
 from aiohttp import web
 
 from sigcore.errors import Unavailable
+from stack.announced import announced
 from stack.config import Home
 from stack.generations import Generations, load_generations
 from stack.shards import PREFIXES, Shard, ends_of, shards_of
-from stack.succession import succeeding
+from stack.succession import succeeding, succeeding_in
 from tlog.log import Log
 from tlog.published import Published
 
@@ -81,7 +82,7 @@ class Trees(Generic[_T]):
         rotated = load_generations(home)
         self.served = {shard.number: make(shard) for shard in shards_of(rotated, log)}
         """Each tree by its number."""
-        self._end(rotated)
+        self._end(announced(home, rotated))
 
     @property
     def newest(self) -> _T:
@@ -108,8 +109,8 @@ class Trees(Generic[_T]):
         except BaseException:
             await self.stop()
             raise
-        for adopt, wait in ((self._adopt, False), (self._end, True)):
-            await self._opened.enter_async_context(succeeding(self._home, adopt, self._clock, wait=wait))
+        await self._opened.enter_async_context(succeeding(self._home, self._adopt, self._clock, wait=False))
+        await self._opened.enter_async_context(succeeding_in(self._home, self._log, self._end, self._clock))
 
     async def stop(self) -> None:
         """Close all, the newest first."""
@@ -128,9 +129,10 @@ class Trees(Generic[_T]):
                 for told in self.arrivals:
                     told(shard, one.log)
 
-    def _end(self, rotated: Generations) -> None:
+    def _end(self, known: Generations) -> None:
+        """A tree ends when clients are told so: until then its end is only meant."""
         for number, one in tuple(self.served.items()):
-            end = ends_of(rotated, Shard(self._log, number))
+            end = ends_of(known, Shard(self._log, number))
             one.log.ends_ms = None if end is None else int(end.timestamp() * 1000)
 
     # --- routes --------------------------------------------------------------------------------------------

@@ -138,6 +138,7 @@ def run_accept(home: Home, options: argparse.Namespace) -> int:
     """Judge what came back, and rotate to it."""
     from stack.trust.publisher import finish_publisher, start_publisher  # noqa: PLC0415 - see above
     from stack.trust.requested import accept, consider  # noqa: PLC0415 - see above
+    from stack.trust.rotation import as_published  # noqa: PLC0415 - see above
 
     settings, now = load_settings(home), datetime.now(UTC)
     key = _opened(options.key, options.key_passphrase_file) if options.key else None
@@ -163,7 +164,7 @@ def run_accept(home: Home, options: argparse.Namespace) -> int:
         return 0
     how = f"is key {found.number} of {options.role}, published; a running stack signs with it within seconds"
     if done is not None:
-        how += f". The key before counts for what it signed until {encode_time(done.old_until)}"
+        how += f". The key before counts for what it signed until {encode_time(as_published(home, done).old_until)}"
     print("\n".join((*lines, f"this chain {how}")))
     return 0
 

@@ -16,7 +16,7 @@ from stack.config import Home, Settings, load_settings
 from stack.generations import AUTHORITIES
 from stack.shards import Shard
 from stack.trust.publisher import finish_publisher, start_publisher
-from stack.trust.rotation import rotate_authority, rotate_log
+from stack.trust.rotation import as_published, rotate_authority, rotate_log
 from stack.trust.state import RoleState, load_state
 from stack.turned_clock import time_in
 
@@ -135,6 +135,7 @@ def _oidc(home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT
 def _authority(role: str, home: Home, settings: Settings) -> Report:
     done = rotate_authority(home, settings, role, time_in(home))
     finish_publisher(start_publisher(home))
+    done = as_published(home, done)
     since, until = encode_time(done.since), encode_time(done.old_until)
     how = "an interrupted rotation was finished: " if done.resumed else ""
     return Report(
@@ -147,6 +148,7 @@ def _authority(role: str, home: Home, settings: Settings) -> Report:
 def _log(log: str, home: Home, settings: Settings, at_once: bool) -> Report:  # noqa: FBT001 - as :func:`_oidc`
     done = rotate_log(home, settings, log, time_in(home), at_once=at_once)
     finish_publisher(start_publisher(home))
+    done = as_published(home, done)
     shard, since, until = Shard(log, done.number), encode_time(done.since), encode_time(done.old_until)
     url = f"{settings.at('ct' if log == 'ct' else 'log')}{shard.prefix}"
     how = "an interrupted rotation was finished: " if done.resumed else ""

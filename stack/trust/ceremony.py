@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from securesystemslib.signer import CryptoSigner, Key
@@ -41,6 +42,7 @@ from stack.trust.proposal import (
 from stack.trust.publish import PATIENCE_S, opened
 from stack.trust.state import load_state
 from stack.trust.versions import ROLES
+from stack.turned_clock import time_in
 
 SHORTEST_ID: Final = 8
 """So many digits of a key's id name it."""
@@ -102,7 +104,7 @@ def accept(home: Home, copies: tuple[Proposal, ...], now: datetime) -> tuple[str
         Refused: too few have signed, a signature does not fit, or it does not follow the root in force. Nothing is changed then.
     """
     merged = merge(copies)
-    with opened(home) as (settings, repository, targets):
+    with opened(home, partial(time_in, home)) as (settings, repository, targets):
         proposal = Proposal(current_root(home), merged.after)
         check_signatures(proposal)
         check_root(proposal.before.signed, proposal.after.signed, now)

@@ -26,6 +26,7 @@ from sigcore.keys import (
     parse_public_key,
     parse_public_key_pem,
 )
+from stack.announced import announced, opened
 from stack.bootstrap import PublicMaterial
 from stack.config import Home, Settings
 from stack.files import load_file, make_folder, save_file
@@ -206,8 +207,8 @@ def public_keys(material: PublicMaterial, rotated: Generations = MappingProxyTyp
     }
 
 
-def load_public(home: Home) -> PublicMaterial:
-    """What :func:`save_documents` has written to ``public/keys``: enough to write the documents anew.
+def load_public(home: Home, known: Generations | None = None) -> PublicMaterial:
+    """What :func:`save_documents` has written to ``public/keys``: enough to write the documents anew. With the newest keys, or the last ``known`` ones.
 
     Raises:
         NotFound, Malformed: a file is missing or damaged.
@@ -223,13 +224,31 @@ def load_public(home: Home) -> PublicMaterial:
     def tree_key(log: str, name: str) -> PublicKey:
         return parse_public_key(rotated[log][-1].public[0]) if log in rotated else load_public_key(home, name)
 
-    rotated = load_generations(home)
+    rotated = load_generations(home) if known is None else known
     return PublicMaterial(
         ca_chain=chain_of(rotated["ca"][-1]) if "ca" in rotated else certificates("fulcio_chain.pem"),
         tsa_chain=chain_of(rotated["tsa"][-1]) if "tsa" in rotated else certificates("tsa_chain.pem"),
         ct_key=tree_key("ct", "ctfe.pub"),
         rekor_key=tree_key("rekor", "rekor_v2.pub"),
         rekor_v1_key=tree_key("rekor-v1", "rekor.pub"),
+    )
+
+
+def _as_of(material: PublicMaterial, rotated: Generations) -> PublicMaterial:
+    """``material`` with the last key of each role in ``rotated``."""
+
+    def chain(role: str, newest: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...]:
+        return chain_of(rotated[role][-1]) if role in rotated else newest
+
+    def key(log: str, newest: PublicKey) -> PublicKey:
+        return parse_public_key(rotated[log][-1].public[0]) if log in rotated else newest
+
+    return PublicMaterial(
+        ca_chain=chain("ca", material.ca_chain),
+        tsa_chain=chain("tsa", material.tsa_chain),
+        ct_key=key("ct", material.ct_key),
+        rekor_key=key("rekor", material.rekor_key),
+        rekor_v1_key=key("rekor-v1", material.rekor_v1_key),
     )
 
 
@@ -268,17 +287,29 @@ def unrotated(home: Home, settings: Settings) -> Iterator[None]:
         yield
 
 
-def encode_documents(home: Home, material: PublicMaterial, settings: Settings) -> dict[Path, bytes]:
-    """The trust documents of ``public/`` and the keys of ``public/keys/``, by the files that they belong into."""
-    rotated = load_generations(home)
-    root, config = trusted_root(material, settings, rotated), services(settings, rotated=rotated)
+def encode_documents(
+    home: Home, material: PublicMaterial, settings: Settings, *, publishing: bool = False
+) -> dict[Path, bytes]:
+    """The trust documents of ``public/`` and the keys of ``public/keys/``, by the files that they belong into.
+
+    Where a rotation is not published, they let clients trust the next key already, say of none that it ends, and send nobody to what
+    others cannot know. With ``publishing`` they are what it is about to be.
+    """
+    every = load_generations(home)
+    rotated = every if publishing else announced(home, every)
+    trusted = opened(every, rotated)
+    root, config = trusted_root(material, settings, trusted), services(settings, rotated=rotated)
+    pems = public_keys(_as_of(material, rotated), rotated)
+    if rotated != every:
+        name = "fulcio_chain.pem"  # the one file that has room for all
+        pems[name] = public_keys(material, every)[name]
     return {
         home.trusted_root: trustroot.encode_trusted_root(root),
         home.signing_config: signing_config.encode_signing_config(config),
         home.signing_config_v1: signing_config.encode_signing_config(services(settings, (REKOR_V1_API,))),
         home.signing_config_v2: signing_config.encode_signing_config(services(settings, (REKOR_V2_API,), rotated)),
         home.trust_config: signing_config.encode_trust_config(root, config),
-        **{home.keys / name: pem for name, pem in public_keys(material, rotated).items()},
+        **{home.keys / name: pem for name, pem in pems.items()},
     }
 
 

@@ -21,6 +21,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final, NoReturn
 
 from sigcore.errors import Refused, SigError
@@ -40,6 +41,7 @@ class FirstPublication:
         self._child: int | None = child
         self._told = told
         self._says = says
+        self._signed: str | None = None
 
     def begin(self) -> None:
         """The trust documents are there: publish them."""
@@ -47,17 +49,20 @@ class FirstPublication:
             os.write(self._told, _GO)
 
     def finish(self, patience_s: float = PATIENCE_S) -> str:
-        """Wait for it; the answer names the roles that were signed.
+        """Wait for it; the answer names the roles that were signed. Harmless when repeated.
 
         Raises:
             Refused: it could not publish, or took longer than ``patience_s`` seconds.
         """
+        if self._signed is not None:
+            return self._signed
         said = self._heard(time.monotonic() + patience_s)
         if said[:1] != _SIGNED:
             reason = said[1:].decode("utf-8", "replace") or "the process that signs it ended without a word"
             raise Refused(f"the TUF repository cannot be published: {reason}")
         self._wait()
-        return said[1:].decode("utf-8", "replace")
+        self._signed = said[1:].decode("utf-8", "replace")
+        return self._signed
 
     def _heard(self, deadline: float) -> bytes:
         """All that it says until it has ended."""
@@ -141,7 +146,7 @@ def _published(home: Home, waits: int) -> bytes:
 
         if os.read(waits, 1) != _GO:  # (2)
             return b""
-        return _SIGNED + " ".join(publish(home, time_in(home))).encode()  # (3)
+        return _SIGNED + " ".join(publish(home, time_in(home), clock=partial(time_in, home))).encode()  # (3)
     except (SigError, OSError) as error:
         return _REFUSED + str(error).encode("utf-8", "replace")
     except Exception as error:  # noqa: BLE001 - the last edge of this process; the start says it

@@ -10,7 +10,7 @@ imports it, in a process of its own. So the serving process holds no TUF key and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -86,6 +86,8 @@ class Repository:
     """The policy to carry; None leaves one that is published as it is."""
     coming: Mapping[str, ed25519.Ed25519PrivateKey] = field(default_factory=dict)
     """The keys of :meth:`rotate`, or of the online roles for :meth:`accept`."""
+    last_look: Callable[[], None] = lambda: None
+    """Called when all but the timestamp is in its place, the last file by which clients learn of the rest; it may raise."""
 
     def publish(self, targets: Mapping[str, Target], now: datetime, *, force: bool = False) -> tuple[str, ...]:
         """Bring the repository to ``targets``; the answer names the roles that were signed anew.
@@ -195,6 +197,7 @@ class Repository:
             self._save(renewed, *roots)
         if Snapshot.type in due:
             self._save(snapshot, *roots)
+        self.last_look()
         self._save(timestamp, *roots)
         return tuple(role for role in (*ROLES, POLICY) if role in due)
 

@@ -8,7 +8,7 @@ An authority (``ca``, ``tsa``):
    already is of a rotation that was interrupted before step 3: nobody knows of it, and it is made anew.
 3. ``public/generations.json`` says that generation N+1 counts from now on, and N for another :data:`OVERLAP`. This is the moment.
 4. The public documents are written from it, then the TUF repository. Whoever is interrupted here is finished by the next
-   rotation, ``trust refresh`` or start.
+   rotation, ``trust refresh`` or start. The end of the old key is moved then, if it is near or over: :mod:`stack.trust.windows`.
 5. The running role signs with the new key once that is published (:mod:`stack.succession`).
 
 Nothing is taken out of the trusted root: what the old key signed lies in its window.
@@ -27,6 +27,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -40,14 +41,12 @@ from stack.authorities import Keep, make_ca, make_log_key, make_tsa
 from stack.bootstrap import keep_for, load_ca, load_ecdsa, load_rekor, load_tsa
 from stack.config import Home, Settings, load_settings
 from stack.files import make_folder
-from stack.generations import LEAD, LOGS, Generation, folder_of, load_generations, save_generations
+from stack.generations import LEAD, LOGS, OVERLAP, Generation, folder_of, load_generations, save_generations
 from stack.lock import WORKERS, held
 from stack.shards import Shard
-from stack.succession import is_published, names_newest
+from stack.succession import names_newest
 from stack.trust.documents import load_public, save_documents, unrotated
 
-OVERLAP: Final = timedelta(hours=1)
-"""The old key counts for so long after the new one began: certificates live ten minutes, and a process may have to be restarted."""
 AT_ONCE: Final = timedelta(seconds=15)
 """The overlap of two trees where the old one shall end soon: an authority elsewhere has changed over by then."""
 Maker = Callable[[Path, Settings, Keep, datetime, int], None]
@@ -115,19 +114,25 @@ def _rotate(home: Home, settings: Settings, role: str, now: datetime, overlap: t
         settings = load_settings(home)  # a start may have changed the URL meanwhile
         _resume(home, settings)  # 1, and before a folder is made anew: that none is lost which was published
         rotated = dict(load_generations(home))
-        if role in rotated and not is_published(home) and not names_newest(home, role):
-            return _said(role, rotated[role], resumed=True)  # where it does name it, another role's was interrupted
+        if role in rotated and not names_newest(home, role):
+            return _said(role, rotated[role], resumed=True)
         before = rotated.get(role) or (_first(home, settings, role),)
         if now < before[-1].validity.start:
             raise Refused(f"the clock is before the start of the key that signs, {before[-1].validity.start}")
         now = max(now, before[-1].validity.start + timedelta(seconds=1))  # each key has a start of its own
         _make(home, settings, folder_of(home, role, len(before) + 1), now, make)  # 2
-        ended = Generation(Validity(before[-1].validity.start, now + overlap), before[-1].public)
+        ended = Generation(Validity(before[-1].validity.start, now + overlap), before[-1].public, overlap)
         fresh = Generation(Validity(now), _public(role, home, folder_of(home, role, len(before) + 1)))
         rotated[role] = (*before[:-1], ended, fresh)
         save_generations(home, rotated, durable=not settings.ephemeral)  # 3
         _resume(home, settings)  # 4
     return _said(role, rotated[role])
+
+
+def as_published(home: Home, done: Rotated) -> Rotated:
+    """What a rotation has left, now that it is published: the end of the old key may have been moved until then."""
+    until = load_generations(home)[done.role][done.number - 2].validity.end
+    return done if until is None else replace(done, old_until=until)
 
 
 def resume(home: Home, settings: Settings) -> None:

@@ -89,7 +89,7 @@ def test_whatever_it_dies_of_is_refused(home: Home):
 
 
 def test_a_defect_of_ours_is_named(home: Home, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(publish, "publish", lambda *_: 1 // 0)
+    monkeypatch.setattr(publish, "publish", lambda *_, **_options: 1 // 0)
     with first.first_publication(home) as publication:
         publication.begin()
         with pytest.raises(Refused, match="ZeroDivisionError"):

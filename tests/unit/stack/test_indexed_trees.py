@@ -117,18 +117,30 @@ async def test_the_tree_changes_when_its_window_begins_and_its_key_is_published(
         assert await add(trees, "three") == (6, 2)
 
 
-async def test_past_its_window_the_old_key_signs_nothing_whatever_is_published(home: Home, clock: Clock):
+async def test_while_nobody_knows_the_next_key_the_old_one_goes_on_and_its_end_is_moved(home: Home, clock: Clock):
     async with serving(home, clock) as trees:
         done = rotation.rotate_log(home, load_settings(home), "rekor-v1", clock.now, at_once=True)
+        clock.now = done.old_until + timedelta(days=1)
+        await looked(home)
+        assert await add(trees, "after what was meant to be its end") == (1, 1)
+        publish.publish(home, clock.now)
+        await until(lambda: len(trees.sharded.trees) == 2)
+        assert await add(trees, "in the next tree") == (3, 2)
+        (old, _) = load_generations(home)["rekor-v1"]
+        assert old.validity.end == clock.now + generations.LEAD + rotation.AT_ONCE
+
+
+async def test_past_the_end_that_clients_are_told_the_old_key_signs_nothing(home: Home, clock: Clock, monkeypatch):
+    async with serving(home, clock) as trees:
+        monkeypatch.setattr(trees, "_make", lambda _shard: (_ for _ in ()).throw(Unavailable("its token is away")))
+        done = rotation.rotate_log(home, load_settings(home), "rekor-v1", clock.now, at_once=True)
+        publish.publish(home, clock.now)
         clock.now = done.old_until - STEP
         await looked(home)
         assert await add(trees, "in its window") == (1, 1)
         clock.now = done.old_until
         with pytest.raises(Unavailable, match="next tree"):
             await add(trees, "after it")
-        publish.publish(home, clock.now)
-        await until(lambda: len(trees.sharded.trees) == 2)
-        assert await add(trees, "after it") == (3, 2)
 
 
 async def test_a_tree_that_has_begun_takes_entries_after_a_start_whatever_is_published(home: Home, clock: Clock):

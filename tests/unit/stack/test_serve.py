@@ -12,14 +12,14 @@ from typing import NoReturn
 import pytest
 
 from sigcore.errors import Malformed, Refused
+from sigcore.trustroot import parse_trusted_root
 from stack import bootstrap
 from stack import serve as serving
 from stack.cli import main
 from stack.config import Home, load_settings
-from stack.generations import load_generations
 from stack.serve import serve
 from stack.start import Plan
-from stack.trust.documents import public_keys
+from stack.trust.documents import encode_documents
 from stack.trust.rotation import rotate_authority
 
 
@@ -90,5 +90,6 @@ def test_no_key_is_rotated_between_the_reading_of_keys_and_the_writing_of_docume
         gc.enable()
     thread.join()
     assert [done.number for done in rotations] == [2]
-    said = public_keys(bootstrap.load_material(home).public, load_generations(home))
-    assert {name: (home.keys / name).read_bytes() for name in said} == said
+    said = encode_documents(home, bootstrap.load_material(home).public, load_settings(home))
+    assert {path: path.read_bytes() for path in said} == said
+    assert len(parse_trusted_root(home.trusted_root.read_bytes()).certificate_authorities) == 2
