@@ -58,6 +58,10 @@ def serve(plan: Plan) -> int:
         ExitStack() as locks,
     ):
         undo.callback(publication.end)  # before what it writes is taken away
+        if plan.ready_file is not None:
+            plan.ready_file.unlink(
+                missing_ok=True
+            )  # of a process that was killed: who waits for the file would take that for us
         now = datetime.now(UTC)
         url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
         alone = plan.home is None  # nobody knows of an ephemeral stack's directory
