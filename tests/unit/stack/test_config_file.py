@@ -50,7 +50,7 @@ def test_to_a_switch_an_empty_variable_says_false(tmp_path: Path):
 
 @pytest.mark.parametrize("text", ['seed = "x"', 'workers = ""', 'quota = "1e3"'])
 def test_what_is_no_number_is_told_so_in_plain_words(tmp_path: Path, text):
-    with pytest.raises(Malformed, match="in .* is .*: expected a whole number"):
+    with pytest.raises(Malformed, match=r"in .* is .*: expected a whole number"):
         options_of({}, text, folder=tmp_path)
 
 
