@@ -28,6 +28,7 @@ from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
 from stack.core_dumps import forbid_attaching, forbid_core_dumps
 from stack.elsewhere import load_elsewhere
+from stack.ending import ending_signals
 from stack.generations import load_generations, wait_begun
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.lock import LOCK, held, serving
@@ -137,16 +138,17 @@ def check_https(url: str) -> None:
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM before the event loop has it: end in order, with 0, as later."""
+    """SIGTERM and SIGHUP before the event loop has them: end in order, with 0, as later."""
 
     def end(_number: int, _frame: object) -> NoReturn:
         sys.exit(0)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in ending_signals() if number != signal.SIGINT}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
