@@ -105,6 +105,7 @@ async def test_pages_and_times_are_in_the_address(console):
         ("until=2026-13-01", "a day as"),
         ("until=9999-12-31", "a day as"),
         ("limit=100000", "limit"),
+        ("limit=0", "is 0, expected 1 to 1000"),
         ("after=x", "no answer has named"),
         ("q=%00", "printable"),
     ],
