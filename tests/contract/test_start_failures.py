@@ -129,6 +129,15 @@ def test_a_start_that_is_refused_leaves_the_ready_file_of_the_process_that_serve
             assert (tmp_path / "ready.json").read_bytes() == content
 
 
+@pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1"])
+def test_an_address_that_is_not_of_this_machine_is_told_from_one_that_is_taken(tmp_path, host):
+    done = sigbox("up", "--data", tmp_path / "data", "--listen", f"{host}:0")
+    assert done.returncode == 4, done.stderr
+    assert "hint: that is no address of this machine" in done.stderr
+    assert "another program" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_directory_is_no_ready_file_and_nothing_is_made(tmp_path):
     done = sigbox(*UP, "--data", tmp_path / "data", "--ready-file", tmp_path)
     assert done.returncode == 2
