@@ -246,6 +246,10 @@ def parse_url(text: str) -> str:
         )
     if not fits:
         raise expected
+    if url != url.lower() == f"{parts.scheme}://{parts.netloc.lower()}":
+        raise Malformed(
+            f"the URL {shown(text)} has capitals", "clients compare URLs letter by letter: write it in small ones"
+        )
     if url != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise Malformed(f"the URL {shown(text)} has more than a host and a port", "clients need the root of an origin")
     return url
@@ -338,14 +342,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def default_home() -> Home:
-    """``$SIGBOX_DATA``, or ``./sigbox-data``."""
-    return Home(Path(os.environ.get("SIGBOX_DATA", DEFAULT_DATA)).absolute())
-
-
 def home_at(data: str | Path | None) -> Home:
-    """The data directory that an option names, or the default one."""
-    return Home(Path(data).absolute()) if data else default_home()
+    """The data directory that an option names, else ``$SIGBOX_DATA``, or ``./sigbox-data``.
+
+    Raises:
+        Malformed: its name is not UTF-8; databases, documents and lines for clients could not say it.
+    """
+    path = Path(data or os.environ.get("SIGBOX_DATA") or DEFAULT_DATA).absolute()
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise Malformed(f"the data directory {shown(str(path))} is not UTF-8", "give it another name")
+    return Home(path)
 
 
 def check_no_restore(home: Home) -> None:
@@ -374,7 +380,7 @@ def load_settings(home: Home) -> Settings:
     text = load_file(home.settings_file, what="the stack's settings", limit=limits.TEXT)
     try:
         table = tomllib.loads(text.decode("utf-8"))
-        found = table["format"]
+        _check_format(home, table["format"])
         settings = Settings(
             url=parse_url(table["url"]),
             created=parse_time(table["created"], what="created"),
@@ -388,11 +394,22 @@ def load_settings(home: Home) -> Settings:
             database=parse_database(table["database"]) if "database" in table else "",
             **(role_settings(table) if ROLE_TABLES & table.keys() else {}),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except KeyError as error:
+        raise Malformed(
+            f"{home.settings_file} cannot be read: it has no {error.args[0]}", "restore it from a backup"
+        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
-    if found != FORMAT:
-        raise Refused(f"{home.path} has layout {found}, this version knows {FORMAT}", "use a newer sigbox")
     return settings
+
+
+def _check_format(home: Home, found: object) -> None:
+    """First of all: what another version has written may be of another shape."""
+    if type(found) is not int or found < FORMAT:
+        known = f"expected {FORMAT}"
+        raise Malformed(f"{home.settings_file} has the format {shown(found)}, {known}", "restore it from a backup")
+    if found > FORMAT:
+        raise Refused(f"{home.path} has layout {found}, this version knows {FORMAT}", "use a newer sigbox")
 
 
 def _dsse_kind(text: str) -> Literal["hashedrekord", "dsse"]:

@@ -35,7 +35,8 @@ def fill(
     """Complete ``options``, whose ``config`` names the file; the answer holds the tables of the file.
 
     1. Read the file; refuse keys that are neither flags of ``parser`` nor in ``tables``.
-    2. For each flag that the command line left at None: take the environment's value, else the file's.
+    2. For each flag that the command line left at None: take the environment's value, else the file's. An empty variable is as
+       one that is not set (compose files make such), but to a switch it says false.
     3. Both are judged as the command line would be: a switch is true or false, the rest goes through the flag's own type.
 
     Raises:
@@ -52,7 +53,7 @@ def fill(
     for name, dest in names.items():  # (2)
         if getattr(options, dest) is None:
             variable = PREFIX + dest.upper()
-            if variable in environ:
+            if environ.get(variable) or (variable in environ and flags[dest].nargs == 0):
                 setattr(options, dest, _value(flags[dest], environ[variable], f"${variable}"))
             elif name in table:
                 setattr(options, dest, _value(flags[dest], table[name], f"{name} in {path}"))
@@ -81,7 +82,8 @@ def _value(flag: argparse.Action, found: object, where: str) -> object:  # (3)
     try:
         value = convert(str(found))
     except (ValueError, argparse.ArgumentTypeError) as error:
-        raise Malformed(f"{where} is {shown(found)}: {error}") from error
+        why = "expected a whole number" if convert is int else error
+        raise Malformed(f"{where} is {shown(found)}: {why}") from error
     if flag.choices is not None and value not in flag.choices:
         raise Malformed(f"{where} is {shown(found)}, expected one of {', '.join(map(str, flag.choices))}")
     return value

@@ -45,6 +45,14 @@ def source_of(role: str, text: str) -> Source:
     return TokenSource(role, text)
 
 
+def by_place(rows: Mapping[str, str]) -> dict[str, list[str]]:
+    """The roles of ``[keys]`` below "in tokens" and "in a KMS", which are backed up each in its own way; what has none is left out."""
+    found: dict[str, list[str]] = {"in tokens": [], "in a KMS": []}
+    for role, text in rows.items():
+        found["in a KMS" if text.startswith(KMS) else "in tokens"].append(role)
+    return {place: roles for place, roles in found.items() if roles}
+
+
 def check_distinct(rows: Mapping[str, str]) -> None:
     """Raises Refused where two roles would sign with one key: clients tell logs apart by their keys. Others as :func:`source_of`."""
     in_kms = {role: text.removeprefix(KMS) for role, text in rows.items() if text.startswith(KMS)}

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from stack import logs
 from stack.compose import compose
 from stack.edge import Edge
+from stack.ending import ending_signals
 from stack.figures import Figures
 from stack.files import save_file
 from stack.gate import Gate
@@ -241,7 +242,7 @@ async def _greet(waiting: Iterable[socket.socket], server: asyncio.Server | Plai
 
 
 def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> None:
-    """The first SIGTERM or SIGINT drains, the second one cleans up and ends the process where it stands."""
+    """The first SIGTERM, SIGINT or SIGHUP drains, the second one cleans up and ends the process where it stands."""
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
@@ -253,7 +254,7 @@ def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> No
         clean_up()
         os._exit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         loop.add_signal_handler(number, stop, number)
 
 

@@ -7,6 +7,7 @@ socket is bound (its port may be part of the URL), and aiohttp, half of the star
 
 from __future__ import annotations
 
+import errno
 import gc
 import shutil
 import signal
@@ -28,6 +29,7 @@ from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
 from stack.core_dumps import forbid_attaching, forbid_core_dumps
 from stack.elsewhere import load_elsewhere
+from stack.ending import ending_signals
 from stack.generations import load_generations, wait_begun
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.lock import LOCK, held, serving
@@ -55,7 +57,7 @@ def serve(plan: Plan) -> int:
         _home(plan.home) as home,
         first_publication(home) as publication,  # before there is anything that its process must not have
         listening(plan.host, plan.port) as listener,
-        _claimed(home.path) as undo,
+        _claimed(home.path, plan.ready_file) as undo,
         ExitStack() as locks,
     ):
         undo.callback(publication.end)  # before what it writes is taken away
@@ -136,16 +138,17 @@ def check_https(url: str) -> None:
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM before the event loop has it: end in order, with 0, as later."""
+    """SIGTERM and SIGHUP before the event loop has them: end in order, with 0, as later."""
 
     def end(_number: int, _frame: object) -> NoReturn:
         sys.exit(0)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in ending_signals() if number != signal.SIGINT}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -161,7 +164,12 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
         except OSError as error:
-            hint = "another program listens there; --listen 127.0.0.1:0 picks a free port"
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                hint = "that is no address of this machine; 127.0.0.1 is for programs on it, 0.0.0.0 for everybody"
+            elif error.errno == errno.EACCES:
+                hint = "ports below 1024 are for root: give another one"
+            else:
+                hint = "another program listens there; --listen 127.0.0.1:0 picks a free port"
             raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}", hint) from error
         yield listener
 
@@ -180,7 +188,7 @@ def _home(home: Home | None) -> Iterator[Home]:
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[ExitStack]:
+def _claimed(folder: Path, ready_file: Path | None) -> Iterator[ExitStack]:
     """Hold ``folder``. Unless it is called off, what is given takes away all that a first start has made in it.
 
     Whether it is a first start is judged under the lock: else one that is refused could take away what another one makes.
@@ -190,6 +198,8 @@ def _claimed(folder: Path) -> Iterator[ExitStack]:
     with held(folder), ExitStack() as undo:
         if all(path.name == LOCK for path in folder.iterdir()):
             undo.callback(_take_away, folder, itself=not there)
+        if ready_file is not None:  # of a process that was killed: who waits for the file would take that for us
+            ready_file.unlink(missing_ok=True)
         yield undo
 
 

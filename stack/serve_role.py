@@ -47,6 +47,8 @@ def serve_role(plan: RolePlan) -> int:
     if plan.database:
         settings = replace(settings, database=plan.database)
     with ended_by_sigterm(), serving(plan.home.path, plan.role):
+        if plan.ready_file is not None:
+            plan.ready_file.unlink(missing_ok=True)  # as in stack.serve
         if waits_for_trust(plan) and not _offer(plan, settings):
             return 0
         with ended_by_sigterm(), listening(plan.host, plan.port) as listener:

@@ -63,7 +63,7 @@ def keys_line(about: About) -> str:
     if not about.in_tokens:
         return line
     names = ", ".join(about.in_tokens)
-    return f"{line}\n  NOT IN IT: the keys of {names}, which are in tokens: back these up with the tokens' own tools"
+    return f"{line}\n  NOT IN IT: the keys of {names}, which are in tokens or a KMS: back these up there, with its own tools"
 
 
 def _document(target: Path, taken: Taken) -> dict[str, object]:

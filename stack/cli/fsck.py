@@ -14,7 +14,7 @@ import sys
 
 from stack.cli.placing import add_data_option
 from stack.cli.table import ExitCode
-from stack.config import Home, default_home
+from stack.config import home_at
 from stack.fsck import Finding, check
 from tlog.audit import Progress, quiet
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look at every log, even after one that is damaged."""
-    home = Home(options.data.absolute()) if options.data else default_home()
+    home = home_at(options.data)
     findings = asyncio.run(check(home, progress))
     print(json.dumps(_document(findings), indent=2) if options.json else "\n".join(map(_line, findings)))
     return ExitCode.REFUSED if any(found.problem for found in findings) else ExitCode.DONE

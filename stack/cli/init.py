@@ -245,10 +245,13 @@ def _token_lines(settings: Settings) -> tuple[str, ...]:
     if not settings.keys:
         return ()
     # Deferred: most stacks have no token.
-    from stack.key_places import source_of  # noqa: PLC0415 - see the line above
+    from stack.key_places import by_place, source_of  # noqa: PLC0415 - see the line above
 
-    rows = (f"{role} in {source_of(role, uri).place}" for role, uri in settings.keys.items())
-    return (f"in tokens        {', '.join(rows)}; no backup of ours has them",)
+    rows = {role: f"{role} in {source_of(role, uri).place}" for role, uri in settings.keys.items()}
+    return tuple(
+        f"{place:16} {', '.join(rows[role] for role in roles)}; no backup of ours has them"
+        for place, roles in by_place(settings.keys).items()
+    )
 
 
 def _login_lines(options: argparse.Namespace) -> tuple[str, ...]:

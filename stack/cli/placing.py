@@ -15,7 +15,14 @@ from stack.passphrase import find_passphrase
 def add_data_option(parser: argparse._ActionsContainer) -> None:
     """``--data``."""
     text = "data directory of the stack (default: $SIGBOX_DATA, ./sigbox-data)"
-    parser.add_argument("--data", metavar="DIR", type=Path, help=text)
+    parser.add_argument("--data", metavar="DIR", type=_directory, help=text)
+
+
+def _directory(text: str) -> Path:
+    """Nobody means the current directory by no text at all: a variable of a script was empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty, expected a directory")
+    return Path(text)
 
 
 def add_passphrase_option(parser: argparse.ArgumentParser) -> None:

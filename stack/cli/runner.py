@@ -33,6 +33,7 @@ _HINTS = {
     errno.ENOSPC: "the disk is full: make room, and start again",
     errno.EDQUOT: "your quota is used up: make room, and start again",
     errno.EFBIG: "a limit on the size of files stands in the way: see ulimit -f",
+    errno.EISDIR: "name a file in it, or give another place",
     errno.ENOTDIR: "a part of that path is a file: give another place",
 }
 

@@ -10,6 +10,7 @@ import argparse
 import json
 from functools import partial
 
+from oidc_dev.mailbox import parse_email
 from oidc_dev.provider import Provider
 from oidc_dev.signing import KeyRing, SigningKey
 from oidc_dev.wrong_tokens import WRONG
@@ -87,6 +88,8 @@ def _mint(home: Home, order: Order) -> str:
             "start a stack for tests, sigbox up --ephemeral --control, and name it: sigbox token --url URL",
         )
     settings, persona = load_settings(home), order.persona
+    if persona.email and not settings.ephemeral:
+        parse_email(persona.email)  # what no CA puts into a certificate helps nobody
     if persona.kind and not settings.ephemeral:
         raise Refused(
             f"a persona of the kind {persona.kind} speaks as somebody else's issuer, which this stack never does",

@@ -29,6 +29,7 @@ from stack.doctor.finding import Check, Skipped, Warned
 from stack.files import check_folder
 from stack.generations import load_generations
 from stack.kept_logs import make_writers
+from stack.key_places import by_place
 from stack.shards import shards_of
 from stack.trust.requested import successor
 
@@ -105,7 +106,8 @@ def files(here: Here) -> str:
         if name in KEYED and not found and name not in in_token:
             away.append(name)
     rest = f"; not here: the keys of {', '.join(away)}" if away else ""
-    rest = f"{rest}; in tokens: those of {', '.join(in_token)}" if in_token else rest
+    for place, roles in by_place({role: settings.keys[role] for role in in_token}).items():
+        rest = f"{rest}; {place}: those of {', '.join(roles)}"
     return f"{home.path}: {secrets} secret keys, none readable by others; URL {settings.url}{rest}"
 
 
@@ -114,7 +116,7 @@ def tokens(here: Here) -> str:
     home = here.folder()
     rows = {role: uri for role, uri in load_settings(home).keys.items() if (home.path / role).exists()}
     if not rows:
-        raise Skipped("no key is in a token")
+        raise Skipped("no key is in a token or a KMS")
     there, files, took = {role: _signing_key(home, role) for role in rows}, [], []
     for role, key in there.items():
         if in_device(key):
@@ -124,8 +126,8 @@ def tokens(here: Here) -> str:
         else:
             files.append(role)
     if files:
-        hint = "sigbox trust rotate makes the next key in the token"
-        raise Warned(f"the keys of {', '.join(files)} are in files, although [keys] names tokens for them", hint)
+        hint = "sigbox trust rotate makes the next key there"
+        raise Warned(f"the keys of {', '.join(files)} are in files, although [keys] names other places for them", hint)
     return f"the keys sign where they are kept; opening that and one signature take: {', '.join(took)}"
 
 

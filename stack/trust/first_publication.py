@@ -28,7 +28,7 @@ from sigcore.errors import Refused, SigError
 from stack.config import Home
 
 PATIENCE_S: Final = 60.0
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _GO: Final = b"g"
 _SIGNED: Final = b"+"
 _REFUSED: Final = b"-"
@@ -129,7 +129,8 @@ def _be(home: Home, waits: int, speaks: int, others: tuple[int, int], mask: set[
 
 def _let_go(others: tuple[int, int]) -> None:
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)

@@ -22,6 +22,7 @@ from sigcore import limits
 from sigcore.patterns import pattern
 from sigcore.strict import parse_json
 from stack.config import Home
+from stack.files import load_file
 
 _METADATA: Final = pattern(r"(?:[1-9][0-9]{0,8}\.(?:root|targets|snapshot|policy)|timestamp)\.json\Z", re.ASCII)
 _TARGET: Final = pattern(r"[0-9a-f]{64}\.[a-z0-9][a-z0-9._-]{0,63}\Z", re.ASCII)
@@ -31,8 +32,8 @@ _IN_TUF: Final = "in this TUF repository"
 
 
 def fingerprint(home: Home) -> str:
-    """SHA-256 of the first TUF root, lower-case hex: what a client compares before it trusts."""
-    return hashlib.sha256(home.tuf_root.read_bytes()).hexdigest()
+    """SHA-256 of the first TUF root, lower-case hex: what a client compares before it trusts. NotFound: it is not there."""
+    return hashlib.sha256(load_file(home.tuf_root, what="the first TUF root", limit=limits.TRUSTED_ROOT)).hexdigest()
 
 
 def make_routes(home: Home) -> list[web.RouteDef]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from sigcore.errors import SigError
 from sigcore.language import COOKIE, COOKIE_S, LANGUAGES, PARAMETER, choose
 from stack.config import Home, Settings
+from stack.plain import refusal
 from stack.web.style import ICON, STYLE
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ def make_routes(home: Home, settings: Settings, logs: Mapping[str, Published]) -
 
         asked = request.query.get(PARAMETER, "")
         language = choose(asked, request.cookies.get(COOKIE, ""), request.headers.get("Accept-Language", ""))
-        text = render(describe(home, settings, logs), language)
+        try:
+            text = render(describe(home, settings, logs), language)
+        except SigError as error:  # the trust root is gone or damaged, which /readyz says too
+            return refusal(503, str(error))
         response = web.Response(text=text, content_type="text/html", headers=_HEADERS)
         if asked in LANGUAGES:
             secure = settings.url.startswith("https:")

@@ -26,7 +26,7 @@ from sigcore.errors import Malformed, NotFound, Refused, SigError, Unavailable
 from sigcore.strict import Fields
 
 READY: Final = b"r"
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 ATOMIC: Final = 4096
 """Bytes that a pipe takes in one piece (POSIX: at least 512, Linux: this), so that two processes do not mix their lines."""
 _KINDS: Final = {kind.__name__: kind for kind in (Malformed, Refused, NotFound, Unavailable)}
@@ -60,7 +60,8 @@ def _be(run: Callable[[Callable[[], None]], None], foreign: Callable[[], None], 
     code = 1
     try:
         foreign()  # (1)
-        os.setpgid(0, 0)  # Ctrl-C is the supervisor's to pass on
+        os.setpgid(0, 0)  # Ctrl-C is the supervisor's to pass on, and so is the end of the terminal
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)

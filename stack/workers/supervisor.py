@@ -26,6 +26,7 @@ from typing import Final
 
 from sigcore.errors import SigError, Unavailable
 from stack import logs
+from stack.ending import ending_signals
 from stack.lock import WORKERS, held
 from stack.running import run_loop
 from stack.workers import front, sequencer
@@ -232,10 +233,9 @@ class Supervisor:
             os.set_blocking(end, False)
         before = signal.set_wakeup_fd(write)
         handlers = {
-            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _: self._signals.append(number)),
-            signal.SIGINT: signal.signal(signal.SIGINT, lambda number, _: self._signals.append(number)),
-            signal.SIGCHLD: signal.signal(signal.SIGCHLD, lambda *_: None),
+            number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in ending_signals()
         }
+        handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         try:
             yield wake
         finally:

@@ -54,7 +54,7 @@ def test_a_fresh_stack_is_well_and_one_signature_was_made(stack):
     assert tuple(checks) == LOCAL + REMOTE
     apart = ("disk", "time", "tokens", "database", "witnesses", "ambient")
     assert {check["state"] for name, check in checks.items() if name not in apart} == {"ok"}
-    assert (checks["tokens"]["state"], checks["tokens"]["found"]) == ("skipped", "no key is in a token")
+    assert (checks["tokens"]["state"], checks["tokens"]["found"]) == ("skipped", "no key is in a token or a KMS")
     assert checks["database"]["state"] == checks["witnesses"]["state"] == "skipped"
     assert checks["time"]["state"] == ("warning" if kernel_clock.fault() else "ok")
     assert "signed as 'doctor@localhost'" in checks["signature"]["found"]

@@ -40,7 +40,8 @@ def stack(folder: Path) -> Iterator[RunningStack]:
     keys = [text for role in ROLES for text in ("--key", f"{role}=kms:localfile://{folder}/held/{role}")]
     done = sigbox("init", "--data", folder / "data", "--yes", *keys)
     assert done.returncode == 0, done.stderr
-    assert "ca in the KMS of sigstore-kms-localfile" in done.stdout
+    assert "in a KMS         ca in the KMS of sigstore-kms-localfile, ct in" in done.stdout
+    assert "in tokens" not in done.stdout
     with running_stack(folder, "--data", folder / "data") as running:
         yield running
         assert "Traceback" not in running.log.read_text("utf-8", "replace")
@@ -81,7 +82,10 @@ def test_no_key_is_in_the_stack_and_everything_is_signed(stack: RunningStack, fo
         assert not list((stack.data / role).rglob("*.key")), role
     sign_and_verify(stack, tmp_path, "release.txt")
     done = sigbox("doctor", "--data", stack.data, "--json")
-    (row,) = (row for row in json.loads(done.stdout)["checks"] if row["name"] == "tokens")
+    rows = {row["name"]: row for row in json.loads(done.stdout)["checks"]}
+    assert "in a KMS: those of ca, ct, rekor, rekor-v1, tsa" in rows["files"]["found"]
+    assert "in tokens" not in rows["files"]["found"]
+    row = rows["tokens"]
     assert row["state"] == "ok", row
     assert re.search(r"ca \d+ ms, ct \d+ ms", row["found"])
 

@@ -38,6 +38,14 @@ def stack(tmp_path_factory) -> Iterator[RunningStack]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory) -> Path:
+    """The data directory of a stack that stays."""
+    data = tmp_path_factory.mktemp("lasting") / "data"
+    assert sigbox("init", "--data", data, "--yes").returncode == 0
+    return data
+
+
 def ask(
     stack: RunningStack, method: str, path: str, body: object = None, kind: str = "application/json"
 ) -> tuple[int, str, dict[str, str]]:
@@ -141,6 +149,17 @@ def test_a_data_directory_makes_no_such_token_and_says_what_to_start_instead(tmp
         assert (done.returncode, done.stdout) == (3, "")
         assert "sigbox up --ephemeral --control" in done.stderr
     assert sigbox("token", "--data", tmp_path / "data", "--email", ALICE).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "email", ["x", "a b@example.com", "a@example.com\n", "\u00e9@example.com", f"{'a' * 300}@example.com"]
+)
+def test_a_data_directory_mints_for_no_email_that_no_certificate_can_have(lasting, email, stack):
+    done = sigbox("token", "--data", lasting, "--email", email)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected a plain ASCII mailbox" in done.stderr
+    assert "for example alice@example.com" in done.stderr
+    assert sigbox("token", "--url", stack.url, "--email", email).returncode == 0  # for tests: what does a CA say to it?
 
 
 # --- other issuers ---------------------------------------------------------------------------------------------

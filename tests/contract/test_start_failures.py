@@ -108,6 +108,50 @@ def test_of_many_first_starts_at_once_one_serves_and_the_others_take_nothing_awa
             process.communicate(timeout=20)
 
 
+def test_a_ready_file_of_a_process_that_was_killed_is_gone_before_the_next_one_is_ready(tmp_path):
+    """Else whoever waits for the file goes on with a stack that is no more."""
+    ready = tmp_path / "ready.json"
+    ready.write_text("of a process that was killed")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sigbox.toml").write_text("format = 99")
+    done = sigbox(*UP, "--data", tmp_path / "data", "--ready-file", ready)
+    assert done.returncode == 3, done.stderr
+    assert "layout 99" in done.stderr
+    assert not ready.exists()
+
+
+def test_a_start_that_is_refused_leaves_the_ready_file_of_the_process_that_serves(tmp_path):
+    with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
+        content = (tmp_path / "ready.json").read_bytes()
+        for taken in (("--data", tmp_path / "data"), ("--ephemeral", "--listen", stack.url.removeprefix("http://"))):
+            done = sigbox(*UP, *taken, "--ready-file", tmp_path / "ready.json")
+            assert done.returncode in (3, 4), done.stderr
+            assert (tmp_path / "ready.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1"])
+def test_an_address_that_is_not_of_this_machine_is_told_from_one_that_is_taken(tmp_path, host):
+    done = sigbox("up", "--data", tmp_path / "data", "--listen", f"{host}:0")
+    assert done.returncode == 4, done.stderr
+    assert "hint: that is no address of this machine" in done.stderr
+    assert "another program" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_directory_is_no_ready_file_and_nothing_is_made(tmp_path):
+    done = sigbox(*UP, "--data", tmp_path / "data", "--ready-file", tmp_path)
+    assert done.returncode == 2
+    assert f"Is a directory: {tmp_path}\n  hint: name a file in it" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_directory_that_cannot_be_locked_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "data" / "lock").mkdir(parents=True)  # in the way for root, too, who may write anywhere
+    done = sigbox(*UP, "--data", tmp_path / "data")
+    assert done.returncode == 4, done.stderr
+    assert f"the lock file {tmp_path / 'data' / 'lock'} cannot be opened: Is a directory\n  hint: " in done.stderr
+
+
 def test_an_empty_directory_of_the_users_stays_and_stays_empty_f05(tmp_path):
     data = tmp_path / "data"
     data.mkdir()

@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.stack_process import RunningStack, running_stack, sigbox, start_stack
+from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox, start_stack
+from tests.until import wait_until
 
 READY_KEYS = {
     "url", "pid", "data", "trusted_root", "signing_config", "trust_config", "tuf_root", "tuf_mirror", "oidc_issuer",
@@ -226,6 +229,47 @@ def test_f13_folders_that_others_may_write_to_and_keys_that_are_pipes_or_lead_aw
     (tmp_path / "intermediate.key").rename(key)
     with running_stack(tmp_path, "--data", data, forked=False) as stack:
         assert fetch(stack, "/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1")])
+def test_a_closed_terminal_leaves_no_key_and_no_ready_file(tmp_path, options):
+    stack = start_stack(tmp_path, "--ephemeral", *options, forked=False)
+    assert (stack.data / "ca" / "root.key").exists()
+    stack.process.send_signal(signal.SIGHUP)
+    assert stack.process.wait(60) == 0, stack.output()
+    assert not (tmp_path / "ready.json").exists()
+    assert not stack.data.exists()
+    assert "SIGHUP: finishing" in stack.output() or options
+    assert "Traceback" not in stack.output()
+
+
+def test_a_start_under_nohup_outlives_its_terminal(tmp_path):
+    program = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    ready = tmp_path / "ready.json"
+    command = (*SIGBOX, "up", "--ephemeral", "--listen", "127.0.0.1:0", "--ready-file", str(ready))
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", program, *command], env=environment(), **quiet) as process:
+        try:
+            wait_until(ready.exists)
+            process.send_signal(signal.SIGHUP)
+            with urllib.request.urlopen(json.loads(ready.read_bytes())["url"] + "/healthz") as answer:
+                assert answer.status == 200
+        finally:
+            process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_the_front_page_of_a_stack_that_lost_its_trust_root_says_so(tmp_path):
+    with running_stack(tmp_path, "--data", tmp_path / "data") as stack:
+        (tmp_path / "data" / "public" / "tuf").rename(tmp_path / "gone")
+        status, body = fetch(stack, "/")[:2]
+        assert status == 503
+        assert b"1.root.json" in body
+        (tmp_path / "gone").rename(tmp_path / "data" / "public" / "tuf")
+        assert fetch(stack, "/")[0] == 200
+        assert "Traceback" not in stack.output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -209,6 +209,8 @@ class CatalogStore:
         2. The part with the fewest lists is gone through, youngest first; for each entry the other parts are asked.
         3. After ``MOST_CANDIDATES`` entries the answer is what was found, and where to go on.
         """
+        if limit < 1:
+            raise ValueError(f"a search for {limit} entries would never have enough")
         with _failures(self._path):
             sought = sorted((self._lists(part) for part in parts), key=lambda one: len(one.lists)) or [
                 _Sought((_EVERY,))

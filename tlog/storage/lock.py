@@ -37,7 +37,10 @@ class FileLock:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise Unavailable(f"the lock file {self._path.name} cannot be opened: {error.strerror}") from error
+            raise Unavailable(
+                f"the lock file {self._path} cannot be opened: {error.strerror}",
+                "this process has to be able to write there",
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -47,13 +47,20 @@ def parse_asked(words: Mapping[str, str]) -> Asked:
         since,
         until,
         words.get("after", ""),
-        parse_decimal(limit, what="limit", maximum=MAX_PAGE) if limit else PAGE,
+        _limit(limit) if limit else PAGE,
         parse_query(
             text,
             since_ms=_milliseconds(since, "since") if since else None,
             until_ms=_milliseconds(until, "until", whole_day=True) if until else None,
         ),
     )
+
+
+def _limit(text: str) -> int:
+    found = parse_decimal(text, what="limit", maximum=MAX_PAGE)
+    if not found:  # which a search would never come to, and go on
+        raise Malformed(f"limit is 0, expected 1 to {MAX_PAGE}")
+    return found
 
 
 def _milliseconds(text: str, what: str, *, whole_day: bool = False) -> int:

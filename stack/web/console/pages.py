@@ -30,6 +30,8 @@ _HEADERS: Final = {
     "Referrer-Policy": "same-origin",  # with none at all a browser gives our own forms no origin
     "Vary": "Accept-Language, Cookie",
 }
+SHOWN_BY: Final = ("q", "since", "until", "after", "limit", "leaf", "size", "first", "second", "attack")
+"""The parameters that choose what a page of the console shows."""
 _STATUS: Final[dict[type[SigError], int]] = {Malformed: 400, Refused: 403, NotFound: 404, Unavailable: 503}
 
 
@@ -79,5 +81,6 @@ class Pages:
 
 
 def _with_language(request: web.Request, language: str) -> str:
-    """This page in another language."""
-    return str(request.rel_url.update_query({PARAMETER: language}))
+    """This page in another language: with what the console reads of its address, and nothing else that somebody wrote there."""
+    kept = {name: request.query[name] for name in SHOWN_BY if name in request.query}
+    return str(request.rel_url.with_query({**kept, PARAMETER: language}))

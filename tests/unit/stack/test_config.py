@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sigcore.errors import Malformed, NotFound, Refused
-from stack.config import Home, Settings, load_settings, parse_database, parse_listen, parse_url, save_settings
+from stack.config import Home, Settings, home_at, load_settings, parse_database, parse_listen, parse_url, save_settings
 
 SETTINGS = Settings("http://localhost:7780", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), False, True)
 
@@ -55,6 +55,44 @@ def test_damaged_settings_are_refused_with_the_place(tmp_path: Path, change, kin
     home.settings_file.write_text(home.settings_file.read_text().replace(*change))
     with pytest.raises(kind, match=message):
         load_settings(home)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("format = 99\nnew = true\n", Refused, "has layout 99, this version knows 1"),  # of another shape altogether
+        ('format = "1"\n', Malformed, "has the format '1', expected 1"),
+        ("format = true\n", Malformed, "has the format True"),
+        ("format = 0\n", Malformed, "has the format 0"),
+        ("", Malformed, "sigbox.toml cannot be read: it has no format"),
+        ("format = 1\n", Malformed, "sigbox.toml cannot be read: it has no url"),
+    ],
+)
+def test_the_format_is_judged_before_what_it_says_about(tmp_path: Path, text, kind, message):
+    home = Home(tmp_path)
+    home.settings_file.write_text(text)
+    with pytest.raises(kind) as caught:
+        load_settings(home)
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["HTTP://localhost:1", "http://LOCALHOST:1", "http://Sigstore.corp.example"])
+def test_capitals_in_a_url_are_named_as_what_they_are(text):
+    with pytest.raises(Malformed, match="has capitals"):
+        parse_url(text)
+
+
+def test_a_data_directory_whose_name_is_no_text_is_refused(tmp_path: Path, monkeypatch):
+    for odd in (tmp_path / "b\udcff", str(tmp_path / "b\udcff")):
+        with pytest.raises(Malformed, match=r"data directory .* is not UTF-8"):
+            home_at(odd)
+    assert home_at(tmp_path / "\u00e9 \u65e5").path == tmp_path / "\u00e9 \u65e5"
+    monkeypatch.setenv("SIGBOX_DATA", "b\udcff")
+    with pytest.raises(Malformed, match="is not UTF-8"):
+        home_at(None)
+    monkeypatch.setenv("SIGBOX_DATA", "")
+    assert home_at(None).path == Path("sigbox-data").absolute()
 
 
 def test_names_follow_from_the_url():

@@ -22,6 +22,7 @@ from sigcore import keys
 from sigcore.fulcio import FulcioExtensions
 from sigcore.language import choose
 from stack.web.console.language import translate
+from stack.web.console.pages import SHOWN_BY
 from tests.payloads import PRINTABLE, Elements
 from tests.unit.stack.console.conftest import precertificate
 from tests.unit.tlog.catalog.conftest import KEY, digest, signed, signed_by_key
@@ -44,6 +45,27 @@ async def test_a_search_shows_who_signed_what_and_how_far_it_is_complete(console
     assert "https://ci.example/a" not in page
     assert re.search(r"<strong>rekor</strong> 2", page)
     assert "/search?q=repository%3Ahttps%3A%2F%2Fgit.example%2Fa" in await text_of(console, "/search")
+
+
+def languages_of(page: str) -> list[str]:
+    return [unescape(found) for found in re.findall(r'<a href="([^"]*)" hreflang', page)]
+
+
+async def test_the_link_to_the_other_language_has_what_the_page_reads_and_nothing_else(console):
+    page = await text_of(console, "/search?utm=1&q=alice&since=2026-01-31&limit=7&a%22%3E%3Cb=c&lang=en")
+    assert languages_of(page) == ["/search?q=alice&since=2026-01-31&limit=7&lang=ja"]
+    await console.log.submit(signed("alice@example.com", 1))
+    page = await text_of(console, "/logs/rekor?leaf=0&size=1&token=secret")
+    assert languages_of(page) == ["/logs/rekor?leaf=0&size=1&lang=ja"]
+    assert languages_of(await text_of(console, "/inspect?x=1")) == ["/inspect?lang=ja"]
+
+
+def test_every_parameter_that_a_page_of_the_console_reads_is_kept_in_that_link():
+    reading = re.compile(r"""(?:(?:words|query)\.get\(|_number\(words, )"([a-z]+)\"""")
+    texts = [path.read_text() for path in FOLDER.glob("*.py") if path.name != "door.py"]
+    read = {name for text in texts for name in reading.findall(text)}
+    assert {"limit", "after", "attack", "leaf", "first"} <= read
+    assert read - set(SHOWN_BY) == set()
 
 
 async def test_json_and_csv_say_the_same_as_the_page(console):
@@ -83,6 +105,7 @@ async def test_pages_and_times_are_in_the_address(console):
         ("until=2026-13-01", "a day as"),
         ("until=9999-12-31", "a day as"),
         ("limit=100000", "limit"),
+        ("limit=0", "is 0, expected 1 to 1000"),
         ("after=x", "no answer has named"),
         ("q=%00", "printable"),
     ],
