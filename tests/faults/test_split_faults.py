@@ -6,15 +6,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from itertools import product
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
 from stack.cli.table import ExitCode
-from tests.at_once import AtOnce
+from tests.at_once import group
 from tests.faults.proxy import Fault, Proxy
 from tests.interop.places import ALICE, Done, shown
 from tests.ports import free_ports
@@ -26,6 +25,7 @@ CLIENT_ROLES = {"ca": "certificate", "tsa": "timestamp", "log": "log"}
 """Whom a signing client asks, and the noun that its messages have for it."""
 CERTIFICATES = "sigbox_certificates_issued_total"
 FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
+FAILURES = [fault for fault in FAULTS if fault not in (Fault.SILENCE, Fault.DELAY)]
 BOUND_S = 15
 """No client of ours waits longer here, with its own start on a busy machine."""
 
@@ -36,6 +36,7 @@ class Links:
     def __init__(self, stack: SplitStack, folder: Path, proxies: dict[str, Proxy]) -> None:
         self.stack, self.folder, self.proxies = stack, folder, proxies
         self.trust_config = stack.as_stack().trust_config
+        self.led_to: dict[str, int] = {}
         self.artifact = folder / "release.txt"
         self.artifact.write_bytes(b"content\n")
         self.bundle = folder / "release.json"
@@ -45,13 +46,18 @@ class Links:
         folder = self.folder / name
         folder.mkdir()
         other = Links(self.stack, folder, self.proxies)
+        other.led_to = ports
         text = self.trust_config.read_text("utf-8")
-        for role, port in ports.items():
+        for role in ports:
             assert self.stack.url(role) in text
-            text = text.replace(self.stack.url(role), f"http://localhost:{port}")
+            text = text.replace(self.stack.url(role), other.url(role))
         other.trust_config = folder / "trust_config.json"
         other.trust_config.write_text(text, "utf-8")
         return other
+
+    def url(self, role: str) -> str:
+        """Where the client is told to find it."""
+        return f"http://localhost:{self.led_to[role]}" if role in self.led_to else self.stack.url(role)
 
     def token(self) -> str:
         return self.stack.as_stack().token(ALICE)
@@ -114,20 +120,18 @@ def added(links: Links, service: str, asked: str) -> Iterator[dict[str, Proxy]]:
 
 # --- the authority and its log ----------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def without_certificate_log(links: Links) -> Iterator[AtOnce]:
-    """Each fault between the certificate log and an authority of its own: the same one, in a process of its own."""
+def authorities(links: Links) -> Iterator[dict[str, Proxy]]:
+    """For each fault the authority in a process of its own, and its way to the certificate log."""
     with added(links, "ca", "ct") as proxies:
-
-        def work(fault: Fault) -> None:
-            authority = f"ca@{fault.name}"
-            no_certificate_leaves(links, authority, proxies[authority], fault)
-
-        with closing(AtOnce(work, FAULTS)) as cases:
-            yield cases
+        yield proxies
 
 
-def no_certificate_leaves(links: Links, authority: str, proxy: Proxy, fault: Fault) -> None:
-    client = links.led(authority, ca=links.stack.ports[authority])
+@pytest.mark.at_once("certificate log")
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_without_the_certificate_log_no_certificate_leaves(links: Links, authorities: dict[str, Proxy], fault: Fault):
+    """503 and the reason within the 5 s that sigstore-js waits; afterwards it works again, and readiness says both."""
+    authority = f"ca@{fault.name}"
+    client, proxy = links.led(authority, ca=links.stack.ports[authority]), authorities[authority]
     client.signs()  # so that there is an answer to replay
     issued = links.stack.count(authority, CERTIFICATES)
     with proxy.during(fault):
@@ -139,12 +143,6 @@ def no_certificate_leaves(links: Links, authority: str, proxy: Proxy, fault: Fau
     client.signs()
     links.stack.wait_ready(authority, 5)
     assert links.stack.count(authority, CERTIFICATES) == issued + 1
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_without_the_certificate_log_no_certificate_leaves(without_certificate_log: AtOnce, fault: Fault):
-    """503 and the reason within the 5 s that sigstore-js waits; afterwards it works again, and readiness says both."""
-    without_certificate_log.result(fault)
 
 
 def test_readiness_of_the_authority_heals_without_a_request(links: Links):
@@ -190,22 +188,27 @@ def all_found(stack: SplitStack, console: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def consoles(links: Links) -> Iterator[AtOnce]:
-    """A console for each fault, all of them before, while and after one entry is made."""
-    signed = Barrier(len(FAULTS), links.signs)
+def consoles(links: Links) -> Iterator[dict[str, Proxy]]:
+    """A console for each fault, and its way to the logs."""
     with added(links, "console", "log") as proxies:
-
-        def work(fault: Fault) -> None:
-            console = f"console@{fault.name}"
-            shows_what_it_has(links.stack, console, proxies[console], fault, signed)
-
-        with closing(AtOnce(work, FAULTS, len(FAULTS))) as cases:
-            yield cases
+        yield proxies
 
 
-def shows_what_it_has(stack: SplitStack, console: str, proxy: Proxy, fault: Fault, signed: Barrier) -> None:
+@pytest.fixture(scope="module")
+def signed(links: Links, request: pytest.FixtureRequest) -> Barrier:
+    """One entry, made when every console has its fault."""
+    return Barrier(len(group(request.session, request.path, "console")), links.signs)
+
+
+@pytest.mark.at_once("console", threads=len(FAULTS))
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_console_shows_what_it_has_and_goes_on_by_itself(
+    links: Links, consoles: dict[str, Proxy], signed: Barrier, fault: Fault
+):
+    """Whatever happens to the answers of a log, nothing is shown that it has not signed, and all of it afterwards."""
+    stack, console = links.stack, f"console@{fault.name}"
     before = all_found(stack, console)
-    with proxy.during(fault):
+    with consoles[console].during(fault):
         signed.wait(READY_S)
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
@@ -213,56 +216,43 @@ def shows_what_it_has(stack: SplitStack, console: str, proxy: Proxy, fault: Faul
             assert status == 200
             assert b"internal error" not in page
             assert before <= found(stack, console) <= before + 1
-        assert proxy.requests or fault is Fault.REFUSE
+        assert consoles[console].requests or fault is Fault.REFUSE
     assert all_found(stack, console) == before + 1
     assert "Traceback" not in stack.log(console).read_text()
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_the_console_shows_what_it_has_and_goes_on_by_itself(consoles: AtOnce, fault: Fault):
-    """Whatever happens to the answers of a log, nothing is shown that it has not signed, and all of it afterwards."""
-    consoles.result(fault)
 
 
 # --- clients and the roles --------------------------------------------------------------------------------
 FAILURES = [fault for fault in FAULTS if fault not in (Fault.SILENCE, Fault.DELAY)]
 
 
-@pytest.fixture(scope="module")
-def failing(links: Links) -> Iterator[AtOnce]:
-    """Each fault of each role, for a client with a way of his own to it."""
-    cases = [*product(CLIENT_ROLES, FAILURES), *((role, Fault.DELAY) for role in CLIENT_ROLES)]
-    proxies = {case: Proxy(links.stack.ports[case[0]]) for case in cases}
-
-    def work(case: tuple[str, Fault]) -> None:
-        role, fault = case
-        client = links.led(f"{role}-{fault.name}", **{role: proxies[case].port})
-        client.signs()  # so that there is an answer to replay
-        with proxies[case].during(fault, times=1 if fault is Fault.DELAY else 0):
-            if fault is Fault.DELAY:
-                client.signs()
-            else:
-                client.fails(CLIENT_ROLES[role], f"http://localhost:{proxies[case].port}")
-            assert proxies[case].requests or fault is Fault.REFUSE
-        client.signs()
-
+@contextmanager
+def failing(links: Links, role: str, fault: Fault, times: int = 0) -> Iterator[Links]:
+    """A client with a way of his own to a role, where the fault is; afterwards he signs."""
+    proxy = Proxy(links.stack.ports[role])
     try:
-        with closing(AtOnce(work, cases)) as begun:
-            yield begun
+        client = links.led(f"{role}-{fault.name}", **{role: proxy.port})
+        client.signs()  # so that there is an answer to replay
+        with proxy.during(fault, times):
+            yield client
+            assert proxy.requests or fault is Fault.REFUSE
+        client.signs()
     finally:
-        for proxy in proxies.values():
-            proxy.close()
+        proxy.close()
 
 
+@pytest.mark.at_once("roles")
 @pytest.mark.parametrize("fault", FAILURES, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("role", CLIENT_ROLES)
-def test_a_role_that_fails_is_named_and_no_bundle_is_written(failing: AtOnce, role: str, fault: Fault):
-    failing.result((role, fault))
+def test_a_role_that_fails_is_named_and_no_bundle_is_written(links: Links, role: str, fault: Fault):
+    with failing(links, role, fault) as client:
+        client.fails(CLIENT_ROLES[role], client.url(role))
 
 
+@pytest.mark.at_once("roles")
 @pytest.mark.parametrize("role", CLIENT_ROLES)
-def test_a_role_that_is_slow_is_waited_for(failing: AtOnce, role: str):
-    failing.result((role, Fault.DELAY))
+def test_a_role_that_is_slow_is_waited_for(links: Links, role: str):
+    with failing(links, role, Fault.DELAY, times=1) as client:
+        client.signs()
 
 
 def test_who_has_a_token_needs_the_provider_no_more(links: Links):
