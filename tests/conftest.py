@@ -14,7 +14,7 @@ from tests.missing import missing
 from tests.ports import free_port
 from tests.postgres_server import Server, running_server
 
-pytest_plugins = ["tests.ci_skips", "tests.fork_server", "tests.memory_folder", "tests.turns"]
+pytest_plugins = ["tests.at_once", "tests.ci_skips", "tests.fork_server", "tests.memory_folder", "tests.turns"]
 
 # How long one example takes says how busy the machine is. Where CI is set, Hypothesis does the same by itself.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -27,7 +28,7 @@ from tests.ports import free_ports
 from tests.stack_process import READY_S, ROOT, SIGBOX, STOP_S, Process, RunningStack, environment, spawn
 
 ROLES = ("trust", "oidc", "ct", "ca", "log", "tsa", "console")
-"""In the order in which the tests start them; they need no order."""
+"""In the order in which the tests start them; they need no order. ``console@2`` is a further process of the console."""
 INSIDE = "7780"
 """The port that every container listens on."""
 
@@ -64,20 +65,34 @@ class SplitStack:
         """Where clients are told to find it."""
         return f"{self.scheme}://localhost:{self.public.get(service, self.ports.get(service, 0))}"
 
+    def _described(self, service: str) -> dict[str, Any]:
+        """What compose.yaml says of it; of a further process of a service, what it says of the service."""
+        described: dict[str, Any] = self.document["services"][service.partition("@")[0]]
+        return described
+
     def view(self, service: str) -> Path:
         """What stands for ``/data`` in its container: made of its volumes, and of nothing else."""
         root = self.folder / "views" / service
         root.mkdir(parents=True, exist_ok=True)
-        for mount in self.document["services"][service]["volumes"]:
+        for mount in self._described(service)["volumes"]:
             volume, _, rest = mount.partition(":")
             place = rest.partition(":")[0].removeprefix("/data").strip("/")
-            source = self.folder / "volumes" / volume
-            source.mkdir(parents=True, exist_ok=True)
+            source = self._source(volume, service)
             if not place:
                 self._show(source, root)
             elif not (link := root / place).is_symlink():
                 link.symlink_to(source)
         return root
+
+    def _source(self, volume: str, service: str) -> Path:
+        """The folder of a volume; a further process of a service has a copy of what only one process may have."""
+        source = self.folder / "volumes" / volume
+        source.mkdir(parents=True, exist_ok=True)
+        if volume != service and volume == service.partition("@")[0]:
+            source, origin = source.with_name(service), source
+            if not source.exists():
+                shutil.copytree(origin, source, ignore=shutil.ignore_patterns("*.lock"))
+        return source
 
     def _show(self, volume: Path, root: Path) -> None:
         """A volume at the root of a view, seen by those who only read it: its files."""
@@ -88,7 +103,7 @@ class SplitStack:
     def words(self, service: str) -> list[str]:
         """Its command of ``sigbox``, with loopback for the network of the containers."""
         words = []
-        for word in (*self.document["services"][service]["command"], *self.extra.get(service, ())):
+        for word in (*self._described(service)["command"], *self.extra.get(service, ())):
             text = re.sub(r"^--data=/data$", f"--data={self.view(service)}", word)
             text = text.replace(f"0.0.0.0:{INSIDE}", f"127.0.0.1:{self.ports.get(service)}")
             for other, port in (self.ports | dict(self.links.get(service, {}))).items():

@@ -29,7 +29,7 @@ from tests.contract.test_rotation import ALICE, SIGNERS, signing, wait
 from tests.split_stack import split_stack
 from tests.stack_process import RunningStack, running_stack, sigbox, spawn
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.at_once("rotations", threads=3)]
 
 LOGS = ("ct", "rekor-v1", "rekor-v2")
 NAMES = {"ct", "ct-2", "rekor", "rekor-2", "rekor-v1", "rekor-v1-2"}

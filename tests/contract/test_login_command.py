@@ -182,7 +182,9 @@ def test_an_expired_login_says_so(user: User):
 
 
 # --- device flow -------------------------------------------------------------------------------------------
-def test_with_the_device_flow_the_code_is_allowed_on_a_page_anywhere(user: User):
+@pytest.mark.at_once("device")
+def test_with_the_device_flow_the_code_is_allowed_on_a_page_anywhere(stack: RunningStack, tmp_path: Path):
+    user = User(stack, tmp_path)
     process, url = user.begin("--flow", "device")
     page = browse(url)
     assert "goes on as" in page
@@ -193,7 +195,9 @@ def test_with_the_device_flow_the_code_is_allowed_on_a_page_anywhere(user: User)
     user.sign()
 
 
-def test_a_device_login_that_is_denied_ends_at_once(user: User):
+@pytest.mark.at_once("device")
+def test_a_device_login_that_is_denied_ends_at_once(stack: RunningStack, tmp_path: Path):
+    user = User(stack, tmp_path)
     process, url = user.begin("--flow", "device")
     assert "Denied" in browse(url, action="deny")
     _, err = user.end(process, code=3)
@@ -201,7 +205,9 @@ def test_a_device_login_that_is_denied_ends_at_once(user: User):
     assert not user.session.exists()
 
 
-def test_a_device_login_that_nobody_allows_ends_in_time(user: User):
+@pytest.mark.at_once("device")
+def test_a_device_login_that_nobody_allows_ends_in_time(stack: RunningStack, tmp_path: Path):
+    user = User(stack, tmp_path)
     process, _ = user.begin("--flow", "device", "--timeout", "1")
     _, err = user.end(process, code=3)
     assert "nobody allowed this login in time" in err

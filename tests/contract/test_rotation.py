@@ -19,7 +19,7 @@ from stack.generations import load_generations
 from tests.split_stack import split_stack
 from tests.stack_process import RunningStack, running_stack, sigbox
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.at_once("rotations", threads=3)]
 
 ALICE = "alice@example.com"
 PATIENCE_S = 60

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -41,6 +42,13 @@ def sign(stack: RunningStack, folder: Path, version: str, token: str) -> subproc
     return sigbox("sign-blob", folder / "f", "--rekor-version", version, "--identity-token", token, *trust)
 
 
+def sign_alone(stack: RunningStack, folder: Path, version: str) -> subprocess.CompletedProcess[str]:
+    """In a folder that nobody else writes to."""
+    own = folder / f"v{version}"
+    own.mkdir()
+    return sign(stack, own, version, stack.token(ALICE))
+
+
 def signs(stack: RunningStack, folder: Path) -> None:
     """Certificate, both logs, timestamp: and what comes out verifies."""
     for version in ("1", "2"):
@@ -65,10 +73,10 @@ def test_a_running_stack_signs_nothing_with_a_time_that_its_clock_leapt_to_f06(t
     with running_stack(tmp_path, "--data", tmp_path / "data", *options) as stack:
         signs(stack, tmp_path)
         clock.turn(YEAR)
-        for version in ("1", "2"):
-            done = sign(stack, tmp_path, version, stack.token(ALICE))
-            assert done.returncode == 4, done.stderr
-            assert "leapt forward by 8760 hours" in done.stderr
+        with ThreadPoolExecutor() as pool:  # each tries again for seconds before it gives up
+            for done in pool.map(lambda version: sign_alone(stack, tmp_path, version), ("1", "2")):
+                assert done.returncode == 4, done.stderr
+                assert "leapt forward by 8760 hours" in done.stderr
         wait_until(lambda: "leapt" in faults(stack))
         clock.turn(0)
         wait_until(lambda: faults(stack) == "[]")

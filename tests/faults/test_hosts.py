@@ -8,6 +8,8 @@ import asyncio
 import random
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from urllib.request import urlopen
@@ -30,11 +32,17 @@ ENDINGS = 25
 GIVE_UP_S = 120
 
 
-@pytest.fixture
-def writers(tmp_path: Path):
-    journal = Journal(tmp_path / "journal")
+@contextmanager
+def writing(folder: Path) -> Iterator[HostWriters]:
+    journal = Journal(folder / "journal")
     yield HostWriters(journal)
     journal.close()
+
+
+@pytest.fixture
+def writers(tmp_path: Path) -> Iterator[HostWriters]:
+    with writing(tmp_path) as made:
+        yield made
 
 
 def read_checkpoint(url: str) -> Checkpoint:
@@ -212,7 +220,8 @@ def test_a_failover_to_a_synchronous_replica_loses_nothing_under_load(tmp_path, 
     assert seconds <= RECOVERED_S
 
 
-def test_a_failover_to_a_lagging_replica_is_refused_until_the_newer_database_is_back(tmp_path, writers):
+@pytest.mark.at_once("no times", threads=3)
+def test_a_failover_to_a_lagging_replica_is_refused_until_the_newer_database_is_back(tmp_path):
     """Also by a host that has seen nothing of what is missing: it waits for the others' word."""
     earlier: list[Checkpoint] = []
 
@@ -228,12 +237,11 @@ def test_a_failover_to_a_lagging_replica_is_refused_until_the_newer_database_is_
             lambda: any("not every host has said" in fault and str(ahead.data) in fault for fault in unaware.faults())
         )
         acknowledged = writers.acknowledged
-        writing = Load(writers, hosts)
-        async with writing:
+        async with Load(writers, hosts):
             await asyncio.sleep(2)
         assert writers.acknowledged == acknowledged
 
-    with running_server() as primary, running_standby(primary) as standby:
+    with writing(tmp_path) as writers, running_server() as primary, running_standby(primary) as standby:
         url = either(primary, standby)
         with running_hosts(tmp_path, url, url) as hosts:
             asyncio.run(write(hosts))
@@ -255,15 +263,16 @@ def test_a_failover_to_a_lagging_replica_is_refused_until_the_newer_database_is_
                 host.stop()
 
 
+@pytest.mark.at_once("no times", threads=3)
 @pytest.mark.parametrize("left_behind", ["follower", "writer"])
-def test_a_host_whose_sessions_still_lead_to_the_former_primary_joins_the_new_one(tmp_path, writers, left_behind):
+def test_a_host_whose_sessions_still_lead_to_the_former_primary_joins_the_new_one(tmp_path, left_behind):
     """The address moves, the former primary lives on, and nobody ends the connections to it: the others wait for this host's word."""
 
     async def write(hosts: Hosts) -> None:
         async with Load(writers, hosts) as load:
             await load.healed_since(time.monotonic())
 
-    with running_server() as primary, running_standby(primary) as standby:
+    with writing(tmp_path) as writers, running_server() as primary, running_standby(primary) as standby:
         pipes = [Pipe(primary.port), Pipe(primary.port)]
         with running_hosts(tmp_path, *(primary.url_at(pipe.port) for pipe in pipes)) as hosts:
             asyncio.run(write(hosts))
