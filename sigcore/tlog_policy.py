@@ -246,7 +246,7 @@ def verify_witnessed(envelope: str, policy: TlogPolicy) -> tuple[tuple[PolicyWit
     3. The witnesses with a cosignature, each counted once, make the quorum.
 
     A time beyond 2^63 - 1 is refused, as it must be. A time in the future may be, and is not: that takes a clock, and what is
-    verified here must come to the same whenever it is (docs/adr/0052).
+    verified here must come to the same whenever it is (docs/adr/0049).
 
     What the caller must do: where the policy lists no log, verify the log's signature by other means.
 
