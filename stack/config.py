@@ -247,9 +247,7 @@ def parse_url(text: str) -> str:
     if not fits:
         raise expected
     if url != url.lower() == f"{parts.scheme}://{parts.netloc.lower()}":
-        raise Malformed(
-            f"the URL {shown(text)} has capitals", "clients compare URLs letter by letter: write it in small ones"
-        )
+        raise Malformed(f"the URL {shown(text)} has capitals", "clients compare letter by letter: write it small")
     if url != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise Malformed(f"the URL {shown(text)} has more than a host and a port", "clients need the root of an origin")
     return url
@@ -394,22 +392,18 @@ def load_settings(home: Home) -> Settings:
             database=parse_database(table["database"]) if "database" in table else "",
             **(role_settings(table) if ROLE_TABLES & table.keys() else {}),
         )
-    except KeyError as error:
-        raise Malformed(
-            f"{home.settings_file} cannot be read: it has no {error.args[0]}", "restore it from a backup"
-        ) from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise Malformed(f"{home.settings_file} cannot be read: {error}", "restore it from a backup") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        defect = f"it has no {error.args[0]}" if isinstance(error, KeyError) else error
+        raise Malformed(f"{home.settings_file} cannot be read: {defect}", "restore it from a backup") from error
     return settings
 
 
 def _check_format(home: Home, found: object) -> None:
     """First of all: what another version has written may be of another shape."""
-    if type(found) is not int or found < FORMAT:
-        known = f"expected {FORMAT}"
-        raise Malformed(f"{home.settings_file} has the format {shown(found)}, {known}", "restore it from a backup")
-    if found > FORMAT:
+    if type(found) is int and found > FORMAT:
         raise Refused(f"{home.path} has layout {found}, this version knows {FORMAT}", "use a newer sigbox")
+    if type(found) is not int or found != FORMAT:
+        raise Malformed(f"{home.settings_file} has the format {shown(found)}, expected {FORMAT}", "restore a backup")
 
 
 def _dsse_kind(text: str) -> Literal["hashedrekord", "dsse"]:

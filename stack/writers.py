@@ -19,6 +19,7 @@ from sigcore.errors import SigError
 from sigcore.keys import encode_public_key, parse_public_key_pem
 from sigcore.trustroot import AuthorityInstance
 from sigcore.x509 import parse_certificate
+from stack.announced import announced, opened
 from stack.config import Home, Settings
 from stack.files import load_file
 from stack.generations import load_generations, path_of
@@ -40,7 +41,7 @@ class OwnWriters:
     def __init__(self, home: Home, settings: Settings, rules: WriterRules) -> None:
         self._home, self._settings, self._rules = home, settings, rules
         self._keys = None if rules.keys is None else frozenset(fingerprint_of(home.path, row) for row in rules.keys)
-        self._seen = (0, 0)
+        self._seen: tuple[tuple[int, int], ...] = ()
         self._authorities: tuple[AuthorityInstance, ...] = ()
         if rules.certificates == "own":
             # Deferred: the verifier, which few logs need.
@@ -48,7 +49,7 @@ class OwnWriters:
 
             self._verify = verify_certificate
             self._seen = _stamp(home)
-            self._authorities = authorities(load_public(home), settings, load_generations(home))
+            self._authorities = _authorities(home, settings)
 
     def check_key(self, spki: bytes) -> None:
         """Raises Unwelcome where entries that this bare public key (DER) verifies are not taken."""
@@ -75,7 +76,7 @@ class OwnWriters:
         if (stamp := _stamp(self._home)) == self._seen:
             return
         try:
-            self._authorities = authorities(load_public(self._home), self._settings, load_generations(self._home))
+            self._authorities = _authorities(self._home, self._settings)
         except (SigError, OSError):
             _log.exception("the authorities whose certificates may be logged cannot be read anew")
         else:
@@ -95,9 +96,20 @@ def fingerprint_of(folder: Path, row: str) -> str:
     return hashlib.sha256(encode_public_key(parse_public_key_pem(data, what=str(path)))).hexdigest()
 
 
-def _stamp(home: Home) -> tuple[int, int]:
+def _authorities(home: Home, settings: Settings) -> tuple[AuthorityInstance, ...]:
+    """All generations. One ends here when clients are told that it does: until then the authority signs with it."""
+    rotated = load_generations(home)
+    return authorities(load_public(home), settings, opened(rotated, announced(home, rotated)))
+
+
+def _stamp(home: Home) -> tuple[tuple[int, int], ...]:
+    """Of what says which generations there are, and of what is replaced whenever clients are told anew."""
+    return tuple(map(_state, (path_of(home), home.tuf_repository / "timestamp.json")))
+
+
+def _state(path: Path) -> tuple[int, int]:
     try:
-        state = path_of(home).stat()
+        state = path.stat()
     except OSError:
         return (0, 0)
     return (state.st_mtime_ns, state.st_ino)

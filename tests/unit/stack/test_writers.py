@@ -71,6 +71,10 @@ def test_certificates_of_each_authority_of_the_stack_in_its_window_and_of_no_oth
     for one in (writers, OwnWriters(home, its, WriterRules("own", ()))):  # running, and after a start
         one.check_certificate(issue(home, turned))
         one.check_certificate(late)
+        one.check_certificate(too_late)  # nobody has been told yet that the old authority ends
+    assert main(["trust", "refresh", "--data", str(home.path)]) == 0
+    for one in (writers, OwnWriters(home, its, WriterRules("own", ()))):
+        one.check_certificate(late)
         with pytest.raises(Unwelcome, match="no trusted certificate authority vouches"):
             one.check_certificate(too_late)
 
