@@ -155,6 +155,6 @@ def _switches(parser: argparse.ArgumentParser) -> set[str]:
     for action in parser._actions:  # noqa: SLF001 - argparse has no other list of them
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - the same
             found.update(*map(_switches, action.choices.values()))
-        elif isinstance(action, argparse._StoreTrueAction):  # noqa: SLF001 - the same
+        elif isinstance(action, argparse._StoreTrueAction) and action.default is False:  # noqa: SLF001 - the same
             found.update(action.option_strings)
     return found

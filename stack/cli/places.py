@@ -14,6 +14,8 @@ from stack.cli.usage import Usage
 
 _READ = ("key", "predicate", "statement", "trust_config", "trusted_root", "signing_config", "ca_file")
 """Options that may name a file."""
+_OF_DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+"""Folders in which nothing is kept; /dev/shm is none of them."""
 
 
 def check_places(places: Sequence[Path]) -> None:
@@ -83,5 +85,5 @@ def check_beside(file: Path, suffix: str) -> None:
     Raises:
         Usage: it is one.
     """
-    if file.is_relative_to("/dev"):
+    if file.parent in _OF_DEVICES:
         raise Usage(f"{file} is signed, and nothing says where {file.name}{suffix} shall be", "give --bundle OUT")
