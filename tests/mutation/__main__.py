@@ -39,6 +39,8 @@ TESTS = (
             "sign",
             "identity_policy",
             "witnessed",
+            "stamp",
+            "named_parts",
         )
     ),
     "tests/unit/sigcore/test_merkle.py",

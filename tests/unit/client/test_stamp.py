@@ -46,6 +46,11 @@ def test_a_stamp_is_held_against_all_that_was_expected_and_says_so(sigstore: Min
     stamp = verify_stamp(response, TimestampRequest(SHA256, DIGEST, "1.2.3.4", 7), authorities)
     names = [check.name for check in list_stamp_checks(stamp)]
     assert names == ["artifact", "nonce", "policy", "signature", "chain", "time"]
+    (chain,) = [check.what for check in list_stamp_checks(stamp) if check.name == "chain"]
+    above = len(authorities[0].chain) - 1
+    assert chain == f"{above} certificates above the first, all valid at that time"
+    bare = verify_stamp(response, TimestampRequest(SHA256, DIGEST), authorities)
+    assert [check.name for check in list_stamp_checks(bare)] == ["artifact", "signature", "chain", "time"]
     for request, said in (
         (TimestampRequest(SHA256, bytes(32)), "another file"),
         (TimestampRequest(HashAlgorithm.SHA2_512, bytes(64)), "another file"),
@@ -62,6 +67,9 @@ def test_a_chain_in_pem_is_an_authority_where_each_certificate_is_signed_by_the_
     chain = (sigstore.tsa_leaf, sigstore.tsa.intermediate, sigstore.tsa.root)
     pems = [x509.encode_certificate_pem(one.der).encode() for one in chain]
     authority = parse_authority_pem(b"".join(pems), what="the chain")
+    assert authority.uri == ""
+    for begins, lower in enumerate(chain[1:], 1):  # a chain that is complete, whatever it begins with
+        assert parse_authority_pem(b"".join(pems[begins:]), what="the chain").chain[0] == lower.der
     response = timestamp.parse_response(sigstore.stamp(DIGEST))
     assert verify_stamp(response, TimestampRequest(SHA256, DIGEST), (authority,)).time.source == authority
     with pytest.raises(Refused):
