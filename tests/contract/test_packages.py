@@ -103,9 +103,7 @@ def test_what_cannot_be_attested_is_said_before_anything_is_signed(stack, folder
     assert sorted(path.name for path in (folder / "dist").iterdir()) == [WHEEL, SOURCE]
 
 
-@pytest.mark.parametrize(
-    ("kind", "code"), [(PUBLISH, 0), ("publish", 0), ("nonsense", 2)]
-)
+@pytest.mark.parametrize(("kind", "code"), [(PUBLISH, 0), ("publish", 0), ("nonsense", 2)])
 def test_a_type_may_be_named_by_its_uri_and_a_name_that_nobody_knows_is_said(stack, folder, kind, code):
     assert attest(stack, folder, f"dist/{WHEEL}").returncode == 0
     who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", stack.oidc_issuer)
