@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who judges the attestation of a package: the one verifier of :mod:`client.verify`, by a policy or by who may have signed."""
+"""Who judges the attestation of a file or package: the one verifier of :mod:`client.verify`, by a policy or by who may have signed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from stack.cli.verifying import Verify, read_signer
 from stack.cli.witness_choice import load_witness_policy
 
 
+def _of_any_name(_file: str, verify: Verify) -> Verify:
+    return verify
+
+
 def attestation_verifier(
-    options: argparse.Namespace, wanted: str, named: Callable[[str, Verify], Verify]
+    options: argparse.Namespace, wanted: str, named: Callable[[str, Verify], Verify] = _of_any_name
 ) -> Callable[[str], Verify]:
     """For each file the verifier of its attestation.
 
     Args:
         options: who may have signed, or by which policy; what is trusted.
         wanted: the predicate type that it must have; empty for any.
-        named: adds what an ecosystem demands of the statement about a file of this name.
+        named: adds what an ecosystem demands of the statement about a file of this name; nothing where it is left out.
     """
     if (path := policy_path(options)) is not None:
         # Deferred: a verification without a policy pays nothing for it.

@@ -12,7 +12,7 @@ from stack.cli.witness_choice import add_witness_option
 
 RETRIES: Final = 10
 LONGEST_S: Final = 600
-_TIMEOUT_S: Final = 30.0
+TIMEOUT_S: Final = 30.0
 """As :data:`client.transport.REQUEST_TIMEOUT_S`."""
 
 
@@ -33,7 +33,7 @@ def add_reading_options(parser: argparse.ArgumentParser, which: argparse._Argume
     how = parser.add_argument_group("how it is asked")
     text = f"ask up to N times more where it does not answer (default: 0; at most {RETRIES})"
     how.add_argument("--retry", metavar="N", type=int, default=0, help=text)
-    text = f"for one answer (default: {_TIMEOUT_S:g})"
-    how.add_argument("--timeout", metavar="SECONDS", type=float, default=_TIMEOUT_S, help=text)
+    text = f"for one answer (default: {TIMEOUT_S:g})"
+    how.add_argument("--timeout", metavar="SECONDS", type=float, default=TIMEOUT_S, help=text)
     parser.add_argument("--json", action="store_true", help=json_help)
     add_trust_options(parser)

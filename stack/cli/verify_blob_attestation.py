@@ -7,18 +7,11 @@ The file must be a subject of the statement. What the statement says is printed 
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
-from client.verify import Verified, attestation_steps
-from client.verify.recorder import Recorder
-from client.verify.steps import Steps
-from sigcore.bundle import Bundle
+from stack.cli.attested import attestation_verifier
 from stack.cli.demanded_type import demanded_type
 from stack.cli.online import add_online_options, also_shown, whole_bundle
-from stack.cli.policy_choice import policy_path
-from stack.cli.trusting import load_trusted_root
-from stack.cli.verifying import add_verify_options, read_signer, verify_files
-from stack.cli.witness_choice import load_witness_policy
+from stack.cli.verifying import add_verify_options, verify_files
 
 EXAMPLES = """\
 examples:
@@ -42,25 +35,5 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    wanted = demanded_type(options.type)
-    if (path := policy_path(options)) is not None:
-        # Deferred: a verification without a policy pays nothing for it.
-        from stack.cli.policing import Police  # noqa: PLC0415 - see the line above
-
-        police = Police.of(path, options)
-        asked = partial(police.verifier, attestation=True, predicate_type=wanted)
-        return verify_files(options, also_shown(options, asked))
-    signer, root, witnesses = read_signer(options), load_trusted_root(options), load_witness_policy(options)
-
-    def verify(bundle: Bundle, digest: bytes, found: Recorder) -> Steps[Verified]:
-        return attestation_steps(
-            bundle,
-            digest,
-            root=root,
-            identity=signer,
-            predicate_type=wanted,
-            recorder=found,
-            witnesses=witnesses,
-        )
-
-    return verify_files(options, also_shown(options, lambda _file: verify))
+    verifiers = attestation_verifier(options, demanded_type(options.type))
+    return verify_files(options, also_shown(options, verifiers))

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from client.transport import AiohttpTransport, Response, ServiceRefused, call
+from client.transport import REQUEST_TIMEOUT_S, AiohttpTransport, Response, ServiceRefused, call
 from sigcore.errors import Malformed, Refused, Unavailable
+from stack.cli import log_options
 from tests.ports import free_port
 
 
@@ -163,3 +164,7 @@ async def test_words_of_a_service_are_escaped_and_cut():
 async def test_a_success_that_was_not_expected_is_refused():
     with pytest.raises(ServiceRefused, match=r"answered 204: \(nothing\)"):
         await ask(Canned(204))
+
+
+def test_the_help_that_imports_no_http_says_the_timeout_of_the_transport():
+    assert log_options.TIMEOUT_S == REQUEST_TIMEOUT_S
