@@ -135,7 +135,7 @@ def inclusion_proofs(first: int, end: int, size: int, node: NodeReader) -> tuple
         if end > middle:
             descend(level, left + 1, (node(level, left), *path))
 
-    descend((size - 1).bit_length(), 0, ())
+    descend(size.bit_length(), 0, ())
     return tuple(proofs)
 
 
@@ -161,7 +161,7 @@ def consistency_proof(first: int, second: int, node: NodeReader) -> tuple[Hash, 
 
 def _path(level: int, index: int, size: int, node: NodeReader) -> Iterator[Hash]:
     """The siblings of (level, index) and of its ancestors in a tree of ``size`` leaves; where there is none, nothing."""
-    for height in range(level, (size - 1).bit_length()):
+    for height in range(level, size.bit_length()):
         sibling = (index >> (height - level)) ^ 1
         begin = sibling << height
         if begin < size:
@@ -200,7 +200,7 @@ def root_from_inclusion(*, leaf_hash: Hash, index: int, size: int, proof: Sequen
     _check_hashes((leaf_hash, *proof), "the inclusion proof")
     inner, border = _shape(index, size)
     _check_length(proof, inner + border, "the inclusion proof")
-    return _climb(leaf_hash, index, proof[:inner], proof[inner:])
+    return _climb_edge(_climb(leaf_hash, index, proof[:inner]), proof[inner:])
 
 
 def verify_inclusion(*, leaf_hash: Hash, index: int, size: int, proof: Sequence[Hash], root: Hash) -> None:
@@ -233,20 +233,17 @@ def verify_inclusions(
     reached: dict[tuple[int, int], tuple[Hash, tuple[Hash, ...]]] = {}
     for index, (leaf_hash, proof) in enumerate(zip(leaf_hashes, proofs, strict=True), first):
         inner, border = _shape(index, size)
-        if len(proof) != inner + border:
-            _check_length(proof, inner + border, "the inclusion proof")
+        _check_length(proof, inner + border, "the inclusion proof")
         node = leaf_hash
         for height in range(inner):
             earlier = reached.setdefault((height, index >> height), (node, proof))
             if earlier[1] is not proof and earlier[0] == node and earlier[1][height:] == proof[height:]:
-                if height:
-                    _check_hashes(proof[:height], "the inclusion proof")
-                break
+                break  # the hashes below have 32 bytes: no others lead to the same one
             sibling = proof[height]
             node = hash_node(sibling, node) if index >> height & 1 else hash_node(node, sibling)
         else:
             _check_hashes(proof, "the inclusion proof")
-            _check_root(_climb(node, 0, (), proof[inner:]), root)
+            _check_root(_climb_edge(node, proof[inner:]), root)
 
 
 def verify_consistency(*, first: int, second: int, first_root: Hash, second_root: Hash, proof: Sequence[Hash]) -> None:
@@ -276,9 +273,9 @@ def verify_consistency(*, first: int, second: int, first_root: Hash, second_root
     _check_length(proof, inner + border + (1 if index else 0), "the consistency proof")
     seed, path = (proof[0], proof[1:]) if index else (first_root, proof)
     left = [sibling for height, sibling in enumerate(path[:inner]) if index >> height & 1]
-    if _climb(seed, 0, (), (*left, *path[inner:])) != first_root:
+    if _climb_edge(seed, (*left, *path[inner:])) != first_root:
         raise Refused(f"the consistency proof does not lead to the first root (size {first})")
-    if _climb(seed, index, path[:inner], path[inner:]) != second_root:
+    if _climb_edge(_climb(seed, index, path[:inner]), path[inner:]) != second_root:
         raise Refused(f"the consistency proof does not lead to the second root (size {second})")
 
 
@@ -299,9 +296,14 @@ def _shape(index: int, size: int) -> tuple[int, int]:
     return inner, (index >> inner).bit_count()
 
 
-def _climb(node: Hash, index: int, inner: Sequence[Hash], border: Sequence[Hash]) -> Hash:
+def _climb(node: Hash, index: int, inner: Iterable[Hash]) -> Hash:
     for height, sibling in enumerate(inner):
         node = hash_node(sibling, node) if index >> height & 1 else hash_node(node, sibling)
+    return node
+
+
+def _climb_edge(node: Hash, border: Iterable[Hash]) -> Hash:
+    """Along the right edge, where every sibling is on the left."""
     for sibling in border:
         node = hash_node(sibling, node)
     return node

@@ -84,7 +84,7 @@ def read_head(envelope: str, log: LogInstance, generation: int) -> Checkpoint:
     head = verify_checkpoint(envelope, key) if generation == 2 else _checkpoint_v1(envelope, log, key)
     lines = envelope.split("\n")
     if len(lines) == _LINES and not head.extensions:
-        usual.insert(0, _Usual(head.origin, lines[4][: lines[4].index(" ", 2) + 1], key))
+        usual.insert(0, _Usual(head.origin, lines[4][: lines[4].rindex(" ") + 1], key))
         del usual[_FORMS:]
     return head
 
@@ -141,7 +141,7 @@ def _head_key(log: LogInstance, generation: int) -> NoteKey:
 def _checkpoint_v1(envelope: str, log: LogInstance, key: NoteKey) -> Checkpoint:
     note = parse_note(envelope)
     name = _name_by_key(note, key) if log.base_url == BY_KEY else _name_by_host(note, log)
-    verify_note(note, key if name == key.name else NoteKey(name, key.key, key.id))
+    verify_note(note, NoteKey(name, key.key, key.id))
     checkpoint = parse_checkpoint(note.text)
     if checkpoint.origin != name and not (
         checkpoint.origin.startswith(name) and _TREE.fullmatch(checkpoint.origin[len(name) :])

@@ -41,6 +41,7 @@ TESTS = (
             "witnessed",
             "stamp",
             "named_parts",
+            "log_names",
         )
     ),
     "tests/unit/sigcore/test_merkle.py",

@@ -2,7 +2,7 @@
 """Small mistakes in a source file, one at a time: another comparison, a test that is always true, a statement left out.
 
 Messages are passed over: a word in one is read by people, and a test that repeats it proves nothing. So are docstrings,
-annotations and decorators, which do nothing here but remember results.
+annotations, imports for type checkers alone, and what remembers results (``lru_cache``, as a decorator or called): how many.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ Path = tuple[tuple[str, int | None], ...]
 
 
 def _places(node: ast.AST, path: Path = ()) -> Iterator[tuple[Path, Change]]:
-    if isinstance(node, ast.Call) and _name(node.func) in MESSAGES:
+    if isinstance(node, ast.Call) and _name(node.func) in (*MESSAGES, "lru_cache"):
+        return
+    if isinstance(node, ast.If) and _name(node.test) == "TYPE_CHECKING":
         return
     if isinstance(node, ast.Assign | ast.AnnAssign) and _target(node) in SPOKEN:
         return

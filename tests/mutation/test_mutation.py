@@ -38,6 +38,8 @@ def changes(source: str) -> list[str]:
         ("raise Refused('a message')", ["raise Refused('a message')  ->  pass"]),
         ("x: Final = 'a'", ["'a'  ->  'ax'"]),
         ("f(what='the title')\n", ["f(what='the title')  ->  pass"]),
+        ("if TYPE_CHECKING: x = 1\nelse: y = 2", []),
+        ("f = lru_cache(maxsize=64)(g)", []),
     ],
 )
 def test_each_small_mistake(source, expected):

@@ -416,4 +416,5 @@ def test_an_ecdsa_log_under_another_host_name():
 def test_a_signature_by_another_key(sigstore):
     certificate = sigstore.certify(keys.generate_p256().public_key())
     bundle = sigstore.bundle(keys.generate_p256(), certificate)
-    refused("the signature over the artifact does not verify", bundle, sigstore)
+    error = refused("the signature over the artifact does not verify", bundle, sigstore)
+    assert error.step == "signature"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigcore import merkle
+from sigcore import limits, merkle
 from sigcore.errors import Malformed, Refused, SigError
 
 SIZE = 256
@@ -110,6 +110,16 @@ def test_extend_emits_each_completed_node_once_and_in_order(start):
 def test_a_frontier_that_no_tree_has_is_refused(size, hashes, message):
     with pytest.raises(Malformed, match=message):
         merkle.Frontier(size, hashes)
+
+
+def test_the_largest_tree():
+    size = limits.INT64_MAX
+    frontier = merkle.Frontier(size, LEAVES[:63])
+    proof = tuple(reversed(LEAVES[:62]))
+    root = merkle.root_from_inclusion(leaf_hash=LEAVES[62], index=size - 1, size=size, proof=proof)
+    assert root == frontier.root()
+    with pytest.raises(Malformed, match="leaves, expected 0 to"):
+        frontier.append(LEAVES[0])
 
 
 def test_only_complete_subtrees_are_read():
@@ -243,6 +253,7 @@ def test_no_tree_has_such_a_size(size):
     [
         ({"root": b"short"}, Malformed, "the root has a hash of 5 bytes"),
         ({"first": 7}, Malformed, "leaf index 7 is not in a tree of 7 leaves"),
+        ({"first": 6}, Malformed, "leaf index 7 is not in a tree of 7 leaves"),
         ({"first": -1}, Malformed, "leaf index -1 is not in"),
         ({"proofs": (model_path(4, 0, 7), (*model_path(5, 0, 7), b"x" * 32))}, Refused, "4 hashes, expected 3"),
         ({"leaf_hashes": (LEAVES[4], b"x")}, Malformed, "a hash of 1 bytes"),
@@ -264,6 +275,22 @@ def test_a_run_that_makes_no_sense_says_why(change, kind, message):
 def test_a_run_has_one_proof_for_each_leaf():
     with pytest.raises(ValueError, match="zip"):
         merkle.verify_inclusions(first=0, leaf_hashes=LEAVES[:2], size=2, proofs=(), root=model_root(0, 2))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("change", [lambda hash_: hash_[:31], lambda hash_: hash_ + b"x"])
+def test_a_hash_of_another_length_below_what_two_proofs_share_is_refused(place, change):
+    proofs = [model_path(index, 0, 8) for index in range(8)]
+    for at in range(8):
+        bad = (*proofs[at][:place], change(proofs[at][place]), *proofs[at][place + 1 :])
+        with pytest.raises(Malformed, match=r"the inclusion proof has a hash of (31|33) bytes"):
+            merkle.verify_inclusions(
+                first=0,
+                leaf_hashes=LEAVES[:8],
+                size=8,
+                proofs=(*proofs[:at], bad, *proofs[at + 1 :]),
+                root=model_root(0, 8),
+            )
 
 
 @pytest.mark.parametrize("size", [64, 100])
@@ -309,7 +336,9 @@ def test_a_consistency_proof_has_hashes_of_32_bytes():
 
 def test_an_empty_run_and_one_outside():
     assert merkle.inclusion_proofs(3, 3, 5, node) == ()
-    merkle.verify_inclusions(first=3, leaf_hashes=(), size=5, proofs=(), root=model_root(0, 5))
+    for first in (3, 5):
+        merkle.verify_inclusions(first=first, leaf_hashes=(), size=5, proofs=(), root=model_root(0, 5))
+    merkle.verify_inclusions(first=0, leaf_hashes=(), size=0, proofs=(), root=merkle.EMPTY_ROOT)
     for first, end in ((-1, 2), (4, 6), (5, 6)):
         with pytest.raises(Malformed):
             merkle.inclusion_proofs(first, end, 5, node)
