@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from client.verify.identity import IdentityPolicy, Signer, verify_identity
+from client.verify.identity import IdentityPolicy, Signer, verify_identity, verify_workflow
+from sigcore import keys, x509
 from sigcore.errors import Refused
 
 ISSUER = "https://issuer.example"
@@ -61,3 +62,13 @@ def test_patterns(pattern, yes, no):
 def test_a_policy_that_demands_nothing_cannot_be_made(given, message):
     with pytest.raises(Refused, match=message):
         IdentityPolicy(*given)
+
+
+def test_claims_of_a_workflow_are_those_of_the_certificate_and_a_bare_key_has_none(sigstore):
+    leaf = x509.parse_certificate(sigstore.certify(keys.generate_p256().public_key()))
+    verify_workflow((leaf,), (("issuer", "https://issuer.example/auth"), ("build_trigger", "")))
+    verify_workflow((), ())
+    with pytest.raises(Refused, match="says build trigger '', expected 'push'"):
+        verify_workflow((leaf,), (("issuer", "https://issuer.example/auth"), ("build_trigger", "push")))
+    with pytest.raises(Refused, match="a bare key signed, which carries no claims"):
+        verify_workflow((), (("build_trigger", ""),))

@@ -259,6 +259,13 @@ def test_an_attestation_verifies_on_every_kind_of_entry(sigstore, kind):
     assert [check.name for check in list_checks(verified)][-2:] == ["signature", "predicate"]
 
 
+@pytest.mark.parametrize("kind", ["dsse 0.0.1", "intoto 0.0.2"])
+def test_an_attestation_of_version_01_may_have_a_promise_and_no_proof(sigstore, kind):
+    bundle = with_entry(replace(sigstore.attest(kind), media_type=V01), proof=None)
+    verified = attested(parse_bundle(encode_bundle(bundle)), sigstore)
+    assert (verified.entries[0].kind, verified.entries[0].size) == (kind, 0)
+
+
 @pytest.mark.parametrize("kind", ATTESTATIONS)
 def test_v01_an_entry_of_another_attestation(sigstore, kind):
     ours, theirs = sigstore.attest(kind), sigstore.attest(kind)
