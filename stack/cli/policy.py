@@ -89,7 +89,8 @@ def _lint(options: argparse.Namespace) -> int:
     else:
         for one in findings:
             print(f"{'WRONG' if one.grave else 'doubt'}  {one.where}: {one.what}")
-        sys.stderr.write(f"{len(findings)} findings, {sum(one.grave for one in findings)} of them grave\n")
+        count = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}"
+        sys.stderr.write(f"{count}, {sum(one.grave for one in findings)} of them grave\n")
     return ExitCode.REFUSED if any(one.grave for one in findings) else ExitCode.DONE
 
 

@@ -67,6 +67,8 @@ def test_a_chain_in_pem_is_an_authority_where_each_certificate_is_signed_by_the_
     chain = (sigstore.tsa_leaf, sigstore.tsa.intermediate, sigstore.tsa.root)
     pems = [x509.encode_certificate_pem(one.der).encode() for one in chain]
     authority = parse_authority_pem(b"".join(pems), what="the chain")
+    root = sigstore.tsa.root.subject
+    assert (authority.common_name, authority.organization) == (x509.common_name(root), x509.organization(root))
     assert authority.uri == ""
     for begins, lower in enumerate(chain[1:], 1):  # a chain that is complete, whatever it begins with
         assert parse_authority_pem(b"".join(pems[begins:]), what="the chain").chain[0] == lower.der

@@ -58,6 +58,14 @@ def test_what_is_raised_comes_in_its_place_and_keeps_nobody_from_ending():
     assert seen == ["a0", "fails", "b0", "a1", "b1", "a2", "b2"]
 
 
+def test_whose_step_comes_next_is_told_before_it_and_nobody_has_a_turn_after_his_last():
+    seen: list[str] = []
+    steps = [stepping("a", 1, seen), failing(seen), stepping("b", 2, seen)]
+    results = in_turns(steps, entering=lambda number: seen.append(f"({number})"))
+    assert next(results) == "a"
+    assert seen == ["(0)", "a0", "(1)", "fails", "(2)", "b0", "(0)", "(1)", "(2)", "b1", "(2)"]
+
+
 def spoilt(sigstore):
     """Bundles of every kind, good ones and one for each of many steps that refuses it."""
     for make in (sigstore.sign, sigstore.sign_v1):
