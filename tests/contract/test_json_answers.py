@@ -150,9 +150,6 @@ def test_what_a_newcomer_gets_wrong_is_told_with_what_to_do(data: Path):
         f"{data} is a directory, expected files",
         f"name the files in it: {data}/*",
     )
-    logs = answer("fsck", "--data", data, code=1)["logs"]
-    assert isinstance(logs, dict)
-    assert "never started" in logs["ct"]["hint"]
     assert "--at is 'yesterday'" in str(answer("issuer", "test", "x", "--at", "yesterday", "--data", data, code=2))
     wrong = answer("issuer", "add", "nonsense", "--kind", "email", "--data", data, code=2)
     assert str(wrong["error"]).startswith("issuer 'nonsense': ")
