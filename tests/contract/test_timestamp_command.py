@@ -169,7 +169,7 @@ def test_an_answer_that_is_not_the_one_that_was_asked_for_is_not_written(client:
         (old, ("other", "--no-nonce"), 1, "another file"),
         (bare, ("release", "--no-nonce", "--policy", "1.2.3"), 1, "policy"),
         (bare[:-1] + bytes((bare[-1] ^ 1,)), ("release", "--no-nonce"), 1, "signature"),
-        (b"<html>", ("release",), 1, "cannot be read"),
+        (b"<html>", ("release",), 3, "/tsa gave another answer than such a service does"),
         (rejected, ("release",), 3, "systemFailure"),
     )
     for body, arguments, code, said in cases:
