@@ -103,6 +103,22 @@ def test_accounts_and_machines(data: Path):
     assert answer("client", "remove", "release", "--data", data) == {"action": "remove", "name": "release"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("user", "add", "--email", "bob@example.com", "--password-file", "password"),
+        ("client", "add", "load", "--subject", "https://ci.example.com/load"),
+        ("issuer", "add", "https://twice.example.com", "--kind", "email"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_is_there_already_is_a_wrong_command_line(data: Path, words: tuple[str, ...]):
+    line = [str(data.parent / word) if word == "password" else word for word in words]
+    answer(*line, "--data", data)
+    again = answer(*line, "--data", data, code=2)
+    assert ("already" in str(again["error"]), f"sigbox {words[0]} " in str(again["hint"])) == (True, True)
+
+
 def test_key_pairs(data: Path):
     prefix = data.parent / "release"
     pair = {"privateKey": f"{prefix}.key", "publicKey": f"{prefix}.pub"}
