@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from client.answers import answering
 from client.identity import IdentityToken, parse_identity_token
 from client.transport import Transport, call
 from sigcore import limits
@@ -116,7 +117,8 @@ async def _asked(job: CiJob, method: str, url: str, service: str, credential: st
     if body is not None:
         headers["Content-Type"] = "application/json"
     answer = await call(job.transport, method, url, service=service, headers=headers, body=body, expected=(200, 201))
-    return Fields.parse(answer, what=f"the answer of {service}", limit=limits.SERVICE_RESPONSE)
+    with answering(service, url):
+        return Fields.parse(answer, what="the answer", limit=limits.SERVICE_RESPONSE)
 
 
 # --- CircleCI -------------------------------------------------------------------------------------------------

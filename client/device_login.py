@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlencode
 
+from client.answers import answering
 from client.identity import IdentityToken, parse_identity_token
 from client.openid import Provider
 from client.transport import ServiceRefused, Transport, call
@@ -64,7 +65,8 @@ async def begin(transport: Transport, provider: Provider, client_id: str) -> Wai
         "code_challenge_method": "S256",
     }
     answer = await _post(transport, provider.device_endpoint, form)
-    fields = Fields.parse(answer, what=f"the answer of {_SERVICE}", limit=limits.SERVICE_RESPONSE)
+    with answering(_SERVICE, provider.device_endpoint):
+        fields = Fields.parse(answer, what="the answer", limit=limits.SERVICE_RESPONSE)
     page = fields.optional_text("verification_uri_complete") or fields.text("verification_uri")
     user_code = fields.text("user_code")
     if not page.startswith(("https://", "http://")) or not (page + user_code).isprintable():
@@ -133,7 +135,8 @@ def _wait_longer(refused: ServiceRefused) -> int:
 
 
 def _token(answer: bytes, provider: Provider) -> IdentityToken:
-    fields = Fields.parse(answer, what=f"the answer of {_SERVICE}", limit=limits.SERVICE_RESPONSE)
+    with answering(_SERVICE, provider.token_endpoint):
+        fields = Fields.parse(answer, what="the answer", limit=limits.SERVICE_RESPONSE)
     token = parse_identity_token(fields.text("id_token", limit=limits.IDENTITY_TOKEN))
     if token.issuer != provider.issuer:
         raise Refused(f"the token is of {shown(token.issuer, 200)}, expected {shown(provider.issuer, 200)}")

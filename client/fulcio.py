@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 
+from client.answers import answering
 from client.identity import IdentityToken
-from client.transport import Transport, answering, call
+from client.transport import Transport, call
 from sigcore import keys, limits, x509
 from sigcore.errors import Malformed, Refused
 from sigcore.strict import JSON, Fields, encode_base64, parse_json

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
 
+from client.answers import answering
 from client.identity import IdentityToken, parse_identity_token, token_claims
 from client.transport import Transport, call
 from sigcore import limits
@@ -97,7 +98,8 @@ async def discover(transport: Transport, issuer: str) -> Provider:
     """
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     answer = await call(transport, "GET", url, service=_SERVICE, headers={"Accept": "application/json"})
-    fields = Fields.parse(answer, what="the discovery document", limit=limits.SERVICE_RESPONSE)
+    with answering(_SERVICE, url):
+        fields = Fields.parse(answer, what="the discovery document", limit=limits.SERVICE_RESPONSE)
     if fields.text("issuer") != issuer:
         raise Refused(
             f"{url} speaks for the issuer {shown(fields.text('issuer'), 200)}, expected {shown(issuer, 200)}",
@@ -139,7 +141,8 @@ async def redeem_code(
         headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
         body=urlencode(form).encode("ascii"),
     )
-    fields = Fields.parse(answer, what=f"the answer of {_SERVICE}", limit=limits.SERVICE_RESPONSE)
+    with answering(_SERVICE, provider.token_endpoint):
+        fields = Fields.parse(answer, what="the answer", limit=limits.SERVICE_RESPONSE)
     token = parse_identity_token(fields.text("id_token", limit=limits.IDENTITY_TOKEN))
     if token.issuer != provider.issuer:
         raise Refused(f"the token is of {shown(token.issuer, 200)}, expected {shown(provider.issuer, 200)}")

@@ -10,7 +10,8 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from client.transport import ServiceRefused, Transport, answering, call
+from client.answers import answering
+from client.transport import ServiceRefused, Transport, call
 from client.verify.bodies import proposal_v1
 from client.verify.entry import verify_log_entry
 from client.verify.promise import verify_promise

@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Protocol, Self
 from urllib.parse import urlsplit
@@ -42,26 +42,6 @@ class ServiceRefused(Refused):
         super().__init__(message, hint)
         self.status = status
         self.body = body
-
-
-class BadAnswer(Malformed):
-    """A service answered, and with something else than such a service answers."""
-
-
-@contextmanager
-def answering(service: str, url: str) -> Iterator[None]:
-    """What is read inside was answered by ``service`` at ``url``.
-
-    Raises:
-        BadAnswer: it is malformed. A proxy's or portal's own page is the usual case, so the place is named.
-    """
-    try:
-        yield
-    except Malformed as error:
-        raise BadAnswer(
-            f"{service} at {url} gave another answer than such a service does: {error.message}",
-            error.hint or "is the URL right, and does no proxy or portal answer in its place?",
-        ) from error
 
 
 class Untrusted(Unavailable):

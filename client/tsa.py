@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 
-from client.transport import Transport, answering, call
+from client.answers import answering
+from client.transport import Transport, call
 from client.verify.times import verify_time
 from sigcore import limits, timestamp
 from sigcore.algorithms import HashAlgorithm

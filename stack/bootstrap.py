@@ -111,7 +111,7 @@ def prepare(
     of its certificate authority, judged, where they were made elsewhere.
 
     Raises:
-        Refused: the directory belongs to an ephemeral stack, holds something else than a stack, or lost a log's key.
+        Refused: the directory belongs to an ephemeral stack, or lost a log's key. NotFound: it holds something else than a stack.
     """
     refuse_foreign(home)
     if not home.settings_file.exists():  # (1)
@@ -141,7 +141,7 @@ def prepare(
 
 
 def refuse_foreign(home: Home) -> None:
-    """That ``home`` holds a stack, or one may be made there. Refused, NotFound: something else is there, or what is left of a stack or a restore."""
+    """That ``home`` holds a stack, or one may be made there. NotFound: something else is there, or what is left of a stack or a restore."""
     if home.settings_file.exists():
         return
     check_no_restore(home)
@@ -152,12 +152,13 @@ def refuse_foreign(home: Home) -> None:
         if home.settings_file.exists():
             return  # another process has made it meanwhile
         hint = "restore sigbox.toml from a backup: new keys would not be those of its logs"
-        raise Refused(f"{folder} has lost its sigbox.toml, but {log.relative_to(folder)} is there", hint)
+        raise NotFound(f"{folder} has lost its sigbox.toml, but {log.relative_to(folder)} is there", hint)
     ours = {*ROLE_FOLDERS, "audit", "public", "lock", home.settings_file.name}
     found = (path for path in folder.iterdir() if (leftover_of(path) or path.name) not in ours)
     strangers = {path.name for path in found if path.exists() or path.is_symlink()}
     if strangers:
-        raise Refused(f"{folder} holds no stack but other files, such as {min(strangers)}", "give an empty --data")
+        hint = "name a folder that is empty, or that does not exist yet: --data DIR"
+        raise NotFound(f"{folder} holds no stack but other files, such as {min(strangers)}", hint)
 
 
 # --- create ----------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def prepare_role(home: Home, settings: Settings, role: str) -> bool:
     """Make the keys of one role where it has none, and no others; the answer says whether they were made.
 
     Raises:
-        Refused: a log without its key is there, or something else than a stack.
+        Refused: a log without its key is there. NotFound: something else than a stack is.
     """
     refuse_foreign(home)
     if not home.settings_file.exists():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sigcore.errors import NotFound, SigError
+from sigcore.merkle import EMPTY_ROOT
 from stack.bootstrap import load_ecdsa, load_material, load_rekor
 from stack.config import Home, Settings, load_settings
 from stack.generations import load_generations
@@ -61,6 +62,15 @@ class Finding:
     hint: str = ""
 
 
+def never_served(home: Home) -> bool:
+    """Whether none of the logs in ``home`` was ever opened: the first start makes each, and the anchor that remembers it outside."""
+    shards = all_shards(load_generations(home))
+    return not any(
+        any((home.path / shard.place).glob("log.db*")) or shard.anchor(home.path / "anchor").exists()
+        for shard in shards
+    )
+
+
 async def check(home: Home, progress: Callable[[str], Progress], logs: Collection[str] | None = None) -> list[Finding]:
     """A finding for each of ``logs`` of ``home``, of all by default; ``progress`` gives what to call while a log is read.
 
@@ -86,6 +96,8 @@ async def check(home: Home, progress: Callable[[str], Progress], logs: Collectio
 
 
 async def _audit(home: Home, settings: Settings, log: str, publisher: Publisher, progress: Progress) -> Audit:
+    if not settings.database and never_served(home):
+        return Audit(0, 0, EMPTY_ROOT)
     # The anchor first: it is never ahead of a head that is read after it.
     anchored = load_anchored(Shard.of(log).anchor(home.path / "anchor"))
     store = open_log(home, settings, log)
@@ -105,7 +117,8 @@ def open_log(home: Home, settings: Settings, log: str) -> LogStore:
     if not path.exists():
         raise NotFound(
             f"there is no database {path}",
-            "a stack that was never started has none: sigbox up; if this one has served, restore a backup",
+            "a log that nobody has served yet has none: start it; if it has served, restore the newest backup beside the"
+            " anchors: sigbox restore --anchors",
         )
     store = SqliteStore(path)
     store.open_for_reading()

@@ -73,8 +73,8 @@ _ENDING: Final = _answer(
 HTTP_OPTIONS: Final[dict[str, Any]] = {
     "keepalive_timeout": 3600,  # never reached: the gate looks first
     "lingering_time": 2,  # for the rest of a body that was refused: its sender shall see the answer
-    "max_line_size": 8190,
-    "max_field_size": 16 * 1024 + 256,  # an identity token in the Authorization header
+    "max_line_size": plain.TARGET_LIMIT,
+    "max_field_size": plain.HEADER_LIMIT,
     "max_headers": 64,
     "auto_decompress": False,  # the edge refuses compressed bodies; nothing is inflated before that
     "access_log": None,

@@ -8,7 +8,10 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from multidict import istr
+
+from sigcore.strict import shown
 
 HEADERS: Final = {
     istr("Server"): "sigbox",
@@ -21,8 +24,11 @@ HEADERS: Final = {
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
+TARGET_LIMIT: Final = 8190
+"""Bytes of a request's path and query."""
+HEADER_LIMIT: Final = 16 * 1024 + 256
+"""Bytes of a header's name and value: an identity token in the Authorization header."""
 _log = logging.getLogger("sigbox.http")
-
 
 _GRPC: Final = {401: 16, 403: 7, 404: 5, 405: 12, 409: 6, 429: 8, 500: 13, 503: 14}
 """Of grpc-gateway, which answers 405 as "unimplemented"; everything else is an invalid argument, 3."""
@@ -51,6 +57,15 @@ def from_exception(error: web.HTTPException, path: str = "") -> web.Response:
     return response
 
 
+def _too_long(begins: bytes, limit: int) -> web.Response:
+    """What is said of a head that has more than ``limit`` bytes where it ``begins`` so."""
+    if limit != TARGET_LIMIT:
+        return refusal(431, f"a header of this request is longer than {limit} bytes, its name and its value together")
+    path = bytes(begins).decode("ascii", "replace").partition("?")[0]
+    message = f"the target of this request is longer than {limit} bytes, and begins with {shown(path)}"
+    return refusal(414, message, path)
+
+
 def refuse_connection(
     request: web.BaseRequest, status: int, error: BaseException | None, message: str | None
 ) -> web.Response:
@@ -64,6 +79,9 @@ def refuse_connection(
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("a connection failed", exc_info=error)
         response = refusal(status, "internal error")
+    elif isinstance(error, LineTooLong):
+        _log.info("refused a request whose head is too long")
+        response = _too_long(*error.args[:2])
     else:
         _log.info("refused what is no HTTP request: %s", type(error).__name__)
         first = (message or "").partition("\n")[0].strip().rstrip(":")

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NoReturn
 
@@ -62,7 +63,7 @@ def serve(plan: Plan) -> int:
     ):
         undo.callback(publication.end)  # before what it writes is taken away
         now = datetime.now(UTC)
-        url = plan.url or f"{'https' if plan.tls else 'http'}://localhost:{listener.getsockname()[1]}"
+        url = plan.url or f"{'https' if plan.tls else 'http'}://{_reached_at(plan.host)}:{listener.getsockname()[1]}"
         alone = plan.home is None  # nobody knows of an ephemeral stack's directory
         fresh = not home.settings_file.exists()
         thread = ThreadPoolExecutor(1, "oidc-key")
@@ -108,6 +109,18 @@ def serve(plan: Plan) -> int:
         from stack.workers.whole_stack import crew_of  # noqa: PLC0415 - the same
 
         return supervise(crew_of(prepared, plan), prepared.listener)
+
+
+def _reached_at(host: str) -> str:
+    """The host of a URL that nobody has given: this machine, or the one address that is listened on and that ``localhost`` is not.
+
+    An IPv6 address is none that clients take (:func:`stack.config.parse_url`).
+    """
+    try:
+        address = IPv4Address(host)
+    except ValueError:
+        return "localhost"
+    return "localhost" if address.is_unspecified or str(address) == "127.0.0.1" else str(address)
 
 
 def _set_clock(home: Home, settings: Settings, wanted: datetime, *, stopped: bool) -> None:

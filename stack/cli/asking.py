@@ -6,12 +6,14 @@ from __future__ import annotations
 import http.client
 from urllib.parse import urlsplit
 
+from client.answers import answering
 from sigcore import limits
 from sigcore.errors import Refused, Unavailable
 from sigcore.strict import Fields, parse_json
 from stack.config import parse_url
 
 TIMEOUT_S = 10
+_WHAT = "the answer"
 FAULTLESS = b"there is no fault"
 """Is in the answer of a control API that has no fault of that name, which is 404 too."""
 
@@ -25,7 +27,7 @@ def ask_for(url: str, action: str, body: bytes, method: str = "POST") -> Fields:
     """Send ``body`` to ``/_ctl/ACTION``; of a POST the answer has a member named like the action.
 
     Raises:
-        Unavailable: nobody answers. Refused: the stack has no control API, or says no.
+        Unavailable: nobody answers. BadAnswer: somebody else does. Refused: the stack has no control API, or says no.
     """
     parts = urlsplit(parse_url(url))
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -42,8 +44,8 @@ def ask_for(url: str, action: str, body: bytes, method: str = "POST") -> Fields:
         connection.close()
     if response.status == http.HTTPStatus.NOT_FOUND and FAULTLESS not in data:
         raise Refused(f"{url} has no control API", "start the stack with --ephemeral --control")
-    what = "the stack's answer"
-    fields = Fields.of(parse_json(data, what=what, limit=limits.SERVICE_RESPONSE, floats=True), what)
+    with answering("the stack", url):
+        fields = Fields.of(parse_json(data, what=_WHAT, limit=limits.SERVICE_RESPONSE, floats=True), _WHAT)
     if response.status != http.HTTPStatus.OK:
         raise Refused(f"the stack answered {response.status}: {fields.optional_text('message')}")
     return fields

@@ -16,6 +16,7 @@ from oidc_dev.machines import Machine, SqliteMachines, new_secret, parse_machine
 from sigcore.errors import Malformed
 from sigcore.strict import encode_time
 from stack.cli.placing import add_data_option, add_passphrase_option
+from stack.cli.usage import adding
 from stack.config import home_at, load_settings
 
 EXAMPLES = """\
@@ -72,7 +73,9 @@ def _add(machines: SqliteMachines, name: str, subject: str | None) -> str:
     if not subject:
         raise Malformed("a machine needs a subject", "give --subject URI: its certificates name it")
     text, kept = new_secret(name)
-    machines.add(Machine(name, parse_machine_subject(subject), kept, datetime.now(UTC).replace(microsecond=0)))
+    machine = Machine(name, parse_machine_subject(subject), kept, datetime.now(UTC).replace(microsecond=0))
+    with adding():
+        machines.add(machine)
     _say(f"{name} gets tokens for {subject} with this secret, which is shown now and never again")
     return text
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import IPv4Address
 from typing import Final
 
 from client.identity import IdentityToken, load_identity_token, parse_identity_token
@@ -128,10 +129,19 @@ def _token(options: argparse.Namespace, home: Home, url: str, *, local: bool) ->
 
 
 def _mint(home: Home, url: str) -> IdentityToken:
-    email = f"doctor@{there.origin_of(url).rpartition('/')[2].partition(':')[0]}"
+    host = there.origin_of(url).rpartition("/")[2].partition(":")[0]
+    email = f"doctor@{'localhost' if _is_address(host) else host}"  # an address is no domain of a mailbox
     settings, key = load_settings(home), SigningKey.of(load_oidc_key(home))
     claims = make_claims(Identity(email), issuer=settings.issuer, audience=there.AUDIENCE, now=datetime.now(UTC))
     return parse_identity_token(mint(claims, key))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 # --- what is printed ---------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Re-hash every entry that the logs of your stack hold, and compare with tiles, roots, signed checkpoints and anchors.
 
-Reads only; the stack may serve meanwhile, which does the same in its background after each start. Ends with 0 when all of it
+Reads only, and a stack that was never started is whole; the stack may serve meanwhile, which does the same in its background after each start. Ends with 0 when all of it
 fits, with 1 when something does not.
 """
 
@@ -59,6 +59,8 @@ def _line(found: Finding) -> str:
         hint = f"\n  hint: {found.hint}" if found.hint else ""
         return f"{found.log}: DAMAGED: {found.problem}{hint}"
     audit = found.audit
+    if not audit.entries:
+        return f"{found.log}: intact: it was never started, and holds nothing yet"
     return f"{found.log}: intact: {audit.entries} entries, {audit.tiles} complete tiles, root {audit.root.hex()}"
 
 

@@ -25,7 +25,7 @@ from sigcore.errors import Malformed
 from sigcore.strict import JSON, parse_time
 from stack.bootstrap import load_oidc_key
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
-from stack.cli.usage import Usage
+from stack.cli.usage import Usage, adding
 from stack.config import Home, home_at, load_settings
 from stack.files import load_file
 from stack.issuer_file import (
@@ -132,7 +132,7 @@ def _add(options: argparse.Namespace) -> None:
     home = home_at(options.data)
     load_settings(home)
     added = _foreign(options) if options.source else _row(home, options)
-    with alone(home.issuers.parent):
+    with alone(home.issuers.parent), adding():
         document = load_document(home)
         add_rows(document, added)
         save_document(home, document)

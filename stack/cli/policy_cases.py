@@ -24,8 +24,10 @@ from stack.cli.policing import Police
 from stack.cli.policy_choice import VARIABLE, chosen_policy
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
+from stack.cli.usage import Usage
 
 _CASES = 4096
+_FORM = 'for example {"cases": [{"artifact": "a.msi", "expect": "allow"}]}; docs/policy.md has more'
 _VERDICTS = ("allow", "refuse")
 
 
@@ -69,7 +71,7 @@ def run_cases(options: argparse.Namespace) -> int:
         print(json.dumps({"cases": rows, "failed": failed}, indent=2))
     else:
         print(f"{len(cases)} cases, {failed} not as expected")
-    return ExitCode.REFUSED if failed or not cases else ExitCode.DONE
+    return ExitCode.REFUSED if failed else ExitCode.DONE
 
 
 def _row(case: Case, refusal: str, *, good: bool) -> dict[str, object]:
@@ -96,12 +98,18 @@ def load_cases(path: str) -> tuple[Case, ...]:
     """The cases in a file.
 
     Raises:
-        NotFound: no readable file. Malformed: not the form above.
+        NotFound: no readable file. Usage: not the form above, or no case: nothing was decided that could be a verdict.
     """
-    fields = Fields.parse(read_file(path, what="the cases", limit=limits.POLICY), what=path, limit=limits.POLICY)
-    fields.only("cases")
-    folder = os.path.dirname(path)  # noqa: PTH120 - as in client.files
-    return tuple(_case(one, folder) for one in fields.objects("cases", limit=_CASES))
+    data, folder = read_file(path, what="the cases", limit=limits.POLICY), os.path.dirname(path)  # noqa: PTH120 - as in client.files
+    try:
+        fields = Fields.parse(data, what=path, limit=limits.POLICY)
+        fields.only("cases")
+        cases = tuple(_case(one, folder) for one in fields.objects("cases", limit=_CASES))
+    except Malformed as error:
+        raise Usage(error.message, error.hint or _FORM) from error
+    if not cases:
+        raise Usage(f"{path} has no cases: nothing was tried", _FORM)
+    return cases
 
 
 def _case(fields: Fields, folder: str) -> Case:

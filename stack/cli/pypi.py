@@ -33,6 +33,7 @@ from sigcore.strict import JSON, Fields, parse_json
 from stack.cli.artifact import SUFFIX, is_digest
 from stack.cli.attested import attestation_verifier
 from stack.cli.demanded_type import demanded_type
+from stack.cli.explain_options import add_explain_options
 from stack.cli.policy_choice import add_policy_options
 from stack.cli.service_urls import add_service_options
 from stack.cli.signing import Form, Job, add_identity, sign_files
@@ -77,10 +78,10 @@ def _add_attest(attest: argparse.ArgumentParser) -> None:
     attest.add_argument("--type", metavar="T", help=f"what is said: {' or '.join(PREDICATES)} (default: publish)")
     add_identity(attest)
     attest.add_argument("--json", action="store_true", help="report as JSON on standard output")
+    add_explain_options(attest)
     add_service_options(attest)
     add_trust_options(attest)
     attest.set_defaults(key=None, rekor_version=1, bundle=None, output_signature=None, output_certificate=None)
-    attest.set_defaults(explain=None, explain_dir=None)
 
 
 def _add_verify(verify: argparse.ArgumentParser) -> None:
@@ -92,10 +93,11 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("--type", metavar="T", help=f"what must be said: {' or '.join(PREDICATES)} (default: either)")
     add_signer_options(verify)
     verify.add_argument("--json", action="store_true", help="report every check as JSON on standard output")
+    add_explain_options(verify)
     add_policy_options(verify)
     add_witness_option(verify)
     add_root_options(verify)
-    verify.set_defaults(max_workers=None, explain=None, explain_dir=None)
+    verify.set_defaults(max_workers=None)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -165,7 +165,10 @@ def _refused(command: Command, error: SigError) -> int:
         return ExitCode.USAGE  # a place that cannot be read or written to; not one that another process holds
     if isinstance(error, NoPolicy):
         return ExitCode.POLICY
-    if isinstance(error, NotServed):
+    # Deferred: few runs fail.
+    from client.answers import BadAnswer  # noqa: PLC0415 - see the line above
+
+    if isinstance(error, NotServed | BadAnswer):
         return ExitCode.SERVICE
     if isinstance(error, NotVerified):
         return ExitCode.REFUSED

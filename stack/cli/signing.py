@@ -23,7 +23,7 @@ from client.identity import ENVIRONMENT, IdentityToken, load_identity_token
 from client.retrying import Retrying
 from client.session import load_session, session_file
 from client.sign import Signing, subject_digest
-from client.transport import AiohttpTransport, BadAnswer, Transport, tls_context
+from client.transport import AiohttpTransport, Transport, tls_context
 from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
@@ -39,7 +39,7 @@ from stack.cli.passphrase import open_signing_key
 from stack.cli.places import check_apart, check_beside, check_places
 from stack.cli.service_urls import add_service_options, with_named_services
 from stack.cli.trusting import add_trust_options, given_trust
-from stack.cli.usage import NotServed, Usage, not_empty, one_line, tell
+from stack.cli.usage import Usage, not_empty, one_line, tell
 from stack.files import save_file
 
 
@@ -205,7 +205,7 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
 
     Raises:
         Usage: a key and an identity, or a service that cannot be meant. NotFound, Malformed: what they name.
-        NotServed: a service answered something else than such a service does.
+        BadAnswer: a service answered something else than such a service does.
     """
     trust = load_trust(**given_trust(options))
     trust = replace(trust, config=with_named_services(options, trust.config))
@@ -221,12 +221,7 @@ async def open_signing(options: argparse.Namespace, on_issued: Callable[[Issued]
                 "the trusted root is named, and nothing says which services to ask",
                 "give --signing-config FILE beside it, or --trust-config FILE alone, which holds both",
             )
-        try:
-            yield Signing(signer, trust, Retrying(transport, tell), options.rekor_version, on_issued)
-        except BadAnswer as error:
-            said = NotServed(error.message, error.hint)
-            said.reported = error.reported
-            raise said from error
+        yield Signing(signer, trust, Retrying(transport, tell), options.rekor_version, on_issued)
 
 
 async def _identity(options: argparse.Namespace, trust: Trust, transport: Transport) -> IdentityToken:

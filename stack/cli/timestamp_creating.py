@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from client.answers import answering
 from client.files import save_whole
 from client.sign import TSA_VERSION
 from client.transport import AiohttpTransport, tls_context
@@ -21,7 +22,7 @@ from sigcore.algorithms import HashAlgorithm
 from sigcore.errors import Malformed, NotFound
 from sigcore.signing_config import select_services
 from sigcore.strict import encode_time
-from sigcore.timestamp import TimestampRequest
+from sigcore.timestamp import TimestampRequest, TimestampResponse
 from sigcore.trustroot import AuthorityInstance
 from stack.cli.artifact import digest_of, is_digest
 from stack.cli.places import check_free, files_read
@@ -48,7 +49,9 @@ def create(options: argparse.Namespace) -> int:
     trust = _trust(options)
     url = _url(options, trust)  # 1
     answer = asyncio.run(_ask(options, url, request))  # 2
-    found = _verified(answer, request, _authorities(options, trust))  # 3
+    with answering("the timestamp authority", url):
+        response = timestamp.parse_response(answer)
+    found = _verified(response, request, _authorities(options, trust))  # 3
     save_whole(answer, place, what="the timestamp")  # 4
     sys.stderr.write(f"{one_line(options.file)} -> {one_line(place)}: {found.pop('summary')}\n")
     if options.json:
@@ -111,7 +114,7 @@ async def _ask(options: argparse.Namespace, url: str, request: TimestampRequest)
 
 # --- the answer ------------------------------------------------------------------------------------------
 def _verified(
-    answer: bytes, request: TimestampRequest, authorities: tuple[AuthorityInstance, ...] | None
+    response: TimestampResponse, request: TimestampRequest, authorities: tuple[AuthorityInstance, ...] | None
 ) -> dict[str, object]:
     """What is reported of the answer.
 
@@ -119,7 +122,6 @@ def _verified(
         Refused: the authority grants nothing. NotVerified: what it grants is not what was asked for, or not to be believed.
     """
     try:
-        response = timestamp.parse_response(answer)
         with verifying():
             if authorities is not None:
                 stamp = verify_stamp(response, request, authorities)

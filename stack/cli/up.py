@@ -34,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_option(parser)
     add_passphrase_option(parser)
     add("--listen", metavar="HOST:PORT", help=f"default {DEFAULT_LISTEN}; port 0 picks a free one")
-    add("--url", metavar="URL", help="how clients reach the stack (default: http://localhost:PORT)")
+    add(
+        "--url",
+        metavar="URL",
+        help="how clients reach the stack (default: localhost, or the one other address of --listen)",
+    )
     add(
         "--tls",
         metavar="auto|CERT,KEY",

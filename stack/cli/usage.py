@@ -48,6 +48,15 @@ def verifying() -> Iterator[None]:
         raise NotVerified(error.message, error.hint) from error
 
 
+@contextmanager
+def adding() -> Iterator[None]:
+    """A refusal inside is of what the command line names, in files of our own, and no service's: :class:`Usage`."""
+    try:
+        yield
+    except Refused as error:
+        raise Usage(error.message, error.hint) from error
+
+
 def tell(line: str) -> None:
     """What goes on, on standard error, in one line."""
     sys.stderr.write(f"{one_line(line)}\n")

@@ -24,6 +24,7 @@ from sigcore import limits
 from sigcore.errors import Malformed
 from sigcore.strict import encode_time
 from stack.cli.placing import add_data_option, add_passphrase_option, unlocked
+from stack.cli.usage import adding
 from stack.config import home_at, load_settings
 from stack.files import load_file
 
@@ -92,10 +93,11 @@ def _done(options: argparse.Namespace, email: str) -> int:
 
 
 def _add(accounts: SqliteAccounts, email: str, options: argparse.Namespace) -> None:
-    if accounts.find(email):  # before somebody thinks of a password
-        raise account_exists(email)
-    hashed = _new_hash(options)
-    accounts.add(Account(email, hashed, not options.unverified, datetime.now(UTC).replace(microsecond=0)))
+    with adding():
+        if accounts.find(email):  # before somebody thinks of a password
+            raise account_exists(email)
+        hashed = _new_hash(options)
+        accounts.add(Account(email, hashed, not options.unverified, datetime.now(UTC).replace(microsecond=0)))
     _say(f"{email} may log in")
 
 

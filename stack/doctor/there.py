@@ -30,6 +30,7 @@ from sigcore.strict import Fields, encode_time, shown
 from sigcore.trustroot import LogInstance
 from sigcore.values import dataclass
 from sigcore.x509 import parse_certificate, parse_certificates_pem
+from stack.config import is_loopback
 from stack.doctor.finding import Check, Skipped, Warned
 from stack.trust.state import root_state
 from stack.witness_rows import WitnessRow
@@ -40,7 +41,6 @@ AUDIENCE: Final = "sigstore"
 DUE: Final = {"timestamp": timedelta(hours=6), "snapshot": timedelta(hours=12)}
 """The running stack signs these anew long before; the others are warned of 90 days ahead."""
 WARNING: Final = timedelta(days=90)
-LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _JSON: Final = {"Accept": "application/json"}
 _TEXT: Final = b"signed by sigbox doctor"
 
@@ -122,7 +122,7 @@ async def connection(there: There) -> str:
     for url in there.origins:
         await _get(there, f"{url}/healthz", "the stack")
     for parts in map(urlsplit, there.origins):
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise Warned(
                 f"{parts.geturl()} answers without TLS: whoever is on the way sees tokens and can use them",
                 "start it with --tls auto, or with --tls CERT,KEY",

@@ -226,11 +226,14 @@ class Portal(BaseHTTPRequestHandler):
     """What answers in the place of a service: a page, whatever is asked."""
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.send_response(200)
         self.send_header("Content-Length", "13")
         self.end_headers()
         self.wfile.write(b"<h1>Log in!</")
+
+    def do_GET(self) -> None:
+        self.do_POST()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name
         pass
@@ -270,6 +273,23 @@ def test_a_page_in_the_place_of_an_answer_is_the_services_fault_and_the_place_is
     assert f"{service} at {portal}" in told.err
     assert json.loads(told.out)["exitCode"] == 3
     assert not (folder / "new.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "service"),
+    [
+        ("timestamp create f --out new.tsr --timestamp-server {}", "the timestamp authority at {}/api/v1/timestamp"),
+        ("login --flow device --oidc-issuer {}", "the OpenID provider at {}/.well-known/openid-configuration"),
+        ("token --url {} --email alice@example.com", "the stack at {}"),
+        ("fault list --url {}", "the stack at {}"),
+    ],
+)
+def test_so_it_is_for_those_who_sign_nothing(
+    folder: Path, portal: str, line: str, service: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(line.format(portal).split()) == 3
+    assert f"{service.format(portal)} gave another answer than such a service does" in capsys.readouterr().err
+    assert not (folder / "new.tsr").exists()
 
 
 def test_a_file_that_is_elsewhere_is_attested_by_its_digest_as_the_refusal_of_hash_says(

@@ -91,8 +91,29 @@ def test_a_log_that_is_behind_its_anchor_or_gone_is_found(stopped: Path, tmp_pat
     done = sigbox("fsck", "--data", data)
     assert done.returncode == 1
     assert "ct: DAMAGED: the log is empty, but a checkpoint of 1 has been published" in done.stdout
-    assert "rekor-v1: DAMAGED" in done.stdout
+    assert (
+        f"rekor-v1: DAMAGED: there is no database {data}/rekor-v1/log.db\n  hint: a log that nobody has" in done.stdout
+    )
     assert not (data / "rekor-v1" / "log.db").exists()
+
+
+def test_a_stack_that_was_only_made_is_whole_until_anything_says_that_it_has_served(tmp_path: Path):
+    data = tmp_path / "data"
+    assert sigbox("init", "--data", data).returncode == 0
+    done = sigbox("fsck", "--data", data)
+    assert (done.returncode, done.stdout.count("intact: it was never started")) == (0, len(LOGS)), done.stdout
+    assert json.loads(sigbox("fsck", "--data", data, "--json").stdout)["intact"]
+    (data / "anchor" / "ct.checkpoint").write_bytes(b"")
+    done = sigbox("fsck", "--data", data)
+    assert (done.returncode, done.stdout.count("DAMAGED")) == (1, len(LOGS)), done.stdout
+
+
+def test_no_trace_of_a_log_is_damage_where_the_others_have_served(stopped: Path, tmp_path: Path):
+    data = copied(stopped, tmp_path)
+    for path in (*(data / "rekor").glob("log.db*"), data / "anchor" / "rekor.checkpoint"):
+        path.unlink()
+    done = sigbox("fsck", "--data", data)
+    assert (done.returncode, "rekor: DAMAGED" in done.stdout) == (1, True), done.stdout
 
 
 def test_a_directory_without_a_stack_is_a_usage_error(tmp_path: Path):

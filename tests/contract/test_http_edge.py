@@ -151,6 +151,35 @@ def test_noise_is_refused_or_left_unanswered(stack, data):
         assert json.loads(body)["message"]
 
 
+LONG = b"a" * 20_000
+TARGET = "the target of this request is longer than 8190 bytes, and begins with "
+HEADER = "a header of this request is longer than 16640 bytes, its name and its value together"
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "document"),
+    [
+        (get(b"/api/v2/?" + LONG), 414, {"code": 3, "message": f"{TARGET}'/api/v2/'", "details": []}),
+        (
+            get(b"/auth/token?" + LONG),
+            414,
+            {"error": "invalid_request", "error_description": f"{TARGET}'/auth/token'"},
+        ),
+        (get(b"/", b"X: " + LONG), 431, {"code": 431, "message": HEADER}),
+        (get(b"/", LONG + b": x"), 431, {"code": 431, "message": HEADER}),
+    ],
+    ids=["a target", "a target of the provider", "a value", "a name"],
+)
+def test_what_is_too_long_is_told_the_limit_in_the_form_of_its_api(stack, data, status, document):
+    answer = talk(stack, data)
+    assert statuses(answer) == [status]
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == document
+
+
+def test_a_target_and_a_header_of_just_the_limit_are_taken(stack):
+    assert statuses(talk(stack, get(b"/healthz?" + LONG[:8181], b"X: " + LONG[:16_639]))) == [200]
+
+
 # --- targets -----------------------------------------------------------------------------------------------
 TARGETS = [
     b"/..", b"/../../etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd", b"/tuf/..%2f..%2fsigbox.toml", b"/tuf/%00",

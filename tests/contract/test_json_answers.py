@@ -103,6 +103,22 @@ def test_accounts_and_machines(data: Path):
     assert answer("client", "remove", "release", "--data", data) == {"action": "remove", "name": "release"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("user", "add", "--email", "bob@example.com", "--password-file", "password"),
+        ("client", "add", "load", "--subject", "https://ci.example.com/load"),
+        ("issuer", "add", "https://twice.example.com", "--kind", "email"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_is_there_already_is_a_wrong_command_line(data: Path, words: tuple[str, ...]):
+    line = [str(data.parent / word) if word == "password" else word for word in words]
+    answer(*line, "--data", data)
+    again = answer(*line, "--data", data, code=2)
+    assert ("already" in str(again["error"]), f"sigbox {words[0]} " in str(again["hint"])) == (True, True)
+
+
 def test_key_pairs(data: Path):
     prefix = data.parent / "release"
     pair = {"privateKey": f"{prefix}.key", "publicKey": f"{prefix}.pub"}
@@ -150,9 +166,6 @@ def test_what_a_newcomer_gets_wrong_is_told_with_what_to_do(data: Path):
         f"{data} is a directory, expected files",
         f"name the files in it: {data}/*",
     )
-    logs = answer("fsck", "--data", data, code=1)["logs"]
-    assert isinstance(logs, dict)
-    assert "never started" in logs["ct"]["hint"]
     assert "--at is 'yesterday'" in str(answer("issuer", "test", "x", "--at", "yesterday", "--data", data, code=2))
     wrong = answer("issuer", "add", "nonsense", "--kind", "email", "--data", data, code=2)
     assert str(wrong["error"]).startswith("issuer 'nonsense': ")

@@ -112,6 +112,23 @@ def test_a_type_may_be_named_by_its_uri_and_a_name_that_nobody_knows_is_said(sta
     assert code == 0 or "--type: the predicate type is 'nonsense'" in done.stderr
 
 
+def test_each_step_is_explained_and_the_one_at_which_a_renamed_file_is_refused(stack: RunningStack, folder: Path):
+    done = attest(stack, folder, f"dist/{SOURCE}", "--explain=json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["steps"][0]["name"] == "token"
+    renamed = "other-1.0.tar.gz"
+    for suffix in ("", ".publish.attestation"):
+        (folder / f"{renamed}{suffix}").write_bytes((folder / "dist" / f"{SOURCE}{suffix}").read_bytes())
+    who = ("--certificate-identity", ALICE, "--certificate-oidc-issuer", stack.oidc_issuer)
+    for file, code, last in ((f"dist/{SOURCE}", 0, "signature"), (renamed, 1, "statement")):
+        done = run(stack, folder, "pypi", "verify", file, "--explain=json", "--explain-dir", f"why-{code}", *who)
+        assert done.returncode == code, done.stderr
+        steps = json.loads(done.stdout)[0]["steps"]
+        assert [step["name"] for step in steps if not step["holds"]] == ["statement"] * code
+        assert steps[-1]["name"] == last
+        assert (folder / f"why-{code}" / "1" / "statement.json").exists()
+
+
 # --- npm -----------------------------------------------------------------------------------------------
 def provenance(stack: RunningStack, folder: Path, *words: str | Path):
     who = ("--identity-token", stack.token(ALICE), "--predicate", "provenance.json")

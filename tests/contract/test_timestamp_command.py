@@ -169,7 +169,7 @@ def test_an_answer_that_is_not_the_one_that_was_asked_for_is_not_written(client:
         (old, ("other", "--no-nonce"), 1, "another file"),
         (bare, ("release", "--no-nonce", "--policy", "1.2.3"), 1, "policy"),
         (bare[:-1] + bytes((bare[-1] ^ 1,)), ("release", "--no-nonce"), 1, "signature"),
-        (b"<html>", ("release",), 1, "cannot be read"),
+        (b"<html>", ("release",), 3, "/tsa gave another answer than such a service does"),
         (rejected, ("release",), 3, "systemFailure"),
     )
     for body, arguments, code, said in cases:
@@ -276,6 +276,7 @@ def test_openssl_verifies_ours_and_we_verify_what_openssl_asked_for(client: Clie
     client.call("verify", "release", "--timestamp", "theirs.tsr")
     fields = client.json("inspect", "theirs.tsr")
     text = openssl(client.folder, "-reply", "-in", "theirs.tsr", "-text")
-    assert f"Serial number: 0x{fields['serial'].upper()}" in text
-    assert f"Policy OID: {fields['policy']}" in text
-    assert f"Nonce: 0x{fields['nonce'].upper()}" in text
+    told = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    for ours, theirs in (("serial", "Serial number"), ("nonce", "Nonce")):
+        assert int(told[theirs], 16) == int(fields[ours], 16)  # openssl writes whole bytes
+    assert told["Policy OID"] == fields["policy"]

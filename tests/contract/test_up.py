@@ -296,6 +296,19 @@ def test_others_may_reach_an_ephemeral_stack_where_that_was_asked_for(tmp_path: 
         assert "UNTRUSTED" in stack.output()
 
 
+@pytest.mark.parametrize(
+    ("listen", "named"), [("127.0.0.2:0", "127.0.0.2"), ("127.0.0.1:0", "localhost"), ("0.0.0.0:0", "localhost")]
+)
+def test_a_stack_is_published_at_an_address_that_answers(tmp_path: Path, listen: str, named: str):
+    with running_stack(tmp_path, "--ephemeral", "--expose", "--listen", listen) as stack:
+        assert stack.url.rpartition(":")[0] == f"http://{named}"
+        assert fetch(stack, "/healthz")[0] == 200
+        assert f'"{stack.url}"' in stack.signing_config.read_text()
+        done = sigbox("doctor", "--data", stack.data)
+        assert (done.returncode, "signed as 'doctor@localhost'" in done.stdout) == (0, True), done.stdout
+        assert "without TLS" not in done.stdout
+
+
 @pytest.mark.parametrize("options", [(), ("--workers", "1")], ids=["one process", "workers"])
 def test_beyond_its_quota_a_network_is_told_when_to_come_again_d09(tmp_path: Path, options: tuple[str, ...]):
     with running_stack(tmp_path, "--ephemeral", "--quota", "4", *options) as stack:

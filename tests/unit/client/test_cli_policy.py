@@ -300,9 +300,12 @@ def test_cases_are_decided_and_compared(folder, capsys):
     assert tested(cases[0] | {"expect": "refuse"}) == 1
     assert tested(cases[1] | {"because": "another reason"}) == 1
     assert tested(cases[1] | {"expect": "allow"}) == 1
-    assert tested() == 1
     assert tested(cases[0] | {"artifact": "none", "expect": "refuse"}) == 2
-    assert tested(cases[0] | {"expect": "maybe"}) == 1
+    capsys.readouterr()
+    assert tested() == 2
+    assert "cases/c.json has no cases: nothing was tried" in capsys.readouterr().err
+    assert tested(cases[0] | {"expect": "maybe"}) == 2
+    assert "expect is 'maybe', expected allow or refuse\n  hint: for example" in capsys.readouterr().err
 
 
 def test_lint_and_export_as_they_are_typed(folder, capsys):

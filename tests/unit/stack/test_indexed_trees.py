@@ -9,7 +9,6 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,6 @@ from sigcore.entries_v1 import parse_proposal
 from sigcore.errors import Unavailable
 from stack import generations, succession
 from stack.bootstrap import load_material
-from stack.cli import main
 from stack.config import Home, load_settings
 from stack.generations import load_generations
 from stack.indexed_trees import IndexedTrees
@@ -40,17 +38,10 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = tmp_path_factory.mktemp("made") / "data"
-    assert main(["init", "--data", str(data), "--yes"]) == 0
-    return data
-
-
 @pytest.fixture
-def home(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+def home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setattr(succession, "FOLLOW_S", 0.01)
-    return Home(shutil.copytree(template, tmp_path / "data"))
+    return home
 
 
 @pytest.fixture

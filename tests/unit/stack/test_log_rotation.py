@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,19 +31,9 @@ URLS = {"ct": "/ct/2", "rekor": "/log/2", "rekor-v1": ""}
 """Of the second tree, below that of the stack."""
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stack that was served once, as far as a rotation can see."""
-    data = tmp_path_factory.mktemp("made") / "data"
-    assert main(["init", "--data", str(data), "--yes"]) == 0
-    for log in LOGS:
-        (data / log / "log.db").touch()
-    return data
-
-
 @pytest.fixture
-def home(template: Path, tmp_path: Path) -> Home:
-    return Home(shutil.copytree(template, tmp_path / "data"))
+def home(served: Home) -> Home:
+    return served
 
 
 def now() -> datetime:

@@ -61,18 +61,6 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = tmp_path_factory.mktemp("made") / "data"
-    assert main(["init", "--data", str(data), "--yes"]) == 0
-    return data
-
-
-@pytest.fixture
-def home(template: Path, tmp_path: Path) -> Home:
-    return Home(shutil.copytree(template, tmp_path / "data"))
-
-
 def trusted(home: Home) -> trustroot.TrustedRoot:
     return trustroot.parse_trusted_root(home.trusted_root.read_bytes())
 

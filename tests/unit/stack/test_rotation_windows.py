@@ -17,7 +17,6 @@ import pytest
 from sigcore import trustroot
 from sigcore.keys import encode_public_key
 from stack import announced, role, succession
-from stack.cli import main
 from stack.config import Home, load_settings
 from stack.generations import LEAD, LOGS, Generations, load_generations
 from stack.succession import names_newest
@@ -34,18 +33,9 @@ WRITES = 60
 """More than a rotation makes."""
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = tmp_path_factory.mktemp("made") / "data"
-    assert main(["init", "--data", str(data), "--yes"]) == 0
-    for log in LOGS:
-        (data / log / "log.db").touch()
-    return data
-
-
 @pytest.fixture
-def home(template: Path, tmp_path: Path) -> Home:
-    return Home(shutil.copytree(template, tmp_path / "data"))
+def home(served: Home) -> Home:
+    return served
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -30,18 +29,6 @@ from tlog.submission import Submission
 from tlog.writers import Unwelcome
 
 LIFE = timedelta(minutes=10)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = tmp_path_factory.mktemp("made") / "data"
-    assert main(["init", "--data", str(data), "--yes"]) == 0
-    return data
-
-
-@pytest.fixture
-def home(template: Path, tmp_path: Path) -> Home:
-    return Home(shutil.copytree(template, tmp_path / "data"))
 
 
 def write(home: Home, text: str) -> None:
