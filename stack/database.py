@@ -16,7 +16,7 @@ from tlog.host_file import HostFile
 
 try:
     from tlog.storage.postgres import PostgresStore
-    from tlog.storage.postgres_session import look_at
+    from tlog.storage.postgres_session import look_at, says_no_tables
     from tlog.storage.postgres_shared import SharedStore
 except ModuleNotFoundError as missing:
     raise Unavailable(
@@ -30,7 +30,7 @@ ASK_FOR_PROOF: Final = "add sslmode=verify-full to its URL, and sslrootcert=FILE
 
 _log = logging.getLogger("sigbox")
 
-__all__ = ["ASK_FOR_PROOF", "look_at", "shared_store", "store_to_read", "unproven"]
+__all__ = ["ASK_FOR_PROOF", "look_at", "says_no_tables", "shared_store", "store_to_read", "unproven"]
 
 
 def shared_store(home: Home, settings: Settings, role: str, anchor: Path) -> SharedStore:

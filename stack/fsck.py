@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sigcore.errors import NotFound, SigError
+from sigcore.errors import NotFound, SigError, Unavailable
 from sigcore.merkle import EMPTY_ROOT
 from stack.bootstrap import load_ecdsa, load_material, load_rekor
 from stack.config import Home, Settings, load_settings
@@ -27,6 +27,9 @@ from tlog.tree_head import TreeHeadPublisher
 _HINT: Final = (
     "keep the files as they are, and restore the newest backup beside their anchors: sigbox restore --anchors"
 )
+
+_NOTHING: Final = Audit(0, 0, EMPTY_ROOT)
+"""What was never opened holds nothing, and that is whole."""
 
 
 def _publisher(home: Home, settings: Settings, shard: Shard) -> Publisher:
@@ -97,14 +100,24 @@ async def check(home: Home, progress: Callable[[str], Progress], logs: Collectio
 
 async def _audit(home: Home, settings: Settings, log: str, publisher: Publisher, progress: Progress) -> Audit:
     if not settings.database and never_served(home):
-        return Audit(0, 0, EMPTY_ROOT)
+        return _NOTHING
     # The anchor first: it is never ahead of a head that is read after it.
     anchored = load_anchored(Shard.of(log).anchor(home.path / "anchor"))
     store = open_log(home, settings, log)
     try:
         return await audit(store, publisher, anchored, progress=progress)
+    except Unavailable as error:
+        if settings.database and never_served(home) and _says_no_tables(error):
+            return _NOTHING
+        raise
     finally:
         await store.close()
+
+
+def _says_no_tables(error: Unavailable) -> bool:
+    from stack.database import says_no_tables  # noqa: PLC0415 - its driver is an extra
+
+    return says_no_tables(error)
 
 
 def open_log(home: Home, settings: Settings, log: str) -> LogStore:

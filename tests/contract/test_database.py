@@ -56,6 +56,19 @@ def sign_and_verify(stack: RunningStack, folder: Path) -> None:
         bundle.unlink()
 
 
+def test_a_stack_that_was_only_made_is_whole_in_a_database_without_its_tables(server, tmp_path):
+    data, name = tmp_path / "data", "unborn"
+    server.sql(f"CREATE DATABASE {name} OWNER sigbox")
+    assert sigbox("init", "--data", data).returncode == 0
+    with (data / "sigbox.toml").open("a") as file:
+        file.write(f'database = "{server.url.rpartition("/")[0]}/{name}"\n')
+    done = sigbox("fsck", "--data", data)
+    assert (done.returncode, done.stdout.count("intact: it was never started")) == (0, 3), done.stdout
+    (data / "anchor" / "ct.checkpoint").write_bytes(b"")
+    done = sigbox("fsck", "--data", data)
+    assert (done.returncode, done.stdout.count("DAMAGED")) == (1, 3), done.stdout
+
+
 def test_a_stack_signs_into_postgresql_goes_on_after_a_restart_and_is_checked_there(server, tmp_path):
     data, database = tmp_path / "data", url(server, tmp_path)
     with running_stack(tmp_path, "--data", data, "--database", database, forked=False) as stack:

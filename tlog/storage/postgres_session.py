@@ -88,6 +88,11 @@ def failures(what: str) -> Iterator[None]:
         ) from error
 
 
+def says_no_tables(error: Unavailable) -> bool:
+    """Whether what failed is that no log was ever opened in this database under this name."""
+    return isinstance(error.__cause__, asyncpg.UndefinedTableError)
+
+
 def schema_of(log: str) -> str:
     """The schema that holds the tables of ``log``, a name of ours."""
     return f"sigbox_{log.replace('-', '_')}"
