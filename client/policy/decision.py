@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 
+from client.policy.glob import Specificity
 from client.policy.judging import Candidate, count_distinct, find_attestation_failure, find_candidates
 from client.policy.names import Name
 from client.policy.rules import Kind, NoMatch, Policy, Rule
@@ -61,13 +63,30 @@ def verify_current(policy: Policy, now: datetime) -> None:
 
 def find_rule(policy: Policy, name: Name) -> Rule | None:
     """Step 2: the rule with the most specific pattern that matches; None where none does."""
+    closest = _find_closest(policy, name)
+    return closest[1] if closest else None
+
+
+def pick_name(policy: Policy, reference: Name, repository: Name) -> Name:
+    """Under which of its two names an image is judged: that of the more specific rule, the reference where neither is.
+
+    A pattern without wildcards for a repository stands behind one for a tag in it, as one that every tag matches would.
+    """
+    whole, part = _find_closest(policy, reference), _find_closest(policy, repository)
+    if part is None:
+        return reference
+    _, head, fixed, *stars = part[0]
+    return repository if whole is None or (False, head, fixed, *stars) > whole[0] else reference
+
+
+def _find_closest(policy: Policy, name: Name) -> tuple[Specificity, Rule] | None:
     found = [
-        (glob.specificity(), number)
-        for number, rule in enumerate(policy.rules)
+        (glob.specificity(), rule)
+        for rule in policy.rules
         for kind, glob in rule.match
         if kind is name.kind and glob.matches(name.text)
     ]
-    return policy.rules[max(found)[1]] if found else None
+    return max(found, key=itemgetter(0)) if found else None
 
 
 def decide(policy: Policy, name: Name, bundles: tuple[Verified, ...], now: datetime) -> Decision:
