@@ -105,7 +105,7 @@ def decide(policy: Policy, name: Name, bundles: tuple[Verified, ...], now: datet
     signatures = tuple(bundle for bundle in usable if bundle.statement is None)
     candidates = find_candidates(policy, rule.allow, signatures, now)
     attestations = _attestations(policy, rule, usable, now)
-    refusal, hint = _unnamed(name) if len(usable) < len(bundles) else ("", "")
+    refusal, hint = _unnamed(name, rule) if len(usable) < len(bundles) else ("", "")
     refusal = refusal or _refusal(rule, candidates, count_distinct(candidates, signatures), attestations)
     return Decision(name, rule, refusal, hint, candidates=candidates, attestations=attestations)
 
@@ -123,7 +123,7 @@ def decide_attestations(policy: Policy, name: Name, bundles: tuple[Verified, ...
     attestations = _attestations(policy, rule, bundles, now)
     refusal, hint = _time_refusal(policy, bundles), ""
     if not refusal and not all(_carries(rule, name, bundle) for bundle in bundles):
-        refusal, hint = _unnamed(name)
+        refusal, hint = _unnamed(name, rule)
     for number, bundle in enumerate(bundles):
         kind = bundle.statement.predicate_type if bundle.statement is not None else "none: it signs a file"
         reasons = {found[number]: wanted for wanted, found in attestations}
@@ -167,10 +167,11 @@ def _carries(rule: Rule, name: Name, bundle: Verified) -> bool:
     )
 
 
-def _unnamed(name: Name) -> tuple[str, str]:
+def _unnamed(name: Name, rule: Rule) -> tuple[str, str]:
+    instead = "" if rule.allow else ", or sign a statement with that subject"  # a statement is no signature of the file
     return (
         f"nothing that is signed carries the name of the {name}, and whoever made the file chose it",
-        "say yourself what it is, --as NAME; or let the rule say anyName, or sign a statement with that subject",
+        f"say yourself what it is, --as NAME; or let the rule say anyName{instead}",
     )
 
 

@@ -224,6 +224,7 @@ def test_a_local_name_counts_for_nothing_unless_something_signed_carries_it(sigs
     renamed = decide(made, local_name("dist/installer-1.msi"), (signed(sigstore), signed(sigstore, BOB)), NOW)
     assert "whoever made the file chose it" in renamed.refusal
     assert "--as NAME" in renamed.hint
+    assert "statement" not in renamed.hint, "with or without one, the rule asks for signatures of the file"
     assert not decide(made, local_name("dist/notes.txt"), (signed(sigstore),), NOW).refusal
 
 
@@ -251,6 +252,7 @@ def test_a_statement_carries_the_name_of_the_artifact_s_own_subject(sigstore, na
     for judge in (decide, decide_attestations):
         found = judge(policy(artifacts=[rule]), local_name("it"), (attestation(sigstore, subject=subjects),), NOW)
         assert (found.refusal == "") is good, found.refusal
+        assert good or "sign a statement with that subject" in found.hint
 
 
 # --- attestations ----------------------------------------------------------------------------------
