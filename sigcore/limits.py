@@ -122,6 +122,8 @@ POLICY_YAML: Final = 128 * 1024
 POLICY_RULES: Final = 256
 POLICY_WILDCARDS: Final = 512
 """Patterns with wildcards in one policy: they are compared with each other when it is loaded."""
+POLICY_PLACES: Final = 2_000_000
+"""Places tried in all these comparisons; some seconds. Patterns of many ``**`` that begin alike cost so much."""
 POLICY_IDENTITIES: Final = 1024
 """Also groups, and the members of one."""
 POLICY_NAMES: Final = 64

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 
+from client.policy.glob import Specificity
 from client.policy.judging import Candidate, count_distinct, find_attestation_failure, find_candidates
 from client.policy.names import Name
 from client.policy.rules import Kind, NoMatch, Policy, Rule
@@ -61,13 +63,30 @@ def verify_current(policy: Policy, now: datetime) -> None:
 
 def find_rule(policy: Policy, name: Name) -> Rule | None:
     """Step 2: the rule with the most specific pattern that matches; None where none does."""
+    closest = _find_closest(policy, name)
+    return closest[1] if closest else None
+
+
+def pick_name(policy: Policy, reference: Name, repository: Name) -> Name:
+    """Under which of its two names an image is judged: that of the more specific rule, the reference where neither is.
+
+    A pattern without wildcards for a repository stands behind one for a tag in it, as one that every tag matches would.
+    """
+    whole, part = _find_closest(policy, reference), _find_closest(policy, repository)
+    if part is None:
+        return reference
+    _, head, fixed, *stars = part[0]
+    return repository if whole is None or (False, head, fixed, *stars) > whole[0] else reference
+
+
+def _find_closest(policy: Policy, name: Name) -> tuple[Specificity, Rule] | None:
     found = [
-        (glob.specificity(), number)
-        for number, rule in enumerate(policy.rules)
+        (glob.specificity(), rule)
+        for rule in policy.rules
         for kind, glob in rule.match
         if kind is name.kind and glob.matches(name.text)
     ]
-    return policy.rules[max(found)[1]] if found else None
+    return max(found, key=itemgetter(0)) if found else None
 
 
 def decide(policy: Policy, name: Name, bundles: tuple[Verified, ...], now: datetime) -> Decision:
@@ -86,7 +105,7 @@ def decide(policy: Policy, name: Name, bundles: tuple[Verified, ...], now: datet
     signatures = tuple(bundle for bundle in usable if bundle.statement is None)
     candidates = find_candidates(policy, rule.allow, signatures, now)
     attestations = _attestations(policy, rule, usable, now)
-    refusal, hint = _unnamed(name) if len(usable) < len(bundles) else ("", "")
+    refusal, hint = _unnamed(name, rule) if len(usable) < len(bundles) else ("", "")
     refusal = refusal or _refusal(rule, candidates, count_distinct(candidates, signatures), attestations)
     return Decision(name, rule, refusal, hint, candidates=candidates, attestations=attestations)
 
@@ -104,7 +123,7 @@ def decide_attestations(policy: Policy, name: Name, bundles: tuple[Verified, ...
     attestations = _attestations(policy, rule, bundles, now)
     refusal, hint = _time_refusal(policy, bundles), ""
     if not refusal and not all(_carries(rule, name, bundle) for bundle in bundles):
-        refusal, hint = _unnamed(name)
+        refusal, hint = _unnamed(name, rule)
     for number, bundle in enumerate(bundles):
         kind = bundle.statement.predicate_type if bundle.statement is not None else "none: it signs a file"
         reasons = {found[number]: wanted for wanted, found in attestations}
@@ -148,10 +167,11 @@ def _carries(rule: Rule, name: Name, bundle: Verified) -> bool:
     )
 
 
-def _unnamed(name: Name) -> tuple[str, str]:
+def _unnamed(name: Name, rule: Rule) -> tuple[str, str]:
+    instead = "" if rule.allow else ", or sign a statement with that subject"  # a statement is no signature of the file
     return (
         f"nothing that is signed carries the name of the {name}, and whoever made the file chose it",
-        "say yourself what it is, --as NAME; or let the rule say anyName, or sign a statement with that subject",
+        f"say yourself what it is, --as NAME; or let the rule say anyName{instead}",
     )
 
 

@@ -226,9 +226,15 @@ def _refuse_conflicts(rules: tuple[Rule, ...]) -> None:
         rule,
     ) in patterns:  # of two that begin differently, at equal length, none matches what the other does
         ranks.setdefault((kind, glob.specificity(), glob.ends()[0]), []).append((glob, rule))
+    places = 0
     for equals in ranks.values():
         for (glob, rule), (other, second) in combinations(equals, 2):
-            if glob.meets(other):
+            met, tried = glob.compare(other)
+            places += tried
+            if places > limits.POLICY_PLACES:
+                hint = "let patterns begin differently, or use fewer wildcards in one"
+                raise Malformed(f"{rule.path} has a pattern too much like others to be compared with them all", hint)
+            if met:
                 raise Malformed(
                     f"{rule.path} and {second.path} are equally specific about one name: "
                     f"{shown(glob.text, 200)} and {shown(other.text, 200)}",

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy in the words of others, or a refusal: what they cannot say is never left out in silence.
 
-No other tool has an end date, and none asks that the name be signed; the caller says so (``UNSAID``). Everything else that
+No other tool has an end date, and none asks that the name be signed; the caller says so (``unsaid``). Everything else that
 would make the export let through more than the policy is refused, with the rule that it stands in. A wildcard becomes a regular
 expression that is anchored at both ends.
 
-Sources: policy-controller ``ClusterImagePolicy`` v1beta1; Kyverno ``ClusterPolicy`` v1 ``verifyImages``; containers
-``policy.json(5)``; ``cosign verify-blob``; ``gh attestation verify``.
+Sources: policy-controller ``ClusterImagePolicy`` v1beta1; Kyverno ``ClusterPolicy`` v1 ``verifyImages`` (images that no reference
+matches are let in; ``?`` is a wildcard in references, subjects and issuers; of a certificate's claims GitHub's five are known) and
+``validate.pattern``; containers ``policy.json(5)``; ``cosign verify-blob``; ``gh attestation verify``.
 """
 
 from __future__ import annotations
@@ -20,11 +21,20 @@ from typing import Final
 
 from client.policy.glob import Glob
 from client.policy.rules import AttestationRule, Keyless, Kind, NoMatch, Policy, Rule
-from sigcore import fulcio
 from sigcore.errors import Refused
 from sigcore.strict import JSON, shown
 
-UNSAID: Final = "not said in the export: when the policy ends, and that a name must be signed or given by the user"
+_UNSAID: Final = "not said in the export: when the policy ends, and that a name must be signed or given by the user"
+_UNSAID_BY: Final = {
+    "clusterimagepolicy": (
+        "which Sigstore, and without a word the public one is trusted: `sigbox env policy-controller` shows url, trustRootRef "
+        "and ctlog; what is done with other images: no-match-policy in the ConfigMap config-policy-controller"
+    ),
+    "kyverno": (
+        "which Sigstore, and without a word the public one is trusted: `sigbox env kyverno` shows roots, rekor and ctlog"
+    ),
+    "gh-flags": "whose repository: gh demands --owner or --repo",
+}
 _WORKFLOW: Final = {
     "github_workflow_trigger": "trigger",
     "github_workflow_sha": "sha",
@@ -33,6 +43,15 @@ _WORKFLOW: Final = {
     "github_workflow_ref": "ref",
 }
 """Claims that cosign has a flag for: ``--certificate-github-workflow-...``."""
+
+
+_IMAGE: Final = re.compile(r"[A-Za-z0-9._:/@*+-]+\Z", re.ASCII)
+"""What references hold, and patterns for them; to Kyverno other characters are operators."""
+
+
+def unsaid(target: str) -> str:
+    """What the export does not say, and its reader must."""
+    return "; ".join(filter(None, (_UNSAID, _UNSAID_BY.get(target))))
 
 
 def export_policy(policy: Policy, target: str) -> str:
@@ -61,7 +80,19 @@ def _keyless(policy: Policy, rule: Rule, names: tuple[str, ...], target: str) ->
         identity = policy.identity(name)
         if not isinstance(identity, Keyless):
             raise _cannot(rule, f"allows the key {name} by its hash", target)
+        if identity.san is not None and not identity.san.literal and ":" not in identity.san.ends()[0]:
+            raise _cannot(rule, f"allows {name} by a pattern for URIs that addresses match, too", target)
         yield name, identity
+
+
+def _refuse_alike(policy: Policy, rule: Rule, target: str) -> None:
+    """Where each identity is counted by itself, one signer who is two of them would count twice."""
+    if rule.threshold == 1:
+        return
+    for (name, one), (second, two) in combinations(_keyless(policy, rule, rule.allow, target), 2):
+        same = one.san.meets(two.san) if one.san and two.san else (one.email, one.san) == (two.email, two.san)
+        if one.issuer == two.issuer and same:
+            raise _cannot(rule, f"counts {name} and {second}, who may be one signer, once", target)
 
 
 def _subject(identity: Keyless, exact: str, pattern: str) -> dict[str, JSON]:
@@ -185,14 +216,16 @@ def _authorities(policy: Policy, rule: Rule, target: str) -> Iterator[JSON]:
 def _kyverno(policy: Policy) -> str:
     target = "a Kyverno policy"
     _refuse_overlaps(policy, target)
+    if policy.on_no_match is NoMatch.WARN:
+        raise Refused(f"{target} cannot warn", "let onNoMatch be deny or allow")
+    pods: JSON = {"any": [{"resources": {"kinds": ["Pod"]}}]}
     rules: list[JSON] = [
-        {
-            "name": f"rule-{number}",
-            "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
-            "verifyImages": [_kyverno_rule(policy, rule, globs, target)],
-        }
+        {"name": f"rule-{number}", "match": pods, "verifyImages": [_kyverno_rule(policy, rule, globs, target)]}
         for number, (rule, globs) in enumerate(_images(policy, target))
     ]
+    if policy.on_no_match is NoMatch.DENY:
+        known = [_kyverno_glob(glob) for rule in policy.rules for _, glob in rule.match]
+        rules.append({"name": "no-match", "match": pods, "validate": _kyverno_others(known)})
     document: dict[str, JSON] = {
         "apiVersion": "kyverno.io/v1",
         "kind": "ClusterPolicy",
@@ -202,12 +235,26 @@ def _kyverno(policy: Policy) -> str:
     return _several([document])
 
 
+def _kyverno_glob(glob: Glob) -> str:
+    return glob.text.replace("**", "*")
+
+
+def _kyverno_others(known: list[str]) -> JSON:
+    """Refuses what none of the references matches, of which nothing would be verified."""
+    one_of: JSON = [{"image": " | ".join(known)}]
+    return {
+        "message": "no rule of the policy is about this image",
+        "pattern": {"spec": {"=(ephemeralContainers)": one_of, "=(initContainers)": one_of, "containers": one_of}},
+    }
+
+
 def _kyverno_rule(policy: Policy, rule: Rule, globs: tuple[Glob, ...], target: str) -> JSON:
-    if any("*" in glob.text.replace("**", "") for glob in globs):
-        raise _cannot(rule, "has a * that stops at /", target)
+    for glob in globs:
+        _kyverno_image(rule, glob, target)
     if rule.trust_root:
         raise _cannot(rule, "names a trusted root", target)
-    made: dict[str, JSON] = {"imageReferences": [glob.text.replace("**", "*") for glob in globs]}
+    _refuse_alike(policy, rule, target)
+    made: dict[str, JSON] = {"imageReferences": [_kyverno_glob(glob) for glob in globs]}
     if rule.allow:
         made["attestors"] = [_attestors(policy, rule, rule.allow, rule.threshold)]
     if rule.attestations:
@@ -220,13 +267,31 @@ def _kyverno_rule(policy: Policy, rule: Rule, globs: tuple[Glob, ...], target: s
     return made
 
 
+def _kyverno_image(rule: Rule, glob: Glob, target: str) -> None:
+    """An image with a digest is compared without its tag there, so a tag must not decide which images are verified."""
+    if "*" in glob.text.replace("**", ""):
+        raise _cannot(rule, "has a * that stops at /", target)
+    name, at, _ = glob.text.rpartition("/")[2].partition("@")
+    whole = glob.literal and at and ":" not in name
+    rest = glob.text.endswith("**") and not at and ":" not in name
+    if not _IMAGE.match(glob.text) or not (whole or rest):
+        hint = "match NAME@sha256:HEX, or all below a name with ** at the end"
+        raise Refused(f"{rule.path} matches {shown(glob.text, 200)}, which {target} cannot express", hint)
+
+
 def _attestors(policy: Policy, rule: Rule, names: tuple[str, ...], count: int) -> JSON:
-    entries: list[JSON] = []
-    for _, identity in _keyless(policy, rule, names, "a Kyverno policy"):
-        keyless = {"issuer": identity.issuer} | _subject(identity, "subject", "subjectRegExp")
-        if any(not glob.literal for _, glob in identity.claims):
-            raise _cannot(rule, "asks for claims by pattern", "a Kyverno policy")
-        claims: dict[str, JSON] = {fulcio.oid_of(field): glob.text for field, glob in identity.claims}
+    target, entries = "a Kyverno policy", list[JSON]()
+    for _, identity in _keyless(policy, rule, names, target):
+        keyless: dict[str, JSON] = {"issuer": identity.issuer}
+        keyless |= _subject(identity, "subject", "subjectRegExp")
+        claims: dict[str, JSON] = {}
+        for field, glob in identity.claims:
+            if field not in _WORKFLOW or not glob.literal:
+                raise _cannot(rule, f"asks for the claim {field.replace('_', '-')} or for a pattern", target)
+            claims[f"githubWorkflow{_WORKFLOW[field].capitalize()}"] = glob.text
+        for said in (identity.issuer, keyless.get("subject", ""), *claims.values()):
+            if "?" in str(said):
+                raise _cannot(rule, f"asks for {shown(str(said), 200)} with a ?", target)
         entries.append({"keyless": keyless | ({"additionalExtensions": claims} if claims else {})})
     return {"count": count, "entries": entries}
 
@@ -244,6 +309,7 @@ def _podman(policy: Policy) -> str:
             raise _cannot(
                 rule, f"asks for {rule.threshold} of {len(rule.allow)} identities, and there all count", target
             )
+        _refuse_alike(policy, rule, target)
         for glob in globs:
             scopes[_scope(rule, glob, target)] = [
                 _podman_signed(rule, one, target) for _, one in _keyless(policy, rule, rule.allow, target)

@@ -79,22 +79,26 @@ class Glob:
         return self.literal, len(self.ends()[0]), fixed, -stars, -single
 
     def meets(self, other: Glob) -> bool:
-        """Whether some name is matched by both: whether a path through both patterns at once reaches both ends."""
+        """Whether some name is matched by both."""
+        return self.compare(other)[0]
+
+    def compare(self, other: Glob) -> tuple[bool, int]:
+        """:meth:`meets`, and what it cost: whether a path through both patterns at once reaches both ends, and places tried."""
         (head, tail), (other_head, other_tail) = self.ends(), other.ends()
         if not (head.startswith(other_head) or other_head.startswith(head)):
-            return False
+            return False, 1
         if not (tail.endswith(other_tail) or other_tail.endswith(tail)):
-            return False
+            return False, 1
         left, right = self.tokens(), other.tokens()
         todo, seen = [(0, 0)], {(0, 0)}
         while todo:
             at, on = todo.pop()
             if (at, on) == (len(left), len(right)):
-                return True
+                return True, len(seen)
             fresh = set(_pairs(left, right, at, on)) - seen
             seen |= fresh
             todo += fresh
-        return False
+        return False, len(seen)
 
 
 def parse_glob(text: str, *, what: str, ascii_only: bool = False) -> Glob:

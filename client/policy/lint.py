@@ -78,8 +78,20 @@ def _rule(policy: Policy, rule: Rule, now: datetime) -> Iterator[Finding]:
     alive = [name for name in rule.allow if not _ended(policy, name, now)]
     if rule.allow and len(alive) < rule.threshold:
         yield Finding(True, rule.path, f"unreachable: {len(alive)} of {rule.threshold} identities can still sign")
+    elif (signers := len({_signer(policy, name) for name in alive})) < rule.threshold and rule.allow:
+        yield Finding(True, rule.path, f"unreachable: {signers} of {rule.threshold} signers, as some are named twice")
     if rule.any_name and not all(glob.literal for _, glob in rule.match):
         yield Finding(False, rule.path, "anyName with a wildcard: who renames a file chooses this rule")
+
+
+def _signer(policy: Policy, name: str) -> tuple[str, ...]:
+    """Who alone can be the identity; a pattern takes several, so it is itself."""
+    identity = policy.identity(name)
+    if isinstance(identity, BareKey):
+        return (identity.sha256,)
+    if identity.san is not None and not identity.san.literal:
+        return (name,)
+    return identity.issuer, identity.email or (identity.san.text if identity.san else "")
 
 
 def _ended(policy: Policy, name: str, now: datetime) -> bool:

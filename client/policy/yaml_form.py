@@ -7,7 +7,10 @@ quotes is ``true``, ``false``, ``null``, a whole number as JSON writes it, a tex
 reader could take for something else must be quoted. Where the caller allows it, a word may have an anchor and be repeated by
 its alias, as in Fulcio's configuration; nothing larger than a word, so nothing grows.
 
-Sources: YAML 1.1 types bool, int, float, null, merge; YAML 1.2.2 section 10.2 (JSON schema).
+A person must see what is read: no character that ends a line, and with it a comment, here and not in an editor, or that turns the
+direction of text (CVE-2021-42574), stands anywhere, in comments neither.
+
+Sources: YAML 1.1 types bool, int, float, null, merge, and its line breaks NEL, LS, PS; YAML 1.2.2 sections 5.4 and 10.2 (JSON schema).
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ _TEXTS: Final = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp")
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
 _DISPUTED: Final = re.compile(r"(?:0o[0-7]+|[yYnN]|[-+]?[0-9.]+[eE][-+]?[0-9]+)\Z", re.ASCII)
 """Texts to YAML 1.1 as PyYAML reads it, and numbers or booleans to other readers."""
+_MISLEADING: Final = re.compile("\\r(?!\\n)|[\\x85\\u2028\\u2029\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
+"""Line breaks to YAML 1.1 that show as none, and what turns the direction of text."""
 
 
 def parse_yaml(data: bytes, *, what: str, anchored_words: bool = False) -> JSON:
@@ -40,12 +45,23 @@ def parse_yaml(data: bytes, *, what: str, anchored_words: bool = False) -> JSON:
             f"{what} is {len(data)} bytes long, the limit for YAML is {limits.POLICY_YAML}", "convert it to JSON"
         )
     try:
-        events = yaml.parse(data.decode("utf-8"), Loader=yaml.SafeLoader)
+        text = data.decode("utf-8")
+        _refuse_misleading(text, what)
+        events = yaml.parse(text, Loader=yaml.SafeLoader)
         return _Reader(events, what, {} if anchored_words else None).document()
     except UnicodeDecodeError as error:
         raise Malformed(f"{what} is not UTF-8 (byte {error.start})") from error
     except yaml.YAMLError as error:
         raise Malformed(f"{what} is not YAML: {shown(' '.join(str(error).split()), 300)}") from error
+
+
+def _refuse_misleading(text: str, what: str) -> None:
+    if found := _MISLEADING.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise Malformed(
+            f"{what} has U+{ord(found[0]):04X} in line {line}: what a person sees is not what is read",
+            "lines end with a line feed; take the character out, or write JSON",
+        )
 
 
 class _Reader:

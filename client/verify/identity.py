@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sigcore import fulcio, general_name, keys, limits
+from sigcore import fulcio, general_name, keys, limits, patterns
 from sigcore.errors import Refused
 from sigcore.keys import PublicKey
 from sigcore.strict import shown
@@ -75,15 +74,39 @@ class IdentityPolicy:
 def pattern_doubts(pattern: str) -> tuple[str, ...]:
     """What may let more identities through than its author meant; for a warning, nothing is refused for it."""
     doubts = []
-    if _LOOSE_DOT.search(pattern):
+    if any(_DOTS.findall(pattern)):
         doubts.append(r"an unescaped dot matches any character; write \. for a dot")
-    if _OPEN_END.search(pattern):
+    if _is_open(pattern):
         doubts.append("its end is open: whatever follows is accepted")
     return tuple(doubts)
 
 
-_LOOSE_DOT = re.compile(r"(?<!\\)\.(?![*+?{])")
-_OPEN_END = re.compile(r"(?<!\\)\.[*+]\$?\Z")
+_DOTS = patterns.pattern(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\.[*+?{]|(\.)")
+"""A dot by itself is the group; not so one that is escaped, stands in brackets, or is repeated and so meant as it is."""
+_FOLLOWING = tuple(map(ord, ".x/@"))
+"""What an identity is made longer with: another domain, another path."""
+
+
+def _is_open(pattern: str) -> bool:
+    """Whether a match can go on with anything for as long as it likes: a step that takes anything, again and again, to the end."""
+    if not pattern:
+        return False
+    try:
+        steps = compile_pattern(pattern).steps
+    except Refused:
+        return False  # that it is no pattern is said by who uses it
+    for number, step in enumerate(steps):
+        if step.takes is None or not all(any(low <= one <= high for low, high in step.takes) for one in _FOLLOWING):
+            continue
+        behind, waiting = set(step.leads), list(step.leads)
+        while waiting:
+            other = steps[waiting.pop()]
+            fresh = set(other.leads) - behind if other.takes is None else set()
+            behind |= fresh
+            waiting += fresh
+        if {0, number} <= behind:
+            return True
+    return False
 
 
 @lru_cache(maxsize=64)

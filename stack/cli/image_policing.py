@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images under a policy: what is attached is verified against the root that the rule names, and the policy asked.
 
-A rule for images matches the reference as it was asked for (``registry/repository:tag``, or ``@sha256:...``), else the repository
-alone. What does not hold is left out before the policy is asked: whoever may write to a registry must not be able to spoil an image.
+A rule for images matches the reference as it was asked for (``registry/repository:tag``, or ``@sha256:...``) or the repository
+alone; the more specific decides. What does not hold is left out before the policy is asked: whoever may write to a registry must not be able to spoil an image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from client.oci.attached import Defect
 from client.oci.reading import Found, is_signature
 from client.oci.reference import Reference
 from client.oci.verification import Expected, ImageVerified, none_holds, sift
-from client.policy.decision import Decision, decide, decide_attestations, find_rule
+from client.policy.decision import Decision, decide, decide_attestations, pick_name
 from client.policy.logged_keys import find_key
 from client.policy.names import Name, asserted_name
 from client.verify.steps import Step
@@ -77,8 +77,8 @@ class ImagePolice:
     def _name(self, asked: Reference) -> Name:
         if self._as_name is not None:
             return asserted_name(self._as_name)
-        named = [asserted_name(f"oci:{text}") for text in (str(asked), asked.name)]
-        return next((name for name in named if find_rule(self._police.policy, name) is not None), named[0])
+        reference, repository = (asserted_name(f"oci:{text}") for text in (str(asked), asked.name))
+        return pick_name(self._police.policy, reference, repository)
 
 
 def _refused(decision: Decision, defects: Sequence[Defect]) -> Refused:

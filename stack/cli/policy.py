@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from client.files import load_bundle
 from client.policy.document import parse_policy
-from client.policy.export import TARGETS, UNSAID, export_policy
+from client.policy.export import TARGETS, export_policy, unsaid
 from client.policy.learning import propose
 from client.policy.lint import find_doubts
 from client.policy.logged_keys import find_any_key
@@ -127,5 +127,5 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     sys.stdout.write(export_policy(load_policy(options.file), options.to))
-    sys.stderr.write(f"{UNSAID}\n")
+    sys.stderr.write(f"{unsaid(options.to)}\n")
     return ExitCode.DONE

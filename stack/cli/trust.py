@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from client.policy.decision import verify_current
 from client.policy.document import parse_document, parse_policy, policy_of
+from client.policy.lint import find_doubts
 from sigcore import canonical, limits, trustroot
 from sigcore.algorithms import KeyDetails
 from sigcore.strict import encode_time
@@ -143,7 +145,11 @@ def _publish_policy(home: Home, options: argparse.Namespace) -> int:
     data = load_file(Path(options.file), what="the policy", limit=limits.POLICY, pipe=True)
     document = parse_document(data)
     policy = policy_of(document)
-    verify_current(policy, time_in(home))
+    now = time_in(home)
+    verify_current(policy, now)
+    for doubt in find_doubts(policy, now, timedelta()):
+        if doubt.grave:
+            sys.stderr.write(f"warning: {doubt.where}: {doubt.what}\n")
     published = canonical.encode(dict(document.raw()))
     with unrotated(home, settings):
         make_policy_key(home, settings)

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from client.tuf_cache import TufCache, cache_folder
+from client.tuf_cache import POLICY, TufCache, cache_folder
 from client.tuf_kit import PLAIN, encode_kit, install_kit, parse_kit
 from sigcore import limits
 from sigcore.strict import encode_time
@@ -84,9 +84,10 @@ def _lines(folder: Path) -> list[str]:
     """Without a network: who signs needs one."""
     root, config, both = (folder / name for name in PLAIN)
     who = "--certificate-identity IDENTITY --certificate-oidc-issuer ISSUER"
+    policed = (folder / "targets" / POLICY).exists()
     return [
-        "# sigbox",
-        f"sigbox verify-blob FILE {who}",
+        "# sigbox; the kit has a policy, which says who may sign" if policed else "# sigbox",
+        "sigbox verify-blob FILE" if policed else f"sigbox verify-blob FILE {who}",
         "# cosign (signing: also --signing-config " + str(config) + ")",
         f"cosign verify-blob --trusted-root {root} --bundle FILE.sigstore.json {who} FILE",
         "# sigstore-python",

@@ -394,6 +394,9 @@ def test_a_policy_decides_by_the_name_of_the_image(user: User):
     user("verify", user.app, *policy(user, {"match": {"oci": f"{name}:*"}, "allow": ["alice"]}), *user.trust)
     done = user("verify", user.app, *policy(user, {"match": {"oci": name}, "allow": ["mallory"]}), *user.trust, code=1)
     assert "allows mallory" in done.stderr
+    wide, closer = {"match": {"oci": "**"}, "allow": ["alice"]}, {"match": {"oci": name}, "allow": ["mallory"]}
+    for rules in ((wide, closer), (closer, wide)):
+        assert "allows mallory" in user("verify", user.app, *policy(user, *rules), *user.trust, code=1).stderr
     other = policy(user, {"match": {"oci": "other.example/**"}, "allow": ["alice"]})
     assert "no rule of the policy is about the oci" in user("verify", user.app, *other, *user.trust, code=1).stderr
     user("verify", user.app, *other, "--as", "oci:other.example/app", *user.trust)

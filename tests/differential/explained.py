@@ -65,7 +65,18 @@ def differences(cases: list[Case], verdicts: list[Verdicts]) -> Iterator[Differe
 
 
 def outvoted(cases: list[Case], verdicts: list[Verdicts]) -> Iterator[str]:
-    """The cases that we accept and two or more others refuse."""
+    """The cases that we accept and two or more others refuse.
+
+    Who refuses a bundle of the suite as it is has no voice about changes to it: he would refuse them all, whatever they are.
+    """
+    voiceless = {
+        (case.name, client)
+        for case, verdict in zip(cases, verdicts, strict=True)
+        for client in OFFICIAL
+        if not case.change and verdict[client]
+    }
     for case, verdict in zip(cases, verdicts, strict=True):
-        if not verdict["sigbox"] and sum(bool(verdict[client]) for client in OFFICIAL) >= 2:
+        original = case.name.partition(" / ")[0] if case.change else ""
+        voices = [client for client in OFFICIAL if verdict[client] and (original, client) not in voiceless]
+        if not verdict["sigbox"] and len(voices) >= 2:
             yield case.name

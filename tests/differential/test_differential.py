@@ -74,7 +74,19 @@ def test_who_is_alone_in_accepting_is_found():
         assert not list(outvoted([FakeCase()], [verdict | voice]))
 
 
+def test_who_refuses_a_bundle_as_it_is_has_no_voice_about_changes_to_it():
+    changed = FakeCase()
+    changed.name, changed.change = "a name / another spelling", "another spelling"
+    taken = {"sigbox": "", "sigstore-python": "no", "sigstore-js": "", "cosign": ""}
+    spelled = taken | {"sigstore-js": "no"}
+    assert not list(outvoted([FakeCase(), changed], [taken, spelled]))
+    assert list(outvoted([FakeCase(), changed], [taken, spelled | {"cosign": "no"}])) == [changed.name]
+    assert list(outvoted([FakeCase(), changed], [taken | {"sigstore-python": ""}, spelled])) == [changed.name]
+    assert list(outvoted([FakeCase()], [spelled])) == ["a name"]
+
+
 class FakeCase:
-    """Its name is all that is looked at."""
+    """Its name, and whether it is changed, is all that is looked at."""
 
     name = "a name"
+    change = ""

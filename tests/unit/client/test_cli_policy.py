@@ -311,12 +311,12 @@ def test_cases_are_decided_and_compared(folder, capsys):
 def test_lint_and_export_as_they_are_typed(folder, capsys):
     assert main(["policy", "lint", "policy.json"]) == 0
     assert "doubt  the policy policy.json.artifacts[1]: anyName with a wildcard" in capsys.readouterr().out
-    write(folder / "wide.json", **OPEN, identities={"x": {"issuer": CI, "san": "**"}}, groups=None, artifacts=[{"match": {"file": "a"}, "allow": ["x"]}])  # fmt: skip
+    write(folder / "wide.json", **OPEN, identities={"x": {"issuer": CI, "san": "https://**"}}, groups=None, artifacts=[{"match": {"file": "a"}, "allow": ["x"]}])  # fmt: skip
     assert main(["policy", "lint", "wide.json", "--json"]) == 1
     assert [one["grave"] for one in json.loads(capsys.readouterr().out)] == [True]
     assert main(["policy", "lint", "none.json"]) == 5
     assert main(["policy", "export", "wide.json", "--to", "cosign-flags"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("# file 'a': one of\n--certificate-identity-regexp '^.*$'")
+    assert out.startswith("# file 'a': one of\n--certificate-identity-regexp '^https://.*$'")
     assert "not said in the export" in err
     assert main(["policy", "export", "policy.json", "--to", "podman"]) == 1

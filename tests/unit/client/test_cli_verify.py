@@ -190,6 +190,16 @@ def test_v17_a_pattern_that_needs_more_than_an_automaton_is_a_wrong_command_line
         (r"signer@example.com", 1),
         (r"signer@example\.com.*", 1),
         (r"signer@example.com.*$", 2),
+        (r"signer@example[.]com", 0),
+        (r"signer@example\\.com", 1),
+        (r"https://ci\.example/[^/]*", 0),
+        (r"https://ci\.example/v[0-9]+", 0),
+        (r"https://ci\.example/(.*)", 1),
+        (r"https://ci\.example/.*?", 1),
+        (r"https://ci\.example/.{0,}", 1),
+        (r"https://ci\.example/\S+", 1),
+        (r"https://ci\.example/[^ ]*|x", 1),
+        (r"https://ci\.example/[\s\S]*\Z", 1),
     ],
 )
 def test_v17_a_pattern_that_lets_more_through_than_meant_gets_a_warning(folder, capsys, pattern, warnings):

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from client.policy.conditions import failing, parse_conditions
-from client.policy.decision import decide, decide_attestations, find_rule
+from client.policy.decision import decide, decide_attestations, find_rule, pick_name
 from client.policy.names import asserted_name, local_name
 from client.verify import verify_own
 from sigcore import general_name
@@ -84,6 +84,32 @@ def test_a_more_specific_rule_takes_the_place_of_a_wider_one(sigstore):
 def test_a_name_without_a_rule(sigstore, verdict, refused, warned):
     decision = decide(policy(defaults={"onNoMatch": verdict}), asserted_name("none"), (signed(sigstore),), NOW)
     assert (bool(decision.refusal), bool(decision.warning)) == (refused, warned)
+
+
+# --- an image has two names --------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("patterns", "chosen"),
+    [
+        (("r.example/web/**", "r.example/web/shop"), 1),
+        (("r.example/web/shop", "r.example/web/shop:*"), 1),
+        (("r.example/web/shop", "r.example/web/shop**"), 0),
+        (("r.example/web/shop", "r.example/web/shop:v1"), 1),
+        (("r.example/web/*p", "r.example/web/**"), 0),
+        (("r.example/web/shop*", "r.example/web/*"), 0),
+        (("other/**", "r.example/web/shop"), 1),
+        (("r.example/web/shop:v2", "r.example/web/**"), 1),
+        (("other/**", "r.example/web/shop:v2"), None),
+    ],
+)
+def test_a_rule_about_a_repository_is_about_its_tags_unless_a_closer_one_is(patterns, chosen):
+    """A weaker rule for all of a registry must not decide because it alone matches the tag."""
+    rules = [{"match": {"oci": pattern}, "allow": ["alice"]} for pattern in patterns]
+    for order in (rules, rules[::-1]):
+        made = policy(artifacts=order)
+        tagged, plain = asserted_name("oci:r.example/web/shop:v1"), asserted_name("oci:r.example/web/shop")
+        rule = find_rule(made, pick_name(made, tagged, plain))
+        found = None if rule is None else next(glob.text for _, glob in rule.match)
+        assert found == (None if chosen is None else patterns[chosen])
 
 
 # --- who ---------------------------------------------------------------------------------------------
@@ -198,6 +224,7 @@ def test_a_local_name_counts_for_nothing_unless_something_signed_carries_it(sigs
     renamed = decide(made, local_name("dist/installer-1.msi"), (signed(sigstore), signed(sigstore, BOB)), NOW)
     assert "whoever made the file chose it" in renamed.refusal
     assert "--as NAME" in renamed.hint
+    assert "statement" not in renamed.hint, "with or without one, the rule asks for signatures of the file"
     assert not decide(made, local_name("dist/notes.txt"), (signed(sigstore),), NOW).refusal
 
 
@@ -225,6 +252,7 @@ def test_a_statement_carries_the_name_of_the_artifact_s_own_subject(sigstore, na
     for judge in (decide, decide_attestations):
         found = judge(policy(artifacts=[rule]), local_name("it"), (attestation(sigstore, subject=subjects),), NOW)
         assert (found.refusal == "") is good, found.refusal
+        assert good or "sign a statement with that subject" in found.hint
 
 
 # --- attestations ----------------------------------------------------------------------------------

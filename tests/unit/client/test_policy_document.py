@@ -166,3 +166,15 @@ def test_v11_every_member_with_another_value_is_a_policy_or_a_typed_refusal(valu
         except Malformed:
             refused += 1
     assert refused >= len(paths) * 3 // 5
+
+
+def many(pattern: str, count: int) -> list[dict]:
+    texts = [pattern.format(number) for number in range(count)]
+    return [{"match": {"file": texts[at : at + 64]}, "allow": ["alice"]} for at in range(0, count, 64)]
+
+
+def test_patterns_that_are_compared_for_minutes_are_refused_and_many_usual_ones_are_not():
+    assert len(policy(artifacts=many("r.example/*/app-{:03}:*", 128)).rules) == 2
+    assert len(policy(artifacts=many("installer-{:03}-*.msi", 512)).rules) == 8
+    with pytest.raises(Malformed, match="too much like others"):
+        policy(artifacts=many(f"a/{'**q' * 60}/{{:03}}/z*y", 64))

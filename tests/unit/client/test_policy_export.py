@@ -9,7 +9,7 @@ import shlex
 
 import pytest
 
-from client.policy.export import TARGETS, export_policy, pattern_of
+from client.policy.export import TARGETS, export_policy, pattern_of, unsaid
 from client.policy.glob import Glob
 from sigcore.errors import Refused
 from tests.unit.client.policies import CI, ISSUER, KEY_HASH, PREDICATE, policy
@@ -22,6 +22,11 @@ PEOPLE = {
     "claimed": {"issuer": CI, "san": "https://ci.example/job", "claims": {"source-repository-uri": "https://ci/r"}},
     "workflow": {"issuer": CI, "san": "https://ci.example/job", "claims": {"github-workflow-repository": "o/r"}},
     "key": {"publicKey": f"sha256:{KEY_HASH}"},
+    "again": {"issuer": ISSUER, "email": "alice@example.com"},
+    "any": {"issuer": CI, "san": "https://ci.example/**"},
+    "loose": {"issuer": CI, "san": "**"},
+    "asked": {"issuer": CI, "san": "https://ci.example/?job=1"},
+    "odd": {"issuer": ISSUER, "email": "a?ice@example.com"},
 }
 IMAGES = {"match": {"oci": "r.example/**"}, "allow": ["alice"]}
 FILES = {"match": {"file": "*.txt"}, "allow": ["alice"]}
@@ -68,14 +73,34 @@ def test_a_cluster_image_policy():
 
 
 def test_a_kyverno_policy_counts_attestors():
-    rule = IMAGES | {"allow": ["alice", "bob", "claimed"], "threshold": 2, "attestations": ATTESTED["attestations"]}
-    (made,) = json.loads(export("kyverno", rule))["spec"]["rules"]
+    rule = IMAGES | {"allow": ["alice", "bob", "workflow"], "threshold": 2, "attestations": ATTESTED["attestations"]}
+    made, _ = json.loads(export("kyverno", rule))["spec"]["rules"]
     (images,) = made["verifyImages"]
     assert images["imageReferences"] == ["r.example/*"]
     (attestors,) = images["attestors"]
     assert attestors["count"] == 2
-    assert attestors["entries"][2]["keyless"]["additionalExtensions"] == {"1.3.6.1.4.1.57264.1.12": "https://ci/r"}
+    assert attestors["entries"][2]["keyless"]["additionalExtensions"] == {"githubWorkflowRepository": "o/r"}
     assert images["attestations"][0]["type"] == PREDICATE
+
+
+def test_kyverno_refuses_images_that_no_rule_is_about_where_the_policy_does():
+    """It verifies what its references match and lets everything else in."""
+    pinned = {"match": {"oci": f"other.example/x@sha256:{'0' * 64}"}, "allow": ["bob"]}
+    *_, last = json.loads(export("kyverno", IMAGES, pinned))["spec"]["rules"]
+    spec = last["validate"]["pattern"]["spec"]
+    assert spec["containers"] == [{"image": f"r.example/* | other.example/x@sha256:{'0' * 64}"}]
+    assert set(spec) == {"containers", "=(initContainers)", "=(ephemeralContainers)"}
+    rules = json.loads(export("kyverno", IMAGES, defaults={"onNoMatch": "allow"}))["spec"]["rules"]
+    assert [rule["name"] for rule in rules] == ["rule-0"]
+
+
+def test_what_no_export_says_is_said_beside_it():
+    for target in TARGETS:
+        assert "when the policy ends" in unsaid(target)
+    for target, client in (("kyverno", "kyverno"), ("clusterimagepolicy", "policy-controller")):
+        assert f"the public one is trusted: `sigbox env {client}`" in unsaid(target)
+    assert "no-match-policy" in unsaid("clusterimagepolicy")
+    assert "--owner or --repo" in unsaid("gh-flags")
 
 
 def test_a_podman_policy_demands_every_entry():
@@ -108,6 +133,20 @@ def test_a_podman_policy_demands_every_entry():
         ("clusterimagepolicy", [IMAGES | {"attestations": [WHERE]}], "several things|conditions"),
         ("kyverno", [IMAGES | {"match": {"oci": "r.example/*"}}], "stops at /"),
         ("kyverno", [IMAGES | {"trustRoot": "public"}], "trusted root"),
+        ("kyverno", [IMAGES | {"allow": ["claimed"]}], "claim source-repository-uri"),
+        ("kyverno", [IMAGES | {"allow": ["odd"]}], "with a ?"),
+        ("kyverno", [IMAGES | {"allow": ["asked"]}], "with a ?"),
+        ("kyverno", [IMAGES | {"allow": ["alice", "again"], "threshold": 2}], "alice and again, who may be one"),
+        ("kyverno", [IMAGES | {"allow": ["bob", "any", "web"], "threshold": 2}], "any and web, who may be one"),
+        ("kyverno", [IMAGES | {"match": {"oci": "r.example/x:v1"}}], "cannot express"),
+        ("kyverno", [IMAGES | {"match": {"oci": "r.example/x:**"}}], "cannot express"),
+        ("kyverno", [IMAGES | {"match": {"oci": f"r.example/x:1@sha256:{'0' * 64}"}}], "cannot express"),
+        ("kyverno", [IMAGES | {"match": {"oci": "r.example/x"}}], "cannot express"),
+        ("kyverno", [IMAGES | {"match": {"oci": "r.example/x?y/**"}}], "cannot express"),
+        ("podman", [IMAGES | {"allow": ["alice", "again"], "threshold": 2}], "alice and again, who may be one"),
+        ("cosign-flags", [FILES | {"allow": ["loose"]}], "addresses match"),
+        ("gh-flags", [ATTESTED | {"attestations": [{"predicateType": PREDICATE, "by": ["loose"]}]}], "addresses match"),
+        ("clusterimagepolicy", [IMAGES | {"allow": ["loose"]}], "addresses match"),
         ("kyverno", [IMAGES | {"allow": ["key"]}], "allows the key"),
         ("kyverno", [IMAGES | {"attestations": [WHERE]}], "has conditions"),
         ("podman", [IMAGES | {"allow": ["web"]}], "no email address"),
@@ -124,9 +163,10 @@ def test_what_the_target_cannot_say_is_refused(target, rules, message):
     assert any(part in str(caught.value) for part in message.split("|"))
 
 
-def test_podman_cannot_warn():
+@pytest.mark.parametrize("target", ["podman", "kyverno"])
+def test_who_only_lets_in_or_not_cannot_warn(target):
     with pytest.raises(Refused, match="cannot warn"):
-        export("podman", IMAGES, defaults={"onNoMatch": "warn"})
+        export(target, IMAGES, defaults={"onNoMatch": "warn"})
 
 
 @pytest.mark.parametrize("pattern", ["a.b*c", "x/**", "(1)+[".replace("[", "?"), "*//.ci@*", "a-b#c&d~e"])

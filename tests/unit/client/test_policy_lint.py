@@ -83,6 +83,21 @@ def test_a_rule_that_nobody_can_meet_any_more():
     assert (True, "the policy.artifacts[0]", "unreachable: 0 of 1 identities can still sign") in findings
 
 
+def test_a_threshold_that_one_signer_under_two_names_cannot_meet():
+    job = {"issuer": CI, "san": "https://ci.example/*"}
+
+    def unreachable(one: dict, two: dict) -> list[str]:
+        rule = {"match": {"file": "a"}, "allow": ["x", "y"], "threshold": 2}
+        made = found(identities={"x": one, "y": two}, groups=None, artifacts=[rule])
+        return [what for grave, _, what in made if grave]
+
+    for same in (ALICE, KEY, {"issuer": CI, "san": "https://ci.example/job"}):
+        assert unreachable(same, same) == ["unreachable: 1 of 2 signers, as some are named twice"]
+    for other in (ALICE | {"email": "b@b.example"}, ALICE | {"issuer": CI}, KEY, job):
+        assert unreachable(ALICE, other) == []
+    assert unreachable(job, job) == []
+
+
 def test_unused_identities_loose_names_and_overlaps():
     ((_, where, what),) = found(identities={"x": ALICE, "y": ALICE}, groups=None, artifacts=[{"match": {"file": "a"}, "allow": ["x"]}])  # fmt: skip
     assert (where, what) == ("y", "no rule names this identity")

@@ -106,6 +106,14 @@ def test_what_two_readers_could_take_for_different_things_is_refused(text):
         parse_yaml(text.encode(), what="it")
 
 
+@pytest.mark.parametrize("character", [*"\r\x85\u2028\u2029\u202e\u2066\u200f\u061c"])
+def test_no_comment_hides_what_is_read_and_no_text_runs_backwards(character):
+    """PyYAML ends the comment there; YAML 1.2 and editors do not, so a reviewer sees a comment and no rule."""
+    with pytest.raises(Malformed, match=f"U\\+{ord(character):04X} in line 2: what a person sees"):
+        parse_yaml(f"a: 1\n# only alice{character}b: 2\n".encode(), what="it")
+    assert parse_yaml(b"\xef\xbb\xbfa: 1\r\n# only alice\r\nb: 2\r\n", what="it") == {"a": 1, "b": 2}
+
+
 def test_bytes_that_are_no_utf_8():
     for data in (b"a: \xff", "a: b".encode("utf-16")):
         with pytest.raises(Malformed):

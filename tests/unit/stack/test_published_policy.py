@@ -148,7 +148,9 @@ def test_trust_policy_publishes_what_clients_would_take_and_nothing_else(tmp_pat
     assert typed(bogus=1) == 2
     assert not home.policy.exists()
     assert typed() == 0
-    assert "signed: targets, snapshot, timestamp, policy" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "signed: targets, snapshot, timestamp, policy" in out
+    assert "warning" not in err.replace("\n  hint", "")
     found = fetched(home.tuf_repository, tmp_path / "c", "policy.json", "trusted_root.json")
     assert json.loads(found["policy.json"]) == POLICY
     assert found["policy.json"] == home.policy.read_bytes()
@@ -165,3 +167,15 @@ def test_trust_policy_publishes_what_clients_would_take_and_nothing_else(tmp_pat
     assert typed(expires="2098-01-01") == 0
     found = fetched(home.tuf_repository, tmp_path / "c", "policy.json")
     assert json.loads(found["policy.json"])["expires"] == "2098-01-01"
+
+
+def test_what_is_gravely_wrong_with_a_policy_is_said_when_it_is_published(tmp_path, capsys):
+    home, file = Home(tmp_path / "d"), tmp_path / "policy.json"
+    wide = {"issuer": "https://i.example", "san": "**"}
+    rule = {"match": {"file": "*"}, "allow": ["all"], "anyName": True}
+    file.write_text(json.dumps(POLICY | {"identities": {"all": wide}, "groups": {}, "artifacts": [rule]}))
+    assert main(["init", "--data", str(home.path), "--yes"]) == 0
+    capsys.readouterr()
+    assert main(["trust", "policy", str(file), "--data", str(home.path)]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "warning: all: the san '**' leaves the host open: everybody is meant"

@@ -142,7 +142,7 @@ def test_a_kit_without_one_of_its_files_is_refused(home: Home, machine: Path):
             installed(home, replace(kit, files=files), machine)
 
 
-def test_a_policy_travels_with_it(home: Home, machine: Path, tmp_path: Path):
+def test_a_policy_travels_with_it(home: Home, machine: Path, tmp_path: Path, capsys):
     policy = tmp_path / "policy.json"
     policy.write_text(
         json.dumps(
@@ -157,6 +157,11 @@ def test_a_policy_travels_with_it(home: Home, machine: Path, tmp_path: Path):
     assert main(["trust", "policy", str(policy), "--data", str(home.path)]) == 0
     installed(home, exported(home), machine)
     assert (machine / "tuf" / "targets" / "policy.json").read_bytes() == home.policy.read_bytes()
+    kit = tmp_path / "kit.tar"
+    assert main(["trust", "export", str(kit), "--data", str(home.path)]) == 0
+    capsys.readouterr()
+    assert main(["trust", "import", str(kit), "--fingerprint", fingerprint(home)]) == 0
+    assert "sigbox verify-blob FILE" in capsys.readouterr().out.splitlines()
 
 
 # --- the archive ------------------------------------------------------------------------------------------------
