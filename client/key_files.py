@@ -17,10 +17,12 @@ from sigcore.secretbox import NONCE_SIZE
 
 VARIABLE: Final = "COSIGN_PASSWORD"
 """The variable that cosign reads the passphrase from."""
+_LOCKED: Final = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+"""How openssl's files begin whose key is under a passphrase."""
 
 
 def load_private_key(path: AnyPath, ask: Callable[[], bytes]) -> PrivateKey:
-    """A private key: cosign's encrypted format, or PKCS#8 in PEM without a passphrase. ``ask`` gives the passphrase.
+    """A private key: cosign's encrypted format, or PEM (PKCS#8, SEC 1, PKCS#1). ``ask`` gives the passphrase where there is one.
 
     Raises:
         NotFound: no such file. Malformed: no private key. Refused: another passphrase.
@@ -29,7 +31,8 @@ def load_private_key(path: AnyPath, ask: Callable[[], bytes]) -> PrivateKey:
     data = read_file(path, what="the key", limit=limits.TEXT)
     if is_encrypted_key(data):
         return parse_encrypted_key(data, ask(), what=what)
-    return keys.parse_private_key(data, what=what)
+    locked = any(mark in data for mark in _LOCKED)
+    return keys.parse_private_key(data, ask() if locked else None, what=what)
 
 
 def save_key_pair(key: PrivateKey, prefix: str, passphrase: bytes, *, overwrite: bool) -> tuple[Path, Path]:

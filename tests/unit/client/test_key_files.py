@@ -7,7 +7,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from client.key_files import load_private_key
 from sigcore import keys
@@ -76,10 +77,28 @@ def test_an_imported_key(folder):
     assert read("plain.pem").curve.name == "secp384r1"
 
 
+@pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
+@pytest.mark.parametrize("kind", ["EC", "RSA"])
+def test_a_key_that_openssl_has_put_under_a_password(folder, monkeypatch, capsys, form: str, kind: str):
+    key = ec.generate_private_key(ec.SECP256R1()) if kind == "EC" else rsa.generate_private_key(65537, 2048)
+    locked = serialization.BestAvailableEncryption("p\u00e4ss".encode())
+    pem = key.private_bytes(serialization.Encoding.PEM, getattr(serialization.PrivateFormat, form), locked)
+    (folder / "locked.pem").write_bytes(pem)
+    assert main(["import-key-pair", "--key", "locked.pem"]) == 0
+    public = keys.encode_public_key_pem(key.public_key())
+    assert keys.encode_public_key_pem(read("import-cosign.key").public_key()) == public
+    capsys.readouterr()
+    assert main(["public-key", "--key", "locked.pem"]) == 0
+    assert capsys.readouterr().out == public
+    monkeypatch.setenv("COSIGN_PASSWORD", "wrong")
+    assert main(["public-key", "--key", "locked.pem"]) == 2
+    assert "cannot be decrypted" in capsys.readouterr().err
+
+
 def test_what_is_no_key(folder):
     (folder / "nothing").write_bytes(b"nothing")
     assert main(["public-key", "--key", "nothing"]) == 2
     assert main(["public-key", "--key", "absent"]) == 2
     (folder / "pkcs8.pem").write_bytes(keys.encode_private_key(keys.generate_p256(), b"x"))
-    with pytest.raises(Refused, match="is encrypted"):
+    with pytest.raises(Refused, match="cannot be decrypted"):
         read("pkcs8.pem")
