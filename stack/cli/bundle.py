@@ -112,11 +112,11 @@ def _created(options: argparse.Namespace) -> Bundle:
     if options.out is not None:
         check_free(files_read(options, _PARTS), "the bundle", options.out)
     if bool(options.signature) == bool(options.attestation):
-        found = "both" if options.signature else "none"
-        raise Usage(f"{found} of --signature and --attestation are given", "give exactly one of them")
+        given = "both" if options.signature else "none"
+        raise Usage(f"{given} of --signature and --attestation are given", "give exactly one of them")
     if bool(options.certificate) == bool(options.key):
-        found = "both" if options.certificate else "none"
-        raise Usage(f"{found} of --certificate and --key are given", "give exactly one of them")
+        given = "both" if options.certificate else "none"
+        raise Usage(f"{given} of --certificate and --key are given", "give exactly one of them")
     entries = [assembly.parse_entry_file(_read(path)) for path in options.entry]
     if options.bundle:
         entries += load_bundle(options.bundle).log_entries
