@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from client.files import AnyPath, read_file, save_whole
+from client.files import AnyPath, read_key, save_whole
 from sigcore import keys, limits
 from sigcore.encrypted_key import SALT_SIZE, encode_encrypted_key, is_encrypted_key, parse_encrypted_key
 from sigcore.errors import Refused
@@ -28,7 +28,7 @@ def load_private_key(path: AnyPath, ask: Callable[[], bytes]) -> PrivateKey:
         NotFound: no such file. Malformed: no private key. Refused: another passphrase.
     """
     what = f"the key {path}"
-    data = read_file(path, what="the key", limit=limits.TEXT)
+    data = read_key(path, what="the key", limit=limits.TEXT)
     if is_encrypted_key(data):
         return parse_encrypted_key(data, ask(), what=what)
     locked = any(mark in data for mark in _LOCKED)

@@ -84,7 +84,7 @@ def add_who_signs(parser: argparse.ArgumentParser) -> None:
         "--key",
         metavar="KEY",
         type=not_empty,
-        help="sign with this private key, not with an identity: a file (cosign.key, PKCS#8 PEM), or NAME://KEY in a KMS",
+        help="sign with this private key, not with an identity: a file (cosign.key, PEM), env://VARIABLE, or NAME://KEY in a KMS",
     )
     parser.add_argument(
         "--rekor-version",

@@ -89,7 +89,7 @@ def add_signer_options(parser: argparse.ArgumentParser) -> None:
         "--key",
         metavar="KEY",
         type=not_empty,
-        help="a public key in PEM, or NAME://KEY in a KMS, instead of an identity",
+        help="a public key in PEM, env://VARIABLE, or NAME://KEY in a KMS, instead of an identity",
     )
     for name in _WORKFLOW:
         text = f"the {name} that the certificate must name, too"

@@ -15,6 +15,9 @@ from sigcore import keys
 from sigcore.errors import Refused
 from sigcore.trustroot import TrustedRoot, encode_trusted_root
 from stack.cli import main
+from stack.cli.passphrase import open_private_key
+from stack.cli.public_keys import read_public_key
+from stack.cli.usage import Usage
 
 
 @pytest.fixture
@@ -93,6 +96,27 @@ def test_a_key_that_openssl_has_put_under_a_password(folder, monkeypatch, capsys
     monkeypatch.setenv("COSIGN_PASSWORD", "wrong")
     assert main(["public-key", "--key", "locked.pem"]) == 2
     assert "cannot be decrypted" in capsys.readouterr().err
+
+
+def test_a_key_in_a_variable(folder, monkeypatch, capsys):
+    """As cosign takes it; a shell that reads a file into one leaves its last line feed out."""
+    assert main(["generate-key-pair"]) == 0
+    public = (folder / "cosign.pub").read_text()
+    monkeypatch.setenv("PRIVATE", (folder / "cosign.key").read_text().strip())
+    monkeypatch.setenv("PUBLIC", public.strip())
+    capsys.readouterr()
+    assert main(["public-key", "--key", "env://PRIVATE"]) == 0
+    assert capsys.readouterr().out == public
+    assert keys.encode_public_key_pem(read_public_key("env://PUBLIC")) == public
+    for wanted, said in (("env://NOWHERE", "no such variable is set"), ("env://PUBLIC", "not a PKCS#8 PEM")):
+        assert main(["public-key", "--key", wanted]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_key_at_a_url_is_not_fetched():
+    for read_any in (read_public_key, open_private_key):
+        with pytest.raises(Usage, match="keys are not fetched"):
+            read_any("http://127.0.0.1:1/key.pub")
 
 
 def test_what_is_no_key(folder):
