@@ -18,7 +18,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox import-key-pair``."""
-    parser.add_argument("--key", metavar="FILE", required=True, help="the private key")
+    parser.add_argument("-k", "--key", metavar="FILE", required=True, help="the private key")
     add_pair_options(parser, "import-cosign")
 
 

@@ -67,14 +67,18 @@ Show: TypeAlias = Callable[[Signing, Job, "Bundle | SigError", Sequence[Issued]]
 
 def add_sign_options(parser: argparse.ArgumentParser) -> None:
     """``--bundle``, the identity or the key, ``--rekor-version``, ``--output-*``, ``--json``, services and trust."""
-    parser.add_argument("--bundle", type=Path, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
+    parser.add_argument("--bundle", type=_place, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
     add_who_signs(parser)
-    parser.add_argument("--output-signature", type=Path, metavar="OUT", help="also write the signature, in base64")
-    parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")
+    parser.add_argument("--output-signature", type=_place, metavar="OUT", help="also write the signature, in base64")
+    parser.add_argument("--output-certificate", type=_place, metavar="OUT", help="also write the certificate, in PEM")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_explain_options(parser)
     add_service_options(parser)
     add_trust_options(parser)
+
+
+def _place(text: str) -> Path:
+    return Path(not_empty(text))
 
 
 def add_who_signs(parser: argparse.ArgumentParser) -> None:

@@ -63,7 +63,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="a file, a directory; - (standard input) or sha256:HEX with --bundle"
     )
-    parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
+    parser.add_argument("--bundle", metavar="B", type=not_empty, help=f"the bundle (default: FILE{SUFFIX})")
     add_signer_options(parser)
     parser.add_argument(
         "--max-workers",

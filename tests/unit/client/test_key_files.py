@@ -87,7 +87,7 @@ def test_a_key_that_openssl_has_put_under_a_password(folder, monkeypatch, capsys
     locked = serialization.BestAvailableEncryption("p\u00e4ss".encode())
     pem = key.private_bytes(serialization.Encoding.PEM, getattr(serialization.PrivateFormat, form), locked)
     (folder / "locked.pem").write_bytes(pem)
-    assert main(["import-key-pair", "--key", "locked.pem"]) == 0
+    assert main(["import-key-pair", "-k", "locked.pem", "-o", "import-cosign"]) == 0
     public = keys.encode_public_key_pem(key.public_key())
     assert keys.encode_public_key_pem(read("import-cosign.key").public_key()) == public
     capsys.readouterr()
