@@ -37,6 +37,8 @@ _WORKFLOW: Final = ("trigger", "sha", "name", "repository", "ref")
 """Claims of a workflow of GitHub's, as cosign names their options."""
 _PATTERNS: Final = ("certificate_identity_regexp", "certificate_oidc_issuer_regexp")
 _NAMES: Final = ("certificate_identity", "certificate_oidc_issuer", *_PATTERNS)
+_ANEW: Final = "the bundle was changed or is not whole: get it again from whoever signed; --explain shows the step"
+"""What to do where the check itself knows no more."""
 _MANY: Final = 64
 """Files; below that a second process saves less than it costs."""
 _MUCH: Final = 64 * 1024 * 1024
@@ -250,7 +252,8 @@ def _verdict(
     file: str, path: str, verifier: Callable[[str], Verify], progress: str, attempt: Attempt
 ) -> Steps[dict[str, object]]:
     try:
-        bundle = attempt.bundle = _bundle_of(file, path)
+        with Step("bundle"):
+            bundle = attempt.bundle = _bundle_of(file, path)
         yield
         attempt.digest = digest_of(file, digest_algorithm(bundle))
         verified = attempt.verified = yield from verifier(file)(bundle, attempt.digest, attempt.found)
@@ -258,9 +261,9 @@ def _verdict(
         raise  # no verdict about the signature
     except SigError as error:
         attempt.error = error
-        sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"  hint: {error.hint}\n")
+        error.hint = error.hint or _ANEW
+        check = f"  check: {error.step}\n" if error.step else ""
+        sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n{check}  hint: {error.hint}\n")
         return {"file": file, "verified": False, "step": error.step, "error": error.message, "hint": error.hint}
     sys.stderr.write(f"{progress}Verified OK {ascii(file)[1:-1]}: {_summary(verified)}\n")
     return {"file": file, "verified": True}
