@@ -27,7 +27,7 @@ from client.transport import AiohttpTransport, BadAnswer, Transport, tls_context
 from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
-from sigcore.errors import SigError
+from sigcore.errors import NotFound, SigError
 from sigcore.intoto import parse_statement
 from sigcore.keys import is_private_key
 from sigcore.signing_config import SigningConfig
@@ -119,6 +119,9 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make, f
     for file in files:
         if file.is_dir():
             raise Usage(f"{file} is a directory, expected files", f"name the files in it: {file}/*")
+        if len(files) > 1 and not os.access(file, os.R_OK):
+            why = "it is not yours to read" if file.exists() else "there is no such file"
+            raise NotFound(f"{file}, one of several to sign, cannot be read: {why}", "mend it; nothing was signed")
         if options.bundle is None:
             check_beside(file, form.suffix)
     if options.key is not None and options.output_certificate is not None:
