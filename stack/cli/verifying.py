@@ -27,7 +27,7 @@ from stack.cli.policy_choice import add_policy_options
 from stack.cli.public_keys import read_public_key
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
-from stack.cli.usage import NotServed, Usage, not_empty
+from stack.cli.usage import NotServed, Usage, not_empty, one_line
 from stack.cli.witness_choice import add_witness_option
 
 Signer: TypeAlias = IdentityPolicy | ManagedKey
@@ -144,7 +144,8 @@ def read_signer(options: argparse.Namespace) -> Signer:
 def verify_files(
     options: argparse.Namespace, verifier: Callable[[str], Verify], suffix: str = SUFFIX, bundles: Sequence[str] = ()
 ) -> int:
-    """Verify every file by its ``verifier``; 0 only if all of them hold. What is missing ends the run.
+    """Verify every file by its ``verifier``; 0 only if all of them hold. Of several, one that is missing is said in its
+    row, and the exit code is 2; alone, it is an error.
 
     Its bundle is that of ``bundles`` at its place, or ``options.bundle``, or lies beside it with the ``suffix``.
     """
@@ -178,6 +179,8 @@ def verify_files(
         print(json.dumps(rows, indent=2))
     if all(row["verified"] for row in rows):
         return ExitCode.DONE
+    if any("missing" in row for row in rows):
+        return ExitCode.USAGE
     if getattr(options, "trust_is_kept", False):
         sys.stderr.write("  trust is that of the last `sigbox initialize`: if keys were rotated since, run it again\n")
     return ExitCode.REFUSED
@@ -257,10 +260,16 @@ def _verdict(
         yield
         attempt.digest = digest_of(file, digest_algorithm(bundle))
         verified = attempt.verified = yield from verifier(file)(bundle, attempt.digest, attempt.found)
-    except (NotFound, NotServed, Unavailable, Usage):
+    except (NotServed, Unavailable, Usage):
         raise  # no verdict about the signature
     except SigError as error:
         attempt.error = error
+        if isinstance(error, NotFound):
+            if not progress or attempt.digest:
+                raise  # nor this one
+            said = one_line(error.message)  # it names a path as it is
+            sys.stderr.write(f"{progress}MISSING {ascii(file)[1:-1]}: {said}\n  hint: {error.hint}\n")
+            return {"file": file, "verified": False, "missing": True, "error": error.message, "hint": error.hint}
         error.hint = error.hint or _ANEW
         check = f"  check: {error.step}\n" if error.step else ""
         sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n{check}  hint: {error.hint}\n")
