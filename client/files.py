@@ -22,6 +22,8 @@ from sigcore.errors import Malformed, NotFound, Refused
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 READABLE: Final = "give the path of a file that is there and that you may read"
+VARIABLE: Final = "env://"
+"""What stands before the name of a variable that holds a key."""
 _BLOCK: Final = 1 << 20
 """Bytes; with smaller ones reading slows the hash more."""
 
@@ -39,6 +41,26 @@ def read_file(path: AnyPath, *, what: str, limit: int) -> bytes:
         raise NotFound(f"{_named(what, path)} cannot be read: {error.strerror}", READABLE) from error
     if len(data) > limit:
         raise Malformed(f"{_named(what, path)} is longer than {limit} bytes")
+    return data
+
+
+def read_key(path: AnyPath, *, what: str, limit: int) -> bytes:
+    """A key: the content of a file, or with ``env://NAME``, as cosign takes it, of that variable.
+
+    Raises:
+        NotFound: no readable file, no such variable. Malformed: it is longer than ``limit`` bytes.
+    """
+    text = str(path)
+    if not text.startswith(VARIABLE):
+        return read_file(path, what=what, limit=limit)
+    name = text.removeprefix(VARIABLE)
+    data = os.environb.get(os.fsencode(name))
+    if not data:
+        raise NotFound(
+            f"the key {text} cannot be read: no such variable is set", f"set {name} to the PEM itself, or give a file"
+        )
+    if len(data) > limit:
+        raise Malformed(f"the key {text} is longer than {limit} bytes")
     return data
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from client.files import AnyPath, read_file, save_whole
+from client.files import AnyPath, read_key, save_whole
 from sigcore import keys, limits
 from sigcore.encrypted_key import SALT_SIZE, encode_encrypted_key, is_encrypted_key, parse_encrypted_key
 from sigcore.errors import Refused
@@ -17,19 +17,22 @@ from sigcore.secretbox import NONCE_SIZE
 
 VARIABLE: Final = "COSIGN_PASSWORD"
 """The variable that cosign reads the passphrase from."""
+_LOCKED: Final = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+"""How openssl's files begin whose key is under a passphrase."""
 
 
 def load_private_key(path: AnyPath, ask: Callable[[], bytes]) -> PrivateKey:
-    """A private key: cosign's encrypted format, or PKCS#8 in PEM without a passphrase. ``ask`` gives the passphrase.
+    """A private key: cosign's encrypted format, or PEM (PKCS#8, SEC 1, PKCS#1). ``ask`` gives the passphrase where there is one.
 
     Raises:
         NotFound: no such file. Malformed: no private key. Refused: another passphrase.
     """
     what = f"the key {path}"
-    data = read_file(path, what="the key", limit=limits.TEXT)
+    data = read_key(path, what="the key", limit=limits.TEXT)
     if is_encrypted_key(data):
         return parse_encrypted_key(data, ask(), what=what)
-    return keys.parse_private_key(data, what=what)
+    locked = any(mark in data for mark in _LOCKED)
+    return keys.parse_private_key(data, ask() if locked else None, what=what)
 
 
 def save_key_pair(key: PrivateKey, prefix: str, passphrase: bytes, *, overwrite: bool) -> tuple[Path, Path]:

@@ -2,7 +2,7 @@
 """cosign's own bundle of a file, from before the Sigstore bundle: a signature, its verifier, and Rekor's promise.
 
     {"base64Signature": <base64 of the signature, or of the DSSE envelope>,
-     "cert": <base64 of PEM: the certificate, or the public key>,
+     "cert": <base64 of PEM: the certificate, or the public key; cosign 2 leaves it out where a key signed>,
      "rekorBundle": {"SignedEntryTimestamp": <base64>,
                      "Payload": {"body": <base64>, "integratedTime": <s>, "logIndex": <n>, "logID": <hex>}}}
 
@@ -70,6 +70,9 @@ def parse_rekor_bundle(rekor: Fields) -> LogEntry:
 
 
 def _verifier(fields: Fields) -> tuple[bytes | None, str | None]:
+    """The certificate or the hint of a key; neither where a key signed and nothing says which: the verifier has it."""
+    if "cert" not in fields:
+        return None, None
     pem = fields.base64("cert", limit=2 * limits.CERTIFICATE)
     what = f"{fields.path}.cert"
     if b"BEGIN CERTIFICATE" in pem:

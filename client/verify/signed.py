@@ -83,12 +83,16 @@ def verify_signature(signed: Signed) -> None:
     Raises:
         Refused: it did not, or it is of a kind that cannot be verified.
     """
-    if signed.envelope is None:
-        what = "the signature over the artifact"
-        keys.verify_digest(signed.key, signed.signature, signed.digest, what=what, hashing=signed.algorithm)
-    else:
-        what = "the signature over the envelope"
-        dsse.verify_signature(signed.envelope.signed_bytes(), signed.signature, signed.key, what=what)
+    try:
+        if signed.envelope is None:
+            what = "the signature over the artifact"
+            keys.verify_digest(signed.key, signed.signature, signed.digest, what=what, hashing=signed.algorithm)
+        else:
+            what = "the signature over the envelope"
+            dsse.verify_signature(signed.envelope.signed_bytes(), signed.signature, signed.key, what=what)
+    except Refused as error:
+        error.hint = error.hint or "was it made with this key, and has nothing been changed since?"
+        raise
 
 
 def _signer(bundle: Bundle, key: ManagedKey | None) -> tuple[PublicKey, Verifier, Certificate | None]:

@@ -112,15 +112,19 @@ def _created(options: argparse.Namespace) -> Bundle:
     if options.out is not None:
         check_free(files_read(options, _PARTS), "the bundle", options.out)
     if bool(options.signature) == bool(options.attestation):
-        raise Usage("both or none of --signature and --attestation are given", "give exactly one of them")
+        given = "both" if options.signature else "none"
+        raise Usage(f"{given} of --signature and --attestation are given", "give exactly one of them")
     if bool(options.certificate) == bool(options.key):
-        raise Usage("both or none of --certificate and --key are given", "give exactly one of them")
+        given = "both" if options.certificate else "none"
+        raise Usage(f"{given} of --certificate and --key are given", "give exactly one of them")
     entries = [assembly.parse_entry_file(_read(path)) for path in options.entry]
     if options.bundle:
         entries += load_bundle(options.bundle).log_entries
     named = options.rekor_url or options.signing_config
     if named and (entries or options.ignore_tlog):
-        raise Usage("a log is named, and there is nothing to ask it for", "leave --rekor-url and --signing-config out")
+        asked = "--rekor-url" if options.rekor_url else "--signing-config"
+        beside = "--entry" if options.entry else "--bundle" if options.bundle else "--ignore-tlog"
+        raise Usage(f"{asked} and {beside} are given: there is nothing to ask the log for", "leave one of them out")
     if not entries and not options.ignore_tlog and not named:
         raise Usage(
             "no log entry is given",

@@ -15,6 +15,7 @@ from client.logs.reader import SignedHead
 from client.transport import AiohttpTransport, ServiceRefused, tls_context
 from client.verify.log import BY_KEY
 from client.verify.signed import ManagedKey, Signed, read_signed, verify_signature
+from client.verify.steps import Step
 from sigcore import keys, limits
 from sigcore.bundle import Bundle, MessageSignature
 from sigcore.errors import Malformed, NotFound
@@ -22,7 +23,7 @@ from sigcore.keys import PublicKey
 from sigcore.log_entry import LogEntry
 from sigcore.strict import parse_base64
 from sigcore.trustroot import TrustedRoot
-from stack.cli.artifact import digest_of
+from stack.cli.artifact import STDIN, digest_of
 from stack.cli.public_keys import read_public_key
 from stack.cli.trusting import load_trusted_root
 from stack.cli.usage import NotServed, Usage
@@ -36,7 +37,10 @@ def detached_bundle(options: argparse.Namespace) -> Bundle:
             :func:`client.logs.online.find_entries`.
     """
     root = load_trusted_root(options)
-    content, verifier, signed = read_detached(options, options.files[0])
+    file = options.files[0]
+    content, verifier, signed = read_detached(options, STDIN if file == "-" else file)
+    if file == "-":  # it is read now: what is verified is its digest
+        options.files = [f"{content.algorithm.hashlib_name}:{content.digest.hex()}"]
     stamps = tuple(assembly.parse_timestamp_file(_read(path)) for path in options.rfc3161_timestamp)
     entries = asyncio.run(_find(options, signed, root))
     return assembly.assemble_bundle(content, verifier, digest=content.digest, entries=entries, timestamps=stamps)
@@ -54,7 +58,8 @@ def read_detached(options: argparse.Namespace, file: str) -> tuple[MessageSignat
     key = None if isinstance(verifier, bytes) else ManagedKey(verifier)
     draft = Bundle(verifier if isinstance(verifier, bytes) else None, (), (), content)
     signed = read_signed(draft, content.digest, key)
-    verify_signature(signed)
+    with Step("signature"):
+        verify_signature(signed)
     return content, verifier, signed
 
 

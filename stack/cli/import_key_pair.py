@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put a private key of yours (PKCS#8 PEM: ECDSA, RSA or Ed25519) under a password, in cosign's format."""
+"""Put a private key of yours (PEM, as openssl writes it: ECDSA, RSA or Ed25519) under a password, in cosign's format.
+
+Where the file is under a password itself, COSIGN_PASSWORD opens it and closes the new one; the terminal is asked for each.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox import-key-pair``."""
-    parser.add_argument("--key", metavar="FILE", required=True, help="the private key")
+    parser.add_argument("-k", "--key", metavar="FILE", required=True, help="the private key")
     add_pair_options(parser, "import-cosign")
 
 

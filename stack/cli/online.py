@@ -55,10 +55,13 @@ def whole_bundle(options: argparse.Namespace) -> Iterator[None]:
             "--rekor-url is given without --online", "no log is asked without it: add --online, or leave it out"
         )
     if not getattr(options, "signature", None):
-        if getattr(options, "certificate", None) or getattr(options, "rfc3161_timestamp", None):
-            raise Usage(
-                "a part of a detached signature is given without --signature", "add --signature FILE, or give --bundle"
-            )
+        for name in ("certificate", "rfc3161_timestamp"):
+            if getattr(options, name, None):
+                part = f"--{name.replace('_', '-')}"
+                raise Usage(
+                    f"{part}, a part of a detached signature, is given without --signature",
+                    f"add --signature FILE; or leave {part} out, a bundle holds it",
+                )
         yield
         return
     _check_detached(options)

@@ -19,7 +19,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sigbox public-key``."""
-    about = "the private key: a file (cosign's format, PKCS#8 PEM), or NAME://KEY in a KMS"
+    about = "the private key: a file (cosign's format, PEM), env://VARIABLE, or NAME://KEY in a KMS"
     parser.add_argument("--key", metavar="KEY", required=True, help=about)
     parser.add_argument("--outfile", metavar="FILE", type=Path, help="write it there instead of standard output")
 

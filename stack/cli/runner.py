@@ -148,15 +148,16 @@ def _of_system(error: OSError) -> str:
 
 
 def _print_failure(error: Exception, code: int) -> None:
-    """Who asked for JSON gets a document in every case: the error, what to do, the exit code."""
+    """Who asked for JSON gets a document in every case: the step that failed where it is one of several, the error, what to do, the exit code."""
     # Deferred: few runs fail, and fewer are read by a program.
     from json import dumps  # noqa: PLC0415 - see the line above
 
     message = error.message if isinstance(error, SigError) else str(error)
     if isinstance(error, OSError):
         message = _of_system(error)
+    step = {"step": error.step} if isinstance(error, SigError) and error.step else {}
     with suppress(OSError):  # nobody reads it; the exit code says it all the same
-        print(dumps({"error": message, "hint": getattr(error, "hint", ""), "exitCode": code}, indent=2))
+        print(dumps({**step, "error": message, "hint": getattr(error, "hint", ""), "exitCode": code}, indent=2))
 
 
 def _refused(command: Command, error: SigError) -> int:

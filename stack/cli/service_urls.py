@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from sigcore.signing_config import Selector, Service, SigningConfig
 from sigcore.strict import shown
 from sigcore.trustroot import Validity
-from stack.cli.usage import Usage
+from stack.cli.usage import Usage, not_empty
 
 _ABOUT = {
     "fulcio_url": "the certificate authority",
@@ -30,7 +30,7 @@ def add_service_options(parser: argparse.ArgumentParser) -> None:
     """``--fulcio-url``, ``--rekor-url``, ``--oidc-issuer``, ``--timestamp-server-url``."""
     group = parser.add_argument_group("services", "instead of those of the signing config; https, or http on loopback")
     for name, about in _ABOUT.items():
-        group.add_argument(f"--{name.replace('_', '-')}", metavar="URL", help=about)
+        group.add_argument(f"--{name.replace('_', '-')}", metavar="URL", type=not_empty, help=about)
     parser.set_defaults(takes_services=True)
 
 

@@ -27,7 +27,7 @@ from client.transport import AiohttpTransport, Transport, tls_context
 from client.trust import Trust, load_trust
 from client.verify.signed import ManagedKey, digest_algorithm
 from sigcore.bundle import Bundle, MessageSignature
-from sigcore.errors import SigError
+from sigcore.errors import NotFound, SigError
 from sigcore.intoto import parse_statement
 from sigcore.keys import is_private_key
 from sigcore.signing_config import SigningConfig
@@ -67,14 +67,18 @@ Show: TypeAlias = Callable[[Signing, Job, "Bundle | SigError", Sequence[Issued]]
 
 def add_sign_options(parser: argparse.ArgumentParser) -> None:
     """``--bundle``, the identity or the key, ``--rekor-version``, ``--output-*``, ``--json``, services and trust."""
-    parser.add_argument("--bundle", type=Path, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
+    parser.add_argument("--bundle", type=_place, metavar="OUT", help=f"where the bundle goes (default: FILE{SUFFIX})")
     add_who_signs(parser)
-    parser.add_argument("--output-signature", type=Path, metavar="OUT", help="also write the signature, in base64")
-    parser.add_argument("--output-certificate", type=Path, metavar="OUT", help="also write the certificate, in PEM")
+    parser.add_argument("--output-signature", type=_place, metavar="OUT", help="also write the signature, in base64")
+    parser.add_argument("--output-certificate", type=_place, metavar="OUT", help="also write the certificate, in PEM")
     parser.add_argument("--json", action="store_true", help="report as JSON on standard output")
     add_explain_options(parser)
     add_service_options(parser)
     add_trust_options(parser)
+
+
+def _place(text: str) -> Path:
+    return Path(not_empty(text))
 
 
 def add_who_signs(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +88,7 @@ def add_who_signs(parser: argparse.ArgumentParser) -> None:
         "--key",
         metavar="KEY",
         type=not_empty,
-        help="sign with this private key, not with an identity: a file (cosign.key, PKCS#8 PEM), or NAME://KEY in a KMS",
+        help="sign with this private key, not with an identity: a file (cosign.key, PEM), env://VARIABLE, or NAME://KEY in a KMS",
     )
     parser.add_argument(
         "--rekor-version",
@@ -115,6 +119,9 @@ def sign_files(options: argparse.Namespace, files: Sequence[Path], make: Make, f
     for file in files:
         if file.is_dir():
             raise Usage(f"{file} is a directory, expected files", f"name the files in it: {file}/*")
+        if len(files) > 1 and not os.access(file, os.R_OK):
+            why = "it is not yours to read" if file.exists() else "there is no such file"
+            raise NotFound(f"{file}, one of several to sign, cannot be read: {why}", "mend it; nothing was signed")
         if options.bundle is None:
             check_beside(file, form.suffix)
     if options.key is not None and options.output_certificate is not None:

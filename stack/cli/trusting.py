@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime
 
 from client.root import load_trusted_root as load_root_file
-from sigcore.errors import NotFound
+from sigcore.errors import Malformed, NotFound
 from sigcore.strict import shown
 from sigcore.trustroot import TrustedRoot
 from stack.cli.usage import not_empty
@@ -53,6 +53,18 @@ def add_trust_options(parser: argparse.ArgumentParser) -> None:
 
 def load_trusted_root(options: argparse.Namespace) -> TrustedRoot:
     """The trusted root, for verifying. Errors as :func:`client.trust.load_trust`."""
+    try:
+        return _load_trusted_root(options)
+    except Malformed as error:
+        error.hint = (
+            error.hint
+            or "get it again from whoever runs the services, over a way that you trust; or: sigbox initialize"
+        )
+        error.step = error.step or "trust"
+        raise
+
+
+def _load_trusted_root(options: argparse.Namespace) -> TrustedRoot:
     files = given_trust(options)
     if set(files) <= {"trusted_root", "signing_config"} and "trusted_root" in files:
         return load_root_file(files["trusted_root"])

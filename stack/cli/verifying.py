@@ -27,7 +27,7 @@ from stack.cli.policy_choice import add_policy_options
 from stack.cli.public_keys import read_public_key
 from stack.cli.table import ExitCode
 from stack.cli.trusting import add_root_options
-from stack.cli.usage import NotServed, Usage, not_empty
+from stack.cli.usage import NotServed, Usage, not_empty, one_line
 from stack.cli.witness_choice import add_witness_option
 
 Signer: TypeAlias = IdentityPolicy | ManagedKey
@@ -37,6 +37,8 @@ _WORKFLOW: Final = ("trigger", "sha", "name", "repository", "ref")
 """Claims of a workflow of GitHub's, as cosign names their options."""
 _PATTERNS: Final = ("certificate_identity_regexp", "certificate_oidc_issuer_regexp")
 _NAMES: Final = ("certificate_identity", "certificate_oidc_issuer", *_PATTERNS)
+_ANEW: Final = "the bundle was changed or is not whole: get it again from whoever signed; --explain shows the step"
+"""What to do where the check itself knows no more."""
 _MANY: Final = 64
 """Files; below that a second process saves less than it costs."""
 _MUCH: Final = 64 * 1024 * 1024
@@ -63,7 +65,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="a file, a directory; - (standard input) or sha256:HEX with --bundle"
     )
-    parser.add_argument("--bundle", metavar="B", help=f"the bundle (default: FILE{SUFFIX})")
+    parser.add_argument("--bundle", metavar="B", type=not_empty, help=f"the bundle (default: FILE{SUFFIX})")
     add_signer_options(parser)
     parser.add_argument(
         "--max-workers",
@@ -89,7 +91,7 @@ def add_signer_options(parser: argparse.ArgumentParser) -> None:
         "--key",
         metavar="KEY",
         type=not_empty,
-        help="a public key in PEM, or NAME://KEY in a KMS, instead of an identity",
+        help="a public key in PEM, env://VARIABLE, or NAME://KEY in a KMS, instead of an identity",
     )
     for name in _WORKFLOW:
         text = f"the {name} that the certificate must name, too"
@@ -142,7 +144,8 @@ def read_signer(options: argparse.Namespace) -> Signer:
 def verify_files(
     options: argparse.Namespace, verifier: Callable[[str], Verify], suffix: str = SUFFIX, bundles: Sequence[str] = ()
 ) -> int:
-    """Verify every file by its ``verifier``; 0 only if all of them hold. What is missing ends the run.
+    """Verify every file by its ``verifier``; 0 only if all of them hold. Of several, one that is missing is said in its
+    row, and the exit code is 2; alone, it is an error.
 
     Its bundle is that of ``bundles`` at its place, or ``options.bundle``, or lies beside it with the ``suffix``.
     """
@@ -176,6 +179,8 @@ def verify_files(
         print(json.dumps(rows, indent=2))
     if all(row["verified"] for row in rows):
         return ExitCode.DONE
+    if any("missing" in row for row in rows):
+        return ExitCode.USAGE
     if getattr(options, "trust_is_kept", False):
         sys.stderr.write("  trust is that of the last `sigbox initialize`: if keys were rotated since, run it again\n")
     return ExitCode.REFUSED
@@ -250,17 +255,24 @@ def _verdict(
     file: str, path: str, verifier: Callable[[str], Verify], progress: str, attempt: Attempt
 ) -> Steps[dict[str, object]]:
     try:
-        bundle = attempt.bundle = _bundle_of(file, path)
+        with Step("bundle"):
+            bundle = attempt.bundle = _bundle_of(file, path)
         yield
         attempt.digest = digest_of(file, digest_algorithm(bundle))
         verified = attempt.verified = yield from verifier(file)(bundle, attempt.digest, attempt.found)
-    except (NotFound, NotServed, Unavailable, Usage):
+    except (NotServed, Unavailable, Usage):
         raise  # no verdict about the signature
     except SigError as error:
         attempt.error = error
-        sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"  hint: {error.hint}\n")
+        if isinstance(error, NotFound):
+            if not progress or attempt.digest:
+                raise  # nor this one
+            said = one_line(error.message)  # it names a path as it is
+            sys.stderr.write(f"{progress}MISSING {ascii(file)[1:-1]}: {said}\n  hint: {error.hint}\n")
+            return {"file": file, "verified": False, "missing": True, "error": error.message, "hint": error.hint}
+        error.hint = error.hint or _ANEW
+        check = f"  check: {error.step}\n" if error.step else ""
+        sys.stderr.write(f"{progress}REFUSED {ascii(file)[1:-1]}: {error.message}\n{check}  hint: {error.hint}\n")
         return {"file": file, "verified": False, "step": error.step, "error": error.message, "hint": error.hint}
     sys.stderr.write(f"{progress}Verified OK {ascii(file)[1:-1]}: {_summary(verified)}\n")
     return {"file": file, "verified": True}

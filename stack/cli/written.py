@@ -17,7 +17,7 @@ from stack.cli.usage import Usage, not_empty
 def add_pair_options(parser: argparse.ArgumentParser, prefix: str) -> None:
     """``--output-key-prefix``, ``--yes``, ``--json``."""
     parser.add_argument(
-        "--output-key-prefix", metavar="PREFIX", type=not_empty, default=prefix, help="default: %(default)s"
+        "-o", "--output-key-prefix", metavar="PREFIX", type=not_empty, default=prefix, help="default: %(default)s"
     )
     parser.add_argument("-y", "--yes", action="store_true", help="replace files that are there")
     parser.add_argument("--json", action="store_true", help="the two paths as JSON on standard output")

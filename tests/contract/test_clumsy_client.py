@@ -190,6 +190,19 @@ def test_help_is_shown_on_a_terminal_of_no_size(
     assert capsys.readouterr().out.startswith("usage: sigbox")
 
 
+def test_one_of_several_files_that_is_not_there_keeps_all_from_being_signed(
+    stack: RunningStack, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    for name in ("one", "two"):
+        (folder / name).write_text(name)
+    given = ["--identity-token", stack.token("alice@example.com"), "--trust-config", str(stack.trust_config)]
+    assert main(["sign-blob", "one", "absent", "two", *given]) == 2
+    said = capsys.readouterr().err
+    assert ("absent, one of several" in said, "nothing was signed" in said) == (True, True)
+    assert not (folder / "one.sigstore.json").exists()
+    assert main(["sign-blob", "one", "two", *given]) == 0
+
+
 def test_what_is_no_file_is_not_written_to(folder: Path, capsys: pytest.CaptureFixture[str]):
     for option in ("--bundle", "--output-signature"):
         assert main(["sign-blob", "f", option, "/dev/full"]) == 2

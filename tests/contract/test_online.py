@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack_process import RunningStack, running_stack, sigbox
+from tests.stack_process import SIGBOX, RunningStack, environment, running_stack, sigbox
 
 EMAIL = "alice@example.com"
 NOBODY = "http://127.0.0.1:1"
@@ -75,6 +75,23 @@ def test_a_detached_signature_finds_its_entry(signed: Signed):
     assert json.loads(done.stdout)[0]["verified"] is True
 
 
+def test_a_detached_signature_of_standard_input(signed: Signed):
+    """Which can be read but once."""
+    who = ("--certificate-identity", EMAIL, "--certificate-oidc-issuer", signed.stack.oidc_issuer)
+    command = ("verify-blob", "-", *signed.detached("1"), "--online", *who)
+
+    def given(text: str, *more: str) -> subprocess.CompletedProcess[str]:
+        line = [*SIGBOX, *command, *more]
+        env = environment(**signed.trust)
+        return subprocess.run(line, env=env, input=text, capture_output=True, text=True, timeout=60, check=False)
+
+    done = given(signed.files["1"].read_text())
+    assert (done.returncode, "Verified OK" in done.stderr) == (0, True), done.stderr
+    done = given("changed", "--json")
+    assert (done.returncode, json.loads(done.stdout)["step"]) == (1, "signature"), done.stderr
+    assert "hint: " in done.stderr
+
+
 def test_a_detached_signature_may_be_given_as_base64_as_cosign_takes_it(signed: Signed):
     file = signed.files["1"]
     signature = Path(f"{file}.sig").read_text().strip()
@@ -123,7 +140,7 @@ def test_a_bundle_of_detached_parts_gets_its_entry_from_the_log_that_is_named(si
     create(signed, "1", out, "--rekor-url", NOBODY, code=4)
     for more in (("--ignore-tlog",), ("--bundle", f"{signed.files['1']}.sigstore.json")):
         said = create(signed, "1", out, *more, "--rekor-url", signed.stack.url, code=2)
-        assert "there is nothing to ask it for" in said
+        assert f"--rekor-url and {more[0]} are given" in said
     assert "no entry for this signature" in create(signed, "2", out, "--rekor-url", signed.stack.url, code=3)
     assert not out.exists()
 

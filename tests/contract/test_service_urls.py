@@ -23,6 +23,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         yield running
 
 
+@pytest.mark.parametrize(
+    "option", ["fulcio-url", "rekor-url", "oidc-issuer", "timestamp-server-url", "bundle", "output-signature"]
+)
+def test_a_variable_that_is_not_set_sends_no_signature_elsewhere(stack: RunningStack, tmp_path: Path, option: str):
+    """What a log has taken, it keeps; it must be the log that was meant."""
+    (tmp_path / "file").write_text("a file")
+    trust = {"SIGBOX_TRUST_CONFIG": str(stack.trust_config)}
+    done = sigbox("sign-blob", "file", "--identity-token", "x", f"--{option}", "", cwd=tmp_path, **trust)
+    assert (done.returncode, f"--{option}: it is empty" in done.stderr) == (2, True), done.stderr
+
+
 class Client:
     """Whose trust config knows the stack's keys, and whose services are at an address where nobody is."""
 

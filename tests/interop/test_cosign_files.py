@@ -63,6 +63,27 @@ def test_the_old_bundle_verifies_and_is_upgraded_to_one_that_cosign_3_takes(
         succeed(check(place, "verify-blob", "--bundle", "new.json", *policy(place), *trust, artifact))
 
 
+@pytest.mark.parametrize("what", ["blob", "blob-attestation"])
+def test_the_old_bundle_of_a_key_is_read_and_upgraded_too(
+    cosign_v2: Cosign, cosign_v3: Cosign, place: Place, what: str
+):
+    """cosign 2 leaves the key out of it."""
+    artifact, predicate = place.artifact(), place.folder / "predicate.json"
+    predicate.write_text("{}")
+    cosign_v2.trust(place)
+    secret = {"COSIGN_PASSWORD": "of no use to anybody"}
+    succeed(cosign_v2.run(place, "generate-key-pair", **secret))
+    sign = ("sign-blob",) if what == "blob" else ("attest-blob", "--predicate", predicate, "--type", "custom")
+    sign += ("--yes", "--key", "cosign.key", "--rekor-url", place.stack.url, "--bundle", "old.json")
+    succeed(cosign_v2.run(place, *sign, artifact, **secret))
+    assert "cert" not in json.loads((place.folder / "old.json").read_bytes())
+    key, trust = ("--key", "cosign.pub"), ("--trusted-root", place.stack.trusted_root)
+    succeed(ours(place, f"verify-{what}", artifact, "--bundle", "old.json", *key, *trust))
+    refuse(ours(place, f"verify-{what}", artifact, "--bundle", "old.json", *policy(place), *trust))
+    succeed(ours(place, "bundle", "upgrade", "old.json", "--rekor-url", place.stack.url, "--out", "new.json"))
+    succeed(cosign_v3.run(place, f"verify-{what}", "--bundle", "new.json", *key, *trust, artifact))
+
+
 def test_detached_parts_become_a_bundle(cosign_v2: Cosign, cosign_v3: Cosign, place: Place):
     artifact = place.artifact()
     stamp = ("--timestamp-server-url", f"{place.stack.url}/api/v1/timestamp", "--rfc3161-timestamp", "time.json")

@@ -88,6 +88,20 @@ def test_a_missing_bundle_ends_the_run_with_its_own_code(dist, capsys):
     assert "f69.sigstore.json cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_missing_one_of_several_takes_no_verdict_from_the_others(dist, capsys, workers: str):
+    files = [str(dist / "dist" / f"f{number:02}") for number in (38, 40, 41)]
+    files[1:1] = [str(dist / "root.json"), str(dist / "nothing\x1b[31m")]
+    more = ("--trusted-root", str(dist / "root.json"), "--max-workers", workers, "--json")
+    assert main(["verify-blob", *files, *WHO, *more]) == 2
+    told = capsys.readouterr()
+    rows = [(row["verified"], row.get("missing", False)) for row in json.loads(told.out)]
+    assert rows == [(True, False), (False, True), (False, True), (False, False), (True, False)]
+    assert "[2/5] MISSING" in told.err
+    assert "root.json.sigstore.json cannot be read" in told.err
+    assert f"the artifact {dist / 'nothing'}\\x1b[31m cannot be read" in told.err, "no escape reaches a terminal"
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "257"])
 def test_a_number_of_workers_out_of_range(dist, capsys, number):
     code, _, err = run(dist, capsys, "--max-workers", number)

@@ -212,6 +212,19 @@ def test_cosigns_own_bundle_verifies(folder, sigstore):
     assert verifies("old", command="verify-blob-attestation")
 
 
+def test_cosigns_own_bundle_of_a_key_names_no_key(folder, sigstore, capsys):
+    """So cosign 2 writes it; what it was signed with is for the verifier to know, and nobody's identity."""
+    Path("pub").write_text(keys.encode_public_key_pem(KEY.public_key()))
+    Path("foreign").write_text(keys.encode_public_key_pem(keys.generate_p256().public_key()))
+    old = legacy(sigstore.sign_v1(key=KEY))
+    del old["cert"]
+    Path("old").write_text(json.dumps(old))
+    assert verifies("old", "--key", "pub")
+    assert not verifies("old", "--key", "foreign")
+    assert not verifies("old")
+    assert "signed with a bare key" in capsys.readouterr().err
+
+
 def test_v01_a_foreign_entry_in_cosigns_own_bundle_is_refused(folder, sigstore):
     """CVE-2022-36056: the entry of another signature."""
     mine = legacy(sigstore.sign_v1())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -316,6 +317,33 @@ def test_verifying_opens_no_socket_and_starts_no_process(folder, name):
         [sys.executable, "-c", code, *SILENT[name], *root], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+BROKEN = {
+    "bundle": lambda text: text[:500],
+    "digest": lambda text: re.sub(r'"rawBytes":"[^"]*"', '"rawBytes":"AAAA"', text),
+    "entry": lambda text: re.sub(r'"logIndex":"\d+"', '"logIndex":"77"', text, count=1),
+    "checkpoint": lambda text: re.sub(r'"rootHash":"[^"]*"', f'"rootHash":"{encode_base64(bytes(32))}"', text),
+}
+"""The check that fails -> what is done to a good bundle, so that the check itself knows no remedy."""
+
+
+@pytest.mark.parametrize("check", BROKEN)
+def test_every_refusal_names_the_check_and_what_to_do(folder, capsys, check: str):
+    good = (folder / "dist/a.sigstore.json").read_text()
+    (folder / "broken").write_text(BROKEN[check](good))
+    assert run("verify-blob", "dist/a", "--bundle", "broken", *WHO, "--json") == 1
+    told = capsys.readouterr()
+    (row,) = json.loads(told.out)
+    assert (row["step"], row["hint"] != "") == (check, True)
+    assert f"\n  check: {check}\n  hint: {row['hint']}\n" in told.err
+
+
+def test_a_trusted_root_that_is_not_whole_is_named_and_what_to_do(folder, capsys):
+    (folder / "root.json").write_bytes((folder / "root.json").read_bytes()[:500])
+    assert run("verify-blob", "dist/a", *WHO, "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["step"], "sigbox initialize" in told["hint"]) == ("trust", True)
 
 
 def test_a_plain_ed25519_signature_of_a_file_is_refused_by_its_name(folder, sigstore, capsys):
