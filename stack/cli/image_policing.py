@@ -8,6 +8,7 @@ alone; the more specific decides. What does not hold is left out before the poli
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -48,6 +49,7 @@ class ImagePolice:
             decision = decide(self._police.policy, name, bundles, self._police.now)
             if decision.refusal:
                 raise _refused(decision, bad.defects)
+        _warn(decision)
         return _counted(decision, good)
 
     def attestations(
@@ -56,12 +58,14 @@ class ImagePolice:
         """The attestations that are such as the rule asks for; errors as :meth:`signatures`."""
         name = self._name(asked)
         good, bad = sift(found.attestations(), digest, self._expected(name, expected))
-        counted, defects = [], list(bad.defects)
+        counted, defects = list[ImageVerified](), list(bad.defects)
         for one in good:
             decision = decide_attestations(self._police.policy, name, (one.verified,), self._police.now)
             if decision.refusal:
                 defects.append(Defect(one.attached.place, Refused(decision.refusal, decision.hint)))
             else:
+                if not counted:
+                    _warn(decision)  # it is about the name, so the others say the same
                 counted.append(one)
         if not counted:
             with Step("policy"):
@@ -79,6 +83,11 @@ class ImagePolice:
             return asserted_name(self._as_name)
         reference, repository = (asserted_name(f"oci:{text}") for text in (str(asked), asked.name))
         return pick_name(self._police.policy, reference, repository)
+
+
+def _warn(decision: Decision) -> None:
+    if decision.warning:
+        sys.stderr.write(f"warning: {decision.warning}\n")
 
 
 def _refused(decision: Decision, defects: Sequence[Defect]) -> Refused:

@@ -373,10 +373,11 @@ def test_repair_carries_attestations_over_and_lets_the_signer_sign_again(user: U
 
 
 # --- policy ------------------------------------------------------------------------------------------------
-def policy(user: User, *rules: dict[str, object]) -> tuple[str, str]:
+def policy(user: User, *rules: dict[str, object], otherwise: str = "deny") -> tuple[str, str]:
     document = {
         "apiVersion": "policy/v1",
         "expires": "2099-01-01",
+        "defaults": {"onNoMatch": otherwise},
         "identities": {
             "alice": {"issuer": user.stack.oidc_issuer, "email": ALICE},
             "mallory": {"issuer": user.stack.oidc_issuer, "email": MALLORY},
@@ -400,6 +401,16 @@ def test_a_policy_decides_by_the_name_of_the_image(user: User):
     other = policy(user, {"match": {"oci": "other.example/**"}, "allow": ["alice"]})
     assert "no rule of the policy is about the oci" in user("verify", user.app, *other, *user.trust, code=1).stderr
     user("verify", user.app, *other, "--as", "oci:other.example/app", *user.trust)
+
+
+def test_a_policy_that_warns_of_images_without_a_rule_does_so(user: User):
+    user.sign(user.app)
+    user.attest(user.app, "slsaprovenance1", PROVENANCE)
+    for otherwise, warnings in (("warn", 1), ("allow", 0)):
+        given = policy(user, {"match": {"oci": "other.example/**"}, "allow": ["alice"]}, otherwise=otherwise)
+        for command in ("verify", "verify-attestation"):
+            done = user(command, user.app, *given, *user.trust)
+            assert done.stderr.count("warning: no rule of the policy is about the oci") == warnings
 
 
 def test_a_policy_may_ask_for_two_signers_and_an_attestation(user: User):
