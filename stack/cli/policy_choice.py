@@ -50,7 +50,7 @@ def policy_path(options: argparse.Namespace) -> str | None:
     Raises:
         Usage: a policy, and options that would override it or that only a policy can use.
     """
-    who = [f"--{name.replace('_', '-')}" for name in _WHO if getattr(options, name)]
+    who = [f"--{name.replace('_', '-')}" for name in _WHO if getattr(options, name) is not None]  # empty, too
     path: str | None = None
     if options.no_policy:
         if options.policy is not None:

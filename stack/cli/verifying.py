@@ -83,10 +83,10 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
 def add_signer_options(parser: argparse.ArgumentParser) -> None:
     """Who must have signed: an identity or a key."""
     who = parser.add_argument_group("who may have signed", "an identity with its issuer, or a key")
-    who.add_argument("--certificate-identity", metavar="I", default="", help="email address or URI, exact")
-    who.add_argument("--certificate-identity-regexp", metavar="RE", default="", help="must match the whole identity")
-    who.add_argument("--certificate-oidc-issuer", metavar="U", default="", help="the issuer's URL, exact")
-    who.add_argument("--certificate-oidc-issuer-regexp", metavar="RE", default="", help="must match the whole URL")
+    who.add_argument("--certificate-identity", metavar="I", help="email address or URI, exact")
+    who.add_argument("--certificate-identity-regexp", metavar="RE", help="must match the whole identity")
+    who.add_argument("--certificate-oidc-issuer", metavar="U", help="the issuer's URL, exact")
+    who.add_argument("--certificate-oidc-issuer-regexp", metavar="RE", help="must match the whole URL")
     who.add_argument(
         "--key",
         metavar="KEY",
@@ -112,7 +112,7 @@ def read_signer(options: argparse.Namespace) -> Signer:
     """
     who = [getattr(options, name) for name in _NAMES]
     for name in _PATTERNS:
-        for doubt in pattern_doubts(getattr(options, name)):
+        for doubt in pattern_doubts(getattr(options, name) or ""):
             sys.stderr.write(f"warning: --{name.replace('_', '-')}: {doubt}\n")
     if options.key is None and not any(who):
         raise Usage(
@@ -122,10 +122,10 @@ def read_signer(options: argparse.Namespace) -> Signer:
     if options.key is None:
         try:
             return IdentityPolicy(
-                issuer=options.certificate_oidc_issuer,
-                identity=options.certificate_identity,
-                pattern=options.certificate_identity_regexp,
-                issuer_pattern=options.certificate_oidc_issuer_regexp,
+                issuer=options.certificate_oidc_issuer or "",
+                identity=options.certificate_identity or "",
+                pattern=options.certificate_identity_regexp or "",
+                issuer_pattern=options.certificate_oidc_issuer_regexp or "",
             )
         except Refused as error:
             raise Usage(

@@ -197,6 +197,7 @@ def test_a_link_to_a_policy_that_is_not_there_is_no_leave_to_judge_without_one(f
         ("--as", "x", *WHO),
         ("--as", "", *WHO),
         ("--and-bundle", "x", *WHO),
+        ("--policy", "policy.json", "--certificate-identity", "", "--certificate-oidc-issuer", ""),  # variables not set
     ],
 )
 def test_v15_options_beside_a_policy_are_never_dropped(folder, arguments):
