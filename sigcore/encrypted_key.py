@@ -69,6 +69,7 @@ def parse_encrypted_key(pem: bytes, passphrase: bytes, *, what: str) -> PrivateK
         if error.hint:
             raise
         raise Refused(f"{what} cannot be decrypted", "check the passphrase (COSIGN_PASSWORD)") from error
+    keys.refuse_pss_alone(der, what)
     try:
         block = serialization.load_der_private_key(der, None).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

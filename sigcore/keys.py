@@ -18,7 +18,7 @@ from sigcore import limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.ecdsa import Ecdsa
 from sigcore.errors import Malformed, Refused
-from sigcore.strict import encode_base64
+from sigcore.strict import encode_base64, parse_base64
 
 if TYPE_CHECKING:  # Imported where an RSA key is met, which is seldom: a verifier of other keys starts a tenth faster.
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -66,7 +66,9 @@ _ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
 """What stands before the key (RFC 8410 section 4)."""
 _PSS_ALGORITHM: Final = bytes.fromhex("06092a864886f70d01010a")
 _PSS_WITHIN: Final = 24
-"""The object identifier of RSASSA-PSS (RFC 4055 section 1.2), and where in an SPKI it stands."""
+"""The object identifier of RSASSA-PSS (RFC 4055 section 1.2), and where in an SPKI or PKCS#8 it stands."""
+_PEM_HEAD: Final = 4 * _PSS_WITHIN // 3
+"""Characters of base64 for as many bytes."""
 
 
 def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
@@ -94,10 +96,7 @@ def parse_public_key(der: bytes, *, what: str = "the public key") -> PublicKey:
         raise Malformed(f"{what} is not a DER SubjectPublicKeyInfo") from error
     if not is_public_key(key):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
-    if _PSS_ALGORITHM in der[:_PSS_WITHIN]:
-        raise Malformed(
-            f"{what} is for RSASSA-PSS alone, which is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA"
-        )
+    refuse_pss_alone(der, what)
     # An uncompressed point behind the one head of its curve has no other spelling: most keys need no second look.
     if not (len(der) == len(_P256_HEAD) + 64 and der.startswith(_P256_HEAD)) and encode_public_key(key) != der:
         raise Malformed(f"{what} is not in canonical DER")
@@ -128,7 +127,29 @@ def parse_public_key_pem(pem: str | bytes, *, what: str = "the public key") -> P
         raise Malformed(f"{what} is not a PEM public key", "expected BEGIN PUBLIC KEY") from error
     if not is_public_key(key):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
+    refuse_pss_alone(_pem_begins(data), what)
     return key
+
+
+def refuse_pss_alone(der: bytes, what: str) -> None:
+    """An SPKI or PKCS#8 may say that its RSA key is for PSS alone (RFC 4055 section 3.1). The library reads it and drops that.
+
+    Raises:
+        Malformed: it says so.
+    """
+    if _PSS_ALGORITHM in der[:_PSS_WITHIN]:
+        raise Malformed(
+            f"{what} is for RSASSA-PSS alone, which is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA"
+        )
+
+
+def _pem_begins(pem: bytes) -> bytes:
+    """The first bytes in a PEM block; none where it is encrypted, or written in another way than usual."""
+    body = b"".join(pem.partition(b" KEY-----")[2].partition(b"-----END")[0].split())
+    try:
+        return parse_base64(body[:_PEM_HEAD].decode("latin-1"), what="the block")
+    except Malformed:
+        return b""
 
 
 def encode_public_key(key: PublicKey) -> bytes:
@@ -175,6 +196,7 @@ def parse_private_key(
         raise Malformed(f"{what} is not a PKCS#8 PEM", "expected BEGIN PRIVATE KEY, or cosign's own format") from error
     if not is_private_key(key):
         raise Malformed(f"{what} is of a kind that is not supported", "use ECDSA P-256/384/521, Ed25519 or RSA")
+    refuse_pss_alone(_pem_begins(pem), what)
     return key
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import base64
 import hashlib
 import subprocess
 from functools import cache
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding,
 from sigcore import keys, limits
 from sigcore.algorithms import HashAlgorithm, KeyDetails
 from sigcore.ecdsa import Ecdsa
+from sigcore.encrypted_key import encode_encrypted_key, parse_encrypted_key
 from sigcore.errors import Malformed, Refused
 
 MESSAGE = b"what is signed"
@@ -254,6 +256,41 @@ def test_a_key_for_pss_alone_is_refused_by_its_name():
     body = pss + spki[spki.index(plain) + len(plain) :]
     with pytest.raises(Malformed, match="for RSASSA-PSS alone"):
         keys.parse_public_key(b"\x30\x82" + len(body).to_bytes(2, "big") + body)
+
+
+PLAIN, PSS = bytes.fromhex("300d06092a864886f70d0101010500"), bytes.fromhex("300b06092a864886f70d01010a")
+
+
+def block(label: str, der: bytes) -> bytes:
+    return f"-----BEGIN {label}-----\n{base64.encodebytes(der).decode()}-----END {label}-----\n".encode()
+
+
+def test_a_key_for_pss_alone_is_refused_in_every_file():
+    key = rsa.generate_private_key(65537, 2048)
+    spki = keys.encode_public_key(key.public_key())
+    pkcs8 = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    keys.parse_public_key_pem(block("PUBLIC KEY", spki))
+    keys.parse_private_key(block("PRIVATE KEY", pkcs8))
+
+    def limited(der: bytes, begins: bytes) -> bytes:
+        body = begins + PSS + der[der.index(PLAIN) + len(PLAIN) :]
+        return b"\x30\x82" + len(body).to_bytes(2, "big") + body
+
+    with pytest.raises(Malformed, match="for RSASSA-PSS alone"):
+        keys.parse_public_key_pem(block("PUBLIC KEY", limited(spki, b"")))
+    secret = limited(pkcs8, b"\x02\x01\x00")
+    with pytest.raises(Malformed, match="for RSASSA-PSS alone"):
+        keys.parse_private_key(block("PRIVATE KEY", secret))
+
+    class Limited:
+        def private_bytes(self, *_: object) -> bytes:
+            return secret
+
+    file = encode_encrypted_key(Limited(), b"pw", salt=bytes(32), nonce=bytes(24))
+    with pytest.raises(Malformed, match="for RSASSA-PSS alone"):
+        parse_encrypted_key(file, b"pw", what="the key")
 
 
 @pytest.mark.parametrize("hashing", [hashes.SHA256(), hashes.SHA384(), utils.Prehashed(hashes.SHA512())])
