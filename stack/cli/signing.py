@@ -189,8 +189,9 @@ async def _sign_all(
             try:
                 bundle = await make(signing, job)
             except SigError as error:
-                if show is not None:
-                    rows.append({"file": str(job.file), "error": error.message, **show(signing, job, error, issued)})
+                if show is not None or rows:  # what has been signed before is signed
+                    told = show(signing, job, error, issued) if show is not None else {}
+                    rows.append({"file": str(job.file), "error": error.message, "hint": error.hint, **told})
                     _print_rows(options, rows)
                     error.reported = options.json or options.explain == "json"
                 raise

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -134,6 +135,28 @@ def test_a_service_that_refuses_is_explained_at_its_step(folder, sigstore, capsy
     assert f" {len(shown) + 1}. {step}: REFUSED" in out
     assert "not today" in err
     assert SECRET not in out + err
+
+
+def test_of_several_files_those_that_were_signed_before_one_is_refused_are_told(folder, sigstore, capsys, monkeypatch):
+    class Tired(Opened):
+        async def request(self, method, url, **given):
+            if url.endswith("/api/v2/log/entries") and any(path == urlsplit(url).path for path, *_ in self.seen):
+                return Response(400, b'{"code":3,"message":"not today"}')
+            return await super().request(method, url, **given)
+
+    monkeypatch.setattr("stack.cli.signing.AiohttpTransport", lambda **_: Tired(sigstore))
+    Path("other").write_bytes(b"another one")
+    assert main(["sign-blob", "file", "other", "last", *BY_TOKEN, "--trust-config", "trust.json", "--json"]) == 2
+    assert not Path("file.sigstore.json").exists()
+    Path("last").write_bytes(b"the last one")
+    capsys.readouterr()
+    assert main(["sign-blob", "file", "other", "last", *BY_TOKEN, "--trust-config", "trust.json", "--json"]) == 3
+    out, err = capsys.readouterr()
+    signed, refused = json.loads(out)
+    assert (signed["file"], signed["bundle"]) == ("file", "file.sigstore.json")
+    assert (refused["file"], "not today" in refused["error"], "hint" in refused) == ("other", True, True)
+    assert "not today" in err
+    assert [path.name for path in folder.glob("*.sigstore.json")] == ["file.sigstore.json"]
 
 
 def test_a_signing_config_without_a_service_is_explained(folder, sigstore, capsys):
