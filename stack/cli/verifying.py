@@ -145,7 +145,7 @@ def verify_files(
     options: argparse.Namespace, verifier: Callable[[str], Verify], suffix: str = SUFFIX, bundles: Sequence[str] = ()
 ) -> int:
     """Verify every file by its ``verifier``; 0 only if all of them hold. Of several, one that is missing is said in its
-    row, and the exit code is 2; alone, it is an error.
+    row, and the exit code is 2 where none is refused; alone, it is an error.
 
     Its bundle is that of ``bundles`` at its place, or ``options.bundle``, or lies beside it with the ``suffix``.
     """
@@ -179,7 +179,7 @@ def verify_files(
         print(json.dumps(rows, indent=2))
     if all(row["verified"] for row in rows):
         return ExitCode.DONE
-    if any("missing" in row for row in rows):
+    if all(row["verified"] or "missing" in row for row in rows):
         return ExitCode.USAGE
     if getattr(options, "trust_is_kept", False):
         sys.stderr.write("  trust is that of the last `sigbox initialize`: if keys were rotated since, run it again\n")

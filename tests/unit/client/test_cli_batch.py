@@ -76,13 +76,14 @@ def test_few_large_files_are_shared_among_the_cores_too(dist, capsys, monkeypatc
     assert crews == [3]
 
 
-def test_a_missing_bundle_ends_the_run_with_its_own_code(dist, capsys):
+def test_a_missing_bundle_is_told_by_its_process_and_a_refusal_decides(dist, capsys):
     bundle = dist / "dist" / "f69.sigstore.json"
     files = [str(dist / "dist" / f"f{number:02}") for number in range(FILES)]
     bundle.rename(dist / "away")
     try:
         root = ("--trusted-root", str(dist / "root.json"), "--max-workers", "2")
-        assert main(["verify-blob", *files, *WHO, *root]) == 2
+        assert main(["verify-blob", *files, *WHO, *root]) == 1
+        assert main(["verify-blob", *files[41:], *WHO, *root]) == 2, "none of these is refused"
     finally:
         (dist / "away").rename(bundle)
     assert "f69.sigstore.json cannot be read" in capsys.readouterr().err
@@ -93,7 +94,9 @@ def test_a_missing_one_of_several_takes_no_verdict_from_the_others(dist, capsys,
     files = [str(dist / "dist" / f"f{number:02}") for number in (38, 40, 41)]
     files[1:1] = [str(dist / "root.json"), str(dist / "nothing\x1b[31m")]
     more = ("--trusted-root", str(dist / "root.json"), "--max-workers", workers, "--json")
-    assert main(["verify-blob", *files, *WHO, *more]) == 2
+    assert main(["verify-blob", *files[:3], *WHO, *more]) == 2
+    capsys.readouterr()
+    assert main(["verify-blob", *files, *WHO, *more]) == 1, "one of them is refused"
     told = capsys.readouterr()
     rows = [(row["verified"], row.get("missing", False)) for row in json.loads(told.out)]
     assert rows == [(True, False), (False, True), (False, True), (False, False), (True, False)]
