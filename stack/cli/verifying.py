@@ -144,8 +144,8 @@ def read_signer(options: argparse.Namespace) -> Signer:
 def verify_files(
     options: argparse.Namespace, verifier: Callable[[str], Verify], suffix: str = SUFFIX, bundles: Sequence[str] = ()
 ) -> int:
-    """Verify every file by its ``verifier``; 0 only if all of them hold. Of several, one that is missing is said in its
-    row, and the exit code is 2 where none is refused; alone, it is an error.
+    """Verify every file by its ``verifier``; 0 only if all of them hold. One without a bundle is refused. Of several, one that
+    is missing is said in its row, and the exit code is 2 where none is refused; alone, it is an error.
 
     Its bundle is that of ``bundles`` at its place, or ``options.bundle``, or lies beside it with the ``suffix``.
     """
@@ -162,8 +162,9 @@ def verify_files(
 
     def verify(number: int) -> Steps[dict[str, object]]:
         file, progress = files[number], f"[{number + 1}/{len(files)}] " if len(files) > 1 else ""
-        path = bundles[number] if bundles else options.bundle or f"{file}{suffix}"
-        steps = _verify_file(file, path, verifier, progress, show, reported=reported)
+        name = bundles[number] if bundles else options.bundle
+        path = name or f"{file}{suffix}"
+        steps = _verify_file(file, path, verifier, progress, show, named=bool(name), reported=reported)
         return steps if _size(path) <= _LARGE else in_one_step(steps)
 
     # An explanation is told in the order of the files, while it is made.
@@ -241,22 +242,29 @@ def _explainer(options: argparse.Namespace) -> Show | None:
 
 
 def _verify_file(
-    file: str, path: str, verifier: Callable[[str], Verify], progress: str, show: Show | None, *, reported: bool
+    file: str,
+    path: str,
+    verifier: Callable[[str], Verify],
+    progress: str,
+    show: Show | None,
+    *,
+    named: bool,
+    reported: bool,
 ) -> Steps[dict[str, object]]:
-    """One row of the report; its checks are listed only where it is ``reported``."""
+    """One row of the report; its checks are listed only where it is ``reported``. Whether the bundle's ``path`` was ``named``."""
     attempt = Attempt()
-    row = yield from _verdict(file, path, verifier, progress, attempt)
+    row = yield from _verdict(file, path, verifier, progress, attempt, named=named)
     if reported and attempt.verified is not None:
         row["checks"] = _checks(attempt.verified)
     return row | show(file, attempt) if show is not None else row
 
 
 def _verdict(
-    file: str, path: str, verifier: Callable[[str], Verify], progress: str, attempt: Attempt
+    file: str, path: str, verifier: Callable[[str], Verify], progress: str, attempt: Attempt, *, named: bool
 ) -> Steps[dict[str, object]]:
     try:
         with Step("bundle"):
-            bundle = attempt.bundle = _bundle_of(file, path)
+            bundle = attempt.bundle = _bundle_of(file, path, named=named)
         yield
         attempt.digest = digest_of(file, digest_algorithm(bundle))
         verified = attempt.verified = yield from verifier(file)(bundle, attempt.digest, attempt.found)
@@ -278,13 +286,20 @@ def _verdict(
     return {"file": file, "verified": True}
 
 
-def _bundle_of(file: str, path: str) -> Bundle:
-    """The bundle; where neither is there, the file is what was mistyped. NotFound: names the one that is missing."""
+def _bundle_of(file: str, path: str, *, named: bool) -> Bundle:
+    """The bundle at ``path``.
+
+    Raises:
+        Refused: a file that is there has none beside it: nobody signed it. NotFound: what the command line names is missing;
+            where neither is there, the file is what was mistyped. Malformed: it is no bundle.
+    """
     try:
         return load_bundle(path)
-    except NotFound:
+    except NotFound as error:
         if not is_digest(file) and not os.path.exists(file):  # noqa: PTH110 - as in client.files
             digest_of(file, HashAlgorithm.SHA2_256)
+        if not named and not os.path.lexists(path):
+            raise Refused(error.message, error.hint) from error
         raise
 
 

@@ -76,32 +76,36 @@ def test_few_large_files_are_shared_among_the_cores_too(dist, capsys, monkeypatc
     assert crews == [3]
 
 
-def test_a_missing_bundle_is_told_by_its_process_and_a_refusal_decides(dist, capsys):
+def test_a_file_without_a_bundle_is_refused_and_a_missing_one_is_told_by_its_process(dist, capsys):
     bundle = dist / "dist" / "f69.sigstore.json"
-    files = [str(dist / "dist" / f"f{number:02}") for number in range(FILES)]
+    files = [str(dist / "dist" / f"f{number:02}") for number in range(41, FILES)]
+    root = ("--trusted-root", str(dist / "root.json"), "--max-workers", "2")
     bundle.rename(dist / "away")
     try:
-        root = ("--trusted-root", str(dist / "root.json"), "--max-workers", "2")
         assert main(["verify-blob", *files, *WHO, *root]) == 1
-        assert main(["verify-blob", *files[41:], *WHO, *root]) == 2, "none of these is refused"
     finally:
         (dist / "away").rename(bundle)
-    assert "f69.sigstore.json cannot be read" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert (
+        f"REFUSED {files[-1]}: the bundle {bundle} cannot be read: No such file or directory\n  check: bundle\n" in err
+    )
+    assert main(["verify-blob", *files, str(dist / "none"), *WHO, *root]) == 2
+    assert f"MISSING {dist / 'none'}: the artifact {dist / 'none'} cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_missing_one_of_several_takes_no_verdict_from_the_others(dist, capsys, workers: str):
     files = [str(dist / "dist" / f"f{number:02}") for number in (38, 40, 41)]
-    files[1:1] = [str(dist / "root.json"), str(dist / "nothing\x1b[31m")]
+    files[1:1] = [str(dist / "nothing\x1b[31m"), str(dist / "root.json")]
     more = ("--trusted-root", str(dist / "root.json"), "--max-workers", workers, "--json")
-    assert main(["verify-blob", *files[:3], *WHO, *more]) == 2
+    assert main(["verify-blob", *files[:2], *WHO, *more]) == 2
     capsys.readouterr()
     assert main(["verify-blob", *files, *WHO, *more]) == 1, "one of them is refused"
     told = capsys.readouterr()
     rows = [(row["verified"], row.get("missing", False)) for row in json.loads(told.out)]
-    assert rows == [(True, False), (False, True), (False, True), (False, False), (True, False)]
+    assert rows == [(True, False), (False, True), (False, False), (False, False), (True, False)]
     assert "[2/5] MISSING" in told.err
-    assert "root.json.sigstore.json cannot be read" in told.err
+    assert f"[3/5] REFUSED {dist / 'root.json'}: the bundle" in told.err
     assert f"the artifact {dist / 'nothing'}\\x1b[31m cannot be read" in told.err, "no escape reaches a terminal"
 
 

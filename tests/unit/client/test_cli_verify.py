@@ -148,6 +148,18 @@ def test_a_command_line_that_cannot_be_meant_ends_with_2(folder, capsys, argumen
     assert message in capsys.readouterr().err
 
 
+def test_a_file_that_nobody_signed_is_refused_as_one_that_somebody_else_did(folder, capsys):
+    Path("dist/unsigned").write_bytes(ARTIFACT)
+    assert run("verify-blob", "dist/unsigned", *WHO, "--json") == 1
+    out, err = capsys.readouterr()
+    (row,) = json.loads(out)
+    assert (row["verified"], row["step"]) == (False, "bundle")
+    assert "the bundle dist/unsigned.sigstore.json cannot be read: No such file or directory" in row["error"]
+    assert "sigbox sign-blob" in err
+    Path("dist/unsigned.sigstore.json").symlink_to("nowhere")
+    assert run("verify-blob", "dist/unsigned", *WHO) == 2
+
+
 def test_v17_a_pattern_matches_the_whole_identity(folder):
     issuer = WHO[2:]
     for pattern, code in ((r"signer@example\.com", 0), (".*@example.com", 0), ("signer", 1), ("igner@example.com", 1)):

@@ -212,7 +212,7 @@ def test_the_folder_must_be_empty_and_asked_for(folder, capsys):
     assert "is not empty" in capsys.readouterr().err
     assert run("v1", "--explain-dir", "new") == 2
     Path("v1.sigstore.json").unlink()
-    assert run("v1", "--explain") == 2
+    assert run("v1", "--explain", "--bundle", "v1.sigstore.json") == 2
     assert not list(folder.glob("sigbox-explain-*"))
 
 
