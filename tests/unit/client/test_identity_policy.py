@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.verify.identity import IdentityPolicy, Signer, verify_identity, verify_workflow
+from client.verify.identity import IdentityPolicy, Signer, pattern_doubts, verify_identity, verify_workflow
 from sigcore import keys, x509
 from sigcore.errors import Refused
 
@@ -62,6 +62,28 @@ def test_patterns(pattern, yes, no):
 def test_a_policy_that_demands_nothing_cannot_be_made(given, message):
     with pytest.raises(Refused, match=message):
         IdentityPolicy(*given)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_open"),
+    [
+        (r"a[.-@x]*", True),  # the least that is open: what a name is made longer with
+        (r"a[.-@x]", False),
+        (r"a[/-@x]*", False),
+        (r"a[.-?x]*", False),
+        (r"a[.-@]*", False),
+        (r"a.*", True),
+        (r".*a", False),
+        (r".*@a|b", False),
+        (r"(.*a)*", False),
+        (r"a(.*)?b?", True),
+        (r".", False),
+        (r"(", False),
+        ("", False),
+    ],
+)
+def test_an_end_is_open_where_a_name_can_be_made_longer_with_anything(pattern, is_open):
+    assert any("its end is open" in doubt for doubt in pattern_doubts(pattern)) is is_open
 
 
 def test_claims_of_a_workflow_are_those_of_the_certificate_and_a_bare_key_has_none(sigstore):
