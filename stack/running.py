@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from stack import logs
 from stack.compose import compose
 from stack.edge import Edge
-from stack.ending import ending_signals
+from stack.ending import came_before, ending_signals
 from stack.figures import Figures
 from stack.files import save_file
 from stack.gate import Gate
@@ -254,8 +254,11 @@ def stop_on_signals(stopping: asyncio.Event, clean_up: Callable[[], None]) -> No
         clean_up()
         os._exit(128 + number)
 
+    before = [signal.getsignal(number) for number in ending_signals()]
     for number in ending_signals():
         loop.add_signal_handler(number, stop, number)
+    if (came := came_before(before)) is not None:
+        stop(came)
 
 
 async def keep_up(prepared: Prepared) -> None:

@@ -21,7 +21,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import NoReturn
 
 from sigcore.errors import Malformed, Unavailable
 from stack import bootstrap
@@ -30,7 +29,7 @@ from stack.config_file import ISSUERS_ONLY
 from stack.console_rules import load_console_rules
 from stack.core_dumps import forbid_attaching, forbid_core_dumps
 from stack.elsewhere import load_elsewhere
-from stack.ending import ending_signals
+from stack.ending import Ending, came_before, ending_signals
 from stack.generations import load_generations, wait_begun
 from stack.live_issuers import LiveIssuers, issuer_files
 from stack.lock import LOCK, held, serving
@@ -152,12 +151,11 @@ def check_https(url: str) -> None:
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM and SIGHUP before the event loop has them: end in order, with 0, as later."""
-
-    def end(_number: int, _frame: object) -> NoReturn:
-        sys.exit(0)
-
+    end = Ending()
     before = {number: signal.signal(number, end) for number in ending_signals() if number != signal.SIGINT}
     try:
+        if came_before(before.values()):
+            sys.exit(0)
         yield
     finally:
         for number, handler in before.items():

@@ -127,7 +127,9 @@ def _end_at_sigterm() -> None:
     # Deferred: nothing else is ended by it in order.
     import signal  # noqa: PLC0415 - see the line above
 
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    from stack.ending import Ending  # noqa: PLC0415 - the same
+
+    signal.signal(signal.SIGTERM, Ending())
 
 
 def _nearest(name: str) -> str:

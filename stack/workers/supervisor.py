@@ -26,7 +26,7 @@ from typing import Final
 
 from sigcore.errors import SigError, Unavailable
 from stack import logs
-from stack.ending import ending_signals
+from stack.ending import came_before, ending_signals
 from stack.lock import WORKERS, held
 from stack.running import run_loop
 from stack.workers import front, sequencer
@@ -235,6 +235,8 @@ class Supervisor:
         handlers = {
             number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in ending_signals()
         }
+        if (came := came_before(handlers.values())) is not None:
+            self._signals.append(came)
         handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         try:
             yield wake

@@ -153,7 +153,12 @@ def test_a_signal_while_it_starts_leaves_nothing_behind_f11(tmp_path: Path, numb
         )
         time.sleep(moment)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=GIVE_UP_S)
+        try:
+            _, errors = process.communicate(timeout=GIVE_UP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
         left = list((tmp_path / "temporary").iterdir())
         if any(said in errors for said in NOT_BEGUN):
             assert not left
